@@ -1,0 +1,49 @@
+/** The import direction of src/, lowest first; see docs/architecture.md. */
+const ORDER = [
+  '(errors|config)\\.ts',
+  'policy/',
+  'cells/',
+  'keys/',
+  'authn/',
+  'token/',
+  'store/',
+  'directory/',
+  'http/',
+  'app\\.ts',
+  'cli/',
+  'main\\.ts',
+].map((path) => `^src/${path}`);
+
+const only = (name, path, pathNot) => ({
+  name,
+  severity: 'error',
+  from: { path: '^src/', pathNot },
+  to: { path },
+});
+
+module.exports = {
+  forbidden: [
+    { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true } },
+    ...ORDER.slice(0, -1).map((path, i) => ({
+      name: `points-down ${path}`,
+      severity: 'error',
+      from: { path },
+      to: { path: ORDER.slice(i + 1) },
+    })),
+    {
+      name: 'policy-is-pure',
+      severity: 'error',
+      from: { path: '^src/policy/' },
+      to: { dependencyTypes: ['npm', 'core'] },
+    },
+    only('koa-in-http', 'node_modules/(@?koa)', '^src/(http/|app\\.ts)'),
+    only('sql-in-store', 'node_modules/((@types/)?pg|@electric-sql)/', '^src/store/'),
+    only('argon2-in-password', 'node_modules/argon2/', '^src/authn/password\\.ts'),
+    only('postgres-wired-once', '^src/store/(postgres|migrat)', '^src/(store/|cli/|main\\.ts)'),
+  ],
+  options: {
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: 'tsconfig.json' },
+    doNotFollow: { path: 'node_modules' },
+  },
+};

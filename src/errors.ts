@@ -1,0 +1,42 @@
+/** Why a request or a command can't be answered as asked. Statuses belong to `http/error-handler.ts`. */
+export type ErrorCode =
+  | 'unauthorized' // credentials wrong, unknown, expired, revoked
+  | 'wrong_cell' // credentials of a kind that this cell does not take
+  | 'denied' // nothing may be granted, and the client must be told so
+  | 'service_unknown'
+  | 'registry_off'
+  | 'grant_type_unsupported'
+  | 'size'
+  | 'not_found'
+  | 'method_not_allowed'
+  | 'invalid' // the input of an admin is wrong; `problems` says where
+  | 'conflict' // the input is right, but the state forbids it
+  | 'unavailable' // try again later
+  | 'internal';
+
+/** One thing wrong in an input. `line` counts from 1. */
+export interface Problem {
+  readonly line?: number;
+  readonly path: string;
+  readonly message: string;
+}
+
+export interface ErrorDetails {
+  readonly problems?: readonly Problem[];
+  readonly retryAfterSeconds?: number;
+  readonly allow?: string;
+  readonly cause?: unknown;
+}
+
+/** An error with a stable code, and a message that may be shown to whoever asked. */
+export class CellpassError extends Error {
+  readonly code: ErrorCode;
+  readonly details: ErrorDetails;
+
+  constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.name = 'CellpassError';
+    this.code = code;
+    this.details = details;
+  }
+}

@@ -1,0 +1,161 @@
+import type { Circumstances, Project } from './project.ts';
+import {
+  findBlockingRule,
+  type TagDenyPatterns,
+  tagDenyPatterns,
+  tagImmutablePatterns,
+} from './protection.ts';
+import type { Action } from './role.ts';
+import { judge, type RuleId, type Verdict } from './rules.ts';
+import { projectPaths, type ResourceScope } from './scope.ts';
+import { findStanding, NO_STANDING, type Standing } from './standing.ts';
+import { personOf, type Subject } from './subject.ts';
+
+/** GitLab's registry reads these types; see `policy.md` section 8 of the design and GitLab's `access_metadata`. */
+export interface AccessMeta {
+  readonly project_path: string;
+  readonly project_id: number;
+  readonly root_namespace_id: number;
+  readonly organization_id: number;
+  readonly tag_deny_access_patterns?: TagDenyPatterns;
+  readonly tag_immutable_patterns?: readonly string[];
+}
+
+/** What is granted: one member of the claim `access`. */
+export interface AccessEntry {
+  readonly type: string;
+  readonly name: string;
+  readonly actions: readonly Action[];
+  readonly meta?: AccessMeta;
+}
+
+/** How one asked action was decided, with the facts it was decided on. */
+export interface Ruling {
+  readonly scope: ResourceScope;
+  readonly action: Action;
+  readonly verdict: Verdict;
+  /** The rule that decided. */
+  readonly rule: RuleId;
+  readonly project: Project | null;
+  readonly standing: Standing;
+}
+
+/** Why a request is refused as a whole. */
+export type Denial =
+  | { readonly reason: 'no_registry_ability' }
+  | { readonly reason: 'nothing_for_anonymous' }
+  | { readonly reason: 'forbidden_push'; readonly ruling: Ruling };
+
+export interface Decision {
+  readonly access: readonly AccessEntry[];
+  /** Null: answer with `access`, however little it is. Denied is still a value, not an error. */
+  readonly denial: Denial | null;
+  /** One for each scope and action, in the order asked. */
+  readonly rulings: readonly Ruling[];
+  /** When a membership ends on which the access rests; a token must end no later. Null: none does. */
+  readonly validUntil: Date | null;
+}
+
+/**
+ * Who may do what: granted is what is asked, less what the credential, the project's settings, the role and the state refuse.
+ * Pure, so that `explain` and the token endpoint can't disagree.
+ */
+export function grantAccess(
+  subject: Subject,
+  scopes: readonly ResourceScope[],
+  projects: readonly Project[],
+  circumstances: Circumstances,
+): Decision {
+  if (subject.abilities.size === 0) return denied({ reason: 'no_registry_ability' }, []);
+  const projectsByPath = new Map(projects.map((project) => [project.path, project]));
+  const rulings = scopes.flatMap((scope) =>
+    ruleOn(subject, scope, findProject(projectsByPath, scope), circumstances),
+  );
+
+  const forbidden = rulings.find((ruling) => ruling.verdict === 'forbid');
+  if (forbidden !== undefined) return denied({ reason: 'forbidden_push', ruling: forbidden }, rulings);
+  const granted = rulings.filter((ruling) => ruling.verdict === 'grant');
+  if (subject.kind === 'anonymous' && granted.length === 0)
+    return denied({ reason: 'nothing_for_anonymous' }, rulings);
+  return { access: toAccess(granted), denial: null, rulings, validUntil: earliestEnd(granted) };
+}
+
+function denied(denial: Denial, rulings: readonly Ruling[]): Decision {
+  return { access: [], denial, rulings, validUntil: null };
+}
+
+/** The longest path that exists decides, whether or not the subject may see it. */
+function findProject(projectsByPath: ReadonlyMap<string, Project>, scope: ResourceScope): Project | null {
+  if (scope.type === 'registry') return null;
+  for (const path of projectPaths(scope.name)) {
+    const project = projectsByPath.get(path);
+    if (project !== undefined) return project;
+  }
+  return null;
+}
+
+function ruleOn(
+  subject: Subject,
+  scope: ResourceScope,
+  project: Project | null,
+  circumstances: Circumstances,
+): readonly Ruling[] {
+  const standing = standingOf(subject, project, circumstances.now);
+  const blockingRule = project && findBlockingRule(subject, standing, project, scope.name);
+  return scope.actions.map((action) => {
+    const decided = judge({
+      subject,
+      scope,
+      action,
+      project,
+      standing,
+      circumstances,
+      blockingRule: blockingRule ?? null,
+    });
+    return { scope, action, ...decided, project, standing };
+  });
+}
+
+/** An admin's job has no more than the admin's memberships give. */
+function standingOf(subject: Subject, project: Project | null, now: Date): Standing {
+  return project === null
+    ? NO_STANDING
+    : findStanding(project, personOf(subject), subject.kind === 'user', now);
+}
+
+/** One entry for each resource with something granted, in the order asked. */
+function toAccess(granted: readonly Ruling[]): readonly AccessEntry[] {
+  const rulingsByScope = new Map<ResourceScope, readonly Ruling[]>();
+  for (const ruling of granted)
+    rulingsByScope.set(ruling.scope, [...(rulingsByScope.get(ruling.scope) ?? []), ruling]);
+  return [...rulingsByScope].map(([{ type, name }, rulings]) => {
+    const actions = rulings.map(({ action }) => action);
+    return { type, name, actions, ...metaFor(rulings[0], actions) };
+  });
+}
+
+function metaFor(ruling: Ruling | undefined, actions: readonly Action[]): { readonly meta?: AccessMeta } {
+  if (!ruling?.project) return {};
+  const { project, standing } = ruling;
+  const tagDeny = tagDenyPatterns(standing, project, actions);
+  const tagImmutable = tagImmutablePatterns(project, actions);
+  return {
+    meta: {
+      project_path: project.path,
+      project_id: project.id,
+      root_namespace_id: project.rootNamespaceId,
+      organization_id: project.organizationId,
+      ...(tagDeny && { tag_deny_access_patterns: tagDeny }),
+      ...(tagImmutable && { tag_immutable_patterns: tagImmutable }),
+    },
+  };
+}
+
+/** What these rules grant rests on a role, and so ends when the membership does. */
+const RESTS_ON_ROLE: ReadonlySet<RuleId> = new Set(['role', 'allowed', 'open_to_users', 'job_elsewhere']);
+
+function earliestEnd(granted: readonly Ruling[]): Date | null {
+  const resting = granted.filter((ruling) => RESTS_ON_ROLE.has(ruling.rule));
+  const ends = resting.map(({ standing }) => standing.until).filter((until) => until !== null);
+  return ends.length === 0 ? null : new Date(Math.min(...ends.map((end) => end.getTime())));
+}

@@ -1,0 +1,86 @@
+/** Roles, what may be asked, and the tables that say which role gets what (GitLab's `Gitlab::Access` and `ProjectPolicy`). */
+
+export const ROLES = [
+  'minimal_access',
+  'guest',
+  'planner',
+  'reporter',
+  'security_manager',
+  'developer',
+  'maintainer',
+  'owner',
+] as const;
+export type Role = (typeof ROLES)[number];
+
+/** The least role that a protection rule asks for; `admin` means an instance's admin. */
+export const MINIMUM_ROLES = [...ROLES, 'admin'] as const;
+export type MinimumRole = (typeof MINIMUM_ROLES)[number];
+
+export const VISIBILITIES = ['private', 'internal', 'public'] as const;
+export type Visibility = (typeof VISIBILITIES)[number];
+
+export const REGISTRY_ACCESSES = ['enabled', 'private', 'disabled'] as const;
+export type RegistryAccess = (typeof REGISTRY_ACCESSES)[number];
+
+export const ACTIONS = ['pull', 'push', 'delete', '*'] as const;
+export type Action = (typeof ACTIONS)[number];
+
+/** GitLab's numbers. They order roles (the higher of two, a rule's minimum); they never stand for a permission. */
+const LEVEL: Record<MinimumRole, number> = {
+  minimal_access: 5,
+  guest: 10,
+  planner: 15,
+  reporter: 20,
+  security_manager: 25,
+  developer: 30,
+  maintainer: 40,
+  owner: 50,
+  admin: 60,
+};
+
+/** Who pulls from a private project, or from one whose registry is for members only. */
+export const PULLS_PRIVATE: Record<Role, boolean> = {
+  minimal_access: false,
+  guest: false,
+  planner: false,
+  reporter: true,
+  security_manager: true,
+  developer: true,
+  maintainer: true,
+  owner: true,
+};
+
+/** Which role lets an external user pull from an internal project. */
+export const PULLS_INTERNAL_AS_EXTERNAL: Record<Role, boolean> = {
+  minimal_access: false,
+  guest: true,
+  planner: true,
+  reporter: true,
+  security_manager: true,
+  developer: true,
+  maintainer: true,
+  owner: true,
+};
+
+type ChangingAction = Exclude<Action, 'pull'>;
+
+/** Which role may change what, whatever the project's visibility. */
+export const CHANGES: Record<Role, Record<ChangingAction, boolean>> = {
+  minimal_access: { push: false, delete: false, '*': false },
+  guest: { push: false, delete: false, '*': false },
+  planner: { push: false, delete: false, '*': false },
+  reporter: { push: false, delete: false, '*': false },
+  security_manager: { push: false, delete: false, '*': false },
+  developer: { push: true, delete: false, '*': false },
+  maintainer: { push: true, delete: true, '*': true },
+  owner: { push: true, delete: true, '*': true },
+};
+
+/** Whether a rule's minimum asks for more than this role; no role is below every minimum. */
+export function isAbove(minimum: MinimumRole, role: Role | 'admin' | null): boolean {
+  return role === null || LEVEL[minimum] > LEVEL[role];
+}
+
+export function lesserRole(a: Role, b: Role): Role {
+  return LEVEL[a] < LEVEL[b] ? a : b;
+}

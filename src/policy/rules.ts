@@ -1,0 +1,255 @@
+import type { Circumstances, Project, RepositoryRule } from './project.ts';
+import { type Action, CHANGES, PULLS_INTERNAL_AS_EXTERNAL, PULLS_PRIVATE } from './role.ts';
+import type { ResourceScope } from './scope.ts';
+import type { Standing } from './standing.ts';
+import type { Person, Subject } from './subject.ts';
+
+/** `forbid` refuses the whole request, where GitLab answers 403 instead of granting less. */
+export type Verdict = 'grant' | 'refuse' | 'forbid';
+
+/** Each names one rule; the first that has a verdict decides. */
+export type RuleId =
+  | 'registry_scope'
+  | 'project_unknown'
+  | 'registry_disabled'
+  | 'credential_ability'
+  | 'ip_allowlist'
+  | 'maintenance'
+  | 'project_state'
+  | 'open_to_everyone'
+  | 'open_to_users'
+  | 'auditor'
+  | 'role'
+  | 'deploy_token_reach'
+  | 'job_own_project'
+  | 'job_push'
+  | 'job_elsewhere'
+  | 'protected_repository'
+  | 'storage_limit'
+  | 'not_public'
+  | 'allowed';
+
+/** One asked action and everything that bears on it. */
+export interface Case {
+  readonly subject: Subject;
+  readonly scope: ResourceScope;
+  readonly action: Action;
+  readonly project: Project | null;
+  readonly standing: Standing;
+  readonly circumstances: Circumstances;
+  readonly blockingRule: RepositoryRule | null;
+}
+
+type ProjectCase = Case & { readonly project: Project };
+
+interface Rule {
+  readonly id: RuleId;
+  /** Undefined: this rule has nothing to say, the next one is asked. */
+  decide(asked: ProjectCase): Verdict | undefined;
+}
+
+const registryDisabled: Rule = {
+  id: 'registry_disabled',
+  decide: ({ project }) => (project.registryAccess === 'disabled' ? 'refuse' : undefined),
+};
+
+const credentialAbility: Rule = {
+  id: 'credential_ability',
+  decide: ({ subject, action }) => (subject.abilities.has(action) ? undefined : 'refuse'),
+};
+
+/** Every list above the project must let the client in. */
+const ipAllowlist: Rule = {
+  id: 'ip_allowlist',
+  decide: (asked) => {
+    if (isExemptFromAllowlists(asked)) return undefined;
+    const { clientAddress } = asked.circumstances;
+    const isInside = asked.project.ipAllowlists.every(({ ranges }) =>
+      ranges.some((range) => clientAddress.isIn(range)),
+    );
+    return isInside ? undefined : 'refuse';
+  },
+};
+
+const maintenance: Rule = {
+  id: 'maintenance',
+  decide: ({ action, project, circumstances }) =>
+    action !== 'pull' && (circumstances.instance.maintenanceMode || project.maintainedOrganization !== null)
+      ? 'refuse'
+      : undefined,
+};
+
+const projectState: Rule = {
+  id: 'project_state',
+  decide: ({ action, project }) =>
+    action !== 'pull' && (project.archivedBy !== null || project.deletionScheduled) ? 'refuse' : undefined,
+};
+
+const openToEveryone: Rule = {
+  id: 'open_to_everyone',
+  decide: ({ action, project }) => (action === 'pull' && isOpen(project, 'public') ? 'grant' : undefined),
+};
+
+const openToUsers: Rule = {
+  id: 'open_to_users',
+  decide: ({ action, project, standing }) =>
+    action === 'pull' && isOpen(project, 'internal') && isInternal(standing) ? 'grant' : undefined,
+};
+
+const auditor: Rule = {
+  id: 'auditor',
+  decide: ({ action, standing }) =>
+    action === 'pull' && standing.person?.auditor === true ? 'grant' : undefined,
+};
+
+/** Pull is granted here; a change that the role allows still has to pass the protections. */
+const role: Rule = {
+  id: 'role',
+  decide: ({ action, standing }) => {
+    if (standing.role === null) return 'refuse';
+    if (action === 'pull') return PULLS_PRIVATE[standing.role] ? 'grant' : 'refuse';
+    return CHANGES[standing.role][action] ? undefined : 'refuse';
+  },
+};
+
+const deployTokenReach: Rule = {
+  id: 'deploy_token_reach',
+  decide: ({ action, project }) => {
+    if (!project.ownDeployToken) return action === 'pull' && isOpen(project, 'public') ? 'grant' : 'refuse';
+    return action === 'pull' ? 'grant' : undefined;
+  },
+};
+
+const jobOwnProject: Rule = {
+  id: 'job_own_project',
+  decide: (asked) => (isOwnJob(asked) && asked.action !== 'push' ? 'grant' : undefined),
+};
+
+/** GitLab checks a job's push once more against its user and then fails the request instead of granting less. */
+const jobPush: Rule = {
+  id: 'job_push',
+  decide: (asked) => {
+    if (!isOwnJob(asked)) return undefined;
+    const mayPush = asked.standing.role !== null && CHANGES[asked.standing.role].push;
+    return mayPush && asked.project.archivedBy === null ? undefined : 'forbid';
+  },
+};
+
+const jobElsewhere: Rule = {
+  id: 'job_elsewhere',
+  decide: (asked) => {
+    if (isOwnJob(asked)) return undefined;
+    const { action, project, standing } = asked;
+    if (action !== 'pull' || standing.person === null) return 'refuse';
+    const isLetIn =
+      project.jobAccess === 'not_listed' ? isOpenToPerson(project, standing.person) : mayPull(asked);
+    return isLetIn ? 'grant' : 'refuse';
+  },
+};
+
+const protectedRepository: Rule = {
+  id: 'protected_repository',
+  decide: ({ action, blockingRule }) =>
+    blockingRule !== null && (action === 'push' || action === '*') ? 'forbid' : undefined,
+};
+
+const storageLimit: Rule = {
+  id: 'storage_limit',
+  decide: ({ action, project }) =>
+    action === 'push' && project.overStorageLimit !== null ? 'forbid' : undefined,
+};
+
+const notPublic: Rule = { id: 'not_public', decide: () => 'refuse' };
+const allowed: Rule = { id: 'allowed', decide: () => 'grant' };
+
+/** The rules for a project, in the order in which they are asked. The last of each list always decides. */
+export const RULES: Record<Subject['kind'], readonly Rule[]> = {
+  anonymous: [registryDisabled, credentialAbility, ipAllowlist, openToEveryone, notPublic],
+  user: [
+    registryDisabled,
+    credentialAbility,
+    ipAllowlist,
+    maintenance,
+    projectState,
+    openToEveryone,
+    openToUsers,
+    auditor,
+    role,
+    protectedRepository,
+    storageLimit,
+    allowed,
+  ],
+  deploy_token: [
+    registryDisabled,
+    credentialAbility,
+    ipAllowlist,
+    maintenance,
+    projectState,
+    deployTokenReach,
+    protectedRepository,
+    storageLimit,
+    allowed,
+  ],
+  job: [
+    registryDisabled,
+    credentialAbility,
+    ipAllowlist,
+    maintenance,
+    jobElsewhere,
+    jobOwnProject,
+    jobPush,
+    protectedRepository,
+    storageLimit,
+    allowed,
+  ],
+};
+
+/** Asks the rules in order. */
+export function judge(asked: Case): { readonly verdict: Verdict; readonly rule: RuleId } {
+  if (asked.scope.type === 'registry') return { verdict: judgeRegistryScope(asked), rule: 'registry_scope' };
+  const { project } = asked;
+  if (project === null) return { verdict: 'refuse', rule: 'project_unknown' };
+  for (const { id, decide } of RULES[asked.subject.kind]) {
+    const verdict = decide({ ...asked, project });
+    if (verdict !== undefined) return { verdict, rule: id };
+  }
+  throw new Error('the last rule of each list decides');
+}
+
+/** `registry:catalog:*` and its like: all or nothing, for an admin who asks exactly `*` with a credential that can everything. */
+function judgeRegistryScope({ subject, scope }: Case): Verdict {
+  const asksAll = scope.actions.length === 1 && scope.actions[0] === '*';
+  return subject.kind === 'user' && subject.person.admin && asksAll && subject.abilities.has('*')
+    ? 'grant'
+    : 'refuse';
+}
+
+function isOpen(project: Project, visibility: 'public' | 'internal'): boolean {
+  return project.visibility === visibility && project.registryAccess === 'enabled';
+}
+
+/** External users are guests in an internal project only where somebody made them so. */
+function isInternal({ person, role }: Standing): boolean {
+  return person?.external !== true || (role !== null && PULLS_INTERNAL_AS_EXTERNAL[role]);
+}
+
+/** What a job may pull of a project that doesn't list it. */
+function isOpenToPerson(project: Project, person: Person): boolean {
+  return isOpen(project, 'public') || (isOpen(project, 'internal') && !person.external);
+}
+
+/** Whether the job's user could pull: the same rules that a user meets. */
+function mayPull(asked: ProjectCase): boolean {
+  const verdict = [openToEveryone, openToUsers, auditor, role].map((rule) => rule.decide(asked));
+  return verdict.includes('grant');
+}
+
+function isOwnJob({ subject, project }: ProjectCase): boolean {
+  return subject.kind === 'job' && subject.projectId === project.id;
+}
+
+function isExemptFromAllowlists(asked: ProjectCase): boolean {
+  const { subject, standing } = asked;
+  if (subject.kind === 'user') return standing.admin || subject.person.auditor;
+  return isOwnJob(asked);
+}
