@@ -24,7 +24,8 @@ export interface Problem {
 export interface ErrorDetails {
   readonly problems?: readonly Problem[];
   readonly retryAfterSeconds?: number;
-  readonly allow?: string;
+  /** The cause in one word, for the log; never shown to the client. */
+  readonly reason?: string;
   readonly cause?: unknown;
 }
 

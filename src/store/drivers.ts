@@ -1,24 +1,152 @@
-/** What a query answers: plain rows. Dates and 64-bit numbers read alike on both drivers; see `parseTimestamp` and friends. */
+import { PGlite, type Transaction } from '@electric-sql/pglite';
+import pg from 'pg';
+import { CellpassError } from '../errors.ts';
+
+/** What a query answers: plain rows, alike on both drivers. */
 export type Row = Readonly<Record<string, unknown>>;
 
-/** A statement with parameters, never built from input. A `name` makes it a prepared statement where the driver has them. */
+/** A statement with parameters, never built from input. */
 export interface Statement {
+  /** Prepared under this name, where the driver prepares; so one name is one text for ever. */
+  readonly name: string;
   readonly text: string;
-  readonly name?: string;
 }
 
-/** The one small interface over a database that both drivers satisfy. */
+/** The one small interface over a database. */
 export interface Sql {
-  /** `int8` and `count` are numbers, `date` is `yyyy-mm-dd` text, `timestamptz` a Date, `bytea` a Uint8Array, `jsonb` parsed. */
+  /**
+   * `int8` and `count` come as numbers, `date` as `yyyy-mm-dd` text, `timestamptz` as Date, `bytea` as Uint8Array, `jsonb` parsed.
+   * Give `jsonb` parameters as text: pg would write a JavaScript array as a PostgreSQL array.
+   */
   query<R extends Row>(statement: string | Statement, params?: readonly unknown[]): Promise<readonly R[]>;
-  /** Several statements without parameters, for migrations. */
+  /** One or more statements without parameters. */
   execute(text: string): Promise<void>;
 }
 
-/** A connected database. */
+/** A connected database. A query that fails because the database is away throws `unavailable`. */
 export interface Database extends Sql {
   readonly kind: 'postgres' | 'pglite';
   /** Commits when `work` resolves, rolls back when it throws. Not nested. */
   transaction<T>(work: (sql: Sql) => Promise<T>): Promise<T>;
   close(): Promise<void>;
+}
+
+export interface PostgresOptions {
+  /** Told of connections that break while idle; without a listener the process would end. */
+  readonly onIdleError?: (error: Error) => void;
+  readonly maxConnections?: number;
+}
+
+const INT8 = 20;
+const DATE = 1082;
+const TIMESTAMPTZ = 1184;
+/** Together well under the 2 s in which a client must hear that the database is away. */
+const CONNECT_TIMEOUT_MS = 800;
+const QUERY_TIMEOUT_MS = 1000;
+const TRANSACTION_QUERY_TIMEOUT_MS = 10 * 60 * 1000;
+
+export function openPostgres(url: string, options: PostgresOptions = {}): Database {
+  const types = new pg.TypeOverrides();
+  types.setTypeParser(INT8, Number);
+  types.setTypeParser(DATE, String);
+  const pool = new pg.Pool({
+    connectionString: url,
+    types,
+    max: options.maxConnections ?? 10,
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    idleTimeoutMillis: 30_000,
+    keepAlive: true,
+    application_name: 'cellpass',
+  });
+  pool.on('error', (error) => options.onIdleError?.(error));
+  return {
+    kind: 'postgres',
+    ...postgresSql(pool, QUERY_TIMEOUT_MS),
+    transaction: (work) => postgresTransaction(pool, work),
+    close: () => pool.end(),
+  };
+}
+
+type Queryable = Pick<pg.Pool, 'query'>;
+
+function postgresSql(client: Queryable, timeoutMs: number): Sql {
+  return {
+    async query<R extends Row>(statement: string | Statement, params: readonly unknown[] = []) {
+      const named = typeof statement === 'string' ? { text: statement } : statement;
+      const config = { ...named, values: [...params], query_timeout: timeoutMs };
+      const result = await client.query<R>(config).catch(rethrow);
+      return result.rows;
+    },
+    async execute(text) {
+      await client.query(text).catch(rethrow);
+    },
+  };
+}
+
+async function postgresTransaction<T>(pool: pg.Pool, work: (sql: Sql) => Promise<T>): Promise<T> {
+  const client = await pool.connect().catch(rethrow);
+  let broken = false;
+  const onError = (): void => {
+    broken = true;
+  };
+  client.on('error', onError);
+  try {
+    await client.query('BEGIN').catch(rethrow);
+    const result = await work(postgresSql(client, TRANSACTION_QUERY_TIMEOUT_MS));
+    await client.query('COMMIT').catch(rethrow);
+    return result;
+  } catch (error) {
+    await client.query('ROLLBACK').catch(onError);
+    throw error;
+  } finally {
+    client.off('error', onError);
+    client.release(broken);
+  }
+}
+
+/** SQLSTATE classes that say "not now": connection, resources, operator intervention (PostgreSQL, appendix A). */
+const UNAVAILABLE_CLASSES: ReadonlySet<string> = new Set(['08', '53', '57']);
+
+/** pg gives server errors a SQLSTATE; an error without one never reached the server or lost it. */
+function rethrow(error: unknown): never {
+  const sqlState = error instanceof pg.DatabaseError ? error.code : undefined;
+  if (sqlState === undefined || UNAVAILABLE_CLASSES.has(sqlState.slice(0, 2))) {
+    throw new CellpassError('unavailable', 'the database is not available', {
+      cause: error,
+      retryAfterSeconds: 1,
+    });
+  }
+  throw error;
+}
+
+/**
+ * PostgreSQL in WebAssembly, in this process. `dataDir` undefined: in memory.
+ * It takes no lock on its directory, and a second process would destroy it: the caller must hold one.
+ */
+export async function openPglite(dataDir?: string): Promise<Database> {
+  const pglite = await PGlite.create({
+    ...(dataDir !== undefined && { dataDir }),
+    parsers: { [INT8]: Number, [DATE]: String, [TIMESTAMPTZ]: (text: string) => new Date(text) },
+  });
+  // A fixed zone: dates are UTC everywhere, and its timestamps must carry an offset that Date can read.
+  await pglite.exec("SET TIME ZONE 'UTC'");
+  return {
+    kind: 'pglite',
+    ...pgliteSql(pglite),
+    transaction: (work) => pglite.transaction((transaction) => work(pgliteSql(transaction))),
+    close: () => pglite.close(),
+  };
+}
+
+function pgliteSql(pglite: Pick<PGlite | Transaction, 'query' | 'exec'>): Sql {
+  return {
+    async query<R extends Row>(statement: string | Statement, params: readonly unknown[] = []) {
+      const text = typeof statement === 'string' ? statement : statement.text;
+      const result = await pglite.query<R>(text, [...params]);
+      return result.rows;
+    },
+    async execute(text) {
+      await pglite.exec(text);
+    },
+  };
 }

@@ -192,4 +192,11 @@ CREATE TABLE revoked_secrets (
   token_digest bytea PRIMARY KEY,
   revoked_at timestamptz NOT NULL DEFAULT now()
 );
+
+-- What a credential's owner is, in the form that the hot path reads.
+CREATE VIEW accounts AS
+  SELECT id, username_key, email_key, jsonb_build_object('id', id, 'username', username, 'kind', kind, 'state', state,
+    'admin', admin, 'auditor', auditor, 'external', external, 'twoFactor', two_factor,
+    'passwordExpired', password_expired, 'passwordHash', password_hash) AS account
+  FROM users;
 `;

@@ -1,0 +1,119 @@
+import type { InstanceState, Project } from '../policy/project.ts';
+import { personOf, type Subject } from '../policy/subject.ts';
+import type { Sql } from './drivers.ts';
+
+export interface Facts {
+  readonly instance: InstanceState;
+  readonly projects: readonly Project[];
+}
+
+/**
+ * Everything that a decision needs, in one round trip whatever the number of paths: one row, with the projects as JSON whose keys are `Project`'s.
+ * $1 paths in lower case, $2 the user, $3 the deploy token, $4 the job's own project.
+ */
+const FIND_FACTS = {
+  name: 'find-facts',
+  text: `
+    SELECT settings.registry_enabled, settings.maintenance_mode, coalesce(found.projects, '[]'::jsonb) AS projects
+    FROM settings
+    LEFT JOIN LATERAL (
+      SELECT jsonb_agg(jsonb_build_object(
+        'id', project.id, 'path', project.path_key,
+        'rootNamespaceId', namespace.traversal_ids[1], 'organizationId', namespace.organization_id,
+        'visibility', project.visibility, 'registryAccess', project.container_registry,
+        'archivedBy', CASE WHEN project.archived THEN project.path_key ELSE above.archived_by END,
+        'deletionScheduled', project.deletion_scheduled,
+        'maintainedOrganization', (SELECT path FROM organizations WHERE id = namespace.organization_id AND maintenance),
+        'overStorageLimit', above.over_storage_limit,
+        'shareLockedBy', above.share_locked_by,
+        'ipAllowlists', coalesce(above.ip_allowlists, '[]'::jsonb),
+        'protectedRepositories', (
+          SELECT coalesce(jsonb_agg(jsonb_build_object('pattern', pattern, 'minimumRoleForPush', minimum_role_for_push,
+            'minimumRoleForDelete', minimum_role_for_delete) ORDER BY position), '[]'::jsonb)
+          FROM protected_repositories WHERE project_id = project.id),
+        'protectedTags', (
+          SELECT coalesce(jsonb_agg(jsonb_build_object('pattern', pattern, 'minimumRoleForPush', minimum_role_for_push,
+            'minimumRoleForDelete', minimum_role_for_delete, 'immutable', immutable) ORDER BY position), '[]'::jsonb)
+          FROM protected_tags WHERE project_id = project.id),
+        'memberships', (
+          SELECT coalesce(jsonb_agg(jsonb_build_object('via', via, 'path', path, 'role', role, 'expiresOn', expires_on,
+            'invitation', invitation)), '[]'::jsonb)
+          FROM (
+            SELECT 'project' AS via, project.path_key AS path, member.role, member.expires_at AS expires_on, NULL::jsonb AS invitation
+            FROM members AS member
+            WHERE member.user_id = $2 AND member.source_type = 'Project' AND member.source_id = project.id
+            UNION ALL
+            SELECT 'group', source.path_key, member.role, member.expires_at, NULL
+            FROM members AS member JOIN namespaces AS source ON source.id = member.source_id
+            WHERE member.user_id = $2 AND member.source_type = 'Namespace' AND member.source_id = ANY (namespace.traversal_ids)
+            UNION ALL
+            SELECT 'personal_namespace', namespace.path_key, 'owner', NULL, NULL WHERE namespace.owner_id = $2
+            UNION ALL
+            SELECT 'organization', organization.path, 'owner', NULL, NULL
+            FROM organization_users AS owner JOIN organizations AS organization ON organization.id = owner.organization_id
+            WHERE owner.user_id = $2 AND owner.organization_id = namespace.organization_id
+            UNION ALL
+            SELECT 'group_invited_to_group', shared.path_key, member.role, member.expires_at,
+              jsonb_build_object('group', invited.path_key, 'role', link.role, 'expiresOn', link.expires_at)
+            FROM group_group_links AS link
+            JOIN members AS member ON member.user_id = $2 AND member.source_type = 'Namespace' AND member.source_id = link.shared_with_group_id
+            JOIN namespaces AS shared ON shared.id = link.shared_group_id
+            JOIN namespaces AS invited ON invited.id = link.shared_with_group_id
+            WHERE link.shared_group_id = ANY (namespace.traversal_ids)
+            UNION ALL
+            SELECT 'group_invited_to_project', project.path_key, member.role, member.expires_at,
+              jsonb_build_object('group', invited.path_key, 'role', link.role, 'expiresOn', link.expires_at)
+            FROM project_group_links AS link
+            JOIN members AS member ON member.user_id = $2 AND member.source_type = 'Namespace' AND member.source_id = link.group_id
+            JOIN namespaces AS invited ON invited.id = link.group_id
+            WHERE link.project_id = project.id
+          ) AS membership),
+        'ownDeployToken', EXISTS (
+            SELECT FROM project_deploy_tokens WHERE deploy_token_id = $3 AND project_id = project.id)
+          OR EXISTS (SELECT FROM deploy_tokens WHERE id = $3 AND group_id = ANY (namespace.traversal_ids)),
+        'jobAccess', CASE
+          WHEN project.job_token_open THEN 'anyone'
+          WHEN EXISTS (SELECT FROM job_token_project_links WHERE project_id = project.id AND target_project_id = $4)
+            OR EXISTS (
+              SELECT FROM job_token_group_links AS link
+              JOIN projects AS origin ON origin.id = $4
+              JOIN namespaces AS origin_namespace ON origin_namespace.id = origin.namespace_id
+              WHERE link.project_id = project.id AND link.target_group_id = ANY (origin_namespace.traversal_ids))
+          THEN 'listed' ELSE 'not_listed' END
+      )) AS projects
+      FROM projects AS project
+      JOIN namespaces AS namespace ON namespace.id = project.namespace_id
+      CROSS JOIN LATERAL (
+        SELECT
+          (array_agg(path_key ORDER BY length(path_key) DESC) FILTER (WHERE archived))[1] AS archived_by,
+          (array_agg(path_key) FILTER (WHERE over_storage_limit AND parent_id IS NULL))[1] AS over_storage_limit,
+          (array_agg(path_key ORDER BY length(path_key)) FILTER (WHERE share_with_group_lock))[1] AS share_locked_by,
+          jsonb_agg(jsonb_build_object('group', path_key, 'ranges', ip_allowlist) ORDER BY length(path_key))
+            FILTER (WHERE ip_allowlist <> '{}') AS ip_allowlists
+        FROM namespaces WHERE id = ANY (namespace.traversal_ids)
+      ) AS above
+      WHERE project.path_key = ANY ($1)
+    ) AS found ON true`,
+};
+
+interface FactsRow {
+  readonly registry_enabled: boolean;
+  readonly maintenance_mode: boolean;
+  readonly projects: readonly Project[];
+  readonly [column: string]: unknown;
+}
+
+/** The projects among `paths` (lower case), with how the subject stands to each. */
+export async function findFacts(sql: Sql, subject: Subject, paths: readonly string[]): Promise<Facts> {
+  const [row] = await sql.query<FactsRow>(FIND_FACTS, [
+    [...paths],
+    personOf(subject)?.id ?? null,
+    subject.kind === 'deploy_token' ? subject.deployTokenId : null,
+    subject.kind === 'job' ? subject.projectId : null,
+  ]);
+  if (row === undefined) throw new Error('the settings row is missing: the database was not migrated');
+  return {
+    instance: { registryEnabled: row.registry_enabled, maintenanceMode: row.maintenance_mode },
+    projects: row.projects,
+  };
+}

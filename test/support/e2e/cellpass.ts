@@ -1,0 +1,94 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { stringify } from 'yaml';
+import { freePort, sharedPostgres } from '../postgres.ts';
+import { type Child, runToEnd, startChild, until } from './child.ts';
+
+const BIN = join(import.meta.dirname, '../../../bin/cellpass');
+export const ISSUER = 'cellpass-e2e';
+
+/** The settings of one service, as in the configuration file. */
+export interface ServiceSettings {
+  readonly kid?: 'libtrust' | 'thumbprint';
+  readonly x5c?: boolean;
+}
+
+export interface CellpassOptions {
+  readonly services: Readonly<Record<string, ServiceSettings>>;
+  /** The directory document, YAML. */
+  readonly directory: string;
+}
+
+/** A cellpass process of its own, with a database, keys and an admin socket of its own. */
+export interface Cellpass {
+  readonly url: string;
+  readonly realm: string;
+  readonly child: Child;
+  /** Runs a command of the CLI and returns its stdout; throws if it fails. */
+  command(...args: string[]): Promise<string>;
+  /** The published JWK Set, as text. */
+  jwks(): Promise<string>;
+  stop(): Promise<void>;
+}
+
+export async function startCellpass({ services, directory }: CellpassOptions): Promise<Cellpass> {
+  const dir = await mkdtemp(join(tmpdir(), 'cellpass-e2e-'));
+  // By name, not by address: crane refuses a realm that is a loopback address and not the registry's own.
+  const port = await freePort();
+  const url = `http://localhost:${port}`;
+  const env = await environment(dir, port, services);
+  const child = startChild('cellpass', BIN, ['serve'], { env, cwd: dir });
+  const stop = async () => {
+    await child.stop();
+    await rm(dir, { recursive: true, force: true });
+  };
+  const command = async (...args: string[]) => {
+    const { code, stdout, stderr } = await runToEnd(BIN, args, { env, cwd: dir });
+    if (code !== 0) throw new Error(`cellpass ${args.join(' ')}: exit ${code}\n${stderr}${child.output()}`);
+    return stdout;
+  };
+  try {
+    await ready(url, child);
+    const file = join(dir, 'directory.yaml');
+    await writeFile(file, directory);
+    await command('directory', 'apply', '-f', file);
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  const jwks = async () => (await fetch(`${url}/.well-known/jwks.json`)).text();
+  return { url, realm: `${url}/jwt/auth`, child, command, jwks, stop };
+}
+
+async function environment(
+  dir: string,
+  port: number,
+  services: CellpassOptions['services'],
+): Promise<Record<string, string>> {
+  const config = join(dir, 'cellpass.yaml');
+  await writeFile(config, stringify({ services }));
+  await mkdir(join(dir, 'keys'));
+  return {
+    HOME: dir,
+    CELLPASS_CONFIG: config,
+    CELLPASS_DATABASE_URL: await (await sharedPostgres()).createDatabase(),
+    CELLPASS_DATA_DIR: join(dir, 'data'),
+    CELLPASS_KEYS_DIR: join(dir, 'keys'),
+    CELLPASS_LISTEN: `127.0.0.1:${port}`,
+    CELLPASS_PUBLIC_URL: `http://localhost:${port}`,
+    CELLPASS_ISSUER: ISSUER,
+  };
+}
+
+async function ready(url: string, child: Child): Promise<void> {
+  await until(
+    async () => {
+      if (!child.running()) throw new Error(`cellpass ended:\n${child.output()}`);
+      const response = await fetch(`${url}/readyz`).catch(() => undefined);
+      return response?.ok ? true : undefined;
+    },
+    () => `cellpass is not ready:\n${child.output()}`,
+    60_000,
+  );
+}

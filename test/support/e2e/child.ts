@@ -1,0 +1,125 @@
+import { spawn } from 'node:child_process';
+
+/** How a command that ran to its end came out. */
+export interface Outcome {
+  /** Null if a signal ended it. */
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** A server of the tests: whoever starts it stops it. */
+export interface Child {
+  readonly name: string;
+  /** Everything it has printed so far. */
+  output(): string;
+  running(): boolean;
+  /** SIGTERM, after a grace SIGKILL; done when the process is gone. */
+  stop(): Promise<void>;
+}
+
+export interface RunOptions {
+  /** The whole environment beside PATH: nothing else is inherited. */
+  readonly env?: Readonly<Record<string, string>>;
+  readonly cwd?: string;
+  readonly input?: string;
+  readonly timeoutMs?: number;
+}
+
+const GRACE_MS = 10_000;
+const alive = new Set<number>();
+// If mocha itself is cut off, no server of its stays behind.
+process.on('exit', () => {
+  for (const pid of alive) killQuietly(pid);
+});
+
+export function startChild(name: string, command: string, args: string[], options: RunOptions = {}): Child {
+  const child = spawn(command, args, {
+    env: environment(options.env),
+    cwd: options.cwd,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let output = '';
+  let running = true;
+  const gone = new Promise<void>((resolve) => {
+    const end = (line: string) => {
+      running = false;
+      output += line;
+      if (child.pid !== undefined) alive.delete(child.pid);
+      resolve();
+    };
+    child.once('error', (error) => end(`${error.message}\n`));
+    child.once('exit', (code, signal) => end(`${name} ended: ${signal ?? code}\n`));
+  });
+  if (child.pid !== undefined) alive.add(child.pid);
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8').on('data', (text: string) => {
+      output += text;
+    });
+  }
+  return {
+    name,
+    output: () => output,
+    running: () => running,
+    async stop() {
+      if (!running) return;
+      child.kill('SIGTERM');
+      const impatience = setTimeout(() => child.kill('SIGKILL'), GRACE_MS);
+      await gone;
+      clearTimeout(impatience);
+    },
+  };
+}
+
+/** Never throws for a command that fails, only for one that can't be started. */
+export function runToEnd(command: string, args: string[], options: RunOptions = {}): Promise<Outcome> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, {
+      env: environment(options.env),
+      cwd: options.cwd,
+      stdio: 'pipe',
+      timeout: options.timeoutMs ?? 30_000,
+      killSignal: 'SIGKILL',
+    });
+    let stdout = '';
+    let stderr = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      stdout += text;
+    });
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      stderr += text;
+    });
+    child.once('error', reject);
+    child.once('close', (code) => resolve({ code, stdout, stderr }));
+    // A command that refuses early doesn't read its input: that is no error of the test.
+    child.stdin.on('error', () => undefined);
+    child.stdin.end(options.input ?? '');
+  });
+}
+
+/** Asks until `check` answers something, and fails with `about()` when time is up. */
+export async function until<T>(
+  check: () => Promise<T | undefined> | T | undefined,
+  about: () => string,
+  timeoutMs = 30_000,
+): Promise<T> {
+  const deadline = Date.now() + timeoutMs;
+  for (;;) {
+    const answer = await check();
+    if (answer !== undefined) return answer;
+    if (Date.now() > deadline) throw new Error(about());
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+function environment(own: Readonly<Record<string, string>> = {}): NodeJS.ProcessEnv {
+  return { PATH: process.env['PATH'], ...own };
+}
+
+function killQuietly(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It went by itself.
+  }
+}

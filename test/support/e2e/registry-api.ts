@@ -1,0 +1,93 @@
+import assert from 'node:assert/strict';
+import { decodeJwt } from 'jose';
+import type { Credentials } from './directory.ts';
+import type { Blob, OciImage } from './oci-image.ts';
+
+export interface TokenRequest {
+  readonly realm: string;
+  readonly service: string;
+  readonly scopes: readonly string[];
+  readonly credentials?: Credentials;
+}
+
+/** Asks the token server as a client would, and returns the token of a 200. */
+export async function fetchToken({ realm, service, scopes, credentials }: TokenRequest): Promise<string> {
+  const query = new URLSearchParams([['service', service], ...scopes.map((scope) => ['scope', scope])]);
+  const headers: Record<string, string> = {};
+  if (credentials !== undefined) {
+    const pair = `${credentials.username}:${credentials.password}`;
+    headers['authorization'] = `Basic ${Buffer.from(pair).toString('base64')}`;
+  }
+  const response = await fetch(`${realm}?${query}`, { headers });
+  const body = await response.text();
+  assert.equal(response.status, 200, body);
+  const { token }: { token: string } = JSON.parse(body);
+  return token;
+}
+
+/** What a token grants, as `name:action,action`. */
+export function accessIn(token: string): string[] {
+  const { access } = decodeJwt<{ access: { name: string; actions: string[] }[] }>(token);
+  return access.map(({ name, actions }) => `${name}:${actions.join(',')}`);
+}
+
+/** One registry spoken to with one token, by the distribution specification. */
+export class RegistryApi {
+  readonly #base: string;
+  readonly #token: string;
+
+  constructor(host: string, token: string) {
+    this.#base = `http://${host}/v2/`;
+    this.#token = token;
+  }
+
+  async upload(repository: string, image: OciImage): Promise<void> {
+    for (const blob of [image.config, ...image.layers]) await this.#uploadBlob(repository, blob);
+    const response = await this.#send('PUT', `${repository}/manifests/${image.tag}`, {
+      headers: { 'content-type': image.mediaType },
+      body: image.manifest.bytes,
+    });
+    assert.equal(response.status, 201, await response.text());
+  }
+
+  /** Asks to take a blob over from another repository; 201 says that it was mounted, 202 that it wasn't. */
+  mount(repository: string, digest: string, from: string): Promise<Response> {
+    const query = new URLSearchParams({ mount: digest, from });
+    return this.#send('POST', `${repository}/blobs/uploads/?${query}`);
+  }
+
+  hasBlob(repository: string, digest: string): Promise<Response> {
+    return this.#send('HEAD', `${repository}/blobs/${digest}`);
+  }
+
+  manifest(repository: string, image: OciImage): Promise<Response> {
+    return this.#send('GET', `${repository}/manifests/${image.tag}`, {
+      headers: { accept: image.mediaType },
+    });
+  }
+
+  ping(): Promise<Response> {
+    return this.#send('GET', '');
+  }
+
+  async #uploadBlob(repository: string, { digest, bytes }: Blob): Promise<void> {
+    const begun = await this.#send('POST', `${repository}/blobs/uploads/`);
+    assert.equal(begun.status, 202, await begun.text());
+    const location = new URL(begun.headers.get('location') ?? '', this.#base);
+    location.searchParams.set('digest', digest);
+    const done = await this.#send('PUT', location.href, {
+      headers: { 'content-type': 'application/octet-stream' },
+      body: bytes,
+    });
+    assert.equal(done.status, 201, await done.text());
+  }
+
+  #send(
+    method: string,
+    path: string,
+    request: { headers?: Record<string, string>; body?: Buffer } = {},
+  ): Promise<Response> {
+    const headers = { ...request.headers, authorization: `Bearer ${this.#token}` };
+    return fetch(new URL(path, this.#base), { method, headers, body: request.body ?? null });
+  }
+}

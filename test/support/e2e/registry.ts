@@ -1,0 +1,75 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { stringify } from 'yaml';
+import { type Child, startChild, until } from './child.ts';
+
+/** What a registry trusts; at least one of the two. */
+export interface Trust {
+  /** Certificates, PEM. */
+  readonly rootcertbundle?: string;
+  /** A JWK Set, JSON; distribution 3 only. */
+  readonly jwks?: string;
+}
+
+export interface RegistryOptions {
+  readonly binary: string;
+  readonly realm: string;
+  readonly service: string;
+  readonly issuer: string;
+  readonly trust: Trust;
+}
+
+export interface Registry {
+  /** `127.0.0.1:port` */
+  readonly host: string;
+  readonly service: string;
+  readonly child: Child;
+  stop(): Promise<void>;
+}
+
+/** A distribution registry on a free loopback port, with token authentication and an empty store. */
+export async function startRegistry(options: RegistryOptions): Promise<Registry> {
+  const dir = await mkdtemp(join(tmpdir(), 'cellpass-registry-'));
+  const config = join(dir, 'config.yml');
+  await writeFile(config, stringify(await configuration(dir, options)));
+  // distribution 3 would send its traces to a collector that isn't there.
+  const env = { HOME: dir, OTEL_TRACES_EXPORTER: 'none' };
+  const child = startChild(`registry ${options.service}`, options.binary, ['serve', config], { env });
+  const stop = async () => {
+    await child.stop();
+    await rm(dir, { recursive: true, force: true });
+  };
+  try {
+    const host = await until(
+      () => {
+        if (!child.running()) throw new Error(`the registry ended:\n${child.output()}`);
+        return /listening on (127\.0\.0\.1:\d+)/.exec(child.output())?.[1];
+      },
+      () => `the registry did not listen:\n${child.output()}`,
+    );
+    return { host, service: options.service, child, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+async function configuration(dir: string, { realm, service, issuer, trust }: RegistryOptions): Promise<object> {
+  const token: Record<string, string> = { realm, service, issuer };
+  for (const [name, text] of Object.entries(trust)) {
+    token[name] = join(dir, name);
+    await writeFile(join(dir, name), text);
+  }
+  return {
+    version: 0.1,
+    storage: {
+      filesystem: { rootdirectory: join(dir, 'storage') },
+      delete: { enabled: true },
+      maintenance: { uploadpurging: { enabled: false } },
+    },
+    // Port 0: the registry takes a free one and logs which.
+    http: { addr: '127.0.0.1:0', secret: 'only-one-registry-needs-no-shared-secret' },
+    auth: { token },
+  };
+}

@@ -1,0 +1,135 @@
+import { access, constants, mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
+import { delimiter, join } from 'node:path';
+import { type Outcome, runToEnd } from './child.ts';
+
+/** The programs that the end-to-end tests run beside cellpass. */
+export type DebianTool = 'docker' | 'docker-registry' | 'skopeo';
+export type GoTool = keyof typeof GO_MODULES;
+
+/** With it set, a missing program is installed, and one that can't be installed is an error. */
+const INSTALL = process.env['CELLPASS_TEST_INSTALL'] === '1';
+const CACHE = join(import.meta.dirname, '../../../node_modules/.cache/cellpass-e2e');
+const MINUTE = 60_000;
+/** How long one program may take to arrive. */
+export const INSTALL_MS = 15 * MINUTE;
+
+const GO_MODULES = {
+  'registry-3.0': 'github.com/distribution/distribution/v3/cmd/registry@v3.0.0',
+  'registry-3.1': 'github.com/distribution/distribution/v3/cmd/registry@v3.1.2',
+  crane: 'github.com/google/go-containerregistry/cmd/crane@v0.22.1',
+  oras: 'oras.land/oras/cmd/oras@v1.3.6',
+  regctl: 'github.com/regclient/regclient/cmd/regctl@v0.11.7',
+} as const;
+
+const found = new Map<string, Promise<string | undefined>>();
+let listsUpdated: Promise<Outcome> | undefined;
+
+/** The path of a program from a Debian package; undefined, and one line that says so, where there is none. */
+export function debianTool(name: DebianTool): Promise<string | undefined> {
+  return once(name, async () => {
+    const present = await inPath(name);
+    if (present !== undefined) return present;
+    if (INSTALL) return INSTALLERS[name]();
+    const hint = 'apt-get install it, or set CELLPASS_TEST_INSTALL=1';
+    console.log(`skipped: end-to-end tests with ${name}, which is not installed (${hint})`);
+    return undefined;
+  });
+}
+
+/** The path of a program built by `go install` at a pinned version; undefined, and one line, without Go. */
+export function goTool(name: GoTool): Promise<string | undefined> {
+  return once(name, async () => {
+    const go = await once('go', () => inPath('go'));
+    if (go !== undefined) return goInstall(go, GO_MODULES[name]);
+    const hint = 'it is built with Go, which is not installed (https://go.dev/doc/install)';
+    if (INSTALL) throw new Error(`${name}: ${hint}`);
+    console.log(`skipped: end-to-end tests with ${name}; ${hint}`);
+    return undefined;
+  });
+}
+
+const INSTALLERS: Readonly<Record<DebianTool, () => Promise<string>>> = {
+  // These two packages bring daemons along, which the tests don't want: they are only unpacked.
+  docker: () => unpack('docker.io', 'usr/bin/docker'),
+  'docker-registry': () => unpack('docker-registry', 'usr/bin/docker-registry'),
+  skopeo: async () => {
+    await aptGet(['install', '--yes', '--no-install-recommends', 'skopeo']);
+    return (await inPath('skopeo')) ?? '/usr/bin/skopeo';
+  },
+};
+
+async function unpack(debianPackage: string, program: string): Promise<string> {
+  const target = join(CACHE, debianPackage);
+  const path = join(target, program);
+  if (await executable(path)) return path;
+  const dir = await mkdtemp(`${await cacheFolder()}/unpack-`);
+  await aptGet(['download', debianPackage], dir);
+  await must('sh', ['-c', 'for file in *.deb; do dpkg-deb --extract "$file" root; done'], { cwd: dir });
+  await rename(join(dir, 'root'), target);
+  await rm(dir, { recursive: true });
+  return path;
+}
+
+async function goInstall(go: string, module: string): Promise<string> {
+  const program = module.replace(/^.*\/([^/]+)@.*$/, '$1');
+  const target = join(CACHE, module.replace(/^.*\//, ''));
+  const path = join(target, program);
+  if (await executable(path)) return path;
+  const dir = await mkdtemp(`${await cacheFolder()}/build-`);
+  await must(go, ['install', module], { env: { ...inherited(), GOBIN: dir } });
+  // In one step, so that a build that was cut off leaves nothing that looks whole.
+  await rename(dir, target);
+  return path;
+}
+
+async function aptGet(args: string[], cwd = '/'): Promise<void> {
+  listsUpdated ??= must('apt-get', ['update']);
+  await listsUpdated;
+  await must('apt-get', args, { cwd });
+}
+
+async function must(
+  command: string,
+  args: string[],
+  options: { cwd?: string; env?: Record<string, string> } = {},
+): Promise<Outcome> {
+  const env = options.env ?? { ...inherited(), DEBIAN_FRONTEND: 'noninteractive' };
+  const outcome = await runToEnd(command, args, { ...options, env, timeoutMs: INSTALL_MS });
+  if (outcome.code !== 0) {
+    throw new Error(`${command} ${args.join(' ')}: exit ${outcome.code}\n${outcome.stdout}${outcome.stderr}`);
+  }
+  return outcome;
+}
+
+function once(name: string, find: () => Promise<string | undefined>): Promise<string | undefined> {
+  const known = found.get(name) ?? find();
+  found.set(name, known);
+  return known;
+}
+
+async function cacheFolder(): Promise<string> {
+  await mkdir(CACHE, { recursive: true });
+  return CACHE;
+}
+
+async function inPath(name: string): Promise<string | undefined> {
+  for (const folder of (process.env['PATH'] ?? '').split(delimiter)) {
+    const path = join(folder, name);
+    if (await executable(path)) return path;
+  }
+  return undefined;
+}
+
+async function executable(path: string): Promise<boolean> {
+  return access(path, constants.X_OK).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** Package managers need their proxies and caches. */
+function inherited(): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(process.env).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),
+  );
+}
