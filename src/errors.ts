@@ -6,9 +6,11 @@ export type ErrorCode =
   | 'service_unknown'
   | 'registry_off'
   | 'grant_type_unsupported'
-  | 'size'
-  | 'not_found'
+  | 'path_unknown'
   | 'method_not_allowed'
+  | 'size'
+  | 'malformed' // not even the form of the input is right
+  | 'not_found'
   | 'invalid' // the input of an admin is wrong; `problems` says where
   | 'conflict' // the input is right, but the state forbids it
   | 'unavailable' // try again later
@@ -26,6 +28,10 @@ export interface ErrorDetails {
   readonly retryAfterSeconds?: number;
   /** The cause in one word, for the log; never shown to the client. */
   readonly reason?: string;
+  /** Methods, for the header `Allow`. */
+  readonly allow?: string;
+  /** The rest of the request is still on its way and won't be read. */
+  readonly closesConnection?: boolean;
   readonly cause?: unknown;
 }
 

@@ -4,328 +4,328 @@
  */
 
 export interface paths {
-    readonly "/jwt/auth": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    "/jwt/auth": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
         /**
          * Issue a token, as a registry's Bearer challenge asks for it
          * @description The scopes that may be granted are granted, the rest is left out. Unknown parameters are ignored. Without credentials the request is anonymous.
          */
-        readonly get: operations["issueToken"];
-        readonly put?: never;
+        get: operations["issueToken"];
+        put?: never;
         /** Issue a token, asked for as in OAuth 2 */
-        readonly post: operations["issueTokenByForm"];
-        readonly delete?: never;
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
+        post: operations["issueTokenByForm"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    readonly "/.well-known/jwks.json": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    "/.well-known/jwks.json": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
         /** Every published key, under both of its ids */
-        readonly get: operations["getJwkSet"];
-        readonly put?: never;
-        readonly post?: never;
-        readonly delete?: never;
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
+        get: operations["getJwkSet"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    readonly "/.well-known/token-ca.pem": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    "/.well-known/token-ca.pem": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
         /** The certificate authority of this cell, for a registry's rootcertbundle */
-        readonly get: operations["getTokenCa"];
-        readonly put?: never;
-        readonly post?: never;
-        readonly delete?: never;
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
+        get: operations["getTokenCa"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    readonly "/healthz": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    "/healthz": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
         /** Whether the process is alive */
-        readonly get: operations["getHealth"];
-        readonly put?: never;
-        readonly post?: never;
-        readonly delete?: never;
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
+        get: operations["getHealth"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    readonly "/readyz": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    "/readyz": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
         /** Whether tokens can be issued now */
-        readonly get: operations["getReadiness"];
-        readonly put?: never;
-        readonly post?: never;
-        readonly delete?: never;
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
+        get: operations["getReadiness"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    readonly "/openapi.json": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    "/openapi.json": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
         /** This document */
-        readonly get: operations["getContract"];
-        readonly put?: never;
-        readonly post?: never;
-        readonly delete?: never;
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
+        get: operations["getContract"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    readonly "/admin/v1/directory": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    "/admin/v1/directory": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
         /** The directory as a document, without secrets */
-        readonly get: operations["exportDirectory"];
-        readonly put?: never;
+        get: operations["exportDirectory"];
+        put?: never;
         /** Apply a directory document, all of it or nothing */
-        readonly post: operations["applyDirectory"];
-        readonly delete?: never;
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
+        post: operations["applyDirectory"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    readonly "/admin/v1/job-tokens/{id}": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path: {
-                readonly id: number;
+    "/admin/v1/job-tokens/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
             };
-            readonly cookie?: never;
+            cookie?: never;
         };
-        readonly get?: never;
+        get?: never;
         /** Make known, or change, the token of a CI job */
-        readonly put: operations["putJobToken"];
-        readonly post?: never;
+        put: operations["putJobToken"];
+        post?: never;
         /** Forget the token of a CI job */
-        readonly delete: operations["deleteJobToken"];
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
+        delete: operations["deleteJobToken"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    readonly "/admin/v1/keys": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    "/admin/v1/keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
         /** The signing keys and their states */
-        readonly get: operations["listKeys"];
-        readonly put?: never;
-        readonly post?: never;
-        readonly delete?: never;
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
+        get: operations["listKeys"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
 }
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
-        readonly TokenForm: {
+        TokenForm: {
             /** @enum {string} */
-            readonly grant_type?: "password" | "refresh_token";
-            readonly service?: string;
-            readonly scope?: string;
-            readonly username?: string;
-            readonly password?: string;
-            readonly refresh_token?: string;
+            grant_type?: "password" | "refresh_token";
+            service?: string;
+            scope?: string;
+            username?: string;
+            password?: string;
+            refresh_token?: string;
         };
-        readonly TokenResponse: {
-            readonly token: components["schemas"]["CompactJws"];
-            readonly access_token: components["schemas"]["CompactJws"];
+        TokenResponse: {
+            token: components["schemas"]["CompactJws"];
+            access_token: components["schemas"]["CompactJws"];
             /** @description Seconds. */
-            readonly expires_in: number;
+            expires_in: number;
             /** Format: date-time */
-            readonly issued_at?: string;
+            issued_at?: string;
         };
-        readonly CompactJws: string;
-        readonly Errors: {
-            readonly errors: components["schemas"]["ErrorList"];
+        CompactJws: string;
+        Errors: {
+            errors: components["schemas"]["ErrorList"];
         };
-        readonly Problems: {
-            readonly errors: components["schemas"]["ErrorList"];
-            readonly problems: readonly components["schemas"]["Problem"][];
+        Problems: {
+            errors: components["schemas"]["ErrorList"];
+            problems: components["schemas"]["Problem"][];
         };
-        readonly Problem: {
-            readonly line?: number;
-            readonly path: string;
-            readonly message: string;
+        Problem: {
+            line?: number;
+            path: string;
+            message: string;
         };
-        readonly ErrorList: readonly {
+        ErrorList: {
             /** @enum {string} */
-            readonly code: "UNAUTHORIZED" | "DENIED" | "UNSUPPORTED" | "UNAVAILABLE" | "SIZE_INVALID" | "UNKNOWN" | "NOT_FOUND" | "INVALID" | "CONFLICT";
-            readonly message: string;
+            code: "UNAUTHORIZED" | "DENIED" | "UNSUPPORTED" | "UNAVAILABLE" | "SIZE_INVALID" | "UNKNOWN" | "NOT_FOUND" | "INVALID" | "CONFLICT";
+            message: string;
             /** @description Ends in the request's id. */
-            readonly detail: string;
+            detail: string;
         }[];
-        readonly Health: {
+        Health: {
             /** @constant */
-            readonly status: "ok";
+            status: "ok";
         };
-        readonly JwkSet: {
-            readonly keys: readonly components["schemas"]["PublicJwk"][];
+        JwkSet: {
+            keys: components["schemas"]["PublicJwk"][];
         };
         /** @description Public members alone; a private one would fail the contract. */
-        readonly PublicJwk: {
+        PublicJwk: {
             /** @constant */
-            readonly kty: "RSA";
-            readonly n: string;
-            readonly e: string;
-            readonly kid: string;
+            kty: "RSA";
+            n: string;
+            e: string;
+            kid: string;
             /** @constant */
-            readonly alg: "RS256";
+            alg: "RS256";
             /** @constant */
-            readonly use: "sig";
+            use: "sig";
         };
-        readonly KeyList: {
-            readonly keys: readonly components["schemas"]["Key"][];
+        KeyList: {
+            keys: components["schemas"]["Key"][];
         };
-        readonly Key: {
+        Key: {
             /** @description The libtrust id. */
-            readonly kid: string;
+            kid: string;
             /** @description RFC 7638. */
-            readonly thumbprint: string;
+            thumbprint: string;
             /** @enum {string} */
-            readonly state: "pending" | "active" | "retired" | "revoked";
+            state: "pending" | "active" | "retired" | "revoked";
             /** Format: date-time */
-            readonly created_at: string;
+            created_at: string;
             /** Format: date-time */
-            readonly activated_at: string | null;
+            activated_at: string | null;
             /** Format: date-time */
-            readonly retired_at: string | null;
+            retired_at: string | null;
             /** Format: date-time */
-            readonly published_until: string | null;
+            published_until: string | null;
         };
-        readonly ApplyResult: {
+        ApplyResult: {
             /** @description Whether anything was. */
-            readonly changed: boolean;
-            readonly sections: {
-                readonly [key: string]: components["schemas"]["SectionResult"];
+            changed: boolean;
+            sections: {
+                [key: string]: components["schemas"]["SectionResult"];
             };
         };
-        readonly SectionResult: {
-            readonly added: number;
-            readonly changed: number;
-            readonly unchanged: number;
-            readonly removed: number;
+        SectionResult: {
+            added: number;
+            changed: number;
+            unchanged: number;
+            removed: number;
         };
-        readonly JobToken: {
+        JobToken: {
             /** @description Path. */
-            readonly project: string;
+            project: string;
             /** @description User name; null for a job without one. */
-            readonly user?: string | null;
+            user?: string | null;
             /** @default true */
-            readonly running: boolean;
+            running: boolean;
             /** Format: date-time */
-            readonly expires_at?: string | null;
-            readonly token?: string;
-            readonly token_sha256?: string;
+            expires_at?: string | null;
+            token?: string;
+            token_sha256?: string;
         } & (unknown | unknown);
     };
     responses: {
         /** @description A token. */
-        readonly Token: {
+        Token: {
             headers: {
-                readonly "Cache-Control"?: "no-store";
-                readonly [name: string]: unknown;
+                "Cache-Control"?: "no-store";
+                [name: string]: unknown;
             };
             content: {
-                readonly "application/json": components["schemas"]["TokenResponse"];
+                "application/json": components["schemas"]["TokenResponse"];
             };
         };
         /** @description The credentials are wrong, unknown, expired, revoked, or not taken here. */
-        readonly Unauthorized: {
+        Unauthorized: {
             headers: {
-                readonly "WWW-Authenticate": "Basic realm=\"cellpass\"";
-                readonly [name: string]: unknown;
+                "WWW-Authenticate": "Basic realm=\"cellpass\"";
+                [name: string]: unknown;
             };
             content: {
-                readonly "application/json": components["schemas"]["Errors"];
+                "application/json": components["schemas"]["Errors"];
             };
         };
         /** @description Not now. */
-        readonly Unavailable: {
+        Unavailable: {
             headers: {
-                readonly "Retry-After": string;
-                readonly [name: string]: unknown;
+                "Retry-After": string;
+                [name: string]: unknown;
             };
             content: {
-                readonly "application/json": components["schemas"]["Errors"];
+                "application/json": components["schemas"]["Errors"];
             };
         };
         /** @description The input is wrong; every problem is listed. */
-        readonly Invalid: {
+        Invalid: {
             headers: {
-                readonly [name: string]: unknown;
+                [name: string]: unknown;
             };
             content: {
-                readonly "application/json": components["schemas"]["Problems"];
+                "application/json": components["schemas"]["Problems"];
             };
         };
         /** @description Refused. */
-        readonly Error: {
+        Error: {
             headers: {
-                readonly [name: string]: unknown;
+                [name: string]: unknown;
             };
             content: {
-                readonly "application/json": components["schemas"]["Errors"];
+                "application/json": components["schemas"]["Errors"];
             };
         };
         /** @description All is well. */
-        readonly Healthy: {
+        Healthy: {
             headers: {
-                readonly [name: string]: unknown;
+                [name: string]: unknown;
             };
             content: {
-                readonly "application/json": components["schemas"]["Health"];
+                "application/json": components["schemas"]["Health"];
             };
         };
     };
@@ -336,270 +336,270 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
-    readonly issueToken: {
-        readonly parameters: {
-            readonly query?: {
+    issueToken: {
+        parameters: {
+            query?: {
                 /** @description The registry's service name; becomes the token's audience. */
-                readonly service?: string;
+                service?: string;
                 /** @description `type:name:action[,action]`; repeated, or several in one value separated by white space. */
-                readonly scope?: readonly string[];
+                scope?: string[];
             };
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
-        readonly requestBody?: never;
-        readonly responses: {
-            readonly 200: components["responses"]["Token"];
-            readonly 400: components["responses"]["Error"];
-            readonly 401: components["responses"]["Unauthorized"];
-            readonly 403: components["responses"]["Error"];
-            readonly 404: components["responses"]["Error"];
-            readonly 431: components["responses"]["Error"];
-            readonly 503: components["responses"]["Unavailable"];
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["Token"];
+            400: components["responses"]["Error"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Error"];
+            404: components["responses"]["Error"];
+            431: components["responses"]["Error"];
+            503: components["responses"]["Unavailable"];
         };
     };
-    readonly issueTokenByForm: {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    issueTokenByForm: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
-        readonly requestBody?: {
-            readonly content: {
-                readonly "application/x-www-form-urlencoded": components["schemas"]["TokenForm"];
+        requestBody?: {
+            content: {
+                "application/x-www-form-urlencoded": components["schemas"]["TokenForm"];
             };
         };
-        readonly responses: {
-            readonly 200: components["responses"]["Token"];
-            readonly 400: components["responses"]["Error"];
-            readonly 401: components["responses"]["Unauthorized"];
-            readonly 403: components["responses"]["Error"];
-            readonly 404: components["responses"]["Error"];
-            readonly 431: components["responses"]["Error"];
-            readonly 503: components["responses"]["Unavailable"];
+        responses: {
+            200: components["responses"]["Token"];
+            400: components["responses"]["Error"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Error"];
+            404: components["responses"]["Error"];
+            431: components["responses"]["Error"];
+            503: components["responses"]["Unavailable"];
         };
     };
-    readonly getJwkSet: {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: {
-                readonly "If-None-Match"?: string;
+    getJwkSet: {
+        parameters: {
+            query?: never;
+            header?: {
+                "If-None-Match"?: string;
             };
-            readonly path?: never;
-            readonly cookie?: never;
+            path?: never;
+            cookie?: never;
         };
-        readonly requestBody?: never;
-        readonly responses: {
+        requestBody?: never;
+        responses: {
             /** @description The JWK Set. */
-            readonly 200: {
+            200: {
                 headers: {
-                    readonly ETag?: string;
-                    readonly "Cache-Control"?: string;
-                    readonly [name: string]: unknown;
+                    ETag?: string;
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/json": components["schemas"]["JwkSet"];
+                    "application/json": components["schemas"]["JwkSet"];
                 };
             };
             /** @description The client's copy is current. */
-            readonly 304: {
+            304: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content?: never;
             };
-            readonly 503: components["responses"]["Unavailable"];
+            503: components["responses"]["Unavailable"];
         };
     };
-    readonly getTokenCa: {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    getTokenCa: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
-        readonly requestBody?: never;
-        readonly responses: {
+        requestBody?: never;
+        responses: {
             /** @description One or more certificates. */
-            readonly 200: {
+            200: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/x-pem-file": string;
+                    "application/x-pem-file": string;
                 };
             };
-            readonly 503: components["responses"]["Unavailable"];
+            503: components["responses"]["Unavailable"];
         };
     };
-    readonly getHealth: {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    getHealth: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
-        readonly requestBody?: never;
-        readonly responses: {
-            readonly 200: components["responses"]["Healthy"];
-        };
-    };
-    readonly getReadiness: {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
-        };
-        readonly requestBody?: never;
-        readonly responses: {
-            readonly 200: components["responses"]["Healthy"];
-            readonly 503: components["responses"]["Unavailable"];
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["Healthy"];
         };
     };
-    readonly getContract: {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    getReadiness: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
-        readonly requestBody?: never;
-        readonly responses: {
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["Healthy"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getContract: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
             /** @description OpenAPI 3.1. */
-            readonly 200: {
+            200: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/json": Record<string, never>;
+                    "application/json": Record<string, never>;
                 };
             };
         };
     };
-    readonly exportDirectory: {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    exportDirectory: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
-        readonly requestBody?: never;
-        readonly responses: {
+        requestBody?: never;
+        responses: {
             /** @description A directory document. */
-            readonly 200: {
+            200: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/yaml": string;
+                    "application/yaml": string;
                 };
             };
-            readonly 503: components["responses"]["Unavailable"];
+            503: components["responses"]["Unavailable"];
         };
     };
-    readonly applyDirectory: {
-        readonly parameters: {
-            readonly query?: {
+    applyDirectory: {
+        parameters: {
+            query?: {
                 /** @description Remove entries that a section of the document no longer names. */
-                readonly prune?: boolean;
+                prune?: boolean;
             };
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
-        readonly requestBody: {
-            readonly content: {
-                readonly "application/yaml": string;
+        requestBody: {
+            content: {
+                "application/yaml": string;
             };
         };
-        readonly responses: {
+        responses: {
             /** @description What was done, by section. */
-            readonly 200: {
+            200: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/json": components["schemas"]["ApplyResult"];
+                    "application/json": components["schemas"]["ApplyResult"];
                 };
             };
-            readonly 400: components["responses"]["Error"];
-            readonly 422: components["responses"]["Invalid"];
-            readonly 503: components["responses"]["Unavailable"];
+            400: components["responses"]["Error"];
+            422: components["responses"]["Invalid"];
+            503: components["responses"]["Unavailable"];
         };
     };
-    readonly putJobToken: {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path: {
-                readonly id: number;
+    putJobToken: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
             };
-            readonly cookie?: never;
+            cookie?: never;
         };
-        readonly requestBody: {
-            readonly content: {
-                readonly "application/json": components["schemas"]["JobToken"];
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["JobToken"];
             };
         };
-        readonly responses: {
+        responses: {
             /** @description Done. */
-            readonly 204: {
+            204: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content?: never;
             };
-            readonly 400: components["responses"]["Error"];
-            readonly 409: components["responses"]["Error"];
-            readonly 422: components["responses"]["Invalid"];
-            readonly 503: components["responses"]["Unavailable"];
+            400: components["responses"]["Error"];
+            409: components["responses"]["Error"];
+            422: components["responses"]["Invalid"];
+            503: components["responses"]["Unavailable"];
         };
     };
-    readonly deleteJobToken: {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path: {
-                readonly id: number;
+    deleteJobToken: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
             };
-            readonly cookie?: never;
+            cookie?: never;
         };
-        readonly requestBody?: never;
-        readonly responses: {
+        requestBody?: never;
+        responses: {
             /** @description It is gone. */
-            readonly 204: {
+            204: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content?: never;
             };
-            readonly 404: components["responses"]["Error"];
-            readonly 422: components["responses"]["Invalid"];
-            readonly 503: components["responses"]["Unavailable"];
+            404: components["responses"]["Error"];
+            422: components["responses"]["Invalid"];
+            503: components["responses"]["Unavailable"];
         };
     };
-    readonly listKeys: {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    listKeys: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
-        readonly requestBody?: never;
-        readonly responses: {
+        requestBody?: never;
+        responses: {
             /** @description Newest first. */
-            readonly 200: {
+            200: {
                 headers: {
-                    readonly [name: string]: unknown;
+                    [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/json": components["schemas"]["KeyList"];
+                    "application/json": components["schemas"]["KeyList"];
                 };
             };
-            readonly 503: components["responses"]["Unavailable"];
+            503: components["responses"]["Unavailable"];
         };
     };
 }

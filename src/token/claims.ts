@@ -30,7 +30,6 @@ export interface ClaimInput {
   readonly validUntil: Date | null;
   /** A UUID v4. */
   readonly tokenId: string;
-  readonly userClaim: string | null;
 }
 
 /** Registries with no leeway (Zot, Pulp) refuse what a clock slightly ahead of theirs has stamped. */
@@ -48,7 +47,6 @@ export function buildClaims(input: ClaimInput): ClaimSet {
     jti: input.tokenId,
     auth_type: authType(input.subject),
     access: input.access,
-    ...(input.userClaim !== null && { user: input.userClaim }),
     cell: `cell-${input.cell}`,
   };
 }

@@ -11,7 +11,12 @@ type UserInfo =
   | null;
 
 /** Signs, or finds, the nested JWT that outlives `expiresAt` (seconds). */
-export type UserClaims = (subject: Subject, key: SigningKey, kid: HeaderSettings['kid'], expiresAt: number) => Promise<string>;
+export type UserClaims = (
+  subject: Subject,
+  key: SigningKey,
+  kid: HeaderSettings['kid'],
+  expiresAt: number,
+) => Promise<string>;
 
 export interface UserClaimOptions {
   readonly now: () => Date;
@@ -34,7 +39,13 @@ export function createUserClaims({ now, ttlSeconds, maxEntries = 10_000 }: UserC
     const known = entries.get(cacheKey);
     if (known !== undefined && known.exp >= expiresAt) return known.jwt;
     const seconds = Math.floor(now().getTime() / 1000);
-    const claims = { jti: randomUUID(), iat: seconds - BACKDATED_SECONDS, nbf: seconds - BACKDATED_SECONDS, exp: seconds + ttlSeconds, user_info: info };
+    const claims = {
+      jti: randomUUID(),
+      iat: seconds - BACKDATED_SECONDS,
+      nbf: seconds - BACKDATED_SECONDS,
+      exp: seconds + ttlSeconds,
+      user_info: info,
+    };
     // No certificate: GitLab's has none, and a token must fit into 8 KB of headers.
     const jwt = signToken(claims, key, { kid, x5c: false });
     entries.delete(cacheKey);

@@ -1,7 +1,11 @@
+import { assertContractKept } from './contract.ts';
 import { stopSharedPostgres } from './postgres.ts';
 
-/** What every run ends with, whatever tests it chose. */
+/** What holds for every test of the run, whatever tests were chosen. */
 export const mochaHooks = {
+  afterEach(): void {
+    assertContractKept();
+  },
   async afterAll(): Promise<void> {
     await stopSharedPostgres();
   },

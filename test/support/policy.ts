@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import {
   ANONYMOUS_ABILITIES,
   accessTokenAbilities,
@@ -183,4 +184,34 @@ export function outcome({ denial, access }: Decision): string {
   if (denial?.reason === 'forbidden_push') return `403 ${denial.ruling.rule}`;
   if (denial !== null) return `403 ${denial.reason}`;
   return access.map(({ name, actions }) => `${name}:${actions.join(',')}`).join(' ') || '-';
+}
+
+/** `verdict rule` for each of these actions asked alone; once if all are alike. */
+export function verdicts(
+  subject: Subject,
+  actions: string,
+  facts: Partial<Project>,
+  at?: CircumstancesFixture,
+): string {
+  const each = actions.split(' ').map((action) => decideOn(subject, action, aProject(facts), at).rulings[0]);
+  return [...new Set(each.map((ruling) => `${ruling?.verdict} ${ruling?.rule}`))].join(', ');
+}
+
+/** One rule's say on some actions: expected is `verdict rule`. */
+export type RuleRow = readonly [
+  what: string,
+  subject: Subject,
+  actions: string,
+  facts: Partial<Project>,
+  expected: string,
+  at?: CircumstancesFixture,
+];
+
+/** One test for each row. */
+export function checkRules(rows: readonly RuleRow[]): void {
+  for (const [what, subject, actions, facts, expected, at] of rows) {
+    it(`${what}: ${actions} → ${expected}`, () => {
+      assert.equal(verdicts(subject, actions, facts, at), expected);
+    });
+  }
 }

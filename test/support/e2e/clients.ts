@@ -21,6 +21,8 @@ export interface Copier {
   push(image: OciImage, reference: string, session: Session): Promise<Outcome>;
   /** Into a new OCI layout at `target`. */
   pull(reference: string, target: string, session: Session): Promise<Outcome>;
+  /** From one repository to another of the same registry. */
+  copy(from: string, to: string, session: Session): Promise<Outcome>;
   /** `reference` by digest. */
   remove(reference: string, session: Session): Promise<Outcome>;
 }
@@ -83,6 +85,13 @@ export function skopeoCopier(skopeo: string): Copier {
         ...['--src-tls-verify=false', '--preserve-digests'],
         ...[`docker://${reference}`, `oci:${target}:pulled`],
       ),
+    copy: (from, to, session) =>
+      run(
+        session,
+        'copy',
+        ...['--src-tls-verify=false', '--dest-tls-verify=false', '--preserve-digests'],
+        ...[`docker://${from}`, `docker://${to}`],
+      ),
     remove: (reference, session) => run(session, 'delete', '--tls-verify=false', `docker://${reference}`),
   };
 }
@@ -92,6 +101,7 @@ export function craneCopier(crane: string): Copier {
   return {
     push: (image, reference, session) => run(session, 'push', image.dir, reference),
     pull: (reference, target, session) => run(session, 'pull', '--format=oci', reference, target),
+    copy: (from, to, session) => run(session, 'copy', from, to),
     remove: (reference, session) => run(session, 'delete', reference),
   };
 }
@@ -110,6 +120,11 @@ export function orasCopier(oras: string): Copier {
         ...['cp', '--from-plain-http', '--from-registry-config', authfile, reference],
         ...['--to-oci-layout', `${target}:pulled`],
       ]),
+    copy: (from, to, session) =>
+      run(session, (authfile) => [
+        ...['cp', '--from-plain-http', '--from-registry-config', authfile, from],
+        ...['--to-plain-http', '--to-registry-config', authfile, to],
+      ]),
     remove: (reference, session) =>
       run(session, (authfile) => [
         ...['manifest', 'delete', '--force', '--plain-http', '--registry-config', authfile, reference],
@@ -125,15 +140,14 @@ export function regctlCopier(regctl: string): Copier {
       run(session, 'image', 'copy', `ocidir://${image.dir}:${image.tag}`, reference),
     pull: (reference, target, session) =>
       run(session, 'image', 'copy', reference, `ocidir://${target}:pulled`),
+    copy: (from, to, session) => run(session, 'image', 'copy', from, to),
     remove: (reference, session) => run(session, 'manifest', 'delete', reference),
   };
 }
 
 type CommandLine = [command: string, args: string[]];
 
-function loginBy(
-  commandLine: (home: string, session: Parameters<Login>[0]) => CommandLine,
-): Login {
+function loginBy(commandLine: (home: string, session: Parameters<Login>[0]) => CommandLine): Login {
   return async (session) => {
     const home = await newHome(session.dir);
     const [command, args] = commandLine(home, session);

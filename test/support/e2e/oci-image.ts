@@ -44,7 +44,9 @@ export async function writeImage(dir: string): Promise<OciImage> {
 
 /** The digest of the one manifest that a client pulled into a layout. */
 export async function pulledDigest(dir: string): Promise<string | undefined> {
-  const index: { manifests: { digest: string }[] } = JSON.parse(await readFile(join(dir, 'index.json'), 'utf8'));
+  const index: { manifests: { digest: string }[] } = JSON.parse(
+    await readFile(join(dir, 'index.json'), 'utf8'),
+  );
   return index.manifests[0]?.digest;
 }
 

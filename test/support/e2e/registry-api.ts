@@ -12,7 +12,8 @@ export interface TokenRequest {
 
 /** Asks the token server as a client would, and returns the token of a 200. */
 export async function fetchToken({ realm, service, scopes, credentials }: TokenRequest): Promise<string> {
-  const query = new URLSearchParams([['service', service], ...scopes.map((scope) => ['scope', scope])]);
+  const query = new URLSearchParams({ service });
+  for (const scope of scopes) query.append('scope', scope);
   const headers: Record<string, string> = {};
   if (credentials !== undefined) {
     const pair = `${credentials.username}:${credentials.password}`;

@@ -21,7 +21,7 @@ export interface RegistryOptions {
 }
 
 export interface Registry {
-  /** `127.0.0.1:port` */
+  /** `localhost:port`: oras takes a realm on a loopback address only from a registry of the same host name. */
   readonly host: string;
   readonly service: string;
   readonly child: Child;
@@ -41,21 +41,24 @@ export async function startRegistry(options: RegistryOptions): Promise<Registry>
     await rm(dir, { recursive: true, force: true });
   };
   try {
-    const host = await until(
+    const port = await until(
       () => {
         if (!child.running()) throw new Error(`the registry ended:\n${child.output()}`);
-        return /listening on (127\.0\.0\.1:\d+)/.exec(child.output())?.[1];
+        return /listening on 127\.0\.0\.1:(\d+)/.exec(child.output())?.[1];
       },
       () => `the registry did not listen:\n${child.output()}`,
     );
-    return { host, service: options.service, child, stop };
+    return { host: `localhost:${port}`, service: options.service, child, stop };
   } catch (error) {
     await stop();
     throw error;
   }
 }
 
-async function configuration(dir: string, { realm, service, issuer, trust }: RegistryOptions): Promise<object> {
+async function configuration(
+  dir: string,
+  { realm, service, issuer, trust }: RegistryOptions,
+): Promise<object> {
   const token: Record<string, string> = { realm, service, issuer };
   for (const [name, text] of Object.entries(trust)) {
     token[name] = join(dir, name);

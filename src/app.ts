@@ -1,0 +1,77 @@
+import Router from '@koa/router';
+import Koa from 'koa';
+import { accessLog, type Log, type RequestState } from './http/access-log.ts';
+import { applyDirectory, type DirectoryResource, exportDirectory } from './http/admin/directory.ts';
+import { deleteJobToken, type JobTokenResource, putJobToken } from './http/admin/job-tokens.ts';
+import { listKeys } from './http/admin/keys.ts';
+import type { ReadClientAddress } from './http/client-address.ts';
+import type { Contract } from './http/contract.ts';
+import { errorHandler } from './http/error-handler.ts';
+import { health, type Readiness, readiness } from './http/health.ts';
+import { jwkSet, tokenCa } from './http/jwks.ts';
+import { notFound } from './http/not-found.ts';
+import { type TokenEndpoint, tokenEndpoint } from './http/token.ts';
+import type { KeyStore } from './keys/key-set.ts';
+import type { Keyring } from './keys/keyring.ts';
+
+interface Common {
+  readonly keyring: Keyring;
+  readonly propagationSeconds: number;
+  readonly readiness: Readiness;
+  readonly log: Log;
+  readonly readClientAddress: ReadClientAddress;
+}
+
+export interface PublicDeps extends Common {
+  readonly token: TokenEndpoint;
+}
+
+export interface AdminDeps extends Common {
+  readonly contract: Contract;
+  readonly directory: DirectoryResource;
+  readonly jobTokens: JobTokenResource;
+  readonly keyStore: Pick<KeyStore, 'readKeySet'>;
+}
+
+/** What registries and their clients see. */
+export function createApp(deps: PublicDeps): Koa<RequestState> {
+  const token = tokenEndpoint(deps.token);
+  const router = new Router<RequestState>();
+  router.get('/jwt/auth', token);
+  router.post('/jwt/auth', token);
+  addCommonRoutes(router, deps);
+  return assemble(router, deps);
+}
+
+/** What the command line uses, on a listener of its own. */
+export function createAdminApp(deps: AdminDeps): Koa<RequestState> {
+  const router = new Router<RequestState>();
+  router.get('/admin/v1/directory', exportDirectory(deps.directory));
+  router.post('/admin/v1/directory', applyDirectory(deps.directory));
+  router.put('/admin/v1/job-tokens/:id', putJobToken(deps.contract, deps.jobTokens));
+  router.delete('/admin/v1/job-tokens/:id', deleteJobToken(deps.jobTokens));
+  router.get('/admin/v1/keys', listKeys(deps.keyStore));
+  router.get('/openapi.json', (ctx) => {
+    ctx.body = deps.contract.document;
+  });
+  addCommonRoutes(router, deps);
+  return assemble(router, deps);
+}
+
+function addCommonRoutes(router: Router<RequestState>, deps: Common): void {
+  router.get('/.well-known/jwks.json', jwkSet(deps.keyring, deps.propagationSeconds));
+  router.get('/.well-known/token-ca.pem', tokenCa(deps.keyring));
+  router.get('/healthz', health);
+  router.get('/readyz', readiness(deps.readiness));
+}
+
+function assemble(router: Router<RequestState>, { log, readClientAddress }: Common): Koa<RequestState> {
+  const app = new Koa<RequestState>();
+  // What reaches Koa's own handler is a client that went away while it was answered.
+  app.on('error', (error) => log.debug({ err: error }, 'connection error'));
+  app.use(accessLog(log, readClientAddress));
+  app.use(errorHandler());
+  app.use(router.routes());
+  app.use(notFound);
+  return app;
+}

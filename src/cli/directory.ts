@@ -1,0 +1,106 @@
+import { readFileSync } from 'node:fs';
+import { Command } from 'commander';
+import { checkDirectory } from '../directory/check.ts';
+import { CellpassError, type Problem } from '../errors.ts';
+import { type AdminClient, dataOf } from './admin-client.ts';
+import { withAdmin } from './keys.ts';
+import type { Surroundings } from './program.ts';
+import { printTable } from './table.ts';
+
+interface ApplyOptions {
+  readonly file: string;
+  readonly prune?: boolean;
+  readonly json?: boolean;
+}
+
+export function directoryCommand(surroundings: Surroundings): Command {
+  const directory = new Command('directory').description(
+    'what cellpass knows of users, groups, projects and tokens',
+  );
+  directory
+    .command('apply')
+    .description('make the directory what the file says, in one transaction')
+    .requiredOption('-f, --file <file>', 'the document; - for standard input')
+    .option('--prune', 'remove entries that a section of the file no longer names')
+    .option('--json', 'print JSON')
+    .action((options: ApplyOptions) =>
+      withAdmin(surroundings, (client) => apply(surroundings, client, options)),
+    );
+  directory
+    .command('check')
+    .description('report every problem in the file; needs no server')
+    .requiredOption('-f, --file <file>', 'the document; - for standard input')
+    .option('--json', 'print JSON')
+    .action((options: ApplyOptions) => check(surroundings, options));
+  directory
+    .command('export')
+    .description('print the directory as a document, without secrets')
+    .action(() => withAdmin(surroundings, (client) => exportTo(surroundings, client)));
+  return directory;
+}
+
+async function apply(surroundings: Surroundings, { api }: AdminClient, options: ApplyOptions): Promise<void> {
+  const answer = await api.POST('/admin/v1/directory', {
+    params: { query: { prune: options.prune === true } },
+    headers: { 'Content-Type': 'application/yaml' },
+    body: readDocument(options.file),
+    bodySerializer: (text) => text,
+  });
+  const result = inFile(options.file, () => dataOf(answer));
+  if (options.json) {
+    surroundings.stdout(`${JSON.stringify(result)}\n`);
+    return;
+  }
+  const rows = Object.entries(result.sections).map(([section, { added, changed, unchanged, removed }]) =>
+    [section, added, changed, unchanged, removed].map(String),
+  );
+  surroundings.stdout(printTable(['SECTION', 'ADDED', 'CHANGED', 'UNCHANGED', 'REMOVED'], rows));
+  if (!result.changed) surroundings.stdout('nothing changed\n');
+}
+
+function check({ stdout }: Surroundings, { file, json }: ApplyOptions): void {
+  const problems = checkDirectory(readDocument(file));
+  if (json) stdout(`${JSON.stringify({ problems })}\n`);
+  inFile(file, () => {
+    if (problems.length > 0) throw new CellpassError('invalid', 'the document is wrong', { problems });
+  });
+  if (!json) stdout(`${file}: no problems\n`);
+}
+
+async function exportTo({ stdout }: Surroundings, { api }: AdminClient): Promise<void> {
+  stdout(dataOf(await api.GET('/admin/v1/directory', { parseAs: 'text' })));
+}
+
+function readDocument(file: string): string {
+  try {
+    return readFileSync(file === '-' ? 0 : file, 'utf8');
+  } catch (error) {
+    throw new CellpassError(
+      'invalid',
+      `can't read ${file}: ${error instanceof Error ? error.message : String(error)}`,
+    );
+  }
+}
+
+/** Puts the file's name before each problem, in the form that editors jump to. */
+function inFile<T>(file: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    const problems = error instanceof CellpassError ? (error.details.problems ?? []) : [];
+    if (problems.length === 0) throw error;
+    const lines = problems.map((problem) => `${file}:${describe(problem)}`);
+    throw new CellpassError(
+      'invalid',
+      `${lines.join('\n')}\n${file}: ${count(problems)}; nothing was changed`,
+    );
+  }
+}
+
+function describe({ line, path, message }: Problem): string {
+  return `${line ?? 1}: ${path === '' ? '' : `${path}: `}${message}`;
+}
+
+function count(problems: readonly Problem[]): string {
+  return problems.length === 1 ? '1 problem' : `${problems.length} problems`;
+}

@@ -1,0 +1,59 @@
+import { Command } from 'commander';
+import { loadConfig } from '../config.ts';
+import { type AdminClient, connectToAdmin, dataOf } from './admin-client.ts';
+import { adminSocketPath } from './database.ts';
+import type { Surroundings } from './program.ts';
+import { printTable } from './table.ts';
+
+export function keysCommand(surroundings: Surroundings): Command {
+  const keys = new Command('keys').description(
+    'the keys that sign tokens, and what registries verify them with',
+  );
+  keys
+    .command('list')
+    .description('every key with its state')
+    .option('--json', 'print JSON')
+    .action(({ json }: { json?: boolean }) =>
+      withAdmin(surroundings, (client) => list(surroundings, client, json === true)),
+    );
+  keys
+    .command('export-jwks')
+    .description('the JWK Set, for the jwks file of distribution 3')
+    .action(() => withAdmin(surroundings, (client) => exportJwks(surroundings, client)));
+  keys
+    .command('export-ca')
+    .description("the CA certificates, for a registry's rootcertbundle")
+    .action(() => withAdmin(surroundings, (client) => exportCa(surroundings, client)));
+  return keys;
+}
+
+/** Connects, and lets go of the connection whatever happens. */
+export async function withAdmin(
+  { environment }: Surroundings,
+  work: (client: AdminClient) => Promise<void>,
+): Promise<void> {
+  const client = connectToAdmin(adminSocketPath(loadConfig(environment)));
+  try {
+    await work(client);
+  } finally {
+    await client.close();
+  }
+}
+
+async function list({ stdout }: Surroundings, { api }: AdminClient, json: boolean): Promise<void> {
+  const listing = dataOf(await api.GET('/admin/v1/keys'));
+  if (json) {
+    stdout(`${JSON.stringify(listing)}\n`);
+    return;
+  }
+  const rows = listing.keys.map((key) => [key.state, key.kid, key.thumbprint, key.activated_at ?? '-']);
+  stdout(printTable(['STATE', 'KID (LIBTRUST)', 'THUMBPRINT', 'ACTIVE SINCE'], rows));
+}
+
+async function exportJwks({ stdout }: Surroundings, { api }: AdminClient): Promise<void> {
+  stdout(`${JSON.stringify(dataOf(await api.GET('/.well-known/jwks.json')), null, 2)}\n`);
+}
+
+async function exportCa({ stdout }: Surroundings, { api }: AdminClient): Promise<void> {
+  stdout(dataOf(await api.GET('/.well-known/token-ca.pem', { parseAs: 'text' })));
+}

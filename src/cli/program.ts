@@ -1,0 +1,38 @@
+import { Command } from 'commander';
+import { directoryCommand } from './directory.ts';
+import { keysCommand } from './keys.ts';
+import { migrateCommand, serveCommand } from './server-commands.ts';
+
+/** What a command needs from outside; tests give their own. */
+export interface Surroundings {
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** Data, and nothing else. */
+  readonly stdout: (text: string) => void;
+  /** Notes and errors. */
+  readonly stderr: (text: string) => void;
+}
+
+/** Every command on one screen. */
+export function createProgram(surroundings: Surroundings, version: string): Command {
+  const program = new Command('cellpass')
+    .description(
+      "A token server for container registries: GitLab's /jwt/auth, with cells, key rotation and reasons",
+    )
+    .version(version)
+    .showHelpAfterError('(cellpass --help lists the commands)')
+    .configureOutput({ writeOut: surroundings.stdout, writeErr: surroundings.stderr });
+  program.addCommand(serveCommand(surroundings));
+  program.addCommand(migrateCommand(surroundings));
+  program.addCommand(directoryCommand(surroundings));
+  program.addCommand(keysCommand(surroundings));
+  return inherit(program);
+}
+
+/** commander gives settings only to commands that `command()` made; these were added. */
+function inherit(command: Command): Command {
+  for (const child of command.commands) {
+    child.copyInheritedSettings(command);
+    inherit(child);
+  }
+  return command;
+}

@@ -1,0 +1,108 @@
+import { Command } from 'commander';
+import { pino } from 'pino';
+import { type Config, loadConfig } from '../config.ts';
+import type { Log } from '../http/access-log.ts';
+import { listenOnSocket, makeDataDir } from '../http/admin-socket.ts';
+import { createHttpServer } from '../http/server.ts';
+import { migrate } from '../store/migrate.ts';
+import { adminSocketPath, openDatabase } from './database.ts';
+import type { Surroundings } from './program.ts';
+import { registryConfiguration } from './registry-configuration.ts';
+import { type RunningServer, startServer } from './serve.ts';
+
+export function serveCommand({ environment, stderr }: Surroundings): Command {
+  return new Command('serve')
+    .description('migrate the database (unless CELLPASS_MIGRATE is false), listen, and drain on SIGTERM')
+    .action(async () => {
+      const config = loadConfig(environment);
+      const log = createLog(config);
+      for (const name of config.unknownVariables)
+        log.warn({ variable: name }, 'this variable is not a setting of cellpass');
+      const server = await startServer(config, log);
+      announce(config, server, log, stderr);
+      await untilStopped(server, log);
+    });
+}
+
+export function migrateCommand({ environment, stdout }: Surroundings): Command {
+  return new Command('migrate')
+    .description('apply pending migrations; the embedded database must not be in use')
+    .option('--json', 'print JSON')
+    .action(async ({ json }: { json?: boolean }) => {
+      const config = loadConfig(environment);
+      const applied = await withDataDir(config, async () => {
+        const database = await openDatabase(config, createLog(config));
+        return migrate(database).finally(() => database.close());
+      });
+      if (json) stdout(`${JSON.stringify({ applied })}\n`);
+      else
+        stdout(
+          applied.length === 0 ? 'nothing to do\n' : applied.map((name) => `applied ${name}\n`).join(''),
+        );
+    });
+}
+
+function createLog(config: Config): Log {
+  return pino({ level: config.logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime });
+}
+
+/** Where it listens, and the lines to copy: in the log for machines, on stderr for whoever started it. */
+function announce(config: Config, server: RunningServer, log: Log, stderr: (text: string) => void): void {
+  const configurations = config.services.map((service) =>
+    registryConfiguration(server.publicUrl, config.issuer, service),
+  );
+  log.info(
+    {
+      listen: `${config.listen.host}:${new URL(server.publicUrl).port || config.listen.port}`,
+      realm: `${server.publicUrl}/jwt/auth`,
+      admin_socket: adminSocketPath(config),
+      database: config.databaseUrl === null ? 'embedded' : 'postgresql',
+      cell: config.cell,
+      registry_configuration: configurations,
+    },
+    'listening',
+  );
+  stderr(`cellpass answers on ${server.publicUrl}/jwt/auth; a registry's configuration:\n\n`);
+  for (const configuration of configurations) stderr(`${configuration}\n\n`);
+}
+
+/** Resolves when a signal has stopped the server; a second signal doesn't wait. */
+function untilStopped(server: RunningServer, log: Log): Promise<void> {
+  return new Promise((resolve, reject) => {
+    process.on('SIGHUP', () => reload(server, log));
+    let stopping = false;
+    const stop = (signal: NodeJS.Signals): void => {
+      if (stopping) process.exit(1);
+      stopping = true;
+      log.info({ signal }, 'stopping: answering what has begun');
+      server.close().then(resolve, reject);
+    };
+    process.on('SIGTERM', stop);
+    process.on('SIGINT', stop);
+  });
+}
+
+function reload(server: RunningServer, log: Log): void {
+  try {
+    server.reload();
+    log.info({}, 'read the TLS certificate again');
+  } catch (error) {
+    log.error({ err: error }, 'the TLS certificate could not be read again; keeping the old one');
+  }
+}
+
+/** Holds the data directory while `work` opens the embedded database; PostgreSQL needs no such thing. */
+async function withDataDir<T>(config: Config, work: () => Promise<T>): Promise<T> {
+  if (config.databaseUrl !== null) return work();
+  makeDataDir(config.dataDir);
+  const holder = createHttpServer((_request, response) => response.writeHead(503).end(), {
+    headerBytes: config.limits.headerBytes,
+    tls: null,
+  });
+  await listenOnSocket(holder, adminSocketPath(config));
+  try {
+    return await work();
+  } finally {
+    holder.close();
+  }
+}

@@ -1,0 +1,41 @@
+import type { Middleware } from 'koa';
+import { CellpassError } from '../../errors.ts';
+import { readBody } from '../body.ts';
+
+/** A directory of a hundred thousand projects is about 20 MB. */
+const DOCUMENT_LIMIT_BYTES = 256 * 1024 * 1024;
+
+export interface DirectoryResource {
+  /** Throws `invalid` with every problem in the document. */
+  apply(document: string, options: { readonly prune: boolean }): Promise<object>;
+  export(): Promise<string>;
+}
+
+export function applyDirectory(directory: DirectoryResource): Middleware {
+  return async (ctx) => {
+    const prune = readFlag(ctx.query['prune'], 'prune');
+    const body = await readBody(ctx.req, DOCUMENT_LIMIT_BYTES);
+    ctx.body = await directory.apply(decodeUtf8(body), { prune });
+  };
+}
+
+export function exportDirectory(directory: DirectoryResource): Middleware {
+  return async (ctx) => {
+    ctx.type = 'application/yaml';
+    ctx.body = await directory.export();
+  };
+}
+
+function readFlag(value: string | string[] | undefined, name: string): boolean {
+  if (value === undefined || value === 'false') return false;
+  if (value === 'true') return true;
+  throw new CellpassError('malformed', `${name} must be true or false`);
+}
+
+function decodeUtf8(bytes: Buffer): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    throw new CellpassError('malformed', 'the document is not UTF-8: save it as UTF-8');
+  }
+}

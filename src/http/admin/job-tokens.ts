@@ -1,0 +1,77 @@
+import { createHash } from 'node:crypto';
+import type { Context, Middleware } from 'koa';
+import { CellpassError } from '../../errors.ts';
+import { readBody } from '../body.ts';
+import type { Contract } from '../contract.ts';
+
+export interface JobToken {
+  readonly id: number;
+  /** Path. */
+  readonly project: string;
+  readonly user: string | null;
+  readonly running: boolean;
+  readonly expiresAt: Date | null;
+  readonly digest: Uint8Array;
+}
+
+export interface JobTokenResource {
+  /** Throws `invalid` for an unknown project or user, `conflict` for a secret that another job has. */
+  putJobToken(token: JobToken): Promise<void>;
+  /** Whether there was one. */
+  deleteJobToken(id: number): Promise<boolean>;
+}
+
+const BODY_LIMIT_BYTES = 65_536;
+
+/** Job tokens live for minutes, so a CI server puts them here instead of into the directory document. */
+export function putJobToken(contract: Contract, tokens: JobTokenResource): Middleware {
+  return async (ctx) => {
+    const input = contract.parseJobToken(parseJson(await readBody(ctx.req, BODY_LIMIT_BYTES)));
+    await tokens.putJobToken({
+      id: readId(ctx),
+      project: input.project,
+      user: input.user ?? null,
+      running: input.running ?? true,
+      expiresAt: input.expires_at == null ? null : new Date(input.expires_at),
+      digest: digestOf(input),
+    });
+    ctx.status = 204;
+  };
+}
+
+export function deleteJobToken(tokens: JobTokenResource): Middleware {
+  return async (ctx) => {
+    const existed = await tokens.deleteJobToken(readId(ctx));
+    if (!existed) throw new CellpassError('not_found', 'no job token has this id');
+    ctx.status = 204;
+  };
+}
+
+function readId(ctx: Context): number {
+  const id = Number(ctx['params'].id);
+  if (Number.isSafeInteger(id) && id > 0) return id;
+  throw new CellpassError('invalid', 'the id must be a positive whole number');
+}
+
+/** The contract has seen to it that one of the two is there. */
+function digestOf({
+  token,
+  token_sha256,
+}: {
+  readonly token?: string;
+  readonly token_sha256?: string;
+}): Uint8Array {
+  return token_sha256 === undefined
+    ? createHash('sha256')
+        .update(token ?? '')
+        .digest()
+    : Buffer.from(token_sha256, 'hex');
+}
+
+function parseJson(body: Buffer): unknown {
+  try {
+    return JSON.parse(body.toString('utf8'));
+  } catch {
+    throw new CellpassError('malformed', 'the body is not JSON');
+  }
+}

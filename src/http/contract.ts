@@ -1,0 +1,39 @@
+import { readFileSync } from 'node:fs';
+import { Ajv2020, type ErrorObject } from 'ajv/dist/2020.js';
+import formats from 'ajv-formats';
+import { parse } from 'yaml';
+import { CellpassError, type Problem } from '../errors.ts';
+import type { JobTokenInput } from './types.ts';
+
+/** The contract at run time: the document itself, and its schemas as checks of what comes in. */
+export interface Contract {
+  readonly document: object;
+  /** @throws {CellpassError} `invalid`, with every problem. */
+  parseJobToken(value: unknown): JobTokenInput;
+}
+
+/** Reads `openapi/openapi.yaml`, which the package ships beside `src` and `dist`. */
+export function loadContract(): Contract {
+  const document: object = parse(
+    readFileSync(new URL('../../openapi/openapi.yaml', import.meta.url), 'utf8'),
+  );
+  const ajv = new Ajv2020({ allErrors: true, strict: false });
+  formats.default(ajv);
+  ajv.addSchema({ $id: 'contract', ...document });
+  return { document, parseJobToken: parserFor<JobTokenInput>(ajv, 'JobToken') };
+}
+
+function parserFor<T>(ajv: Ajv2020, name: string): (value: unknown) => T {
+  const validate = ajv.compile<T>({ $ref: `contract#/components/schemas/${name}` });
+  return (value) => {
+    if (validate(value)) return value;
+    const problems = (validate.errors ?? []).map(toProblem);
+    const message = problems.map((problem) => `${problem.path} ${problem.message}`.trim()).join('; ');
+    throw new CellpassError('invalid', message, { problems });
+  };
+}
+
+function toProblem({ instancePath, message, params }: ErrorObject): Problem {
+  const extra = 'additionalProperty' in params ? `: ${String(params['additionalProperty'])}` : '';
+  return { path: instancePath.slice(1).replaceAll('/', '.'), message: `${message ?? 'is wrong'}${extra}` };
+}

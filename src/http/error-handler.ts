@@ -1,0 +1,75 @@
+import type { Middleware } from 'koa';
+import { CellpassError, type ErrorCode } from '../errors.ts';
+import type { RequestState } from './access-log.ts';
+import type { ErrorBodyCode, ErrorsBody, ProblemsBody } from './types.ts';
+
+interface Answer {
+  readonly status: number;
+  readonly code: ErrorBodyCode;
+}
+
+/** The one table from error code to what the client sees; the codes are those that docker's parser knows. */
+const ANSWERS: Record<ErrorCode, Answer> = {
+  unauthorized: { status: 401, code: 'UNAUTHORIZED' },
+  wrong_cell: { status: 401, code: 'UNAUTHORIZED' },
+  denied: { status: 403, code: 'DENIED' },
+  service_unknown: { status: 404, code: 'UNSUPPORTED' },
+  registry_off: { status: 404, code: 'UNAVAILABLE' },
+  grant_type_unsupported: { status: 404, code: 'UNSUPPORTED' },
+  path_unknown: { status: 404, code: 'UNSUPPORTED' },
+  method_not_allowed: { status: 405, code: 'UNSUPPORTED' },
+  size: { status: 400, code: 'SIZE_INVALID' },
+  malformed: { status: 400, code: 'INVALID' },
+  not_found: { status: 404, code: 'NOT_FOUND' },
+  invalid: { status: 422, code: 'INVALID' },
+  conflict: { status: 409, code: 'CONFLICT' },
+  unavailable: { status: 503, code: 'UNAVAILABLE' },
+  internal: { status: 500, code: 'UNKNOWN' },
+};
+
+const BASIC_CHALLENGE = 'Basic realm="cellpass"';
+
+export interface ErrorAnswer extends Answer {
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: ErrorsBody | ProblemsBody;
+}
+
+/** What an error looks like on the wire; an error without a code is a 500 that tells nothing. */
+export function toErrorAnswer(error: unknown, requestId: string): ErrorAnswer {
+  const known =
+    error instanceof CellpassError
+      ? error
+      : new CellpassError('internal', 'internal error', { cause: error });
+  const { status, code } = ANSWERS[known.code];
+  const { problems, retryAfterSeconds, allow } = known.details;
+  const errors = [{ code, message: known.message, detail: `request ${requestId}` }];
+  return {
+    status,
+    code,
+    headers: {
+      ...(status === 401 && { 'WWW-Authenticate': BASIC_CHALLENGE }),
+      ...(status === 503 && { 'Retry-After': String(retryAfterSeconds ?? 1) }),
+      ...(allow !== undefined && { Allow: allow }),
+      ...(known.details.closesConnection === true && { Connection: 'close' }),
+    },
+    body:
+      status === 422
+        ? { errors, problems: [...(problems ?? [{ path: '', message: known.message }])] }
+        : { errors },
+  };
+}
+
+/** Turns whatever is thrown below it into an answer, and leaves the cause for the log. */
+export function errorHandler(): Middleware<RequestState> {
+  return async (ctx, next) => {
+    try {
+      await next();
+    } catch (error) {
+      const answer = toErrorAnswer(error, ctx.state.requestId);
+      ctx.state.error = error;
+      ctx.status = answer.status;
+      ctx.set(answer.headers);
+      ctx.body = answer.body;
+    }
+  };
+}

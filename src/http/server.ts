@@ -1,0 +1,111 @@
+import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { createServer, type RequestListener, type Server, STATUS_CODES } from 'node:http';
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
+import type { Duplex } from 'node:stream';
+import { CellpassError } from '../errors.ts';
+import { toErrorAnswer } from './error-handler.ts';
+
+export interface ServerOptions {
+  readonly headerBytes: number;
+  readonly tls: { readonly certFile: string; readonly keyFile: string } | null;
+}
+
+/** A server whose every answer is a JSON body, also where Node itself would answer bare. */
+export function createHttpServer(listener: RequestListener, options: ServerOptions): Server {
+  const limits = {
+    maxHeaderSize: options.headerBytes,
+    headersTimeout: 10_000,
+    requestTimeout: 30_000,
+    keepAliveTimeout: 65_000,
+  };
+  const server =
+    options.tls === null ? createServer(limits) : createTlsServer({ ...limits, ...readTls(options.tls) });
+  server.on('request', listener);
+  server.on('clientError', answerBare);
+  return server;
+}
+
+/** Reads certificate and key again; throws, and keeps the old ones, when they can't be read or don't fit. */
+export function reloadTls(
+  server: Server,
+  tls: { readonly certFile: string; readonly keyFile: string },
+): void {
+  if (isTlsServer(server)) server.setSecureContext(readTls(tls));
+}
+
+function isTlsServer(server: Server): server is TlsServer {
+  return 'setSecureContext' in server;
+}
+
+function readTls(tls: { readonly certFile: string; readonly keyFile: string }): {
+  cert: string;
+  key: string;
+} {
+  const read = (name: string, file: string): string => {
+    try {
+      return readFileSync(file, 'utf8');
+    } catch (error) {
+      throw new CellpassError('invalid', `${name}: ${file} can't be read: ${String(error)}`, {
+        cause: error,
+      });
+    }
+  };
+  return { cert: read('CELLPASS_TLS_CERT', tls.certFile), key: read('CELLPASS_TLS_KEY', tls.keyFile) };
+}
+
+/** What Node's parser refuses never becomes a request, so no middleware sees it. */
+function answerBare(error: NodeJS.ErrnoException, socket: Duplex): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const { status, cause } = describe(error.code);
+  const answer = toErrorAnswer(cause, randomUUID());
+  const body = JSON.stringify(answer.body);
+  const head = [
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
+    'Content-Type: application/json; charset=utf-8',
+    `Content-Length: ${Buffer.byteLength(body)}`,
+    'Connection: close',
+  ];
+  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
+}
+
+function describe(code: string | undefined): { readonly status: number; readonly cause: CellpassError } {
+  if (code === 'HPE_HEADER_OVERFLOW') {
+    return { status: 431, cause: new CellpassError('size', 'the request line and headers are too large') };
+  }
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') {
+    return { status: 408, cause: new CellpassError('malformed', 'the request took too long to arrive') };
+  }
+  return { status: 400, cause: new CellpassError('malformed', 'the request is not valid HTTP') };
+}
+
+/** Port 0 asks for a free one. Resolves with the port. */
+export function listenOnTcp(
+  server: Server,
+  { host, port }: { readonly host: string; readonly port: number },
+): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) =>
+      reject(explainListenError(error, `${host}:${port}`)),
+    );
+    server.listen(port, host, () => {
+      const address = server.address();
+      resolve(typeof address === 'object' && address !== null ? address.port : port);
+    });
+  });
+}
+
+function explainListenError(error: NodeJS.ErrnoException, address: string): CellpassError {
+  const hints: Partial<Record<string, string>> = {
+    EADDRINUSE: 'another process listens there: stop it, or choose another address',
+    EACCES: 'not allowed: ports under 1024 need a privilege',
+    EADDRNOTAVAIL: 'this machine has no such address',
+  };
+  const hint = hints[error.code ?? ''] ?? error.message;
+  return new CellpassError('conflict', `CELLPASS_LISTEN: can't listen on ${address}: ${hint}`, {
+    cause: error,
+  });
+}

@@ -1,0 +1,81 @@
+import { createPrivateKey, createPublicKey, webcrypto, X509Certificate } from 'node:crypto';
+import { CellpassError } from '../errors.ts';
+import { type Authority, issueLeaf, type LeafLife, toX5c } from './certificate.ts';
+import { identifyKey, jwkThumbprint, type PublicKey } from './jwks.ts';
+import { type KeyListing, type StoredKey, toKeyListing } from './key-set.ts';
+import type { MasterKey } from './master-key.ts';
+
+/** A key that can sign: its private half is imported, and can't be exported again. Its JSON is its entry in `keys list`. */
+export interface SigningKey extends Omit<StoredKey, 'encryptedPrivateKey'> {
+  /** For RS256. */
+  readonly privateKey: webcrypto.CryptoKey;
+  /** The certificate for the `x5c` header, leaf first; empty for a key without one. */
+  readonly x5c: readonly string[];
+  toJSON(): KeyListing;
+}
+
+const MODULUS_BITS = 2048;
+const RS256 = { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' } as const;
+const F4 = new Uint8Array([1, 0, 1]);
+
+/** A new RSA key with its first leaf, in the state `pending`: `createdAt` is when verifiers may begin to learn of it. */
+export async function generateSigningKey(
+  input: { readonly authority: Authority; readonly masterKey: MasterKey; readonly now: Date } & LeafLife,
+): Promise<StoredKey> {
+  const pair = await webcrypto.subtle.generateKey(
+    { ...RS256, modulusLength: MODULUS_BITS, publicExponent: F4 },
+    true,
+    ['sign', 'verify'],
+  );
+  const pkcs8 = new Uint8Array(await webcrypto.subtle.exportKey('pkcs8', pair.privateKey));
+  const key = identifyKey(publicHalf(pkcs8));
+  return {
+    ...key,
+    state: 'pending',
+    encryptedPrivateKey: await input.masterKey.encrypt(key.kid, pkcs8),
+    certificate: await issueLeaf({ ...input, key }),
+    createdAt: input.now,
+    activatedAt: null,
+    retiredAt: null,
+    publishedUntil: null,
+  };
+}
+
+/**
+ * Decrypts and imports a stored key; undefined for one whose private half is gone. Throws `conflict` when the master key doesn't
+ * fit, or when ids, private key and certificate don't all belong to one key.
+ */
+export async function openSigningKey(
+  stored: StoredKey,
+  masterKey: MasterKey,
+): Promise<SigningKey | undefined> {
+  const { encryptedPrivateKey, ...key } = stored;
+  if (encryptedPrivateKey === null) return undefined;
+  const pkcs8 = await masterKey.decrypt(key.kid, encryptedPrivateKey);
+  refuseMismatch(key, identifyKey(publicHalf(pkcs8)), 'private half');
+  if (key.certificate !== null) {
+    refuseMismatch(key, identifyKey(new X509Certificate(key.certificate.pem).publicKey), 'certificate');
+  }
+  return {
+    ...key,
+    privateKey: await webcrypto.subtle.importKey('pkcs8', pkcs8, RS256, false, ['sign']),
+    x5c: key.certificate === null ? [] : toX5c(key.certificate.pem),
+    toJSON: () => toKeyListing(key),
+  };
+}
+
+function refuseMismatch(stored: PublicKey, found: PublicKey, part: string): void {
+  const same =
+    stored.kid === found.kid &&
+    stored.thumbprint === found.thumbprint &&
+    jwkThumbprint(stored.publicJwk) === found.thumbprint;
+  if (same) return;
+  throw new CellpassError(
+    'conflict',
+    `the stored key ${stored.kid} does not fit its ${part}: the database was changed from outside. Restore it from a backup.`,
+  );
+}
+
+function publicHalf(pkcs8: Uint8Array): ReturnType<typeof createPublicKey> {
+  return createPublicKey(createPrivateKey({ key: Buffer.from(pkcs8), format: 'der', type: 'pkcs8' }));
+}

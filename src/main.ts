@@ -1,0 +1,37 @@
+import { readFileSync } from 'node:fs';
+import { CommanderError } from 'commander';
+import { createProgram } from './cli/program.ts';
+import { CellpassError } from './errors.ts';
+
+/** argv → command → exit code: 0 done, 1 refused or failed, 2 wrong usage. */
+export async function main(argv: readonly string[]): Promise<number> {
+  const program = createProgram(
+    {
+      environment: process.env,
+      stdout: (text) => process.stdout.write(text),
+      stderr: (text) => process.stderr.write(text),
+    },
+    readVersion(),
+  ).exitOverride();
+  try {
+    await program.parseAsync([...argv], { from: 'user' });
+    return 0;
+  } catch (error) {
+    return report(error);
+  }
+}
+
+function report(error: unknown): number {
+  // commander has printed its own message, or the help that was asked for.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+  process.stderr.write(`cellpass: ${error instanceof Error ? error.message : String(error)}\n`);
+  if (!(error instanceof CellpassError) && error instanceof Error) process.stderr.write(`${error.stack}\n`);
+  return 1;
+}
+
+function readVersion(): string {
+  const manifest: { version: string } = JSON.parse(
+    readFileSync(new URL('../package.json', import.meta.url), 'utf8'),
+  );
+  return manifest.version;
+}

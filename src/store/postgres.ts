@@ -1,0 +1,56 @@
+import type { CredentialAnswer, CredentialQuestion } from '../authn/account.ts';
+import { CellpassError } from '../errors.ts';
+import type { KeySet, KeyStore } from '../keys/key-set.ts';
+import type { Subject } from '../policy/subject.ts';
+import { findCredentials } from './accounts.ts';
+import type { Database } from './drivers.ts';
+import { type Facts, findFacts } from './facts.ts';
+import { createKeyStore } from './keys.ts';
+import type { Store } from './store.ts';
+
+/** The store on PostgreSQL, by either driver. Owns the database. */
+export class PostgresStore implements Store {
+  readonly #database: Database;
+  readonly #keys: KeyStore;
+
+  constructor(database: Database) {
+    this.#database = database;
+    this.#keys = createKeyStore(database);
+  }
+
+  findCredentials(question: CredentialQuestion): Promise<CredentialAnswer> {
+    return findCredentials(this.#database, question);
+  }
+
+  findFacts(subject: Subject, paths: readonly string[]): Promise<Facts> {
+    return findFacts(this.#database, subject, paths);
+  }
+
+  readKeySet(): Promise<KeySet> {
+    return this.#keys.readKeySet();
+  }
+
+  updateKeySet(change: (current: KeySet) => KeySet): Promise<KeySet> {
+    return this.#keys.updateKeySet(change);
+  }
+
+  async ping(): Promise<void> {
+    await this.#database.query('SELECT 1');
+  }
+
+  async claimForCell(cell: number): Promise<void> {
+    const [row] = await this.#database.query<{ cell_id: number }>(
+      'UPDATE settings SET cell_id = coalesce(cell_id, $1) RETURNING cell_id',
+      [cell],
+    );
+    if (row === undefined || row.cell_id === cell) return;
+    throw new CellpassError(
+      'conflict',
+      `CELLPASS_CELL: this is cell ${cell}, but the database belongs to cell ${row.cell_id}: set CELLPASS_CELL=${row.cell_id}, or use this cell's own database`,
+    );
+  }
+
+  close(): Promise<void> {
+    return this.#database.close();
+  }
+}

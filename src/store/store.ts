@@ -1,0 +1,21 @@
+import type { CredentialLookup } from '../authn/account.ts';
+import type { KeyStore } from '../keys/key-set.ts';
+import type { Subject } from '../policy/subject.ts';
+import type { Facts } from './facts.ts';
+
+/**
+ * What every token request asks, in at most two round trips. Another source, such as GitLab's own tables, could answer it.
+ */
+export interface TokenStore extends CredentialLookup {
+  /** The projects among `paths` (lower case) with how the subject stands to each, and the state of the installation. */
+  findFacts(subject: Subject, paths: readonly string[]): Promise<Facts>;
+}
+
+/** The whole contract with the database, but for the directory document, which `directory/` works on by itself. */
+export interface Store extends TokenStore, KeyStore {
+  /** @throws {CellpassError} `unavailable` */
+  ping(): Promise<void>;
+  /** Remembers which cell this database belongs to. Throws `conflict` when it belongs to another. */
+  claimForCell(cell: number): Promise<void>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,37 @@
+import type { Bench } from '../../support/e2e/bench.ts';
+import {
+  craneCopier,
+  dockerLogin,
+  orasCopier,
+  orasLogin,
+  regctlCopier,
+  regctlLogin,
+  skopeoCopier,
+  skopeoLogin,
+} from '../../support/e2e/clients.ts';
+import type { Registry } from '../../support/e2e/registry.ts';
+import { debianTool, goTool } from '../../support/e2e/tools.ts';
+import { describeCopying } from './copying.ts';
+import { describeLogin } from './logins.ts';
+
+const docker = () => debianTool('docker');
+const skopeo = () => debianTool('skopeo');
+const crane = () => goTool('crane');
+const oras = () => goTool('oras');
+const regctl = () => goTool('regctl');
+
+/** docker without a daemon only logs in. */
+export function describeDebianClients(bench: () => Bench, registry: () => Registry): void {
+  describeLogin({ client: 'docker', find: docker, login: dockerLogin }, bench, registry);
+  describeLogin({ client: 'skopeo', find: skopeo, login: skopeoLogin }, bench, registry);
+  describeCopying({ client: 'skopeo', find: skopeo, copier: skopeoCopier }, bench, registry);
+}
+
+/** crane's login stores the secret unseen, so there is nothing to show. */
+export function describeGoClients(bench: () => Bench, registry: () => Registry): void {
+  describeLogin({ client: 'oras', find: oras, login: orasLogin }, bench, registry);
+  describeLogin({ client: 'regctl', find: regctl, login: regctlLogin }, bench, registry);
+  describeCopying({ client: 'crane', find: crane, copier: craneCopier }, bench, registry);
+  describeCopying({ client: 'oras', find: oras, copier: orasCopier }, bench, registry);
+  describeCopying({ client: 'regctl', find: regctl, copier: regctlCopier }, bench, registry);
+}

@@ -1,0 +1,25 @@
+import assert from 'node:assert/strict';
+import type { Outcome } from '../../support/e2e/child.ts';
+
+/** The words of all these clients for "you may not"; a lost connection or a missing file has others. */
+const REFUSAL = /unauthorized|denied|forbidden|authentication required|insufficient_scope|invalid username/i;
+
+export function assertDone(outcome: Outcome): void {
+  assert.equal(outcome.code, 0, text(outcome));
+}
+
+/** Failed, and because it was not allowed. */
+export function assertRefused(outcome: Outcome): void {
+  assert.notEqual(outcome.code, 0, text(outcome));
+  assert.match(text(outcome), REFUSAL);
+}
+
+/** Failed, and because there is nothing. */
+export function assertMissing(outcome: Outcome): void {
+  assert.notEqual(outcome.code, 0, text(outcome));
+  assert.match(text(outcome), /manifest[ _]unknown|not found|404/i);
+}
+
+function text({ stdout, stderr }: Outcome): string {
+  return stdout + stderr;
+}

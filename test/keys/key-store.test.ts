@@ -1,0 +1,164 @@
+import assert from 'node:assert/strict';
+import { createPrivateKey, randomBytes } from 'node:crypto';
+import type { KeySet, KeyStore, StoredKey } from '../../src/keys/key-set.ts';
+import { createMasterKey, type MasterKey } from '../../src/keys/master-key.ts';
+import { generateFirstKeys } from '../../src/keys/open-key-set.ts';
+import { type Database, openPglite, openPostgres } from '../../src/store/drivers.ts';
+import { createKeyStore } from '../../src/store/keys.ts';
+import { migrate } from '../../src/store/migrate.ts';
+import { sharedPostgres } from '../support/postgres.ts';
+import { closeKeyrings, openKeyring } from './support.ts';
+
+const NOW = new Date('2026-11-24T10:00:00.123Z');
+const LATER = new Date('2026-11-24T11:00:00.456Z');
+const EMPTY: KeySet = { authorities: [], keys: [] };
+
+const drivers: [name: string, open: () => Promise<Database>][] = [
+  ['PGlite', () => openPglite()],
+  ['PostgreSQL', async () => openPostgres(await (await sharedPostgres()).createDatabase())],
+];
+
+for (const [name, open] of drivers) {
+  describe(`the key store on ${name}`, () => {
+    let database: Database;
+    let store: KeyStore;
+    let masterKey: MasterKey;
+    const octets = randomBytes(32);
+    /** Two sets of their own, made once: making keys is slow. */
+    let one: KeySet;
+    let two: KeySet;
+
+    before(async () => {
+      database = await open();
+      await migrate(database);
+      store = createKeyStore(database);
+      masterKey = await createMasterKey(octets, 'master.key');
+      const input = { cellId: 1, masterKey, now: NOW, leafHours: 48 };
+      [one, two] = await Promise.all([
+        generateFirstKeys(EMPTY, input),
+        generateFirstKeys(EMPTY, { ...input, now: LATER }),
+      ]);
+    });
+
+    beforeEach(() => database.execute('DELETE FROM signing_keys; DELETE FROM certificate_authorities'));
+    afterEach(closeKeyrings);
+    after(() => database.close());
+
+    const retired = (key: StoredKey): StoredKey => ({
+      ...key,
+      state: 'retired',
+      encryptedPrivateKey: null,
+      retiredAt: LATER,
+      publishedUntil: LATER,
+    });
+
+    it('answers an empty set, and what was put in', async () => {
+      assert.deepEqual(await store.readKeySet(), EMPTY);
+      assert.deepEqual(await store.updateKeySet(() => one), one);
+      assert.deepEqual(await store.readKeySet(), one);
+    });
+
+    it('keeps keys of several CAs and of none, oldest first', async () => {
+      const imported = { ...one.keys[0]!, state: 'pending', certificate: null } as const;
+      const set: KeySet = {
+        authorities: [...one.authorities, ...two.authorities],
+        keys: [imported, { ...two.keys[0]!, createdAt: LATER }],
+      };
+      assert.deepEqual(await store.updateKeySet(() => ({ ...set, keys: [...set.keys].reverse() })), set);
+    });
+
+    it('keeps a CA without keys', async () => {
+      const set = { ...one, keys: [] };
+      assert.deepEqual(await store.updateKeySet(() => set), set);
+    });
+
+    it('lets one active key follow another in one change, in whatever order they come', async () => {
+      const authorities = [...one.authorities, ...two.authorities];
+      await store.updateKeySet(() => ({ authorities, keys: one.keys }));
+      const next = await store.updateKeySet((set) => ({
+        ...set,
+        keys: [two.keys[0]!, ...set.keys.map(retired)],
+      }));
+      assert.deepEqual(next, { authorities, keys: [retired(one.keys[0]!), two.keys[0]!] });
+    });
+
+    it('refuses a second active key, and a change that throws, and then nothing has changed', async () => {
+      await store.updateKeySet(() => one);
+      const authorities = [...one.authorities, ...two.authorities];
+      const keys = [...one.keys, ...two.keys];
+      await assert.rejects(
+        store.updateKeySet(() => ({ authorities, keys })),
+        /one_active_key/,
+      );
+      await assert.rejects(
+        store.updateKeySet(() => {
+          throw new Error('no');
+        }),
+        /^Error: no$/,
+      );
+      assert.deepEqual(await store.readKeySet(), one);
+    });
+
+    it('removes nothing', async () => {
+      await store.updateKeySet(() => one);
+      assert.deepEqual(await store.updateKeySet(() => EMPTY), one);
+    });
+
+    it('runs changes one after the other, each on what the last one left', async () => {
+      await store.updateKeySet(() => one);
+      const seconds = Array.from({ length: 8 }, (_, i) => i);
+      await Promise.all(
+        seconds.map(() =>
+          store.updateKeySet((set) => ({
+            ...set,
+            keys: set.keys.map((key) => ({
+              ...key,
+              activatedAt: new Date((key.activatedAt?.getTime() ?? 0) + 1000),
+            })),
+          })),
+        ),
+      );
+      const [key] = (await store.readKeySet()).keys;
+      assert.equal(key!.activatedAt!.getTime(), one.keys[0]!.activatedAt!.getTime() + 8000);
+    });
+
+    it('gives all keyrings that start at once the same single key and CA', async () => {
+      const keyrings = await Promise.all([1, 2, 3].map(() => openKeyring({ store, masterKey })));
+      const set = await store.readKeySet();
+      assert.deepEqual([set.authorities.length, set.keys.length], [1, 1]);
+      for (const keyring of keyrings) {
+        assert.equal(keyring.active().kid, set.keys[0]!.kid);
+        assert.equal(keyring.caPem(), set.authorities[0]!.certificatePem);
+      }
+    });
+
+    it('holds no usable key material in any column', async () => {
+      await openKeyring({ store, masterKey });
+      const { authorities, keys } = await store.readKeySet();
+      const tables = [
+        ...(await database.query<{ row: string }>('SELECT a::text AS row FROM certificate_authorities a')),
+        ...(await database.query<{ row: string }>('SELECT k::text AS row FROM signing_keys k')),
+      ];
+      const text = tables.map(({ row }) => row).join('\n');
+      assert.doesNotMatch(text, /PRIVATE KEY|"(d|p|q|dp|dq|qi)"/);
+      const sealed = [...authorities, ...keys].map((entry) => ({
+        id: 'kid' in entry ? entry.kid : entry.id,
+        jwe: entry.encryptedPrivateKey!,
+      }));
+      assert.equal(sealed.length, 2);
+      for (const { id, jwe } of sealed) {
+        assert.ok(text.includes(jwe));
+        const der = Buffer.from(await masterKey.decrypt(id, jwe));
+        const jwk = createPrivateKey({ key: der, format: 'der', type: 'pkcs8' }).export({ format: 'jwk' });
+        const secrets = [
+          der.toString('base64'),
+          der.toString('hex'),
+          jwk.d!,
+          Buffer.from(jwk.d!, 'base64url').toString('hex'),
+        ];
+        for (const secret of secrets) assert.ok(!text.includes(secret));
+      }
+      assert.ok(!text.includes(octets.toString('base64url')));
+    });
+  });
+}

@@ -1,0 +1,147 @@
+import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import type { KeySet, KeyStore } from '../../src/keys/key-set.ts';
+import { createKeyring, type Keyring, type KeyringOptions } from '../../src/keys/keyring.ts';
+import { createMasterKey, type MasterKey } from '../../src/keys/master-key.ts';
+
+export const HOUR_MS = 60 * 60 * 1000;
+
+export function randomMasterKey(): Promise<MasterKey> {
+  return createMasterKey(randomBytes(32), 'master.key');
+}
+
+/** A clock that only moves when told to. */
+export interface Clock {
+  readonly now: () => Date;
+  advance(ms: number): void;
+}
+
+export function clockAt(iso: string): Clock {
+  let time = new Date(iso).getTime();
+  return {
+    now: () => new Date(time),
+    advance(ms) {
+      time += ms;
+    },
+  };
+}
+
+/** A key store in memory whose data are copied like a database's. `fail` makes reads, writes or both throw. */
+export interface MemoryKeyStore extends KeyStore {
+  fail: 'read' | 'update' | undefined;
+  reads: number;
+  updates: number;
+  set: KeySet;
+}
+
+export function memoryKeyStore(): MemoryKeyStore {
+  return {
+    fail: undefined,
+    reads: 0,
+    updates: 0,
+    set: { authorities: [], keys: [] },
+    async readKeySet() {
+      this.reads += 1;
+      if (this.fail === 'read') throw new Error('the database is away');
+      return structuredClone(this.set);
+    },
+    async updateKeySet(change) {
+      if (this.fail !== undefined) throw new Error('the database is read-only');
+      this.updates += 1;
+      this.set = structuredClone(change(this.set));
+      return structuredClone(this.set);
+    },
+  };
+}
+
+/** What the keyring logged, as one text with everything it gave. */
+export interface MemoryLog {
+  readonly lines: string[];
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+}
+
+export function memoryLog(): MemoryLog {
+  const lines: string[] = [];
+  return {
+    lines,
+    info: (fields, message) => lines.push(`info ${message} ${JSON.stringify(fields)}`),
+    warn: (fields, message) => lines.push(`warn ${message} ${JSON.stringify(fields)}`),
+  };
+}
+
+const open: Keyring[] = [];
+
+/** A keyring that is closed after the test; see `closeKeyrings`. It polls as good as never. */
+export async function openKeyring(
+  options: Partial<KeyringOptions> & Pick<KeyringOptions, 'store' | 'masterKey'>,
+): Promise<Keyring> {
+  const keyring = await createKeyring({
+    now: () => new Date(),
+    cellId: 1,
+    leafHours: 48,
+    longestTokenLifeSeconds: 3600,
+    log: memoryLog(),
+    pollMs: 2 ** 30,
+    ...options,
+  });
+  open.push(keyring);
+  return keyring;
+}
+
+export async function closeKeyrings(): Promise<void> {
+  await Promise.all(open.splice(0).map((keyring) => keyring.close()));
+}
+
+/** Runs `work` in a folder of its own, which is gone afterwards. */
+export async function inTemporaryFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {
+  const folder = await mkdtemp(join(tmpdir(), 'cellpass-keys-'));
+  try {
+    return await work(folder);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/**
+ * Verifies a leaf as registries do, against a bundle with only the CA; answers what openssl printed, or throws. `at`: when.
+ */
+export async function opensslVerify(caPem: string, leafPem: string, at: Date): Promise<string> {
+  return inTemporaryFolder(async (folder) => {
+    const [ca, leaf] = [join(folder, 'ca.pem'), join(folder, 'leaf.pem')];
+    await Promise.all([writeFile(ca, caPem), writeFile(leaf, leafPem)]);
+    const time = String(Math.floor(at.getTime() / 1000));
+    const args = [
+      'verify',
+      '-x509_strict',
+      '-no-CApath',
+      '-no-CAstore',
+      '-attime',
+      time,
+      '-CAfile',
+      ca,
+      leaf,
+    ];
+    return (await promisify(execFile)('openssl', args)).stdout;
+  });
+}
+
+export async function opensslText(pem: string): Promise<string> {
+  return inTemporaryFolder(async (folder) => {
+    const file = join(folder, 'certificate.pem');
+    await writeFile(file, pem);
+    return (await promisify(execFile)('openssl', ['x509', '-in', file, '-noout', '-text'])).stdout;
+  });
+}
+
+/** openssl's complaint when it is not there to ask; those tests are then skipped. */
+export async function opensslIsMissing(): Promise<boolean> {
+  return promisify(execFile)('openssl', ['version']).then(
+    () => false,
+    () => true,
+  );
+}

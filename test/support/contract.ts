@@ -1,0 +1,166 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import type { RequestListener, ServerResponse } from 'node:http';
+import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
+import formats from 'ajv-formats';
+import { parse } from 'yaml';
+
+/** One exchange as the contract sees it. */
+export interface Exchange {
+  readonly method: string;
+  /** Without the query. */
+  readonly path: string;
+  readonly status: number;
+  readonly headers: Readonly<Record<string, unknown>>;
+  readonly body: string;
+}
+
+interface ResponseObject {
+  readonly headers?: Record<string, { readonly required?: boolean; readonly schema: object }>;
+  readonly content?: Record<string, unknown>;
+}
+
+interface Document {
+  readonly paths: Record<
+    string,
+    Record<string, { readonly responses?: Record<string, { readonly $ref?: string }> }>
+  >;
+  readonly components: { readonly responses: Record<string, ResponseObject> };
+}
+
+export const CONTRACT: Document = parse(
+  readFileSync(new URL('../../openapi/openapi.yaml', import.meta.url), 'utf8'),
+);
+
+const ajv = new Ajv2020({ allErrors: true, strict: false });
+formats.default(ajv);
+ajv.addSchema({ $id: 'contract', ...CONTRACT });
+
+const violations: string[] = [];
+const seen = new Set<string>();
+
+/** Wraps an app so that every answer it gives is held against the contract; `assertContractKept` tells. */
+export function watched(listener: RequestListener): RequestListener {
+  return (request, response) => {
+    const path = new URL(request.url ?? '/', 'http://localhost').pathname;
+    capture(response, (body) => {
+      const headers = response.getHeaders();
+      const exchange = { method: request.method ?? '', path, status: response.statusCode, headers, body };
+      violations.push(...violationsOf(exchange));
+    });
+    listener(request, response);
+  };
+}
+
+/** Called after each test. */
+export function assertContractKept(): void {
+  assert.deepEqual(violations.splice(0), []);
+}
+
+/** `METHOD path status` of everything that was answered so far. */
+export function answersSeen(): ReadonlySet<string> {
+  return seen;
+}
+
+function capture(response: ServerResponse, done: (body: string) => void): void {
+  const chunks: Buffer[] = [];
+  const keep = (chunk: unknown): void => {
+    if (typeof chunk === 'string' || chunk instanceof Uint8Array) chunks.push(Buffer.from(chunk as string));
+  };
+  const { write, end } = response;
+  response.write = ((chunk: unknown, ...rest: unknown[]) => {
+    keep(chunk);
+    return (write as (...args: unknown[]) => boolean).call(response, chunk, ...rest);
+  }) as typeof write;
+  response.end = ((chunk: unknown, ...rest: unknown[]) => {
+    keep(chunk);
+    return (end as (...args: unknown[]) => ServerResponse).call(response, chunk, ...rest);
+  }) as typeof end;
+  response.on('finish', () => done(Buffer.concat(chunks).toString('utf8')));
+}
+
+export function violationsOf({ method, path, status, headers, body }: Exchange): readonly string[] {
+  const route = Object.keys(CONTRACT.paths).find((template) => matches(template, path));
+  const operation = route === undefined ? undefined : CONTRACT.paths[route]?.[verbOf(method)];
+  const name = `${method} ${route ?? path} ${status}`;
+  seen.add(name);
+  // What no route takes is not in the contract, but it must still look like every other error.
+  if (operation === undefined)
+    return status === 404 || status === 405
+      ? checkBody(name, errorsSchema(), body)
+      : [`${name}: not in the contract`];
+  const declared = operation.responses?.[String(status)];
+  if (declared === undefined) return [`${name}: this status is not in the contract`];
+  const response = resolve(declared);
+  return [
+    ...checkHeaders(name, response, headers),
+    ...checkContent(name, response, headers, method === 'HEAD' ? null : body),
+  ];
+}
+
+function matches(template: string, path: string): boolean {
+  const pattern = template
+    .split('/')
+    .map((part) => (part.startsWith('{') ? '[^/]+' : part.replaceAll('.', '\\.')));
+  return new RegExp(`^${pattern.join('/')}$`).test(path);
+}
+
+function verbOf(method: string): string {
+  return method === 'HEAD' ? 'get' : method.toLowerCase();
+}
+
+function resolve(declared: { readonly $ref?: string } & ResponseObject): ResponseObject {
+  if (declared.$ref === undefined) return declared;
+  const response = CONTRACT.components.responses[declared.$ref.split('/').at(-1) ?? ''];
+  assert.ok(response, `${declared.$ref} is not in the contract`);
+  return response;
+}
+
+function checkHeaders(
+  name: string,
+  response: ResponseObject,
+  headers: Exchange['headers'],
+): readonly string[] {
+  return Object.entries(response.headers ?? {}).flatMap(([header, { required, schema }]) => {
+    const value = headers[header.toLowerCase()];
+    if (value === undefined) return required === true ? [`${name}: no header ${header}`] : [];
+    return ajv.validate(schema, String(value)) ? [] : [`${name}: header ${header}: ${ajv.errorsText()}`];
+  });
+}
+
+function checkContent(
+  name: string,
+  response: ResponseObject,
+  headers: Exchange['headers'],
+  body: string | null,
+): readonly string[] {
+  const type = String(headers['content-type'] ?? '').split(';')[0] ?? '';
+  if (response.content === undefined)
+    return type === '' && (body ?? '') === '' ? [] : [`${name}: has a body`];
+  if (!(type in response.content)) return [`${name}: content type ${type}`];
+  if (type !== 'application/json' || body === null) return [];
+  return checkBody(name, bodySchema(name, response), body);
+}
+
+const compiled = new Map<string, ValidateFunction>();
+
+function bodySchema(name: string, response: ResponseObject): ValidateFunction {
+  const known = compiled.get(name);
+  if (known !== undefined) return known;
+  const { schema } = (response.content?.['application/json'] ?? {}) as {
+    readonly schema: { readonly $ref?: string };
+  };
+  const absolute = schema.$ref === undefined ? schema : { $ref: `contract${schema.$ref}` };
+  const validate = ajv.compile(absolute);
+  compiled.set(name, validate);
+  return validate;
+}
+
+function errorsSchema(): ValidateFunction {
+  return ajv.compile({ $ref: 'contract#/components/schemas/Errors' });
+}
+
+function checkBody(name: string, validate: ValidateFunction, body: string): readonly string[] {
+  const value: unknown = body === '' ? undefined : JSON.parse(body);
+  return validate(value) ? [] : [`${name}: ${ajv.errorsText(validate.errors)} in ${body}`];
+}

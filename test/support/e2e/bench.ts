@@ -1,0 +1,125 @@
+import { randomUUID } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Cellpass, ISSUER, type ServiceSettings, startCellpass } from './cellpass.ts';
+import type { Child } from './child.ts';
+import { directoryOf, makePeople, type People } from './directory.ts';
+import { type OciImage, writeImage } from './oci-image.ts';
+import { type Registry, startRegistry, type Trust } from './registry.ts';
+import { INSTALL_MS } from './tools.ts';
+
+/** What the tests of one file share. */
+export interface Bench {
+  readonly cellpass: Cellpass;
+  readonly people: People;
+  /** A temporary folder. */
+  readonly dir: string;
+  newImage(): Promise<OciImage>;
+  /** A path that nothing is at yet. */
+  newPath(): string;
+}
+
+export type Find = () => Promise<string | undefined>;
+
+const START_MS = 120_000;
+const TAIL_LINES = 60;
+
+/** Skips the suite that it stands in, and those inside, unless the program is there. */
+export function needs(find: Find): () => string {
+  let path: string | undefined;
+  before(async function () {
+    this.timeout(INSTALL_MS);
+    path = await find();
+    if (path === undefined) this.skip();
+  });
+  return () => path!;
+}
+
+/** Runs cellpass, with the people of `directory.ts`, for the suite that it stands in. */
+export function useCellpass(services: Readonly<Record<string, ServiceSettings>>): () => Bench {
+  let bench: Bench | undefined;
+  before(async function () {
+    this.timeout(START_MS);
+    const people = makePeople();
+    const cellpass = await startCellpass({ services, directory: directoryOf(people) });
+    const dir = await mkdtemp(join(tmpdir(), 'cellpass-clients-'));
+    const newPath = () => join(dir, randomUUID());
+    bench = { cellpass, people, dir, newPath, newImage: () => writeImage(newPath()) };
+  });
+  after(async function () {
+    this.timeout(START_MS);
+    await bench?.cellpass.stop();
+    if (bench !== undefined) await rm(bench.dir, { recursive: true, force: true });
+  });
+  printOutputOnFailure(() => bench?.cellpass.child);
+  return () => bench!;
+}
+
+export interface RegistryUse {
+  readonly binary: () => string;
+  readonly service: string;
+  readonly trust: TrustOf;
+}
+
+/** What a registry is given to trust, out of what cellpass has right now. */
+export type TrustOf = (cellpass: Cellpass) => Promise<Trust>;
+
+export async function startTrusting(
+  cellpass: Cellpass,
+  { binary, service, trust }: RegistryUse,
+): Promise<Registry> {
+  return startRegistry({
+    binary: binary(),
+    realm: cellpass.realm,
+    service,
+    issuer: ISSUER,
+    trust: await trust(cellpass),
+  });
+}
+
+/** Runs a registry that trusts cellpass for the suite that it stands in. */
+export function useRegistry(bench: () => Bench, use: RegistryUse): () => Registry {
+  let registry: Registry | undefined;
+  before(async function () {
+    this.timeout(START_MS);
+    registry = await startTrusting(bench().cellpass, use);
+  });
+  after(async function () {
+    this.timeout(START_MS);
+    await registry?.stop();
+  });
+  printOutputOnFailure(() => registry?.child);
+  return () => registry!;
+}
+
+/** The ways a registry can trust cellpass. */
+export const TRUST = {
+  /** The CA: accepts every signing key there ever is, by the leaf certificate in the token. */
+  ca: async (cellpass: Cellpass) => ({ rootcertbundle: await cellpass.command('keys', 'export-ca') }),
+  /** The certificates of the keys that sign now or next; the token's `kid` names one. */
+  certificates: async (cellpass: Cellpass) => {
+    const kids = await publishedKids(cellpass);
+    const certificates = await Promise.all(kids.map((kid) => cellpass.command('keys', 'export-cert', kid)));
+    return { rootcertbundle: certificates.join('') };
+  },
+  jwks: async (cellpass: Cellpass) => ({ jwks: await cellpass.jwks() }),
+  caAndJwks: async (cellpass: Cellpass) => ({ ...(await TRUST.ca(cellpass)), jwks: await cellpass.jwks() }),
+};
+
+async function publishedKids(cellpass: Cellpass): Promise<string[]> {
+  const list: { keys: { kid: string; state: string }[] } = JSON.parse(
+    await cellpass.command('keys', 'list', '--json'),
+  );
+  return list.keys.filter(({ state }) => state === 'active' || state === 'pending').map(({ kid }) => kid);
+}
+
+function printOutputOnFailure(child: () => Child | undefined): void {
+  afterEach(function () {
+    if (this.currentTest?.state !== 'failed') return;
+    const shown = child();
+    if (shown === undefined) return;
+    const lines = shown.output().trimEnd().split('\n').slice(-TAIL_LINES);
+    console.log(`--- the last of ${shown.name}:\n${lines.join('\n')}\n---`);
+  });
+}
