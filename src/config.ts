@@ -165,7 +165,7 @@ export function loadConfig(environment: Environment): Config {
   const given = { ...file, ...fromEnvironment.known };
   const notYet = NOT_YET.filter((name) => given[name] !== undefined && !isDefault(name, given[name]));
   const known = Object.fromEntries(
-    Object.entries(given).filter(([name]) => !notYet.some((other) => other === name)),
+    Object.entries(given).filter(([name]) => !NOT_YET.some((other) => other === name)),
   );
   const parsed = settings.safeParse(known);
   const problems: Problem[] = [

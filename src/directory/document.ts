@@ -82,7 +82,10 @@ export function documentSchema(mode: Mode) {
     ci_enabled: soft(field.flag(true), true),
     members: list(member),
     invited_groups: list(invitation),
-    job_token_allowlist: soft(z.union([z.literal('anyone'), listOf(path)], 'must be a list of paths, or: anyone'), []),
+    job_token_allowlist: soft(
+      z.union([z.literal('anyone'), listOf(path)], 'must be a list of paths, or: anyone'),
+      [],
+    ),
     protected_repositories: list(repositoryRule, MAX_RULES),
     protected_tags: list(tagRule, MAX_RULES),
   });
@@ -96,11 +99,15 @@ export function documentSchema(mode: Mode) {
   };
   const anyAccessToken = { name: field.name, expires_at: soft(field.date, null), ...anyToken };
   const tokenRole = soft(role, 'guest');
-  const accessToken = z.discriminatedUnion('kind', [
-    entry({ kind: z.literal('personal'), user: field.component, ...anyAccessToken }),
-    entry({ kind: z.literal('project'), project: path, role: tokenRole, ...anyAccessToken }),
-    entry({ kind: z.literal('group'), group: path, role: tokenRole, ...anyAccessToken }),
-  ]);
+  const accessToken = z.discriminatedUnion(
+    'kind',
+    [
+      entry({ kind: z.literal('personal'), user: field.component, ...anyAccessToken }),
+      entry({ kind: z.literal('project'), project: path, role: tokenRole, ...anyAccessToken }),
+      entry({ kind: z.literal('group'), group: path, role: tokenRole, ...anyAccessToken }),
+    ],
+    { error: (issue) => (issue.code === 'invalid_union' ? 'must be personal, project or group' : undefined) },
+  );
 
   const deployToken = entry({
     username: field.name,
@@ -145,10 +152,20 @@ function reader(mode: Mode) {
   };
   return {
     entry,
-    section: <E extends z.ZodType>(element: E) => soft(entries(element, Number.POSITIVE_INFINITY).optional(), undefined),
+    section: <E extends z.ZodType>(element: E) =>
+      soft(entries(element, Number.POSITIVE_INFINITY).optional(), undefined),
     list: <E extends z.ZodType>(element: E, max = Number.POSITIVE_INFINITY) =>
-      soft(entries(element, max).nullish().transform((value) => value ?? []), []),
-    listOf: <E extends z.ZodType>(element: E) => z.array(element, MUST_BE_LIST).nullish().transform((value) => value ?? []),
+      soft(
+        entries(element, max)
+          .nullish()
+          .transform((value) => value ?? []),
+        [],
+      ),
+    listOf: <E extends z.ZodType>(element: E) =>
+      z
+        .array(element, MUST_BE_LIST)
+        .nullish()
+        .transform((value) => value ?? []),
     soft,
   };
   function soft<O>(schema: z.ZodType<O>, fallback: NoInfer<O>): z.ZodType<O> {

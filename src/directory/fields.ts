@@ -69,7 +69,10 @@ const dateOnly = z.iso
 export const date = dateOnly.nullish().transform((value) => value ?? null);
 
 const timestampOnly = z.iso
-  .datetime({ offset: true, error: 'must be a date and time with its zone, as 2027-01-31T00:00:00Z, or a date' })
+  .datetime({
+    offset: true,
+    error: 'must be a date and time with its zone, as 2027-01-31T00:00:00Z, or a date',
+  })
   .refine(isSensibleYear, 'must be a year from 1970 to 9998');
 
 /** A bare date is its first moment, UTC. Gives ISO 8601 in UTC. */
@@ -92,7 +95,8 @@ export const tokenSha256 = z
 
 export const password = text.min(1, 'must not be empty').max(1024).optional();
 
-const ARGON2ID = /^\$argon2id\$v=19\$m=(\d{1,7}),t=(\d{1,2}),p=(\d{1,2})\$[A-Za-z0-9+/]{11,86}\$[A-Za-z0-9+/]{16,86}$/;
+const ARGON2ID =
+  /^\$argon2id\$v=19\$m=(\d{1,7}),t=(\d{1,2}),p=(\d{1,2})\$[A-Za-z0-9+/]{11,86}\$[A-Za-z0-9+/]{16,86}$/;
 /** KiB times passes: about three seconds of one core. Any login by this user costs that much, right or wrong. */
 const MAX_COST_KIB = 3 * 1024 * 1024;
 const MAX_MEMORY_KIB = 1024 * 1024;

@@ -163,6 +163,7 @@ export interface JobTokenRow {
 
 export interface RevokedSecretRow {
   readonly token_digest: string;
+  readonly revoked_at: string;
 }
 
 export interface DirectoryTables {

@@ -122,5 +122,5 @@ export const TABLES: { readonly [T in TableName]: Table<DirectoryTables[T]> } = 
     key: ['id'],
     columns: ['id', 'project_id', 'user_id', 'running', 'expires_at', 'token_digest'],
   },
-  revoked_secrets: { key: ['token_digest'], columns: ['token_digest'] },
+  revoked_secrets: { key: ['token_digest'], columns: ['token_digest', 'revoked_at'] },
 };

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { parseBasic } from '../../src/authn/basic.ts';
 
-const encode = (text: string | Uint8Array): string => `Basic ${Buffer.from(text as string).toString('base64')}`;
+const encode = (text: string | Uint8Array): string =>
+  `Basic ${Buffer.from(text as string).toString('base64')}`;
 
 describe('Authorization: Basic (RFC 7617)', () => {
   const accepted: [what: string, header: string | undefined, expected: ReturnType<typeof parseBasic>][] = [
@@ -11,7 +12,11 @@ describe('Authorization: Basic (RFC 7617)', () => {
     ['a scheme that only starts alike is nobody', 'Basically abc', null],
     ['empty:empty is nobody', 'Basic Og==', null],
     ['name and password', encode('alice:secret'), { username: 'alice', password: 'secret' }],
-    ['the scheme in any case', encode('alice:s').replace('Basic', 'bAsIc'), { username: 'alice', password: 's' }],
+    [
+      'the scheme in any case',
+      encode('alice:s').replace('Basic', 'bAsIc'),
+      { username: 'alice', password: 's' },
+    ],
     ['the password keeps its colons', encode('alice:a:b:'), { username: 'alice', password: 'a:b:' }],
     ['an empty name with a secret is an attempt', encode(':secret'), { username: '', password: 'secret' }],
     ['an empty password is an attempt', encode('alice:'), { username: 'alice', password: '' }],

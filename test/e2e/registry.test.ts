@@ -1,18 +1,16 @@
 import { needs, TRUST, useCellpass, useRegistry } from '../support/e2e/bench.ts';
-import { debianTool } from '../support/e2e/tools.ts';
+import { debianTools } from '../support/e2e/tools.ts';
 import { describeDebianClients } from './suites/clients.ts';
-import { describeRotation } from './suites/rotation.ts';
 import { describeTokens } from './suites/tokens.ts';
 
 const SERVICES = {
   container_registry: {},
-  by_certificates: { x5c: false },
-  elsewhere: {},
+  by_certificate: { x5c: false },
 };
 
 describe('a registry (distribution 2.8)', function () {
   this.timeout(60_000);
-  const binary = needs(() => debianTool('docker-registry'));
+  const binary = needs(() => debianTools('docker-registry', 'docker', 'skopeo'));
 
   describe('with cellpass', () => {
     const bench = useCellpass(SERVICES);
@@ -23,23 +21,9 @@ describe('a registry (distribution 2.8)', function () {
       describeTokens(bench, registry);
     });
 
-    describe('that trusts one certificate for each key', () => {
-      const registry = useRegistry(bench, { binary, service: 'by_certificates', trust: TRUST.certificates });
+    describe('that trusts the certificate of the key', () => {
+      const registry = useRegistry(bench, { binary, service: 'by_certificate', trust: TRUST.certificate });
       describeTokens(bench, registry);
     });
-  });
-
-  describe('with a cellpass that rotates', () => {
-    const bench = useCellpass(SERVICES);
-    const ways = [
-      { title: 'the CA', service: 'container_registry', trust: TRUST.ca, restarts: false },
-      {
-        title: 'one certificate for each key',
-        service: 'by_certificates',
-        trust: TRUST.certificates,
-        restarts: true,
-      },
-    ];
-    for (const way of ways) describeRotation(bench, { ...way, binary });
   });
 });

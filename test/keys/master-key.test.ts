@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { chmod, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, readFile, readlink, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { decodeProtectedHeader } from 'jose';
@@ -40,6 +40,17 @@ describe('the master key file', () => {
       );
       const jwe = await loaded[0]!.masterKey.encrypt('a', PLAINTEXT);
       for (const { masterKey } of loaded) await masterKey.decrypt('a', jwe);
+      assert.deepEqual(await readdir(keysDir), ['master.key']);
+    }),
+  );
+
+  it(
+    'never replaces what has its name, not even a link that leads nowhere yet',
+    inKeysDir(async (keysDir, file) => {
+      await mkdir(keysDir);
+      await symlink('elsewhere', file);
+      await assert.rejects(loadMasterKey(keysDir, { mayCreate: true }), { code: 'invalid' });
+      assert.equal(await readlink(file), 'elsewhere');
       assert.deepEqual(await readdir(keysDir), ['master.key']);
     }),
   );

@@ -1,14 +1,20 @@
+import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import type { KeySet, KeyStore } from '../../src/keys/key-set.ts';
+import type { KeyCertificate, KeySet, KeyStore, StoredKey } from '../../src/keys/key-set.ts';
 import { createKeyring, type Keyring, type KeyringOptions } from '../../src/keys/keyring.ts';
 import { createMasterKey, type MasterKey } from '../../src/keys/master-key.ts';
+import { generateFirstKeys } from '../../src/keys/open-key-set.ts';
 
 export const HOUR_MS = 60 * 60 * 1000;
+/** When the cells of these tests started for the first time. */
+export const START = '2026-11-24T10:00:00Z';
+export const LEAF_HOURS = 48;
+export const UNAVAILABLE = { code: 'unavailable' };
 
 export function randomMasterKey(): Promise<MasterKey> {
   return createMasterKey(randomBytes(32), 'master.key');
@@ -144,4 +150,56 @@ export async function opensslIsMissing(): Promise<boolean> {
     () => false,
     () => true,
   );
+}
+
+/** A cell with its first keys, as each test may have it anew. */
+export interface Cell {
+  readonly masterKey: MasterKey;
+  readonly store: MemoryKeyStore;
+  readonly clock: Clock;
+  /** What the store held after the first start. */
+  readonly started: KeySet;
+  /** A keyring on the store, by the clock. */
+  start(options?: Partial<KeyringOptions>): Promise<Keyring>;
+  /** As another process would. */
+  changeKeys(change: (key: StoredKey) => StoredKey): Promise<void>;
+}
+
+let made: Promise<{ readonly masterKey: MasterKey; readonly set: KeySet }> | undefined;
+
+/** The keys are made once for all tests: that is slow. */
+export async function startedCell(): Promise<Cell> {
+  made ??= firstKeys();
+  const { masterKey, set: started } = await made;
+  const store = memoryKeyStore();
+  store.set = structuredClone(started);
+  const clock = clockAt(START);
+  return {
+    masterKey,
+    store,
+    clock,
+    started,
+    start: (options) => openKeyring({ store, masterKey, now: clock.now, leafHours: LEAF_HOURS, ...options }),
+    async changeKeys(change) {
+      await store.updateKeySet((set) => ({ ...set, keys: set.keys.map(change) }));
+    },
+  };
+}
+
+async function firstKeys(): Promise<{ readonly masterKey: MasterKey; readonly set: KeySet }> {
+  const masterKey = await randomMasterKey();
+  const input = { cellId: 1, masterKey, now: new Date(START), leafHours: LEAF_HOURS };
+  return { masterKey, set: await generateFirstKeys({ authorities: [], keys: [] }, input) };
+}
+
+/** The ids that the keyring publishes. */
+export function publishedIds(keyring: Keyring): readonly string[] {
+  return keyring.published().jwks.keys.map(({ kid }) => kid);
+}
+
+/** The certificate that the active key shows. */
+export function leafOf(keyring: Keyring): KeyCertificate {
+  const { certificate } = keyring.active();
+  assert.ok(certificate);
+  return certificate;
 }

@@ -154,9 +154,7 @@ function otherPieces(piece: string): readonly string[] {
   const [, least, most] = /^\{(\d+),(\d+)\}$/.exec(piece) ?? [];
   if (least === undefined) return piece.startsWith('\\') ? [] : [''];
   const [from, to] = [Number(least), Number(most)];
-  return [`{${from - 1},${to}}`, `{${from + 1},${to}}`, `{${from},${to - 1}}`, `{${from},${to + 1}}`].filter(
-    (count) => !/\{(\d+),\1\}/.test(count) || from + 1 === to,
-  );
+  return [`{${from - 1},${to}}`, `{${from + 1},${to}}`, `{${from},${to - 1}}`, `{${from},${to + 1}}`];
 }
 
 /** The condition decided beforehand: this is also how an early return is left out. */

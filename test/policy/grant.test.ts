@@ -262,6 +262,17 @@ describe('grantAccess: one request', () => {
     assert.equal(decision.denial?.reason === 'forbidden_push' && decision.denial.ruling, decision.rulings[2]);
   });
 
+  it('names the first of several forbidden pushes', () => {
+    const full = { ...as('developer'), overStorageLimit: 'acme' };
+    const projects = [
+      aProject({ id: 1, path: 'acme/one', ...full }),
+      aProject({ id: 2, path: 'acme/two', ...full }),
+    ];
+    const scopes = ask('repository:acme/two:push repository:acme/one:push');
+    const { denial } = decide({ subject: aUser(), scopes, projects, circumstances: circumstances() });
+    assert.equal(denial?.reason === 'forbidden_push' && denial.ruling.scope.name, 'acme/two');
+  });
+
   it('lets the longest path that exists decide, even where a shorter one would grant', () => {
     const projects = [
       aProject({ id: 1, path: 'acme/app', visibility: 'public' }),

@@ -42,6 +42,8 @@ describe('matchesPattern', () => {
     ['acme/app/prod*', 'acme/app/dev', false],
     ['*', 'acme/app', true],
     ['*app', 'acme/app', true],
+    ['*acme/*p', 'acme/app', true],
+    ['*a*', 'a', true],
     ['*app', 'acme/apple', false],
     ['acme/*/prod', 'acme/app/prod', true],
     ['acme/*/prod', 'acme//prod', true],

@@ -116,6 +116,7 @@ describe('parseScope: repository names', () => {
     '\nacme/app',
     'a/b/c/d/e/f/g/h/i/j/k/l/m/n/o/p/q/r/s/t',
     `${LONGEST}b`,
+    `acme/${'a'.repeat(240)}!`,
   ];
   for (const name of bad) {
     it(`drops ${JSON.stringify(name.slice(0, 42))}`, () =>
@@ -127,6 +128,10 @@ describe('parseScopes', () => {
   function printed(...texts: readonly string[]): string {
     return parseScopes(splitScopes(texts)).scopes.map(printScope).join(' ');
   }
+
+  it('splits every parameter on any run of white space', () => {
+    assert.deepEqual(splitScopes([' a  b\tc\r\n', '', ' ', 'd']), ['a', 'b', 'c', 'd']);
+  });
 
   const joined = 'repository:acme/app:pull,push repository:acme/web:pull';
   const rows: readonly (readonly [string, readonly string[], string])[] = [

@@ -8,6 +8,7 @@ import {
   ROLES,
   VISIBILITIES,
 } from '../../src/policy/role.ts';
+import type { ResourceScope } from '../../src/policy/scope.ts';
 import type { DeployTokenSubject, Person, Subject, UserSubject } from '../../src/policy/subject.ts';
 import {
   aDeployToken,
@@ -171,4 +172,24 @@ export function situation<S extends Subject>(of: fc.Arbitrary<S>): fc.Arbitrary<
       scopes: ask(...texts),
       circumstances: circumstances({ inside, maintenanceMode }),
     }));
+}
+
+/** The same items in any order. */
+export function shuffled<T>(items: readonly T[]): fc.Arbitrary<T[]> {
+  return fc.shuffledSubarray([...items], { minLength: items.length });
+}
+
+export function withShuffledActions(scope: ResourceScope): fc.Arbitrary<ResourceScope> {
+  return shuffled(scope.actions).map((actions) => ({ ...scope, actions }));
+}
+
+export function shuffledFacts(project: Project): fc.Arbitrary<Project> {
+  return fc
+    .record({
+      memberships: shuffled(project.memberships),
+      protectedRepositories: shuffled(project.protectedRepositories),
+      protectedTags: shuffled(project.protectedTags),
+      ipAllowlists: shuffled(project.ipAllowlists),
+    })
+    .map((facts) => ({ ...project, ...facts }));
 }

@@ -1,40 +1,35 @@
 import { needs, TRUST, useCellpass, useRegistry } from '../../support/e2e/bench.ts';
 import { type GoTool, goTool } from '../../support/e2e/tools.ts';
-import { describeDebianClients, describeGoClients } from '../suites/clients.ts';
-import { describeRotation } from '../suites/rotation.ts';
+import { describeDebianClients, describeGoClients, describeQuickClients } from '../suites/clients.ts';
 import { describeTokens } from '../suites/tokens.ts';
 
 /** Every way that distribution 3 can trust cellpass, with the settings of a service that it needs. */
 const WAYS = [
-  { title: 'the CA', service: 'by_ca', settings: {}, trust: TRUST.ca, restarts: false },
+  { title: 'the CA', service: 'by_ca', settings: {}, trust: TRUST.ca },
   {
-    title: 'one certificate for each key',
-    service: 'by_certificates',
+    title: 'the certificate of the key',
+    service: 'by_certificate',
     settings: { kid: 'thumbprint', x5c: false },
-    trust: TRUST.certificates,
-    restarts: true,
+    trust: TRUST.certificate,
   },
-  { title: 'a JWK Set', service: 'by_jwks', settings: { x5c: false }, trust: TRUST.jwks, restarts: true },
+  { title: 'a JWK Set', service: 'by_jwks', settings: { x5c: false }, trust: TRUST.jwks },
   {
     title: 'a JWK Set, by thumbprint',
     service: 'by_jwks_thumbprint',
     settings: { kid: 'thumbprint', x5c: false },
     trust: TRUST.jwks,
-    restarts: true,
   },
   {
     title: 'the CA and a JWK Set',
     service: 'by_both',
     settings: {},
     trust: TRUST.caAndJwks,
-    restarts: false,
   },
   {
     title: 'the CA and a JWK Set, without x5c',
     service: 'by_both_kid',
     settings: { x5c: false },
     trust: TRUST.caAndJwks,
-    restarts: true,
   },
 ] as const;
 
@@ -45,24 +40,25 @@ const VERSIONS: readonly { version: string; tool: GoTool }[] = [
 
 describe('the matrix: distribution 3', function () {
   this.timeout(60_000);
+  needs(() => goTool('registry-3.1'));
   const services = Object.fromEntries(WAYS.map(({ service, settings }) => [service, settings]));
-  const bench = useCellpass({ ...services, elsewhere: {} });
+  describe('with cellpass', () => {
+    const bench = useCellpass(services);
 
-  for (const { version, tool } of VERSIONS) {
-    for (const { title, service, trust } of WAYS) {
-      describe(`${version} that trusts ${title}`, () => {
-        const binary = needs(() => goTool(tool));
-        const registry = useRegistry(bench, { binary, service, trust });
-        describeTokens(bench, registry);
-        describeDebianClients(bench, registry);
-        describeGoClients(bench, registry);
-      });
+    for (const { version, tool } of VERSIONS) {
+      for (const { title, service, trust } of WAYS) {
+        describe(`${version} that trusts ${title}`, () => {
+          const binary = needs(() => goTool(tool));
+          const registry = useRegistry(bench, { binary, service, trust });
+          describeTokens(bench, registry);
+          if (trust === TRUST.ca) {
+            describeDebianClients(bench, registry);
+            describeGoClients(bench, registry);
+          } else {
+            describeQuickClients(bench, registry);
+          }
+        });
+      }
     }
-  }
-
-  describe('a cellpass that rotates', () => {
-    const rotating = useCellpass(services);
-    const binary = needs(() => goTool('registry-3.1'));
-    for (const way of WAYS) describeRotation(rotating, { ...way, binary });
   });
 });

@@ -35,3 +35,9 @@ export function describeGoClients(bench: () => Bench, registry: () => Registry):
   describeCopying({ client: 'oras', find: oras, copier: orasCopier }, bench, registry);
   describeCopying({ client: 'regctl', find: regctl, copier: regctlCopier }, bench, registry);
 }
+
+/** A login and a client that moves images: enough where only the registry's trust is another. */
+export function describeQuickClients(bench: () => Bench, registry: () => Registry): void {
+  describeLogin({ client: 'docker', find: docker, login: dockerLogin }, bench, registry);
+  describeCopying({ client: 'crane', find: crane, copier: craneCopier }, bench, registry);
+}

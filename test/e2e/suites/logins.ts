@@ -3,7 +3,7 @@ import type { Bench, Find } from '../../support/e2e/bench.ts';
 import { needs } from '../../support/e2e/bench.ts';
 import type { Login } from '../../support/e2e/clients.ts';
 import type { Registry } from '../../support/e2e/registry.ts';
-import { assertDone, assertRefused } from './outcome.ts';
+import { assertDone, assertUnauthorized } from './outcome.ts';
 
 export interface LoginSuite {
   readonly client: string;
@@ -30,17 +30,17 @@ export function describeLogin(
 
     it('refuses a wrong password', async () => {
       const { username } = bench().people.developer;
-      assertRefused(await logIn({ username, password: 'not the password' }));
+      assertUnauthorized(await logIn({ username, password: 'not the password' }));
     });
 
     it('refuses a deploy token under another name', async () => {
       const { password } = bench().people.deployer;
-      assertRefused(await logIn({ username: 'somebody', password }));
+      assertUnauthorized(await logIn({ username: 'somebody', password }));
     });
 
     it('refuses an unknown user', async () => {
       const outcome = await logIn({ username: 'nobody', password: 'not the password' });
-      assertRefused(outcome);
+      assertUnauthorized(outcome);
       assert.doesNotMatch(outcome.stderr, /unknown|not found|exist/i);
     });
   });

@@ -14,6 +14,12 @@ export function assertRefused(outcome: Outcome): void {
   assert.match(text(outcome), REFUSAL);
 }
 
+/** Failed, and because the secret was not taken (a 401 of cellpass, never its 403). */
+export function assertUnauthorized(outcome: Outcome): void {
+  assert.notEqual(outcome.code, 0, text(outcome));
+  assert.match(text(outcome), /unauthorized|invalid username\/password/i);
+}
+
 /** Failed, and because there is nothing. */
 export function assertMissing(outcome: Outcome): void {
   assert.notEqual(outcome.code, 0, text(outcome));

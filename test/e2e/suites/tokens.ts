@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import type { Bench } from '../../support/e2e/bench.ts';
+import { type Bench, ELSEWHERE } from '../../support/e2e/bench.ts';
 import { type Credentials, PRIVATE, SOURCE } from '../../support/e2e/directory.ts';
 import type { OciImage } from '../../support/e2e/oci-image.ts';
 import type { Registry } from '../../support/e2e/registry.ts';
@@ -35,7 +35,7 @@ export function describeTokens(bench: () => Bench, registry: () => Registry): vo
     const image = await uploaded(name);
     const bearer = await fetchToken({
       realm: bench().cellpass.realm,
-      service: 'elsewhere',
+      service: ELSEWHERE,
       scopes: [`repository:${name}:pull`],
       credentials: bench().people.developer,
     });

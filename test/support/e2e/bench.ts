@@ -2,11 +2,13 @@ import { randomUUID } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { decodeProtectedHeader } from 'jose';
 import { type Cellpass, ISSUER, type ServiceSettings, startCellpass } from './cellpass.ts';
 import type { Child } from './child.ts';
 import { directoryOf, makePeople, type People } from './directory.ts';
 import { type OciImage, writeImage } from './oci-image.ts';
 import { type Registry, startRegistry, type Trust } from './registry.ts';
+import { fetchToken } from './registry-api.ts';
 import { INSTALL_MS } from './tools.ts';
 
 /** What the tests of one file share. */
@@ -22,6 +24,9 @@ export interface Bench {
 
 export type Find = () => Promise<string | undefined>;
 
+/** A service of no registry here. */
+export const ELSEWHERE = 'elsewhere';
+
 const START_MS = 120_000;
 const TAIL_LINES = 60;
 
@@ -36,8 +41,9 @@ export function needs(find: Find): () => string {
   return () => path!;
 }
 
-/** Runs cellpass, with the people of `directory.ts`, for the suite that it stands in. */
-export function useCellpass(services: Readonly<Record<string, ServiceSettings>>): () => Bench {
+/** Runs cellpass, with the people of `directory.ts` and these services, for the suite that it stands in. */
+export function useCellpass(registries: Readonly<Record<string, ServiceSettings>>): () => Bench {
+  const services = { ...registries, [ELSEWHERE]: {} };
   let bench: Bench | undefined;
   before(async function () {
     this.timeout(START_MS);
@@ -59,23 +65,8 @@ export function useCellpass(services: Readonly<Record<string, ServiceSettings>>)
 export interface RegistryUse {
   readonly binary: () => string;
   readonly service: string;
-  readonly trust: TrustOf;
-}
-
-/** What a registry is given to trust, out of what cellpass has right now. */
-export type TrustOf = (cellpass: Cellpass) => Promise<Trust>;
-
-export async function startTrusting(
-  cellpass: Cellpass,
-  { binary, service, trust }: RegistryUse,
-): Promise<Registry> {
-  return startRegistry({
-    binary: binary(),
-    realm: cellpass.realm,
-    service,
-    issuer: ISSUER,
-    trust: await trust(cellpass),
-  });
+  /** What the registry is given to trust, out of what cellpass has right now. */
+  readonly trust: (bench: Bench) => Promise<Trust>;
 }
 
 /** Runs a registry that trusts cellpass for the suite that it stands in. */
@@ -83,7 +74,15 @@ export function useRegistry(bench: () => Bench, use: RegistryUse): () => Registr
   let registry: Registry | undefined;
   before(async function () {
     this.timeout(START_MS);
-    registry = await startTrusting(bench().cellpass, use);
+    const { binary, service, trust } = use;
+    const { realm } = bench().cellpass;
+    registry = await startRegistry({
+      binary: binary(),
+      realm,
+      service,
+      issuer: ISSUER,
+      trust: await trust(bench()),
+    });
   });
   after(async function () {
     this.timeout(START_MS);
@@ -96,23 +95,16 @@ export function useRegistry(bench: () => Bench, use: RegistryUse): () => Registr
 /** The ways a registry can trust cellpass. */
 export const TRUST = {
   /** The CA: accepts every signing key there ever is, by the leaf certificate in the token. */
-  ca: async (cellpass: Cellpass) => ({ rootcertbundle: await cellpass.command('keys', 'export-ca') }),
-  /** The certificates of the keys that sign now or next; the token's `kid` names one. */
-  certificates: async (cellpass: Cellpass) => {
-    const kids = await publishedKids(cellpass);
-    const certificates = await Promise.all(kids.map((kid) => cellpass.command('keys', 'export-cert', kid)));
-    return { rootcertbundle: certificates.join('') };
+  ca: async ({ cellpass }: Bench) => ({ rootcertbundle: await cellpass.command('keys', 'export-ca') }),
+  /** The certificate of the key that signs, which the token's `kid` then names; read from a token that shows it. */
+  certificate: async ({ cellpass, people }: Bench) => {
+    const request = { realm: cellpass.realm, service: ELSEWHERE, scopes: [], credentials: people.guest };
+    const [leaf] = decodeProtectedHeader(await fetchToken(request)).x5c!;
+    return { rootcertbundle: `-----BEGIN CERTIFICATE-----\n${leaf}\n-----END CERTIFICATE-----\n` };
   },
-  jwks: async (cellpass: Cellpass) => ({ jwks: await cellpass.jwks() }),
-  caAndJwks: async (cellpass: Cellpass) => ({ ...(await TRUST.ca(cellpass)), jwks: await cellpass.jwks() }),
+  jwks: async ({ cellpass }: Bench) => ({ jwks: await cellpass.jwks() }),
+  caAndJwks: async (bench: Bench) => ({ ...(await TRUST.ca(bench)), ...(await TRUST.jwks(bench)) }),
 };
-
-async function publishedKids(cellpass: Cellpass): Promise<string[]> {
-  const list: { keys: { kid: string; state: string }[] } = JSON.parse(
-    await cellpass.command('keys', 'list', '--json'),
-  );
-  return list.keys.filter(({ state }) => state === 'active' || state === 'pending').map(({ kid }) => kid);
-}
 
 function printOutputOnFailure(child: () => Child | undefined): void {
   afterEach(function () {

@@ -21,6 +21,12 @@ const GO_MODULES = {
   regctl: 'github.com/regclient/regclient/cmd/regctl@v0.11.7',
 } as const;
 
+const PACKAGES: Readonly<Record<DebianTool, string>> = {
+  docker: 'docker.io',
+  'docker-registry': 'docker-registry',
+  skopeo: 'skopeo',
+};
+
 const found = new Map<string, Promise<string | undefined>>();
 let listsUpdated: Promise<Outcome> | undefined;
 
@@ -30,10 +36,16 @@ export function debianTool(name: DebianTool): Promise<string | undefined> {
     const present = await inPath(name);
     if (present !== undefined) return present;
     if (INSTALL) return INSTALLERS[name]();
-    const hint = 'apt-get install it, or set CELLPASS_TEST_INSTALL=1';
+    const hint = `apt-get install ${PACKAGES[name]}, or set CELLPASS_TEST_INSTALL=1`;
     console.log(`skipped: end-to-end tests with ${name}, which is not installed (${hint})`);
     return undefined;
   });
+}
+
+/** As `debianTool`, for the first of these; the others are looked for, too, so that each that is missing says so. */
+export async function debianTools(...names: [DebianTool, ...DebianTool[]]): Promise<string | undefined> {
+  for (const name of names) await debianTool(name);
+  return debianTool(names[0]);
 }
 
 /** The path of a program built by `go install` at a pinned version; undefined, and one line, without Go. */
@@ -50,10 +62,10 @@ export function goTool(name: GoTool): Promise<string | undefined> {
 
 const INSTALLERS: Readonly<Record<DebianTool, () => Promise<string>>> = {
   // These two packages bring daemons along, which the tests don't want: they are only unpacked.
-  docker: () => unpack('docker.io', 'usr/bin/docker'),
-  'docker-registry': () => unpack('docker-registry', 'usr/bin/docker-registry'),
+  docker: () => unpack(PACKAGES.docker, 'usr/bin/docker'),
+  'docker-registry': () => unpack(PACKAGES['docker-registry'], 'usr/bin/docker-registry'),
   skopeo: async () => {
-    await aptGet(['install', '--yes', '--no-install-recommends', 'skopeo']);
+    await aptGet(['install', '--yes', '--no-install-recommends', PACKAGES.skopeo]);
     return (await inPath('skopeo')) ?? '/usr/bin/skopeo';
   },
 };

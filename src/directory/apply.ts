@@ -1,0 +1,110 @@
+import { CellpassError, type Problem } from '../errors.ts';
+import {
+  allocateIds,
+  changeDirectory,
+  lockJobTokens,
+  readDirectory,
+  readTable,
+  writeDirectory,
+} from '../store/directory.ts';
+import type { IdSource } from '../store/directory-rows.ts';
+import type { Database, Sql } from '../store/drivers.ts';
+import { inOrder } from './check.ts';
+import type { DirectoryDocument } from './document.ts';
+import { checkEntries } from './entry-rules.ts';
+import { keyOf } from './fields.ts';
+import type { Counts } from './outcome.ts';
+import { type Plan, type PlanInput, planDirectory } from './plan.ts';
+import { type ReadDocument, readDocument } from './read-document.ts';
+
+export interface ApplyDependencies {
+  readonly database: Database;
+  readonly passwords: {
+    hash(password: string): Promise<string>;
+    verify(hash: string | null, password: string): Promise<boolean>;
+  };
+  readonly now: () => Date;
+}
+
+export interface ApplyResult {
+  readonly changed: boolean;
+  /** By section: those of the document, and `organizations` when the default one had to be made. */
+  readonly sections: Readonly<Record<string, Counts>>;
+}
+
+/**
+ * Makes the directory what the document says, all of it or nothing. The same document again changes nothing.
+ * @throws {CellpassError} `invalid`, with every problem and its line.
+ */
+export async function applyDirectory(
+  { database, passwords, now }: ApplyDependencies,
+  text: string,
+  { prune }: { readonly prune: boolean },
+): Promise<ApplyResult> {
+  const read = readDocument(text);
+  const { document } = read;
+  if (document === null) throw invalid(read.problems);
+  const valid = { ...read, document };
+  // Slow work before the transaction, and none for a document that is wrong by itself.
+  const passwordHashes = isWrong(valid) ? new Map() : await hashPasswords(database, document, passwords);
+  return changeDirectory(database, async (sql) => {
+    if (document.job_tokens !== undefined) await lockJobTokens(sql);
+    const stored = await readDirectory(sql);
+    const input: PlanInput = { read: valid, stored, prune, assume: false, now: now(), passwordHashes };
+    const plan = await withIds(sql, input);
+    await writeDirectory(sql, plan.changes);
+    const counts = Object.values(plan.counts);
+    return {
+      changed: counts.some(({ added, changed, removed }) => added + changed + removed > 0),
+      sections: plan.counts,
+    };
+  });
+}
+
+function isWrong(read: ReadDocument & { readonly document: DirectoryDocument }): boolean {
+  let problems = read.problems.length;
+  checkEntries(read.document, () => {
+    problems += 1;
+  });
+  return problems > 0;
+}
+
+/** A first plan finds the problems and how many ids it takes; a second is made with those. */
+async function withIds(sql: Sql, input: PlanInput): Promise<Plan> {
+  const first = planDirectory(input);
+  const problems = [...input.read.problems, ...first.problems];
+  if (problems.length > 0) throw invalid(problems);
+  if (first.wantedIds.size === 0) return first;
+  const freshIds = new Map<IdSource, readonly number[]>();
+  for (const [source, request] of first.wantedIds)
+    freshIds.set(source, await allocateIds(sql, source, request));
+  return planDirectory({ ...input, freshIds });
+}
+
+function invalid(problems: readonly Problem[]): CellpassError {
+  const count = problems.length === 1 ? 'a problem' : `${problems.length} problems`;
+  return new CellpassError('invalid', `the directory document has ${count}: nothing was applied`, {
+    problems: inOrder(problems),
+  });
+}
+
+/** By place in `users`. A stored hash that is of the same password stays, so that nothing changes. */
+async function hashPasswords(
+  database: Database,
+  document: DirectoryDocument,
+  passwords: ApplyDependencies['passwords'],
+): Promise<ReadonlyMap<number, string>> {
+  const hashes = new Map<number, string>();
+  const withPassword = document.users?.filter(({ password }) => password !== undefined) ?? [];
+  if (withPassword.length === 0) return hashes;
+  const stored = await readTable(database, 'users');
+  const byId = new Map(stored.map((row) => [row.id, row.password_hash]));
+  const byName = new Map(stored.map((row) => [row.username_key, row.password_hash]));
+  // One after the other: logins wait in the same queue.
+  for (const { at, id, username, password = '' } of withPassword) {
+    const known = (id === undefined ? undefined : byId.get(id)) ?? byName.get(keyOf(username)) ?? null;
+    const isSame = known !== null && (await passwords.verify(known, password));
+    hashes.set(at, isSame ? known : await passwords.hash(password));
+  }
+  return hashes;
+}

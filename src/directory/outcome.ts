@@ -1,0 +1,91 @@
+import type { DirectoryChanges } from '../store/directory-rows.ts';
+import type { Planning } from './planning.ts';
+import type { SectionName } from './read-document.ts';
+
+export interface Counts {
+  readonly added: number;
+  readonly changed: number;
+  readonly unchanged: number;
+  readonly removed: number;
+}
+
+/** What became of the entries of each section that the document has, and of what was pruned. */
+export function countSections(
+  planning: Planning,
+  changes: DirectoryChanges,
+): Readonly<Record<string, Counts>> {
+  const touched = touchedEntries(planning, changes);
+  const counts: Record<string, Counts> = {};
+  if (planning.document.settings !== undefined) {
+    const changed = changes.settings.upsert.length;
+    counts['settings'] = { added: 0, changed, unchanged: 1 - changed, removed: 0 };
+  }
+  for (const section of SECTIONS) {
+    const { placeOf, added, removed } = planning.outcome[section];
+    if (planning.document[section] === undefined && added.size === 0) continue;
+    const changed = [...placeOf.keys()].filter((id) => !added.has(id) && touched[section].has(id)).length;
+    const named = [...placeOf.keys()].filter((id) => added.has(id)).length;
+    const unchanged = placeOf.size - named - changed;
+    counts[section] = { added: added.size, changed, unchanged, removed: removed.size };
+  }
+  return counts;
+}
+
+const SECTIONS: readonly SectionName[] = [
+  'organizations',
+  'users',
+  'groups',
+  'projects',
+  'access_tokens',
+  'deploy_tokens',
+  'job_tokens',
+];
+
+/** Ids of the entries that some changed row belongs to. */
+function touchedEntries({ draft }: Planning, changes: DirectoryChanges): Record<SectionName, Set<number>> {
+  const rows = <R>({
+    upsert,
+    remove,
+  }: {
+    readonly upsert: readonly R[];
+    readonly remove: readonly R[];
+  }): readonly R[] => [...upsert, ...remove];
+  const tokens = [...draft.access_tokens.rows.values()].filter(({ kind }) => kind !== 'personal');
+  const tokenOfBot = new Map(tokens.map(({ id, user_id }) => [user_id, id]));
+  const members = rows(changes.members);
+  const people = members.filter(({ user_id }) => !tokenOfBot.has(user_id));
+  const idsOf = (type: 'Namespace' | 'Project'): readonly number[] =>
+    people.filter(({ source_type }) => source_type === type).map(({ source_id }) => source_id);
+  return {
+    organizations: new Set([
+      ...rows(changes.organizations).map(({ id }) => id),
+      ...rows(changes.organization_users).map(({ organization_id }) => organization_id),
+    ]),
+    users: new Set(rows(changes.users).map(({ id }) => id)),
+    groups: new Set([
+      ...rows(changes.namespaces).map(({ id }) => id),
+      ...rows(changes.group_group_links).map(({ shared_group_id }) => shared_group_id),
+      ...idsOf('Namespace'),
+    ]),
+    projects: new Set([
+      ...rows(changes.projects).map(({ id }) => id),
+      ...[
+        changes.project_group_links,
+        changes.job_token_project_links,
+        changes.job_token_group_links,
+        changes.protected_repositories,
+        changes.protected_tags,
+      ].flatMap((table) => rows<{ readonly project_id: number }>(table).map(({ project_id }) => project_id)),
+      ...idsOf('Project'),
+    ]),
+    access_tokens: new Set([
+      ...rows(changes.access_tokens).map(({ id }) => id),
+      ...members.flatMap(({ user_id }) => tokenOfBot.get(user_id) ?? []),
+    ]),
+    deploy_tokens: new Set([
+      ...rows(changes.deploy_tokens).map(({ id }) => id),
+      ...rows(changes.project_deploy_tokens).map(({ deploy_token_id }) => deploy_token_id),
+    ]),
+    job_tokens: new Set(rows(changes.job_tokens).map(({ id }) => id)),
+  };
+}

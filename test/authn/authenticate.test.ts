@@ -1,0 +1,351 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import type {
+  AccessTokenRecord,
+  Account,
+  CredentialAnswer,
+  CredentialQuestion,
+  DeployTokenRecord,
+  JobRecord,
+} from '../../src/authn/account.ts';
+import { authenticate } from '../../src/authn/authenticate.ts';
+import { UNAUTHORIZED_MESSAGE } from '../../src/authn/basic.ts';
+import { CellpassError } from '../../src/errors.ts';
+
+const NOW = new Date('2026-06-15T12:00:00Z');
+
+const alice: Account = {
+  id: 11,
+  username: 'alice',
+  kind: 'human',
+  state: 'active',
+  admin: false,
+  auditor: false,
+  external: false,
+  twoFactor: false,
+  passwordExpired: false,
+  passwordHash: 'the hash',
+};
+const bot: Account = { ...alice, id: 12, username: 'project_1_bot', kind: 'project_bot', passwordHash: null };
+const accessToken: AccessTokenRecord = {
+  id: 1,
+  name: 'laptop',
+  scopes: ['api'],
+  expiresOn: null,
+  revoked: false,
+  owner: alice,
+};
+const deployToken: DeployTokenRecord = {
+  id: 2,
+  username: 'puller',
+  scopes: ['read_registry'],
+  expiresAt: null,
+  revoked: false,
+};
+const job: JobRecord = {
+  id: 3,
+  projectId: 101,
+  projectPath: 'acme/api',
+  running: true,
+  expiresAt: null,
+  ciEnabled: true,
+  deletionScheduled: false,
+  user: alice,
+};
+const nothing: CredentialAnswer = {
+  passwordAuthentication: true,
+  job: null,
+  accessToken: null,
+  deployToken: null,
+  account: null,
+};
+
+interface Attempt {
+  readonly username?: string;
+  readonly password?: string;
+  readonly found?: Partial<CredentialAnswer>;
+}
+
+/** Runs one attempt against a store that answers `found`, and counts what it cost. */
+async function attempt({ username = 'alice', password = 'secret', found = {} }: Attempt) {
+  const questions: CredentialQuestion[] = [];
+  const hashes: (string | null)[] = [];
+  const outcome = await authenticate(
+    {
+      lookup: {
+        findCredentials: async (question) => {
+          questions.push(question);
+          return { ...nothing, ...found };
+        },
+      },
+      passwords: {
+        verify: async (hash, given) => {
+          hashes.push(hash);
+          return hash === 'the hash' && given === 'right';
+        },
+      },
+    },
+    username === '' && password === '' ? null : { username, password },
+    NOW,
+  ).catch((error: unknown) => error);
+  return { outcome, questions, hashes };
+}
+
+describe('who is asking', () => {
+  it('is nobody without credentials, and no look-up is spent', async () => {
+    const { outcome, questions } = await attempt({ username: '', password: '' });
+    assert.deepEqual(outcome, { kind: 'anonymous', abilities: new Set(['pull']), expiresAt: null });
+    assert.deepEqual(questions, []);
+  });
+
+  it('is looked up by the SHA-256 of the secret, in one question', async () => {
+    const { questions } = await attempt({ username: 'Alice', password: 'abc' });
+    const digest = createHash('sha256').update('abc').digest();
+    assert.deepEqual(questions, [{ digest, kind: 'token_or_password', loginKey: 'alice' }]);
+  });
+
+  const accepted: [what: string, attempt: Attempt, expected: Record<string, unknown>][] = [
+    [
+      'an access token, whatever the login name',
+      { username: 'anything', password: 'glpat-x', found: { accessToken } },
+      { kind: 'user', authType: 'personal_access_token', tokenScopes: ['api'], expiresAt: null },
+    ],
+    [
+      'an access token of an unknown form',
+      { password: 'no-prefix-at-all', found: { accessToken } },
+      { kind: 'user', authType: 'personal_access_token' },
+    ],
+    [
+      'an access token on the day before it expires, which also ends what it buys',
+      { password: 'glpat-x', found: { accessToken: { ...accessToken, expiresOn: '2026-06-16' } } },
+      { expiresAt: new Date('2026-06-16T00:00:00Z') },
+    ],
+    [
+      "an access token of a bot, whose owner's password can't expire",
+      {
+        password: 'glpat-x',
+        found: { accessToken: { ...accessToken, owner: { ...bot, passwordExpired: true } } },
+      },
+      { person: { id: 12, username: 'project_1_bot', admin: false, auditor: false, external: false } },
+    ],
+    [
+      'a deploy token by its user name',
+      { username: 'puller', password: 'gldt-x', found: { deployToken } },
+      {
+        kind: 'deploy_token',
+        username: 'puller',
+        deployTokenId: 2,
+        abilities: new Set(['pull']),
+        expiresAt: null,
+      },
+    ],
+    [
+      'a deploy token before its last moment',
+      {
+        username: 'puller',
+        password: 'gldt-x',
+        found: { deployToken: { ...deployToken, expiresAt: new Date('2026-06-15T12:00:01Z') } },
+      },
+      { expiresAt: new Date('2026-06-15T12:00:01Z') },
+    ],
+    [
+      'a job token',
+      { username: 'gitlab-ci-token', password: 'glcbt-x', found: { job } },
+      { kind: 'job', jobId: 3, projectId: 101, projectPath: 'acme/api', expiresAt: null },
+    ],
+    [
+      'a job token before its last moment',
+      {
+        username: 'gitlab-ci-token',
+        password: 'x',
+        found: { job: { ...job, expiresAt: new Date('2026-06-15T12:00:01Z') } },
+      },
+      { expiresAt: new Date('2026-06-15T12:00:01Z') },
+    ],
+    [
+      'a job token of a job without user',
+      { username: 'gitlab-ci-token', password: 'x', found: { job: { ...job, user: null } } },
+      { person: null },
+    ],
+    [
+      'a password',
+      { password: 'right', found: { account: alice } },
+      { kind: 'user', authType: 'gitlab_or_ldap', tokenScopes: null, expiresAt: null },
+    ],
+  ];
+  for (const [what, input, expected] of accepted) {
+    it(`is told by ${what}`, async () => {
+      const { outcome } = await attempt(input);
+      assert.ok(
+        typeof outcome === 'object' && outcome !== null && !(outcome instanceof Error),
+        String(outcome),
+      );
+      const relevant = Object.fromEntries(Object.entries(outcome).filter(([key]) => key in expected));
+      assert.deepEqual(relevant, expected);
+    });
+  }
+
+  const states = ['blocked', 'locked', 'unconfirmed', 'deactivated'] as const;
+  const refused: [what: string, attempt: Attempt, reason: string][] = [
+    ['an unknown secret', { found: {} }, 'unknown'],
+    ['a wrong password', { password: 'wrong', found: { account: alice } }, 'wrong_password'],
+    [
+      'an account without password',
+      { password: 'right', found: { account: { ...alice, passwordHash: null } } },
+      'wrong_password',
+    ],
+    [
+      'password authentication switched off',
+      { password: 'right', found: { account: alice, passwordAuthentication: false } },
+      'password_authentication_off',
+    ],
+    ['two-factor', { password: 'right', found: { account: { ...alice, twoFactor: true } } }, 'two_factor'],
+    [
+      'an expired password',
+      { password: 'right', found: { account: { ...alice, passwordExpired: true } } },
+      'password_expired',
+    ],
+    ...states.map((state): [string, Attempt, string] => [
+      `a password of somebody ${state}`,
+      { password: 'right', found: { account: { ...alice, state } } },
+      `account_${state}`,
+    ]),
+    ...states.map((state): [string, Attempt, string] => [
+      `an access token of somebody ${state}`,
+      { password: 'glpat-x', found: { accessToken: { ...accessToken, owner: { ...alice, state } } } },
+      `account_${state}`,
+    ]),
+    [
+      'an access token of a bot that is blocked',
+      {
+        password: 'glpat-x',
+        found: { accessToken: { ...accessToken, owner: { ...bot, state: 'blocked' } } },
+      },
+      'account_blocked',
+    ],
+    [
+      'an access token whose owner has an expired password',
+      {
+        password: 'glpat-x',
+        found: { accessToken: { ...accessToken, owner: { ...alice, passwordExpired: true } } },
+      },
+      'password_expired',
+    ],
+    [
+      'a revoked access token',
+      { password: 'glpat-x', found: { accessToken: { ...accessToken, revoked: true } } },
+      'token_revoked',
+    ],
+    [
+      'an access token on the day that it expires',
+      { password: 'glpat-x', found: { accessToken: { ...accessToken, expiresOn: '2026-06-15' } } },
+      'token_expired',
+    ],
+    [
+      "somebody else's user name with a deploy token",
+      { username: 'Puller', password: 'gldt-x', found: { deployToken } },
+      'deploy_token_username',
+    ],
+    [
+      'a revoked deploy token',
+      { username: 'puller', password: 'gldt-x', found: { deployToken: { ...deployToken, revoked: true } } },
+      'token_revoked',
+    ],
+    [
+      'an expired deploy token',
+      { username: 'puller', password: 'gldt-x', found: { deployToken: { ...deployToken, expiresAt: NOW } } },
+      'token_expired',
+    ],
+    ['an unknown job token', { username: 'gitlab-ci-token', password: 'x' }, 'unknown'],
+    [
+      'a job that ended',
+      { username: 'gitlab-ci-token', password: 'x', found: { job: { ...job, running: false } } },
+      'job_not_running',
+    ],
+    [
+      'a job token that expired',
+      { username: 'gitlab-ci-token', password: 'x', found: { job: { ...job, expiresAt: NOW } } },
+      'job_token_expired',
+    ],
+    [
+      'CI switched off',
+      { username: 'gitlab-ci-token', password: 'x', found: { job: { ...job, ciEnabled: false } } },
+      'ci_disabled',
+    ],
+    [
+      'a project scheduled for deletion',
+      { username: 'gitlab-ci-token', password: 'x', found: { job: { ...job, deletionScheduled: true } } },
+      'project_deletion_scheduled',
+    ],
+    [
+      'a job of somebody blocked',
+      {
+        username: 'gitlab-ci-token',
+        password: 'x',
+        found: { job: { ...job, user: { ...alice, state: 'blocked' } } },
+      },
+      'account_blocked',
+    ],
+    ['an empty name with a secret', { username: '', password: 'something' }, 'unknown'],
+  ];
+  for (const [what, input, reason] of refused) {
+    it(`is refused for ${what}, with the one message for all`, async () => {
+      const { outcome } = await attempt(input);
+      assert.ok(outcome instanceof CellpassError, 'must be refused');
+      assert.deepEqual(
+        [outcome.code, outcome.message, outcome.details.reason],
+        ['unauthorized', UNAUTHORIZED_MESSAGE, reason],
+      );
+    });
+  }
+});
+
+describe('what an attempt costs', () => {
+  const rows: [what: string, attempt: Attempt, kind: string, hashes: (string | null)[]][] = [
+    ['an unknown user: one hash, of nobody', { found: {} }, 'token_or_password', [null]],
+    ['a wrong password: one hash', { found: { account: alice } }, 'token_or_password', ['the hash']],
+    [
+      'password authentication off: one hash',
+      { found: { account: alice, passwordAuthentication: false } },
+      'token_or_password',
+      ['the hash'],
+    ],
+    [
+      'a locked account: one hash',
+      { found: { account: { ...alice, state: 'locked' } } },
+      'token_or_password',
+      ['the hash'],
+    ],
+    [
+      'two-factor: one hash',
+      { found: { account: { ...alice, twoFactor: true } } },
+      'token_or_password',
+      ['the hash'],
+    ],
+    [
+      'a refused token without a known form: one hash, like a password',
+      { password: 'old-token', found: { accessToken: { ...accessToken, revoked: true } } },
+      'token_or_password',
+      [null],
+    ],
+    ['a good token: none', { password: 'old-token', found: { accessToken } }, 'token_or_password', []],
+    [
+      "a token's form is never tried as a password",
+      { password: 'glpat-unknown', found: { account: alice } },
+      'token',
+      [],
+    ],
+    [
+      "nor is a job's",
+      { username: 'gitlab-ci-token', password: 'right', found: { account: alice } },
+      'job',
+      [],
+    ],
+  ];
+  for (const [what, input, kind, expected] of rows) {
+    it(what, async () => {
+      const { questions, hashes } = await attempt(input);
+      assert.deepEqual([questions.map((question) => question.kind), hashes], [[kind], expected]);
+    });
+  }
+});

@@ -1,0 +1,134 @@
+import { randomBytes } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
+import argon2 from 'argon2';
+import { CellpassError } from '../../../src/errors.ts';
+import type { TestServer } from '../../support/server.ts';
+import { type Answer, differences } from './check.ts';
+import type { SharedPassword } from './credential.ts';
+import type { CaseRow } from './csv.ts';
+import { interpret, type Scenario } from './interpret.ts';
+import { NotExpressible, NotUnderstood } from './phrases.ts';
+import type { Question } from './request-words.ts';
+import type { World } from './world.ts';
+
+/** How one row came out; `lines` say what is wrong with it. */
+export interface Outcome {
+  readonly id: string;
+  readonly result: 'same' | 'differs' | 'not_understood' | 'not_expressible';
+  readonly lines: readonly string[];
+}
+
+/** Runs the rows that it was prepared for. Never two at a time: a row may switch the whole instance to maintenance. */
+export interface CaseRunner {
+  run(row: CaseRow): Promise<Outcome>;
+}
+
+/** What became of a row before anything was asked. */
+type Prepared = readonly Scenario[] | Outcome;
+
+/** Rows have nothing in common but the settings, so one document holds what all of them suppose. */
+export async function prepareCases(server: TestServer, rows: readonly CaseRow[]): Promise<CaseRunner> {
+  const password = await sharePassword();
+  const prepared = new Map<CaseRow, Prepared>();
+  for (const row of rows) prepared.set(row, await read(row, () => interpret(row, password)));
+  const readable = [...prepared].flatMap(([row, found]) =>
+    isOutcome(found) ? [] : [{ row, scenarios: found }],
+  );
+  try {
+    await apply(
+      server,
+      readable.flatMap(({ scenarios }) => scenarios),
+    );
+  } catch (error) {
+    if (!(error instanceof CellpassError)) throw error;
+    // One of them is wrong: each by itself tells which.
+    for (const { row, scenarios } of readable) {
+      const applied = await read(row, () => apply(server, scenarios));
+      if (isOutcome(applied)) prepared.set(row, applied);
+    }
+  }
+  let settings: World['settings'] | null = null;
+  const enter = async ({ world }: Scenario): Promise<void> => {
+    if (isDeepStrictEqual(world.settings, settings)) return;
+    await server.apply({ settings: world.settings });
+    settings = world.settings;
+  };
+  return {
+    run: async (row) => {
+      const found = prepared.get(row);
+      if (found === undefined) throw new Error(`${row.case_id} was not prepared`);
+      return isOutcome(found) ? found : read(row, () => playAll(server, row, found, enter));
+    },
+  };
+}
+
+/** Random, and hashed at the least cost there is: what a password costs is no matter here. In the order that the PHC form has. */
+async function sharePassword(): Promise<SharedPassword> {
+  const password = randomBytes(12).toString('hex');
+  const salt = randomBytes(16);
+  const cost = { memoryCost: 1024, timeCost: 2, parallelism: 1 };
+  const raw = await argon2.hash(password, { ...cost, type: argon2.argon2id, salt, raw: true });
+  const [saltText, hashText] = [salt, raw].map((bytes) => bytes.toString('base64').replace(/=+$/, ''));
+  return { password, hash: `$argon2id$v=19$m=1024,t=2,p=1$${saltText}$${hashText}` };
+}
+
+/** A row that can't be read or set up is an outcome like any other; the rest of the file still runs. */
+async function read<T>(row: CaseRow, work: () => T | Promise<T>): Promise<T | Outcome> {
+  const id = row.case_id;
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof NotUnderstood) return { id, result: 'not_understood', lines: [error.message] };
+    if (error instanceof NotExpressible) return { id, result: 'not_expressible', lines: [error.message] };
+    return { id, result: 'differs', lines: refusalOf(error) };
+  }
+}
+
+function isOutcome(found: unknown): found is Outcome {
+  return typeof found === 'object' && found !== null && 'result' in found;
+}
+
+/** A refused document, or a token that no registry would take. */
+function refusalOf(error: unknown): readonly string[] {
+  const problems = error instanceof CellpassError ? (error.details.problems ?? []) : [];
+  return [String(error), ...problems.map(({ path, message }) => `${path} ${message}`)];
+}
+
+async function apply(server: TestServer, scenarios: readonly Scenario[]): Promise<void> {
+  const sections: Record<string, object[]> = {};
+  for (const [name, entries] of scenarios.flatMap(({ world }) => Object.entries(world.sections))) {
+    sections[name] ??= [];
+    sections[name].push(...entries);
+  }
+  await server.apply(sections);
+  for (const { text, params } of scenarios.flatMap(({ world }) => world.statements))
+    await server.database.query(text, params);
+}
+
+async function playAll(
+  server: TestServer,
+  row: CaseRow,
+  scenarios: readonly Scenario[],
+  enter: (scenario: Scenario) => Promise<void>,
+): Promise<Outcome> {
+  const lines: string[] = [];
+  for (const scenario of scenarios) {
+    await enter(scenario);
+    for (const question of scenario.questions) {
+      const wrong = differences(scenario, question, await ask(server, scenario, question));
+      lines.push(...wrong.map((what) => `${question.words} as ${scenario.words}: ${what}`));
+    }
+  }
+  return { id: row.case_id, result: lines.length === 0 ? 'same' : 'differs', lines };
+}
+
+async function ask(server: TestServer, { world }: Scenario, { scopes, joined }: Question): Promise<Answer> {
+  const texts = scopes.map(({ text }) => text);
+  const { status, headers, body } = await server.ask({
+    scope: joined ? texts.join(' ') : texts,
+    ...(world.as !== null && { as: world.as }),
+    ...(world.ip !== null && { ip: world.ip }),
+  });
+  const claims = status === 200 ? await server.verify(body.token) : null;
+  return { status, headers, body, claims };
+}
