@@ -1,15 +1,31 @@
 import createClient, { type Client } from 'openapi-fetch';
 import { Agent, fetch } from 'undici';
+import { loadConfig } from '../config.ts';
 import { CellpassError, type Problem } from '../errors.ts';
 import type { paths } from '../http/schema.gen.ts';
+import { adminSocketPath } from './database.ts';
+import type { Surroundings } from './surroundings.ts';
 
 export interface AdminClient {
   readonly api: Client<paths>;
   close(): Promise<void>;
 }
 
+/** Connects, and lets go of the connection whatever happens. */
+export async function withAdmin(
+  { environment }: Surroundings,
+  work: (client: AdminClient) => Promise<void>,
+): Promise<void> {
+  const client = connectToAdmin(adminSocketPath(loadConfig(environment)));
+  try {
+    await work(client);
+  } finally {
+    await client.close();
+  }
+}
+
 /** A typed client of the admin API, over the server's Unix socket. */
-export function connectToAdmin(socketPath: string): AdminClient {
+function connectToAdmin(socketPath: string): AdminClient {
   const agent = new Agent({ connect: { socketPath }, headersTimeout: 0, bodyTimeout: 0 });
   const api = createClient<paths>({
     baseUrl: 'http://cellpass',

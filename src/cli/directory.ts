@@ -2,9 +2,8 @@ import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { checkDirectory } from '../directory/check.ts';
 import { CellpassError, type Problem } from '../errors.ts';
-import { type AdminClient, dataOf } from './admin-client.ts';
-import { withAdmin } from './keys.ts';
-import type { Surroundings } from './program.ts';
+import { type AdminClient, dataOf, withAdmin } from './admin-client.ts';
+import type { Surroundings } from './surroundings.ts';
 import { printTable } from './table.ts';
 
 interface ApplyOptions {

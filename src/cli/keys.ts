@@ -1,8 +1,6 @@
 import { Command } from 'commander';
-import { loadConfig } from '../config.ts';
-import { type AdminClient, connectToAdmin, dataOf } from './admin-client.ts';
-import { adminSocketPath } from './database.ts';
-import type { Surroundings } from './program.ts';
+import { type AdminClient, dataOf, withAdmin } from './admin-client.ts';
+import type { Surroundings } from './surroundings.ts';
 import { printTable } from './table.ts';
 
 export function keysCommand(surroundings: Surroundings): Command {
@@ -25,19 +23,6 @@ export function keysCommand(surroundings: Surroundings): Command {
     .description("the CA certificates, for a registry's rootcertbundle")
     .action(() => withAdmin(surroundings, (client) => exportCa(surroundings, client)));
   return keys;
-}
-
-/** Connects, and lets go of the connection whatever happens. */
-export async function withAdmin(
-  { environment }: Surroundings,
-  work: (client: AdminClient) => Promise<void>,
-): Promise<void> {
-  const client = connectToAdmin(adminSocketPath(loadConfig(environment)));
-  try {
-    await work(client);
-  } finally {
-    await client.close();
-  }
 }
 
 async function list({ stdout }: Surroundings, { api }: AdminClient, json: boolean): Promise<void> {

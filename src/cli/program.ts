@@ -2,15 +2,7 @@ import { Command } from 'commander';
 import { directoryCommand } from './directory.ts';
 import { keysCommand } from './keys.ts';
 import { migrateCommand, serveCommand } from './server-commands.ts';
-
-/** What a command needs from outside; tests give their own. */
-export interface Surroundings {
-  readonly environment: Readonly<Record<string, string | undefined>>;
-  /** Data, and nothing else. */
-  readonly stdout: (text: string) => void;
-  /** Notes and errors. */
-  readonly stderr: (text: string) => void;
-}
+import type { Surroundings } from './surroundings.ts';
 
 /** Every command on one screen. */
 export function createProgram(surroundings: Surroundings, version: string): Command {

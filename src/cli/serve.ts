@@ -140,8 +140,9 @@ async function prepareDatabase(config: Config, database: Database, log: Log): Pr
 }
 
 async function openKeyring(config: Config, store: PostgresStore, log: Log): Promise<Keyring> {
-  const { keys } = await store.readKeySet();
-  const { masterKey, warnings } = await loadMasterKey(config.keysDir, { mayCreate: keys.length === 0 });
+  const { keys, authorities } = await store.readKeySet();
+  const mayCreate = keys.length === 0 && authorities.length === 0;
+  const { masterKey, warnings } = await loadMasterKey(config.keysDir, { mayCreate });
   for (const warning of warnings) log.warn({}, warning);
   return createKeyring({
     store,

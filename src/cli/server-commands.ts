@@ -6,9 +6,9 @@ import { listenOnSocket, makeDataDir } from '../http/admin-socket.ts';
 import { createHttpServer } from '../http/server.ts';
 import { migrate } from '../store/migrate.ts';
 import { adminSocketPath, openDatabase } from './database.ts';
-import type { Surroundings } from './program.ts';
 import { registryConfiguration } from './registry-configuration.ts';
 import { type RunningServer, startServer } from './serve.ts';
+import type { Surroundings } from './surroundings.ts';
 
 export function serveCommand({ environment, stderr }: Surroundings): Command {
   return new Command('serve')

@@ -95,8 +95,9 @@ export const tokenSha256 = z
 
 export const password = text.min(1, 'must not be empty').max(1024).optional();
 
+/** The order of the three parameters is not the same in every library. */
 const ARGON2ID =
-  /^\$argon2id\$v=19\$m=(\d{1,7}),t=(\d{1,2}),p=(\d{1,2})\$[A-Za-z0-9+/]{11,86}\$[A-Za-z0-9+/]{16,86}$/;
+  /^\$argon2id\$v=19\$([mtp]=\d{1,7},[mtp]=\d{1,7},[mtp]=\d{1,7})\$[A-Za-z0-9+/]{11,86}\$[A-Za-z0-9+/]{16,86}$/;
 /** KiB times passes: about three seconds of one core. Any login by this user costs that much, right or wrong. */
 const MAX_COST_KIB = 3 * 1024 * 1024;
 const MAX_MEMORY_KIB = 1024 * 1024;
@@ -110,8 +111,12 @@ export const passwordHash = z
   .optional();
 
 function isArgon2id(hash: string): boolean {
-  const [, ...parameters] = ARGON2ID.exec(hash) ?? [];
-  const [memory = 0, passes = 0, lanes = 0] = parameters.map(Number);
+  const parameters = new Map(
+    ARGON2ID.exec(hash)?.[1]
+      ?.split(',')
+      .map((text) => [text[0], Number(text.slice(2))]),
+  );
+  const [memory = 0, passes = 0, lanes = 0] = ['m', 't', 'p'].map((name) => parameters.get(name));
   if (passes < 1 || lanes < 1 || lanes > 16) return false;
   return memory >= 8 * lanes && memory <= MAX_MEMORY_KIB && memory * passes <= MAX_COST_KIB;
 }

@@ -152,7 +152,13 @@ function metaFor(ruling: Ruling | undefined, actions: readonly Action[]): { read
 }
 
 /** What these rules grant rests on a role, and so ends when the membership does. */
-const RESTS_ON_ROLE: ReadonlySet<RuleId> = new Set(['role', 'allowed', 'open_to_users', 'job_elsewhere']);
+const RESTS_ON_ROLE: ReadonlySet<RuleId> = new Set([
+  'role',
+  'allowed',
+  'open_to_users',
+  'job_elsewhere',
+  'job_own_project',
+]);
 
 function earliestEnd(granted: readonly Ruling[]): Date | null {
   const resting = granted.filter((ruling) => RESTS_ON_ROLE.has(ruling.rule));

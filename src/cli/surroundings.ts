@@ -1,0 +1,8 @@
+/** What a command needs from outside; tests give their own. */
+export interface Surroundings {
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** Data, and nothing else. */
+  readonly stdout: (text: string) => void;
+  /** Notes and errors. */
+  readonly stderr: (text: string) => void;
+}
