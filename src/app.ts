@@ -1,7 +1,8 @@
 import Router from '@koa/router';
 import Koa from 'koa';
-import { accessLog, type Log, type RequestState } from './http/access-log.ts';
+import { accessLog, type Log } from './http/access-log.ts';
 import { applyDirectory, type DirectoryResource, exportDirectory } from './http/admin/directory.ts';
+import { type ExplainResource, explain, explainRequest } from './http/admin/explain.ts';
 import { deleteJobToken, type JobTokenResource, putJobToken } from './http/admin/job-tokens.ts';
 import { listKeys } from './http/admin/keys.ts';
 import type { ReadClientAddress } from './http/client-address.ts';
@@ -10,6 +11,8 @@ import { errorHandler } from './http/error-handler.ts';
 import { health, type Readiness, readiness } from './http/health.ts';
 import { jwkSet, tokenCa } from './http/jwks.ts';
 import { notFound } from './http/not-found.ts';
+import { keepRefusals, type RefusalLog } from './http/refusals.ts';
+import type { RequestState } from './http/request-state.ts';
 import { type TokenEndpoint, tokenEndpoint } from './http/token.ts';
 import type { KeyStore } from './keys/key-set.ts';
 import type { Keyring } from './keys/keyring.ts';
@@ -24,6 +27,8 @@ interface Common {
 
 export interface PublicDeps extends Common {
   readonly token: TokenEndpoint;
+  readonly refusals: Pick<RefusalLog, 'add'>;
+  readonly now: () => Date;
 }
 
 export interface AdminDeps extends Common {
@@ -31,14 +36,16 @@ export interface AdminDeps extends Common {
   readonly directory: DirectoryResource;
   readonly jobTokens: JobTokenResource;
   readonly keyStore: Pick<KeyStore, 'readKeySet'>;
+  readonly explain: ExplainResource;
 }
 
 /** What registries and their clients see. */
 export function createApp(deps: PublicDeps): Koa<RequestState> {
+  const refusals = keepRefusals(deps.refusals, deps.now);
   const token = tokenEndpoint(deps.token);
   const router = new Router<RequestState>();
-  router.get('/jwt/auth', token);
-  router.post('/jwt/auth', token);
+  router.get('/jwt/auth', refusals, token);
+  router.post('/jwt/auth', refusals, token);
   addCommonRoutes(router, deps);
   return assemble(router, deps);
 }
@@ -51,6 +58,8 @@ export function createAdminApp(deps: AdminDeps): Koa<RequestState> {
   router.put('/admin/v1/job-tokens/:id', putJobToken(deps.contract, deps.jobTokens));
   router.delete('/admin/v1/job-tokens/:id', deleteJobToken(deps.jobTokens));
   router.get('/admin/v1/keys', listKeys(deps.keyStore));
+  router.post('/admin/v1/explain', explain(deps.contract, deps.explain));
+  router.get('/admin/v1/refusals/:id', explainRequest(deps.explain));
   router.get('/openapi.json', (ctx) => {
     ctx.body = deps.contract.document;
   });

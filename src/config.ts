@@ -54,6 +54,8 @@ export interface Config {
     readonly leafHours: number;
   };
   readonly limits: Limits;
+  /** How long refusals can be explained, and how much room they may take. */
+  readonly retention: { readonly refusalDays: number; readonly refusalBytes: number };
   /** Names that look like settings but are none: usually a slip, but an orchestrator may also set some of its own. */
   readonly unknownVariables: readonly string[];
 }
@@ -69,14 +71,7 @@ const OTHER_VARIABLES: ReadonlySet<string> = new Set([
 ]);
 
 /** Part of the contract, for parts of cellpass that are still to come: setting one must not be silently without effect. */
-const NOT_YET = [
-  'admin_listen',
-  'metrics_listen',
-  'cells_file',
-  'workers',
-  'registries',
-  'retention',
-] as const;
+const NOT_YET = ['admin_listen', 'metrics_listen', 'cells_file', 'workers', 'registries'] as const;
 
 const CIDR_HINT = 'a list of CIDR ranges such as 10.0.0.0/8, ::1/128';
 const ttl = z.coerce.number().int().min(60).max(3600);
@@ -147,6 +142,16 @@ const settings = z.strictObject({
       header_bytes: z.number().int().min(8192).default(65_536),
       argon2_lanes: z.number().int().min(1).max(4).default(1),
       argon2_queue: z.number().int().min(1).default(64),
+    })
+    .prefault({}),
+  retention: z
+    .strictObject({
+      refusal_days: z.number().min(0).default(7),
+      refusal_bytes: z
+        .number()
+        .int()
+        .min(0)
+        .default(64 * 1024 * 1024),
     })
     .prefault({}),
 });
@@ -294,6 +299,10 @@ function toConfig(given: Settings, unknownVariables: readonly string[]): Config 
       headerBytes: given.limits.header_bytes,
       argon2Lanes: given.limits.argon2_lanes,
       argon2Queue: given.limits.argon2_queue,
+    },
+    retention: {
+      refusalDays: given.retention.refusal_days,
+      refusalBytes: given.retention.refusal_bytes,
     },
     unknownVariables,
   };

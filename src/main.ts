@@ -12,7 +12,7 @@ export async function main(argv: readonly string[]): Promise<number> {
       stderr: (text) => process.stderr.write(text),
     },
     readVersion(),
-  ).exitOverride();
+  );
   try {
     await program.parseAsync([...argv], { from: 'user' });
     return 0;

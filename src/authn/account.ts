@@ -59,6 +59,12 @@ export interface CredentialAnswer {
   readonly account: Account | null;
 }
 
+/** Whom `explain` is asked about. */
+export type SubjectQuestion =
+  | { readonly kind: 'token' | 'job'; readonly id: number }
+  /** A deploy token's user name exactly; a user's in lower case. */
+  | { readonly kind: 'deploy_token' | 'user'; readonly name: string };
+
 /** Who has this secret, or this name: one round trip. */
 export interface CredentialLookup {
   findCredentials(question: CredentialQuestion): Promise<CredentialAnswer>;

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
+import { parse } from 'yaml';
 import { checkDirectory } from '../directory/check.ts';
 import { CellpassError, type Problem } from '../errors.ts';
 import { type AdminClient, dataOf, withAdmin } from './admin-client.ts';
@@ -34,7 +35,10 @@ export function directoryCommand(surroundings: Surroundings): Command {
   directory
     .command('export')
     .description('print the directory as a document, without secrets')
-    .action(() => withAdmin(surroundings, (client) => exportTo(surroundings, client)));
+    .option('--json', 'print JSON, which apply and check read as well')
+    .action(({ json }: { json?: boolean }) =>
+      withAdmin(surroundings, (client) => exportDocument(surroundings, client, json === true)),
+    );
   return directory;
 }
 
@@ -45,7 +49,7 @@ async function apply(surroundings: Surroundings, { api }: AdminClient, options: 
     body: readDocument(options.file),
     bodySerializer: (text) => text,
   });
-  const result = inFile(options.file, () => dataOf(answer));
+  const result = inFile(surroundings, options.file, () => dataOf(answer));
   if (options.json) {
     surroundings.stdout(`${JSON.stringify(result)}\n`);
     return;
@@ -57,17 +61,18 @@ async function apply(surroundings: Surroundings, { api }: AdminClient, options: 
   if (!result.changed) surroundings.stdout('nothing changed\n');
 }
 
-function check({ stdout }: Surroundings, { file, json }: ApplyOptions): void {
+function check(surroundings: Surroundings, { file, json }: ApplyOptions): void {
   const problems = checkDirectory(readDocument(file));
-  if (json) stdout(`${JSON.stringify({ problems })}\n`);
-  inFile(file, () => {
+  if (json) surroundings.stdout(`${JSON.stringify({ problems })}\n`);
+  inFile(surroundings, file, () => {
     if (problems.length > 0) throw new CellpassError('invalid', 'the document is wrong', { problems });
   });
-  if (!json) stdout(`${file}: no problems\n`);
+  if (!json) surroundings.stdout(`${file}: no problems\n`);
 }
 
-async function exportTo({ stdout }: Surroundings, { api }: AdminClient): Promise<void> {
-  stdout(dataOf(await api.GET('/admin/v1/directory', { parseAs: 'text' })));
+async function exportDocument({ stdout }: Surroundings, { api }: AdminClient, json: boolean): Promise<void> {
+  const document = dataOf(await api.GET('/admin/v1/directory', { parseAs: 'text' }));
+  stdout(json ? `${JSON.stringify(parse(document))}\n` : document);
 }
 
 function readDocument(file: string): string {
@@ -81,18 +86,15 @@ function readDocument(file: string): string {
   }
 }
 
-/** Puts the file's name before each problem, in the form that editors jump to. */
-function inFile<T>(file: string, work: () => T): T {
+/** Prints each problem with the file's name before it, in the form that editors jump to, and sums them up in the error. */
+function inFile<T>({ stderr }: Surroundings, file: string, work: () => T): T {
   try {
     return work();
   } catch (error) {
     const problems = error instanceof CellpassError ? (error.details.problems ?? []) : [];
     if (problems.length === 0) throw error;
-    const lines = problems.map((problem) => `${file}:${describe(problem)}`);
-    throw new CellpassError(
-      'invalid',
-      `${lines.join('\n')}\n${file}: ${count(problems)}; nothing was changed`,
-    );
+    for (const problem of problems) stderr(`${file}:${describe(problem)}\n`);
+    throw new CellpassError('invalid', `${file}: ${count(problems)}; nothing was changed`);
   }
 }
 

@@ -17,11 +17,17 @@ export function keysCommand(surroundings: Surroundings): Command {
   keys
     .command('export-jwks')
     .description('the JWK Set, for the jwks file of distribution 3')
-    .action(() => withAdmin(surroundings, (client) => exportJwks(surroundings, client)));
+    .option('--json', 'on one line')
+    .action(({ json }: { json?: boolean }) =>
+      withAdmin(surroundings, (client) => exportJwks(surroundings, client, json === true)),
+    );
   keys
     .command('export-ca')
     .description("the CA certificates, for a registry's rootcertbundle")
-    .action(() => withAdmin(surroundings, (client) => exportCa(surroundings, client)));
+    .option('--json', 'print JSON')
+    .action(({ json }: { json?: boolean }) =>
+      withAdmin(surroundings, (client) => exportCa(surroundings, client, json === true)),
+    );
   return keys;
 }
 
@@ -35,10 +41,12 @@ async function list({ stdout }: Surroundings, { api }: AdminClient, json: boolea
   stdout(printTable(['STATE', 'KID (LIBTRUST)', 'THUMBPRINT', 'ACTIVE SINCE'], rows));
 }
 
-async function exportJwks({ stdout }: Surroundings, { api }: AdminClient): Promise<void> {
-  stdout(`${JSON.stringify(dataOf(await api.GET('/.well-known/jwks.json')), null, 2)}\n`);
+async function exportJwks({ stdout }: Surroundings, { api }: AdminClient, json: boolean): Promise<void> {
+  const jwks = dataOf(await api.GET('/.well-known/jwks.json'));
+  stdout(`${JSON.stringify(jwks, null, json ? 0 : 2)}\n`);
 }
 
-async function exportCa({ stdout }: Surroundings, { api }: AdminClient): Promise<void> {
-  stdout(dataOf(await api.GET('/.well-known/token-ca.pem', { parseAs: 'text' })));
+async function exportCa({ stdout }: Surroundings, { api }: AdminClient, json: boolean): Promise<void> {
+  const pem = dataOf(await api.GET('/.well-known/token-ca.pem', { parseAs: 'text' }));
+  stdout(json ? `${JSON.stringify({ pem })}\n` : pem);
 }

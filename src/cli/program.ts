@@ -1,22 +1,25 @@
 import { Command } from 'commander';
 import { directoryCommand } from './directory.ts';
+import { explainCommand } from './explain.ts';
 import { keysCommand } from './keys.ts';
 import { migrateCommand, serveCommand } from './server-commands.ts';
 import type { Surroundings } from './surroundings.ts';
 
-/** Every command on one screen. */
+/** Every command on one screen. Wrong usage throws commander's error, with exit code 0 where help or the version was asked for. */
 export function createProgram(surroundings: Surroundings, version: string): Command {
   const program = new Command('cellpass')
     .description(
       "A token server for container registries: GitLab's /jwt/auth, with cells, key rotation and reasons",
     )
     .version(version)
+    .exitOverride()
     .showHelpAfterError('(cellpass --help lists the commands)')
     .configureOutput({ writeOut: surroundings.stdout, writeErr: surroundings.stderr });
   program.addCommand(serveCommand(surroundings));
   program.addCommand(migrateCommand(surroundings));
   program.addCommand(directoryCommand(surroundings));
   program.addCommand(keysCommand(surroundings));
+  program.addCommand(explainCommand(surroundings));
   return inherit(program);
 }
 

@@ -9,21 +9,24 @@ import type { Log } from '../http/access-log.ts';
 import { listenOnSocket, makeDataDir } from '../http/admin-socket.ts';
 import { createClientAddressReader } from '../http/client-address.ts';
 import { loadContract } from '../http/contract.ts';
-import { createHttpServer, listenOnTcp, reloadTls } from '../http/server.ts';
+import { createRefusalLog } from '../http/refusals.ts';
+import { createHttpServer, listenOnTcp, readTls, reloadTls } from '../http/server.ts';
 import { createKeyring, type Keyring } from '../keys/keyring.ts';
 import { loadMasterKey } from '../keys/master-key.ts';
+import { findSubject } from '../store/accounts.ts';
 import { deleteJobToken, putJobToken } from '../store/directory.ts';
 import type { Database } from '../store/drivers.ts';
 import { migrate, pendingMigrations } from '../store/migrate.ts';
 import { PostgresStore } from '../store/postgres.ts';
+import { findRefusal, forgetRefusals, type Retention, saveRefusals } from '../store/refusals.ts';
 import { createUserClaims } from '../token/user-claim.ts';
 import { adminSocketPath, openDatabase } from './database.ts';
 
 /** A running server. */
 export interface RunningServer {
   readonly publicUrl: string;
-  /** Reads the TLS certificate and key again. */
-  reload(): void;
+  /** Reads the TLS certificate and key again; throws, and keeps the old ones, when they are wrong. False without TLS. */
+  reload(): boolean;
   /** Answers what has begun, takes nothing new, and gives everything back. */
   close(): Promise<void>;
 }
@@ -55,10 +58,13 @@ async function open(
   closeAll: () => Promise<void>,
 ): Promise<RunningServer> {
   const draining = { now: false };
+  const socketPath = adminSocketPath(config);
+  // What can be seen to be wrong at once is refused before anything is made.
+  if (config.tls !== null) readTls(config.tls);
   makeDataDir(config.dataDir);
   const admin = createSwitchable();
   const adminServer = createHttpServer(admin.listener, { headerBytes: config.limits.headerBytes, tls: null });
-  await listenOnSocket(adminServer, adminSocketPath(config));
+  await listenOnSocket(adminServer, socketPath);
   opened.push(() => closeServer(adminServer));
 
   const database = await openDatabase(config, log);
@@ -72,6 +78,13 @@ async function open(
     lanes: config.limits.argon2Lanes,
     queue: config.limits.argon2Queue,
   });
+
+  const refusals = createRefusalLog({
+    save: (batch) => saveRefusals(database, batch),
+    forget: () => forgetRefusals(database, retentionOf(config), now()),
+    log,
+  });
+  opened.push(() => refusals.close());
 
   const common = {
     keyring,
@@ -91,8 +104,9 @@ async function open(
       cell: config.cell,
       services: new Map(config.services.map((service) => [service.name, service])),
       limits: config.limits,
-      now,
     },
+    refusals,
+    now,
   });
   admin.switchTo(
     createAdminApp({
@@ -107,6 +121,15 @@ async function open(
         deleteJobToken: (id) => deleteJobToken(database, id),
       },
       keyStore: store,
+      explain: {
+        findSubject: (question) => findSubject(database, question),
+        findFacts: (subject, paths) => store.findFacts(subject, paths),
+        findRefusal: async (id) => {
+          await refusals.flush();
+          return findRefusal(database, id);
+        },
+        now,
+      },
     }).callback(),
   );
   const publicServer = createHttpServer(app.callback(), {
@@ -117,7 +140,10 @@ async function open(
   opened.push(() => closeServer(publicServer));
   return {
     publicUrl: config.publicUrl ?? listenerUrl(config, port),
-    reload: () => config.tls && reloadTls(publicServer, config.tls),
+    reload: () => {
+      if (config.tls !== null) reloadTls(publicServer, config.tls);
+      return config.tls !== null;
+    },
     close: async () => {
       draining.now = true;
       await closeAll();
@@ -158,6 +184,10 @@ async function openKeyring(config: Config, store: PostgresStore, log: Log): Prom
 async function checkReady(store: PostgresStore, keyring: Keyring): Promise<void> {
   keyring.active();
   await store.ping();
+}
+
+function retentionOf({ retention }: Config): Retention {
+  return { days: retention.refusalDays, bytes: retention.refusalBytes };
 }
 
 /** Twice the longest token's, so that one nested JWT serves many tokens. */

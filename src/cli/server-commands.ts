@@ -18,9 +18,12 @@ export function serveCommand({ environment, stderr }: Surroundings): Command {
       const log = createLog(config);
       for (const name of config.unknownVariables)
         log.warn({ variable: name }, 'this variable is not a setting of cellpass');
+      const signals = catchSignals(log);
       const server = await startServer(config, log);
+      signals.onReload(() => reload(server, log));
       announce(config, server, log, stderr);
-      await untilStopped(server, log);
+      await signals.stop;
+      await server.close();
     });
 }
 
@@ -31,7 +34,7 @@ export function migrateCommand({ environment, stdout }: Surroundings): Command {
     .action(async ({ json }: { json?: boolean }) => {
       const config = loadConfig(environment);
       const applied = await withDataDir(config, async () => {
-        const database = await openDatabase(config, createLog(config));
+        const database = await openDatabase(config, createLog(config, STDERR));
         return migrate(database).finally(() => database.close());
       });
       if (json) stdout(`${JSON.stringify({ applied })}\n`);
@@ -42,8 +45,14 @@ export function migrateCommand({ environment, stdout }: Surroundings): Command {
     });
 }
 
-function createLog(config: Config): Log {
-  return pino({ level: config.logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime });
+const STDOUT = 1;
+const STDERR = 2;
+
+function createLog(config: Config, descriptor = STDOUT): Log {
+  return pino(
+    { level: config.logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime },
+    pino.destination(descriptor),
+  );
 }
 
 /** Where it listens, and the lines to copy: in the log for machines, on stderr for whoever started it. */
@@ -66,26 +75,46 @@ function announce(config: Config, server: RunningServer, log: Log, stderr: (text
   for (const configuration of configurations) stderr(`${configuration}\n\n`);
 }
 
-/** Resolves when a signal has stopped the server; a second signal doesn't wait. */
-function untilStopped(server: RunningServer, log: Log): Promise<void> {
-  return new Promise((resolve, reject) => {
-    process.on('SIGHUP', () => reload(server, log));
+interface Signals {
+  /** Resolves at the first SIGTERM or SIGINT; a second one doesn't wait. */
+  readonly stop: Promise<void>;
+  /** What SIGHUP does from now on. */
+  onReload(action: () => void): void;
+}
+
+/**
+ * Listens for signals from before the start: as process 1 of a container a server would never hear of one that it has no handler for,
+ * and elsewhere it would be cut off while it makes its database.
+ */
+function catchSignals(log: Log): Signals {
+  let reload = (): void => undefined;
+  process.on('SIGHUP', () => reload());
+  const stop = new Promise<void>((resolve) => {
     let stopping = false;
-    const stop = (signal: NodeJS.Signals): void => {
+    const onStop = (signal: NodeJS.Signals): void => {
       if (stopping) process.exit(1);
       stopping = true;
       log.info({ signal }, 'stopping: answering what has begun');
-      server.close().then(resolve, reject);
+      resolve();
     };
-    process.on('SIGTERM', stop);
-    process.on('SIGINT', stop);
+    process.on('SIGTERM', onStop);
+    process.on('SIGINT', onStop);
   });
+  return {
+    stop,
+    onReload: (action) => {
+      reload = action;
+    },
+  };
 }
 
 function reload(server: RunningServer, log: Log): void {
   try {
-    server.reload();
-    log.info({}, 'read the TLS certificate again');
+    const done = server.reload();
+    log.info(
+      {},
+      done ? 'read the TLS certificate again' : 'SIGHUP: without TLS there is nothing to read again',
+    );
   } catch (error) {
     log.error({ err: error }, 'the TLS certificate could not be read again; keeping the old one');
   }

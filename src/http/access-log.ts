@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import type { Middleware } from 'koa';
 import { CellpassError } from '../errors.ts';
-import type { ClientAddress } from '../policy/project.ts';
 import type { ReadClientAddress } from './client-address.ts';
+import type { RequestState } from './request-state.ts';
 
 /** What the log needs; pino satisfies it. */
 export interface Log {
@@ -10,15 +10,6 @@ export interface Log {
   info(fields: object, message: string): void;
   warn(fields: object, message: string): void;
   error(fields: object, message: string): void;
-}
-
-/** What each request carries along; `ctx.state`. */
-export interface RequestState {
-  requestId: string;
-  clientAddress: ClientAddress;
-  /** What the handler adds to its line in the log. Never a secret. */
-  logFields: Record<string, unknown>;
-  error?: unknown;
 }
 
 /** Names the request, and writes one line when it is answered. */

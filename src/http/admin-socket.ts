@@ -13,16 +13,23 @@ const MAX_SOCKET_PATH_BYTES = 107;
  * @throws {CellpassError} `conflict` when another process has it, `invalid` when the path is too long.
  */
 export async function listenOnSocket(server: Server, path: string): Promise<void> {
-  if (Buffer.byteLength(path) > MAX_SOCKET_PATH_BYTES) {
-    throw new CellpassError(
-      'invalid',
-      `CELLPASS_DATA_DIR: the socket path ${path} is longer than ${MAX_SOCKET_PATH_BYTES} bytes: choose a shorter directory`,
-    );
-  }
+  checkSocketPath(path);
   if (await tryListen(server, path)) return;
   if (await isAnswering(path)) throw inUse(path);
   await removeStale(path);
   if (!(await tryListen(server, path))) throw inUse(path);
+}
+
+/**
+ * For client and server alike, before they do anything with it.
+ * @throws {CellpassError} `invalid` when the path is too long.
+ */
+export function checkSocketPath(path: string): void {
+  if (Buffer.byteLength(path) <= MAX_SOCKET_PATH_BYTES) return;
+  throw new CellpassError(
+    'invalid',
+    `CELLPASS_DATA_DIR: the socket path ${path} is longer than ${MAX_SOCKET_PATH_BYTES} bytes: choose a shorter directory`,
+  );
 }
 
 /** False when the path is taken. */

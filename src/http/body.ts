@@ -19,3 +19,15 @@ export async function readBody(request: IncomingMessage, limitBytes: number): Pr
   }
   return Buffer.concat(chunks);
 }
+
+const JSON_LIMIT_BYTES = 65_536;
+
+/** @throws {CellpassError} `size`, or `malformed` for what is not JSON. */
+export async function readJson(request: IncomingMessage): Promise<unknown> {
+  const body = await readBody(request, JSON_LIMIT_BYTES);
+  try {
+    return JSON.parse(body.toString('utf8'));
+  } catch {
+    throw new CellpassError('malformed', 'the body is not JSON');
+  }
+}

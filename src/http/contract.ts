@@ -3,13 +3,14 @@ import { Ajv2020, type ErrorObject } from 'ajv/dist/2020.js';
 import formats from 'ajv-formats';
 import { parse } from 'yaml';
 import { CellpassError, type Problem } from '../errors.ts';
-import type { JobTokenInput } from './types.ts';
+import type { ExplainRequest, JobTokenInput } from './types.ts';
 
 /** The contract at run time: the document itself, and its schemas as checks of what comes in. */
 export interface Contract {
   readonly document: object;
   /** @throws {CellpassError} `invalid`, with every problem. */
   parseJobToken(value: unknown): JobTokenInput;
+  parseExplainRequest(value: unknown): ExplainRequest;
 }
 
 /** Reads `openapi/openapi.yaml`, which the package ships beside `src` and `dist`. */
@@ -20,7 +21,11 @@ export function loadContract(): Contract {
   const ajv = new Ajv2020({ allErrors: true, strict: false });
   formats.default(ajv);
   ajv.addSchema({ $id: 'contract', ...document });
-  return { document, parseJobToken: parserFor<JobTokenInput>(ajv, 'JobToken') };
+  return {
+    document,
+    parseJobToken: parserFor<JobTokenInput>(ajv, 'JobToken'),
+    parseExplainRequest: parserFor<ExplainRequest>(ajv, 'ExplainRequest'),
+  };
 }
 
 function parserFor<T>(ajv: Ajv2020, name: string): (value: unknown) => T {

@@ -1,6 +1,6 @@
 import type { Middleware } from 'koa';
 import { CellpassError, type ErrorCode } from '../errors.ts';
-import type { RequestState } from './access-log.ts';
+import type { RequestState } from './request-state.ts';
 import type { ErrorBodyCode, ErrorsBody, ProblemsBody } from './types.ts';
 
 interface Answer {
@@ -29,6 +29,11 @@ const ANSWERS: Record<ErrorCode, Answer> = {
 
 const BASIC_CHALLENGE = 'Basic realm="cellpass"';
 
+/** The status and the code that an error becomes. */
+export function answerFor(code: ErrorCode): Answer {
+  return ANSWERS[code];
+}
+
 export interface ErrorAnswer extends Answer {
   readonly headers: Readonly<Record<string, string>>;
   readonly body: ErrorsBody | ProblemsBody;
@@ -40,7 +45,7 @@ export function toErrorAnswer(error: unknown, requestId: string): ErrorAnswer {
     error instanceof CellpassError
       ? error
       : new CellpassError('internal', 'internal error', { cause: error });
-  const { status, code } = ANSWERS[known.code];
+  const { status, code } = answerFor(known.code);
   const { problems, retryAfterSeconds, allow } = known.details;
   const errors = [{ code, message: known.message, detail: `request ${requestId}` }];
   return {

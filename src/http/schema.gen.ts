@@ -165,6 +165,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/admin/v1/explain": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Why scopes would be granted or not */
+        post: operations["explain"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/v1/refusals/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Why a request was refused, with its facts as they were */
+        get: operations["explainRequest"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -269,6 +303,85 @@ export interface components {
             token?: string;
             token_sha256?: string;
         } & (unknown | unknown);
+        ExplainRequest: {
+            /** @description `user:NAME`, `token:ID`, `deploy-token:NAME`, `job:ID` or `anonymous`. */
+            as: string;
+            /** @description As if the credential were a token with these scopes. */
+            token_scopes?: string[];
+            /** @description The client's address; default 127.0.0.1. */
+            ip?: string;
+            /**
+             * Format: date-time
+             * @description The moment; default now.
+             */
+            at?: string;
+            scopes: string[];
+        };
+        Explanation: {
+            /** Format: date-time */
+            at: string;
+            client_address: string;
+            subject: null | components["schemas"]["ExplainedSubject"];
+            /** @description The error that the client gets instead of a token. */
+            refusal: null | components["schemas"]["ExplainedRefusal"];
+            /** @description What the token grants; the claim. */
+            access: components["schemas"]["AccessEntry"][];
+            scopes: components["schemas"]["ExplainedScope"][];
+            /** @description Scopes that count as not asked. */
+            dropped: {
+                scope: string;
+                because: string;
+            }[];
+        };
+        ExplainedSubject: {
+            /** @enum {string} */
+            kind: "anonymous" | "user" | "deploy_token" | "job";
+            name: string;
+            auth_type: string;
+            token_scopes: string[] | null;
+            abilities: string[];
+        };
+        ExplainedRefusal: {
+            status: number;
+            code: string;
+            reason: string;
+            message: string;
+        };
+        AccessEntry: {
+            type: string;
+            name: string;
+            actions: string[];
+            meta?: {
+                [key: string]: unknown;
+            };
+        };
+        ExplainedScope: {
+            scope: string;
+            project: string | null;
+            actions: components["schemas"]["ExplainedAction"][];
+        };
+        ExplainedAction: {
+            action: string;
+            /**
+             * @description forbid refuses the whole request.
+             * @enum {string}
+             */
+            verdict: "grant" | "refuse" | "forbid";
+            /** @description The one that decided. */
+            rule: string;
+            because: string;
+            /** @description Looked at in this order. */
+            rules: {
+                rule: string;
+                verdict: string | null;
+            }[];
+            /** @description All that would have to change for the action to be granted. */
+            needs: {
+                rule: string;
+                because: string;
+                needs: string;
+            }[];
+        };
     };
     responses: {
         /** @description A token. */
@@ -599,6 +712,60 @@ export interface operations {
                     "application/json": components["schemas"]["KeyList"];
                 };
             };
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    explain: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ExplainRequest"];
+            };
+        };
+        responses: {
+            /** @description The decision, rule by rule. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Explanation"];
+                };
+            };
+            400: components["responses"]["Error"];
+            404: components["responses"]["Error"];
+            422: components["responses"]["Invalid"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    explainRequest: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The request's id, from the error's detail or from the log. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The decision, rule by rule. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Explanation"];
+                };
+            };
+            404: components["responses"]["Error"];
+            422: components["responses"]["Invalid"];
             503: components["responses"]["Unavailable"];
         };
     };

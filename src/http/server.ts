@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { createPrivateKey, randomUUID, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createServer, type RequestListener, type Server, STATUS_CODES } from 'node:http';
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
@@ -6,9 +6,15 @@ import type { Duplex } from 'node:stream';
 import { CellpassError } from '../errors.ts';
 import { toErrorAnswer } from './error-handler.ts';
 
+/** PEM files. */
+export interface TlsFiles {
+  readonly certFile: string;
+  readonly keyFile: string;
+}
+
 export interface ServerOptions {
   readonly headerBytes: number;
-  readonly tls: { readonly certFile: string; readonly keyFile: string } | null;
+  readonly tls: TlsFiles | null;
 }
 
 /** A server whose every answer is a JSON body, also where Node itself would answer bare. */
@@ -27,10 +33,7 @@ export function createHttpServer(listener: RequestListener, options: ServerOptio
 }
 
 /** Reads certificate and key again; throws, and keeps the old ones, when they can't be read or don't fit. */
-export function reloadTls(
-  server: Server,
-  tls: { readonly certFile: string; readonly keyFile: string },
-): void {
+export function reloadTls(server: Server, tls: TlsFiles): void {
   if (isTlsServer(server)) server.setSecureContext(readTls(tls));
 }
 
@@ -38,20 +41,40 @@ function isTlsServer(server: Server): server is TlsServer {
   return 'setSecureContext' in server;
 }
 
-function readTls(tls: { readonly certFile: string; readonly keyFile: string }): {
-  cert: string;
-  key: string;
-} {
-  const read = (name: string, file: string): string => {
-    try {
-      return readFileSync(file, 'utf8');
-    } catch (error) {
-      throw new CellpassError('invalid', `${name}: ${file} can't be read: ${String(error)}`, {
-        cause: error,
-      });
-    }
-  };
-  return { cert: read('CELLPASS_TLS_CERT', tls.certFile), key: read('CELLPASS_TLS_KEY', tls.keyFile) };
+/**
+ * Certificate (chain) and key as PEM.
+ * @throws {CellpassError} `invalid`, by the name of the variable, when one can't be read, is none, or they don't belong together.
+ */
+export function readTls({ certFile, keyFile }: TlsFiles): { readonly cert: string; readonly key: string } {
+  const cert = readFileOf('CELLPASS_TLS_CERT', certFile);
+  const key = readFileOf('CELLPASS_TLS_KEY', keyFile);
+  const certificate = parseAs('CELLPASS_TLS_CERT', certFile, 'certificate', () => new X509Certificate(cert));
+  const privateKey = parseAs('CELLPASS_TLS_KEY', keyFile, 'unencrypted private key', () =>
+    createPrivateKey(key),
+  );
+  if (!certificate.checkPrivateKey(privateKey)) {
+    throw new CellpassError(
+      'invalid',
+      `CELLPASS_TLS_KEY: ${keyFile} is not the key of the first certificate in ${certFile}`,
+    );
+  }
+  return { cert, key };
+}
+
+function readFileOf(variable: string, file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    throw new CellpassError('invalid', `${variable}: can't read ${file}: ${String(error)}`, { cause: error });
+  }
+}
+
+function parseAs<T>(variable: string, file: string, what: string, parse: () => T): T {
+  try {
+    return parse();
+  } catch (error) {
+    throw new CellpassError('invalid', `${variable}: ${file} holds no ${what} as PEM`, { cause: error });
+  }
 }
 
 /** What Node's parser refuses never becomes a request, so no middleware sees it. */

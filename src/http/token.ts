@@ -5,15 +5,15 @@ import type { Limits, ServiceSettings } from '../config.ts';
 import { CellpassError } from '../errors.ts';
 import type { Keyring } from '../keys/keyring.ts';
 import type { SigningKey } from '../keys/signing-key.ts';
-import { type Decision, type Denial, grantAccess } from '../policy/grant.ts';
-import type { InstanceState } from '../policy/project.ts';
-import { type AskedScopes, parseScopes, printScope, projectPaths } from '../policy/scope.ts';
+import type { Decision } from '../policy/grant.ts';
+import { type AskedScopes, parseScopes, printScope } from '../policy/scope.ts';
 import { authType, type Subject, subjectName } from '../policy/subject.ts';
 import type { Facts } from '../store/facts.ts';
 import { BACKDATED_SECONDS, buildClaims, type ClaimSet } from '../token/claims.ts';
 import { signToken } from '../token/sign.ts';
 import type { UserClaims } from '../token/user-claim.ts';
-import type { RequestState } from './access-log.ts';
+import { decide, pathsOf } from './decide.ts';
+import type { RequestState } from './request-state.ts';
 import { readTokenRequest } from './token-request.ts';
 import type { TokenResponse } from './types.ts';
 
@@ -26,30 +26,32 @@ export interface TokenEndpoint {
   readonly cell: number;
   readonly services: ReadonlyMap<string, ServiceSettings>;
   readonly limits: Limits;
-  readonly now: () => Date;
 }
 
 /** The token endpoint: its steps, top to bottom. */
 export function tokenEndpoint(deps: TokenEndpoint): Middleware<RequestState> {
   return async (ctx) => {
     ctx.set('Cache-Control', 'no-store');
+    const { trail, clientAddress, logFields } = ctx.state;
     const request = await readTokenRequest(ctx, deps.limits);
-    const now = deps.now();
-    const subject = await authenticate(deps.authenticator, request.credentials, now);
+    const { now } = trail;
     const asked = parseScopes(request.scopes);
-    Object.assign(ctx.state.logFields, describeRequest(request.service, subject, asked));
+    trail.asked = asked;
+    const subject = await authenticate(deps.authenticator, request.credentials, now);
+    trail.subject = subject;
+    Object.assign(logFields, describeRequest(request.service, subject, asked));
 
     const service = findService(deps.services, request.service);
-    const { instance, projects } = await deps.findFacts(subject, pathsOf(asked));
-    refuseWhenOff(instance);
-    const { clientAddress } = ctx.state;
-    const decision = grantAccess(subject, asked.scopes, projects, { now, clientAddress, instance });
-    Object.assign(ctx.state.logFields, describeDecision(decision));
-    if (decision.denial !== null) throw toError(decision.denial);
+    const facts = await deps.findFacts(subject, pathsOf(asked));
+    trail.facts = facts;
+    const { decision, refusal } = decide({ subject, asked, facts, now, clientAddress });
+    Object.assign(logFields, describeDecision(decision));
+    if (refusal !== null) throw refusal;
+    trail.refused = decision.rulings.some(({ verdict }) => verdict !== 'grant') || asked.dropped.length > 0;
 
     const key = deps.keyring.active();
     const claims = await claim(deps, { service, subject, decision, now, key });
-    ctx.state.logFields['kid'] = key.kid;
+    logFields['kid'] = key.kid;
     const token = await signToken(claims, key, service);
     ctx.body = toTokenResponse(token, claims, service);
   };
@@ -65,40 +67,6 @@ function findService(services: ReadonlyMap<string, ServiceSettings>, name: strin
   }
   return service;
 }
-
-function pathsOf({ scopes }: AskedScopes): readonly string[] {
-  const names = scopes.filter(({ type }) => type === 'repository').map(({ name }) => name);
-  return [...new Set(names.flatMap(projectPaths))];
-}
-
-function refuseWhenOff(instance: InstanceState): void {
-  if (!instance.registryEnabled)
-    throw new CellpassError('registry_off', 'the container registry is switched off');
-}
-
-/** Only what the client may know: these causes show either what it holds itself, or what it could push to. */
-function toError(denial: Denial): CellpassError {
-  switch (denial.reason) {
-    case 'no_registry_ability':
-      return new CellpassError(
-        'denied',
-        'access forbidden: these credentials have no registry scope',
-        denial,
-      );
-    case 'nothing_for_anonymous':
-      return new CellpassError('denied', 'access forbidden', denial);
-    case 'forbidden_push':
-      return new CellpassError('denied', FORBIDDEN_PUSH[denial.ruling.rule] ?? 'access forbidden', {
-        reason: denial.ruling.rule,
-      });
-  }
-}
-
-const FORBIDDEN_PUSH: Partial<Record<string, string>> = {
-  protected_repository: 'Pushing to protected repository path forbidden',
-  storage_limit: 'Pushing is forbidden: the root group is over its storage limit',
-  job_push: 'Pushing is forbidden: the user of this job may not push to its project',
-};
 
 interface ClaimFacts {
   readonly service: ServiceSettings;

@@ -6,7 +6,7 @@ import {
   tagImmutablePatterns,
 } from './protection.ts';
 import type { Action } from './role.ts';
-import { judge, type RuleId, type Verdict } from './rules.ts';
+import { type Case, judge, type RuleId, type Verdict } from './rules.ts';
 import { projectPaths, type ResourceScope } from './scope.ts';
 import { findStanding, NO_STANDING, type Standing } from './standing.ts';
 import { personOf, type Subject } from './subject.ts';
@@ -29,15 +29,11 @@ export interface AccessEntry {
   readonly meta?: AccessMeta;
 }
 
-/** How one asked action was decided, with the facts it was decided on. */
-export interface Ruling {
-  readonly scope: ResourceScope;
-  readonly action: Action;
+/** How one asked action was decided, with everything that it was decided on. */
+export interface Ruling extends Case {
   readonly verdict: Verdict;
   /** The rule that decided. */
   readonly rule: RuleId;
-  readonly project: Project | null;
-  readonly standing: Standing;
 }
 
 /** Why a request is refused as a whole. */
@@ -66,12 +62,12 @@ export function grantAccess(
   projects: readonly Project[],
   circumstances: Circumstances,
 ): Decision {
-  if (subject.abilities.size === 0) return denied({ reason: 'no_registry_ability' }, []);
   const projectsByPath = new Map(projects.map((project) => [project.path, project]));
   const rulings = scopes.flatMap((scope) =>
     ruleOn(subject, scope, findProject(projectsByPath, scope), circumstances),
   );
 
+  if (subject.abilities.size === 0) return denied({ reason: 'no_registry_ability' }, rulings);
   const forbidden = rulings.find((ruling) => ruling.verdict === 'forbid');
   if (forbidden !== undefined) return denied({ reason: 'forbidden_push', ruling: forbidden }, rulings);
   const granted = rulings.filter((ruling) => ruling.verdict === 'grant');
@@ -103,7 +99,7 @@ function ruleOn(
   const standing = standingOf(subject, project, circumstances.now);
   const blockingRule = project && findBlockingRule(subject, standing, project, scope.name);
   return scope.actions.map((action) => {
-    const decided = judge({
+    const asked = {
       subject,
       scope,
       action,
@@ -111,8 +107,8 @@ function ruleOn(
       standing,
       circumstances,
       blockingRule: blockingRule ?? null,
-    });
-    return { scope, action, ...decided, project, standing };
+    };
+    return { ...asked, ...judge(asked) };
   });
 }
 

@@ -204,16 +204,32 @@ export const RULES: Record<Subject['kind'], readonly Rule[]> = {
   ],
 };
 
-/** Asks the rules in order. */
+/** The first verdict decides. */
 export function judge(asked: Case): { readonly verdict: Verdict; readonly rule: RuleId } {
   if (asked.scope.type === 'registry') return { verdict: judgeRegistryScope(asked), rule: 'registry_scope' };
-  const { project } = asked;
-  if (project === null) return { verdict: 'refuse', rule: 'project_unknown' };
+  if (asked.project === null) return { verdict: 'refuse', rule: 'project_unknown' };
+  const onProject = { ...asked, project: asked.project };
   for (const { id, decide } of RULES[asked.subject.kind]) {
-    const verdict = decide({ ...asked, project });
+    const verdict = decide(onProject);
     if (verdict !== undefined) return { verdict, rule: id };
   }
   throw new Error('the last rule of each list decides');
+}
+
+/** One rule as it was asked. Null: it had nothing to say. */
+export interface RuleLookedAt {
+  readonly rule: RuleId;
+  readonly verdict: Verdict | null;
+}
+
+/** What every rule says, also those after the one that decides; for whoever asks why. */
+export function askAllRules(asked: Case): readonly RuleLookedAt[] {
+  const { project } = asked;
+  if (project === null || asked.scope.type === 'registry') return [judge(asked)];
+  return RULES[asked.subject.kind].map(({ id, decide }) => ({
+    rule: id,
+    verdict: decide({ ...asked, project }) ?? null,
+  }));
 }
 
 /** `registry:catalog:*` and its like: all or nothing, for an admin who asks exactly `*` with a credential that can everything. */

@@ -5,32 +5,31 @@ import type {
   CredentialQuestion,
   DeployTokenRecord,
   JobRecord,
+  SubjectQuestion,
 } from '../authn/account.ts';
-import type { Sql } from './drivers.ts';
+import type { Sql, Statement } from './drivers.ts';
 
-/** One row: each kind of credential that this secret, or this name, belongs to. JSON keys are the records' own. */
+/** One row: each kind of credential that this secret, or this name, belongs to. */
 const FIND_CREDENTIALS = {
   name: 'find-credentials',
   text: `
     SELECT settings.password_authentication,
-      (SELECT jsonb_build_object('id', job.id, 'projectId', project.id, 'projectPath', project.path_key,
-          'running', job.running, 'expiresAt', job.expires_at, 'ciEnabled', project.ci_enabled,
-          'deletionScheduled', project.deletion_scheduled,
-          'user', (SELECT account.account FROM accounts AS account WHERE account.id = job.user_id))
-        FROM job_tokens AS job JOIN projects AS project ON project.id = job.project_id
-        WHERE $2 = 'job' AND job.token_digest = $1) AS job,
-      (SELECT jsonb_build_object('id', token.id, 'name', token.name, 'scopes', token.scopes,
-          'expiresOn', token.expires_at, 'revoked', token.revoked, 'owner', account.account)
-        FROM access_tokens AS token JOIN accounts AS account ON account.id = token.user_id
-        WHERE $2 <> 'job' AND token.token_digest = $1) AS access_token,
-      (SELECT jsonb_build_object('id', token.id, 'username', token.username, 'scopes', token.scopes,
-          'expiresAt', token.expires_at, 'revoked', token.revoked)
-        FROM deploy_tokens AS token
-        WHERE $2 <> 'job' AND token.token_digest = $1) AS deploy_token,
-      (SELECT account.account
-        FROM accounts AS account
-        WHERE $2 = 'token_or_password' AND (account.username_key = $3 OR account.email_key = $3)
-        LIMIT 1) AS account
+      (SELECT record FROM job_token_records WHERE $2 = 'job' AND token_digest = $1) AS job,
+      (SELECT record FROM access_token_records WHERE $2 <> 'job' AND token_digest = $1) AS access_token,
+      (SELECT record FROM deploy_token_records WHERE $2 <> 'job' AND token_digest = $1) AS deploy_token,
+      (SELECT account FROM accounts WHERE $2 = 'token_or_password' AND (username_key = $3 OR email_key = $3) LIMIT 1) AS account
+    FROM settings`,
+};
+
+/** The same by name or id, for whoever may ask about somebody without having the secret. */
+const FIND_SUBJECT = {
+  name: 'find-subject',
+  text: `
+    SELECT settings.password_authentication,
+      (SELECT record FROM job_token_records WHERE $1 = 'job' AND id = $2) AS job,
+      (SELECT record FROM access_token_records WHERE $1 = 'token' AND id = $2) AS access_token,
+      (SELECT record FROM deploy_token_records WHERE $1 = 'deploy_token' AND username = $3 ORDER BY id LIMIT 1) AS deploy_token,
+      (SELECT account FROM accounts WHERE $1 = 'user' AND username_key = $3) AS account
     FROM settings`,
 };
 
@@ -45,11 +44,21 @@ interface CredentialRow {
   readonly [column: string]: unknown;
 }
 
-export async function findCredentials(
+export function findCredentials(
   sql: Sql,
   { digest, kind, loginKey }: CredentialQuestion,
 ): Promise<CredentialAnswer> {
-  const [row] = await sql.query<CredentialRow>(FIND_CREDENTIALS, [digest, kind, loginKey]);
+  return find(sql, FIND_CREDENTIALS, [digest, kind, loginKey]);
+}
+
+export function findSubject(sql: Sql, question: SubjectQuestion): Promise<CredentialAnswer> {
+  const id = 'id' in question ? question.id : null;
+  const name = 'name' in question ? question.name : null;
+  return find(sql, FIND_SUBJECT, [question.kind, id, name]);
+}
+
+async function find(sql: Sql, statement: Statement, params: readonly unknown[]): Promise<CredentialAnswer> {
+  const [row] = await sql.query<CredentialRow>(statement, params);
   if (row === undefined) throw new Error('the settings row is missing: the database was not migrated');
   return {
     passwordAuthentication: row.password_authentication,

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { createServer, type Server } from 'node:http';
+import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createLocalJWKSet, type JSONWebKeySet, type JWTPayload, jwtVerify } from 'jose';
 import request, { type Test } from 'supertest';
@@ -11,13 +11,17 @@ import { exportDirectory } from '../../src/directory/export.ts';
 import type { Log } from '../../src/http/access-log.ts';
 import { createClientAddressReader } from '../../src/http/client-address.ts';
 import { loadContract } from '../../src/http/contract.ts';
-import { createKeyring } from '../../src/keys/keyring.ts';
+import { createRefusalLog } from '../../src/http/refusals.ts';
+import { createHttpServer } from '../../src/http/server.ts';
+import { createKeyring, type Keyring } from '../../src/keys/keyring.ts';
 import { createMasterKey } from '../../src/keys/master-key.ts';
 import type { AccessEntry } from '../../src/policy/grant.ts';
+import { findSubject } from '../../src/store/accounts.ts';
 import { deleteJobToken, putJobToken } from '../../src/store/directory.ts';
 import { type Database, openPostgres } from '../../src/store/drivers.ts';
 import { migrate } from '../../src/store/migrate.ts';
 import { PostgresStore } from '../../src/store/postgres.ts';
+import { findRefusal, saveRefusals } from '../../src/store/refusals.ts';
 import { createUserClaims } from '../../src/token/user-claim.ts';
 import { watched } from './contract.ts';
 import { sharedPostgres } from './postgres.ts';
@@ -35,13 +39,15 @@ export interface TestServer {
   readonly database: Database;
   readonly app: Server;
   readonly admin: Server;
+  readonly keyring: Keyring;
+  /** Empty where a test brings a log of its own. */
   readonly log: readonly Record<string, unknown>[];
   /** Applies a directory document, given as text or as the data it would hold. */
   apply(document: string | object, options?: { readonly prune?: boolean }): Promise<void>;
   /** `GET /jwt/auth` for the default service. */
   ask(options?: Ask): Test;
-  /** Verifies as a registry would, by the published JWK Set. */
-  verify(token: string, options?: { readonly audience?: string }): Promise<Claims>;
+  /** Verifies as a registry would, by the published JWK Set. `audience` null: a JWT that has none. */
+  verify(token: string, options?: { readonly audience?: string | null }): Promise<Claims>;
   close(): Promise<void>;
 }
 
@@ -57,20 +63,21 @@ export interface TestServerOptions {
   readonly services?: Config['services'];
   readonly now?: () => Date;
   readonly openDatabase?: () => Promise<Database>;
+  readonly log?: Log;
+  readonly isDraining?: () => boolean;
 }
 
 /** Requests come from loopback, which counts as a trusted proxy here: a test says its address by `X-Forwarded-For`. */
 export async function startTestServer(options: TestServerOptions = {}): Promise<TestServer> {
   const now = options.now ?? (() => new Date());
-  const config = {
-    ...loadConfig({ CELLPASS_TRUSTED_PROXIES: '127.0.0.0/8,::1/128', ...options.environment }),
-  };
+  const config = loadConfig({ CELLPASS_TRUSTED_PROXIES: '127.0.0.0/8,::1/128', ...options.environment });
   const services = options.services ?? config.services;
   const database = await (options.openDatabase ?? openFreshPostgres)();
   await migrate(database);
   const store = new PostgresStore(database);
   const passwords = await createPasswordHasher();
-  const log: Record<string, unknown>[] = [];
+  const lines: Record<string, unknown>[] = [];
+  const log = options.log ?? recordingLog(lines);
   const ttlSeconds =
     2 * Math.max(...services.flatMap((service) => [service.tokenTtlSeconds, service.pushTtlSeconds]));
   const keyring = await createKeyring({
@@ -80,13 +87,24 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     cellId: config.cell,
     leafHours: config.keys.leafHours,
     longestTokenLifeSeconds: ttlSeconds,
-    log: recordingLog(log),
+    log,
+  });
+  const refusals = createRefusalLog({
+    save: (batch) => saveRefusals(database, batch),
+    forget: async () => undefined,
+    log: log,
   });
   const common = {
     keyring,
     propagationSeconds: config.keys.propagationSeconds,
-    readiness: { check: () => store.ping(), isDraining: () => false },
-    log: recordingLog(log),
+    readiness: {
+      check: async () => {
+        keyring.active();
+        await store.ping();
+      },
+      isDraining: options.isDraining ?? (() => false),
+    },
+    log,
     readClientAddress: createClientAddressReader(config.trustedProxies),
   };
   const app = createApp({
@@ -100,8 +118,9 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
       cell: config.cell,
       services: new Map(services.map((service) => [service.name, service])),
       limits: config.limits,
-      now,
     },
+    refusals,
+    now,
   });
   const directory = directoryOf(database, passwords, now);
   const admin = createAdminApp({
@@ -113,14 +132,25 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
       deleteJobToken: (id) => deleteJobToken(database, id),
     },
     keyStore: store,
+    explain: {
+      findSubject: (question) => findSubject(database, question),
+      findFacts: (subject, paths) => store.findFacts(subject, paths),
+      findRefusal: async (id) => {
+        await refusals.flush();
+        return findRefusal(database, id);
+      },
+      now,
+    },
   });
-  const appServer = await listen(createServer({ maxHeaderSize: 65_536 }, watched(app.callback())));
-  const adminServer = await listen(createServer({ maxHeaderSize: 65_536 }, watched(admin.callback())));
+  const serverOptions = { headerBytes: config.limits.headerBytes, tls: null };
+  const appServer = await listen(createHttpServer(watched(app.callback()), serverOptions));
+  const adminServer = await listen(createHttpServer(watched(admin.callback()), serverOptions));
   return {
     database,
     app: appServer,
     admin: adminServer,
-    log,
+    keyring,
+    log: lines,
     apply: async (document, { prune = false } = {}) => {
       const text = typeof document === 'string' ? document : JSON.stringify({ version: 1, ...document });
       await directory.apply(text, { prune });
@@ -129,8 +159,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     verify: async (token, { audience = 'container_registry' } = {}) => {
       const jwks: JSONWebKeySet = JSON.parse(keyring.published().body);
       const verified = await jwtVerify(token, createLocalJWKSet(jwks), {
-        issuer: config.issuer,
-        audience,
+        ...(audience !== null && { issuer: config.issuer, audience }),
         algorithms: ['RS256'],
         typ: 'JWT',
         currentDate: now(),
@@ -140,6 +169,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     close: async () => {
       appServer.close();
       adminServer.close();
+      await refusals.close();
       await keyring.close();
       await database.close();
     },

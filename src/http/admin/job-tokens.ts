@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Context, Middleware } from 'koa';
 import { CellpassError } from '../../errors.ts';
-import { readBody } from '../body.ts';
+import { readJson } from '../body.ts';
 import type { Contract } from '../contract.ts';
 
 export interface JobToken {
@@ -21,12 +21,10 @@ export interface JobTokenResource {
   deleteJobToken(id: number): Promise<boolean>;
 }
 
-const BODY_LIMIT_BYTES = 65_536;
-
 /** Job tokens live for minutes, so a CI server puts them here instead of into the directory document. */
 export function putJobToken(contract: Contract, tokens: JobTokenResource): Middleware {
   return async (ctx) => {
-    const input = contract.parseJobToken(parseJson(await readBody(ctx.req, BODY_LIMIT_BYTES)));
+    const input = contract.parseJobToken(await readJson(ctx.req));
     await tokens.putJobToken({
       id: readId(ctx),
       project: input.project,
@@ -66,12 +64,4 @@ function digestOf({
         .update(token ?? '')
         .digest()
     : Buffer.from(token_sha256, 'hex');
-}
-
-function parseJson(body: Buffer): unknown {
-  try {
-    return JSON.parse(body.toString('utf8'));
-  } catch {
-    throw new CellpassError('malformed', 'the body is not JSON');
-  }
 }

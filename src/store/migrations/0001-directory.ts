@@ -202,4 +202,23 @@ CREATE VIEW accounts AS
     'admin', admin, 'auditor', auditor, 'external', external, 'twoFactor', two_factor,
     'passwordExpired', password_expired, 'passwordHash', password_hash) AS account
   FROM users;
+
+-- One row for each credential, by secret and by id, in the form that authentication reads.
+CREATE VIEW access_token_records AS
+  SELECT token.id, token.token_digest, jsonb_build_object('id', token.id, 'name', token.name, 'scopes', token.scopes,
+    'expiresOn', token.expires_at, 'revoked', token.revoked, 'owner', account.account) AS record
+  FROM access_tokens AS token JOIN accounts AS account ON account.id = token.user_id;
+
+CREATE VIEW deploy_token_records AS
+  SELECT id, username, token_digest, jsonb_build_object('id', id, 'username', username, 'scopes', scopes,
+    'expiresAt', expires_at, 'revoked', revoked) AS record
+  FROM deploy_tokens;
+
+CREATE VIEW job_token_records AS
+  SELECT job.id, job.token_digest, jsonb_build_object('id', job.id, 'projectId', project.id, 'projectPath', project.path_key,
+    'running', job.running, 'expiresAt', job.expires_at, 'ciEnabled', project.ci_enabled,
+    'deletionScheduled', project.deletion_scheduled, 'user', account.account) AS record
+  FROM job_tokens AS job
+  JOIN projects AS project ON project.id = job.project_id
+  LEFT JOIN accounts AS account ON account.id = job.user_id;
 `;

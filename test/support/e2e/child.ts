@@ -11,9 +11,14 @@ export interface Outcome {
 /** A server of the tests: whoever starts it stops it. */
 export interface Child {
   readonly name: string;
+  /** Undefined if it could not be started. */
+  readonly pid: number | undefined;
+  /** Settles when it has gone: its exit code, null if a signal ended it. */
+  readonly ended: Promise<number | null>;
   /** Everything it has printed so far. */
   output(): string;
   running(): boolean;
+  signal(name: NodeJS.Signals): void;
   /** SIGTERM, after a grace SIGKILL; done when the process is gone. */
   stop(): Promise<void>;
 }
@@ -41,15 +46,15 @@ export function startChild(name: string, command: string, args: string[], option
   });
   let output = '';
   let running = true;
-  const gone = new Promise<void>((resolve) => {
-    const end = (line: string) => {
+  const ended = new Promise<number | null>((resolve) => {
+    const end = (line: string, code: number | null) => {
       running = false;
       output += line;
       if (child.pid !== undefined) alive.delete(child.pid);
-      resolve();
+      resolve(code);
     };
-    child.once('error', (error) => end(`${error.message}\n`));
-    child.once('exit', (code, signal) => end(`${name} ended: ${signal ?? code}\n`));
+    child.once('error', (error) => end(`${error.message}\n`, null));
+    child.once('exit', (code, signal) => end(`${name} ended: ${signal ?? code}\n`, code));
   });
   if (child.pid !== undefined) alive.add(child.pid);
   for (const stream of [child.stdout, child.stderr]) {
@@ -59,13 +64,18 @@ export function startChild(name: string, command: string, args: string[], option
   }
   return {
     name,
+    pid: child.pid,
+    ended,
     output: () => output,
     running: () => running,
+    signal: (signal) => {
+      child.kill(signal);
+    },
     async stop() {
       if (!running) return;
       child.kill('SIGTERM');
       const impatience = setTimeout(() => child.kill('SIGKILL'), GRACE_MS);
-      await gone;
+      await ended;
       clearTimeout(impatience);
     },
   };

@@ -1,0 +1,97 @@
+import {
+  accessTokenAbilities,
+  deployTokenAbilities,
+  JOB_ABILITIES,
+  PASSWORD_ABILITIES,
+} from '../policy/ability.ts';
+import type { JobSubject, Person, Subject, UserSubject } from '../policy/subject.ts';
+import {
+  type AccessTokenRecord,
+  type Account,
+  type CredentialAnswer,
+  type DeployTokenRecord,
+  type JobRecord,
+  whyNoLogin,
+} from './account.ts';
+
+/** A subject, or why not. */
+export type Outcome<S extends Subject> = S | string;
+
+export function fromJob(job: JobRecord | null, now: Date): Outcome<JobSubject> {
+  if (job === null) return 'unknown';
+  const reason = whyNoJob(job, now);
+  if (reason !== null) return reason;
+  return {
+    kind: 'job',
+    jobId: job.id,
+    projectId: job.projectId,
+    projectPath: job.projectPath,
+    person: job.user && toPerson(job.user),
+    abilities: JOB_ABILITIES,
+    expiresAt: job.expiresAt,
+  };
+}
+
+function whyNoJob(job: JobRecord, now: Date): string | null {
+  if (!job.running) return 'job_not_running';
+  if (job.expiresAt !== null && job.expiresAt <= now) return 'job_token_expired';
+  if (!job.ciEnabled) return 'ci_disabled';
+  if (job.deletionScheduled) return 'project_deletion_scheduled';
+  return job.user && whyNoLogin(job.user);
+}
+
+export function fromToken(
+  { accessToken, deployToken }: CredentialAnswer,
+  username: string,
+  now: Date,
+): Outcome<Subject> {
+  if (accessToken !== null) return fromAccessToken(accessToken, now);
+  return deployToken === null ? 'unknown' : fromDeployToken(deployToken, username, now);
+}
+
+/** The login name is ignored: the secret alone says whose it is. */
+function fromAccessToken(token: AccessTokenRecord, now: Date): Outcome<UserSubject> {
+  const expiresAt = token.expiresOn === null ? null : new Date(`${token.expiresOn}T00:00:00Z`);
+  if (token.revoked) return 'token_revoked';
+  if (expiresAt !== null && expiresAt <= now) return 'token_expired';
+  const reason = whyNoLogin(token.owner);
+  if (reason !== null) return reason;
+  return { ...toUser(token.owner, token.scopes), expiresAt };
+}
+
+function fromDeployToken(token: DeployTokenRecord, username: string, now: Date): Outcome<Subject> {
+  if (token.username !== username) return 'deploy_token_username';
+  if (token.revoked) return 'token_revoked';
+  if (token.expiresAt !== null && token.expiresAt <= now) return 'token_expired';
+  return {
+    kind: 'deploy_token',
+    deployTokenId: token.id,
+    username: token.username,
+    tokenScopes: token.scopes,
+    abilities: deployTokenAbilities(token.scopes),
+    expiresAt: token.expiresAt,
+  };
+}
+
+/** Somebody with a password, which is taken for right; whether it is costs a hash, and that is the caller's to pay. */
+export function fromAccount(account: Account, passwordAuthentication: boolean): Outcome<UserSubject> {
+  if (!passwordAuthentication) return 'password_authentication_off';
+  if (account.twoFactor) return 'two_factor';
+  return whyNoLogin(account) ?? toUser(account, null);
+}
+
+/** A user by password (`tokenScopes` null), or as by an access token with these scopes. */
+export function toUser(account: Account, tokenScopes: readonly string[] | null): UserSubject {
+  return {
+    kind: 'user',
+    authType: tokenScopes === null ? 'gitlab_or_ldap' : 'personal_access_token',
+    person: toPerson(account),
+    tokenScopes,
+    abilities: tokenScopes === null ? PASSWORD_ABILITIES : accessTokenAbilities(tokenScopes),
+    expiresAt: null,
+  };
+}
+
+function toPerson({ id, username, admin, auditor, external }: Account): Person {
+  return { id, username, admin, auditor, external };
+}

@@ -1,0 +1,25 @@
+import type { ClientAddress } from '../policy/project.ts';
+import type { AskedScopes } from '../policy/scope.ts';
+import type { Subject } from '../policy/subject.ts';
+import type { Facts } from '../store/facts.ts';
+
+/** What each request carries along; `ctx.state`. */
+export interface RequestState {
+  requestId: string;
+  clientAddress: ClientAddress;
+  /** What the handler adds to its line in the log. Never a secret. */
+  logFields: Record<string, unknown>;
+  error?: unknown;
+  /** Of a token request. */
+  trail: Trail;
+}
+
+/** What a token request has come to know on its way; the later parts are missing where it ended early. */
+export interface Trail {
+  now: Date;
+  subject?: Subject;
+  asked?: AskedScopes;
+  facts?: Facts;
+  /** Some of what was asked was not granted. */
+  refused?: boolean;
+}

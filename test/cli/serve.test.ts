@@ -1,0 +1,96 @@
+import assert from 'node:assert/strict';
+import { existsSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import {
+  ALICE,
+  assertRefused,
+  done,
+  EXAMPLE,
+  fetchJwks,
+  fetchToken,
+  makeSite,
+  type Server,
+  type Site,
+  verify,
+} from './support.ts';
+
+const PUSH = 'repository:acme/web:pull,push';
+
+for (const kind of ['embedded', 'postgresql'] as const) {
+  describe(`serve on the ${kind} database`, () => {
+    let site: Site;
+    let server: Server;
+
+    before(async function () {
+      this.timeout(60_000);
+      site = await makeSite(kind);
+      server = await site.serve();
+      await done(site, 'directory', 'apply', '-f', EXAMPLE);
+    });
+
+    after(() => site.remove());
+
+    it('is ready in a fresh folder', async () => {
+      assert.equal((await fetch(`${server.url}/readyz`)).status, 200);
+    });
+
+    it('lets only its own user at what it keeps', () => {
+      assert.equal(modeOf(site.dataDir), '700');
+      assert.equal(modeOf(site.socket), '600');
+      assert.equal(modeOf(join(site.dir, 'keys')), '700');
+      assert.equal(modeOf(site.masterKey), '600');
+      if (kind === 'embedded') assert.equal(modeOf(join(site.dataDir, 'pgdata')), '700');
+    });
+
+    it('gives a token that the published keys verify', async () => {
+      const claims = await verify(await fetchToken(server.url, ALICE, PUSH), await fetchJwks(server.url));
+      assert.equal(claims.sub, 'alice');
+      assert.deepEqual(
+        claims.access.map(({ type, name, actions }) => ({ type, name, actions })),
+        [{ type: 'repository', name: 'acme/web', actions: ['pull', 'push'] }],
+      );
+    });
+
+    for (const command of ['serve', 'migrate']) {
+      // On PostgreSQL a migration takes a lock in the database and needs no data directory.
+      if (kind === 'postgresql' && command === 'migrate') continue;
+      it(`refuses ${command} on its data directory, and goes on unharmed`, async () => {
+        assertRefused(
+          await site.run([command]),
+          /in use by another process/,
+          site.dataDir,
+          /CELLPASS_DATA_DIR/,
+        );
+        await verify(await fetchToken(server.url, ALICE, PUSH), await fetchJwks(server.url));
+        assert.match(await done(site, 'directory', 'apply', '-f', EXAMPLE), /nothing changed/);
+      });
+    }
+
+    it('keeps its keys and its directory over a restart', async () => {
+      const jwks = await fetchJwks(server.url);
+      const token = await fetchToken(server.url, ALICE, PUSH);
+      assert.equal(await server.stop(), 0);
+      assert.equal(existsSync(site.socket), false);
+      server = await site.serve();
+      assert.deepEqual(await fetchJwks(server.url), jwks);
+      await verify(token, await fetchJwks(server.url));
+      await verify(await fetchToken(server.url, ALICE, PUSH), jwks);
+    });
+
+    it('starts again after a kill -9, which leaves the socket behind', async () => {
+      const jwks = await fetchJwks(server.url);
+      server.child.signal('SIGKILL');
+      await server.child.ended;
+      assert.equal(existsSync(site.socket), true);
+      server = await site.serve();
+      assert.equal(modeOf(site.socket), '600');
+      assert.deepEqual(await fetchJwks(server.url), jwks);
+      await verify(await fetchToken(server.url, ALICE, PUSH), jwks);
+      assert.match(await done(site, 'keys', 'list'), /active/);
+    });
+  });
+}
+
+function modeOf(path: string): string {
+  return (statSync(path).mode & 0o777).toString(8);
+}
