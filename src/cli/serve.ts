@@ -1,25 +1,14 @@
 import type { RequestListener, Server } from 'node:http';
-import { createAdminApp, createApp } from '../app.ts';
-import { createPasswordHasher } from '../authn/password.ts';
 import type { Config } from '../config.ts';
-import { applyDirectory } from '../directory/apply.ts';
-import { exportDirectory } from '../directory/export.ts';
 import { CellpassError } from '../errors.ts';
 import type { Log } from '../http/access-log.ts';
 import { listenOnSocket, makeDataDir } from '../http/admin-socket.ts';
-import { createClientAddressReader } from '../http/client-address.ts';
-import { loadContract } from '../http/contract.ts';
-import { createRefusalLog } from '../http/refusals.ts';
 import { createHttpServer, listenOnTcp, readTls, reloadTls } from '../http/server.ts';
-import { createKeyring, type Keyring } from '../keys/keyring.ts';
-import { loadMasterKey } from '../keys/master-key.ts';
-import { findSubject } from '../store/accounts.ts';
-import { deleteJobToken, putJobToken } from '../store/directory.ts';
+import { loadMasterKey, type MasterKey } from '../keys/master-key.ts';
 import type { Database } from '../store/drivers.ts';
 import { migrate, pendingMigrations } from '../store/migrate.ts';
 import { PostgresStore } from '../store/postgres.ts';
-import { findRefusal, forgetRefusals, type Retention, saveRefusals } from '../store/refusals.ts';
-import { createUserClaims } from '../token/user-claim.ts';
+import { assemble } from './assemble.ts';
 import { adminSocketPath, openDatabase } from './database.ts';
 
 /** A running server. */
@@ -72,67 +61,13 @@ async function open(
   await prepareDatabase(config, database, log);
   const store = new PostgresStore(database);
   await store.claimForCell(config.cell);
-  const keyring = await openKeyring(config, store, log);
-  opened.push(() => keyring.close());
-  const passwords = await createPasswordHasher({
-    lanes: config.limits.argon2Lanes,
-    queue: config.limits.argon2Queue,
-  });
+  const masterKey = await openMasterKey(config, store, log);
+  const assembly = await assemble({ config, database, masterKey, log, now, isDraining: () => draining.now });
+  opened.push(() => assembly.close());
 
-  const refusals = createRefusalLog({
-    save: (batch) => saveRefusals(database, batch),
-    forget: () => forgetRefusals(database, retentionOf(config), now()),
-    log,
-  });
-  opened.push(() => refusals.close());
-
-  const common = {
-    keyring,
-    propagationSeconds: config.keys.propagationSeconds,
-    readiness: { check: () => checkReady(store, keyring), isDraining: () => draining.now },
-    log,
-    readClientAddress: createClientAddressReader(config.trustedProxies),
-  };
-  const app = createApp({
-    ...common,
-    token: {
-      authenticator: { lookup: store, passwords },
-      findFacts: (subject, paths) => store.findFacts(subject, paths),
-      keyring,
-      userClaims: createUserClaims({ now, ttlSeconds: userClaimTtlSeconds(config) }),
-      issuer: config.issuer,
-      cell: config.cell,
-      services: new Map(config.services.map((service) => [service.name, service])),
-      limits: config.limits,
-    },
-    refusals,
-    now,
-  });
-  admin.switchTo(
-    createAdminApp({
-      ...common,
-      contract: loadContract(),
-      directory: {
-        apply: (document, options) => applyDirectory({ database, passwords, now }, document, options),
-        export: () => exportDirectory(database),
-      },
-      jobTokens: {
-        putJobToken: (token) => putJobToken(database, token),
-        deleteJobToken: (id) => deleteJobToken(database, id),
-      },
-      keyStore: store,
-      explain: {
-        findSubject: (question) => findSubject(database, question),
-        findFacts: (subject, paths) => store.findFacts(subject, paths),
-        findRefusal: async (id) => {
-          await refusals.flush();
-          return findRefusal(database, id);
-        },
-        now,
-      },
-    }).callback(),
-  );
-  const publicServer = createHttpServer(app.callback(), {
+  const app = assembly.app.callback();
+  admin.switchTo(assembly.admin.callback());
+  const publicServer = createHttpServer(app, {
     headerBytes: config.limits.headerBytes,
     tls: config.tls,
   });
@@ -165,37 +100,12 @@ async function prepareDatabase(config: Config, database: Database, log: Log): Pr
   );
 }
 
-async function openKeyring(config: Config, store: PostgresStore, log: Log): Promise<Keyring> {
+async function openMasterKey(config: Config, store: PostgresStore, log: Log): Promise<MasterKey> {
   const { keys, authorities } = await store.readKeySet();
   const mayCreate = keys.length === 0 && authorities.length === 0;
   const { masterKey, warnings } = await loadMasterKey(config.keysDir, { mayCreate });
   for (const warning of warnings) log.warn({}, warning);
-  return createKeyring({
-    store,
-    masterKey,
-    now,
-    cellId: config.cell,
-    leafHours: config.keys.leafHours,
-    longestTokenLifeSeconds: userClaimTtlSeconds(config),
-    log,
-  });
-}
-
-async function checkReady(store: PostgresStore, keyring: Keyring): Promise<void> {
-  keyring.active();
-  await store.ping();
-}
-
-function retentionOf({ retention }: Config): Retention {
-  return { days: retention.refusalDays, bytes: retention.refusalBytes };
-}
-
-/** Twice the longest token's, so that one nested JWT serves many tokens. */
-function userClaimTtlSeconds({ services }: Config): number {
-  return (
-    2 *
-    Math.max(...services.flatMap(({ tokenTtlSeconds, pushTtlSeconds }) => [tokenTtlSeconds, pushTtlSeconds]))
-  );
+  return masterKey;
 }
 
 function listenerUrl(config: Config, port: number): string {

@@ -3,26 +3,15 @@ import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createLocalJWKSet, type JSONWebKeySet, type JWTPayload, jwtVerify } from 'jose';
 import request, { type Test } from 'supertest';
-import { createAdminApp, createApp } from '../../src/app.ts';
-import { createPasswordHasher, type PasswordHasher } from '../../src/authn/password.ts';
+import { assemble } from '../../src/cli/assemble.ts';
 import { type Config, loadConfig } from '../../src/config.ts';
-import { applyDirectory } from '../../src/directory/apply.ts';
-import { exportDirectory } from '../../src/directory/export.ts';
 import type { Log } from '../../src/http/access-log.ts';
-import { createClientAddressReader } from '../../src/http/client-address.ts';
-import { loadContract } from '../../src/http/contract.ts';
-import { createRefusalLog } from '../../src/http/refusals.ts';
 import { createHttpServer } from '../../src/http/server.ts';
-import { createKeyring, type Keyring } from '../../src/keys/keyring.ts';
+import type { Keyring } from '../../src/keys/keyring.ts';
 import { createMasterKey } from '../../src/keys/master-key.ts';
 import type { AccessEntry } from '../../src/policy/grant.ts';
-import { findSubject } from '../../src/store/accounts.ts';
-import { deleteJobToken, putJobToken } from '../../src/store/directory.ts';
 import { type Database, openPostgres } from '../../src/store/drivers.ts';
 import { migrate } from '../../src/store/migrate.ts';
-import { PostgresStore } from '../../src/store/postgres.ts';
-import { findRefusal, saveRefusals } from '../../src/store/refusals.ts';
-import { createUserClaims } from '../../src/token/user-claim.ts';
 import { watched } from './contract.ts';
 import { sharedPostgres } from './postgres.ts';
 
@@ -71,77 +60,18 @@ export interface TestServerOptions {
 export async function startTestServer(options: TestServerOptions = {}): Promise<TestServer> {
   const now = options.now ?? (() => new Date());
   const config = loadConfig({ CELLPASS_TRUSTED_PROXIES: '127.0.0.0/8,::1/128', ...options.environment });
-  const services = options.services ?? config.services;
   const database = await (options.openDatabase ?? openFreshPostgres)();
   await migrate(database);
-  const store = new PostgresStore(database);
-  const passwords = await createPasswordHasher();
   const lines: Record<string, unknown>[] = [];
-  const log = options.log ?? recordingLog(lines);
-  const ttlSeconds =
-    2 * Math.max(...services.flatMap((service) => [service.tokenTtlSeconds, service.pushTtlSeconds]));
-  const keyring = await createKeyring({
-    store,
+  const assembly = await assemble({
+    config: { ...config, services: options.services ?? config.services },
+    database,
     masterKey: await createMasterKey(randomBytes(32), 'the test key'),
+    log: options.log ?? recordingLog(lines),
     now,
-    cellId: config.cell,
-    leafHours: config.keys.leafHours,
-    longestTokenLifeSeconds: ttlSeconds,
-    log,
+    isDraining: options.isDraining ?? (() => false),
   });
-  const refusals = createRefusalLog({
-    save: (batch) => saveRefusals(database, batch),
-    forget: async () => undefined,
-    log: log,
-  });
-  const common = {
-    keyring,
-    propagationSeconds: config.keys.propagationSeconds,
-    readiness: {
-      check: async () => {
-        keyring.active();
-        await store.ping();
-      },
-      isDraining: options.isDraining ?? (() => false),
-    },
-    log,
-    readClientAddress: createClientAddressReader(config.trustedProxies),
-  };
-  const app = createApp({
-    ...common,
-    token: {
-      authenticator: { lookup: store, passwords },
-      findFacts: (subject, paths) => store.findFacts(subject, paths),
-      keyring,
-      userClaims: createUserClaims({ now, ttlSeconds }),
-      issuer: config.issuer,
-      cell: config.cell,
-      services: new Map(services.map((service) => [service.name, service])),
-      limits: config.limits,
-    },
-    refusals,
-    now,
-  });
-  const directory = directoryOf(database, passwords, now);
-  const admin = createAdminApp({
-    ...common,
-    contract: loadContract(),
-    directory,
-    jobTokens: {
-      putJobToken: (token) => putJobToken(database, token),
-      deleteJobToken: (id) => deleteJobToken(database, id),
-    },
-    keyStore: store,
-    explain: {
-      findSubject: (question) => findSubject(database, question),
-      findFacts: (subject, paths) => store.findFacts(subject, paths),
-      findRefusal: async (id) => {
-        await refusals.flush();
-        return findRefusal(database, id);
-      },
-      now,
-    },
-  });
+  const { app, admin, keyring, directory } = assembly;
   const serverOptions = { headerBytes: config.limits.headerBytes, tls: null };
   const appServer = await listen(createHttpServer(watched(app.callback()), serverOptions));
   const adminServer = await listen(createHttpServer(watched(admin.callback()), serverOptions));
@@ -169,8 +99,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     close: async () => {
       appServer.close();
       adminServer.close();
-      await refusals.close();
-      await keyring.close();
+      await assembly.close();
       await database.close();
     },
   };
@@ -178,14 +107,6 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
 
 async function openFreshPostgres(): Promise<Database> {
   return openPostgres(await (await sharedPostgres()).createDatabase());
-}
-
-function directoryOf(database: Database, passwords: PasswordHasher, now: () => Date) {
-  return {
-    apply: (document: string, options: { readonly prune: boolean }) =>
-      applyDirectory({ database, passwords, now }, document, options),
-    export: () => exportDirectory(database),
-  };
 }
 
 function listen(server: Server): Promise<Server> {
