@@ -1,18 +1,9 @@
 import { createHash } from 'node:crypto';
 import type { Context, Middleware } from 'koa';
 import { CellpassError } from '../../errors.ts';
+import type { JobToken } from '../../store/directory.ts';
 import { readJson } from '../body.ts';
 import type { Contract } from '../contract.ts';
-
-export interface JobToken {
-  readonly id: number;
-  /** Path. */
-  readonly project: string;
-  readonly user: string | null;
-  readonly running: boolean;
-  readonly expiresAt: Date | null;
-  readonly digest: Uint8Array;
-}
 
 export interface JobTokenResource {
   /** Throws `invalid` for an unknown project or user, `conflict` for a secret that another job has. */
