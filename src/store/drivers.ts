@@ -84,7 +84,11 @@ function postgresSql(client: Queryable, timeoutMs: number): Sql {
 }
 
 async function postgresTransaction<T>(pool: pg.Pool, work: (sql: Sql) => Promise<T>): Promise<T> {
-  const client = await pool.connect().catch(rethrow);
+  // Nothing waits for a transaction as a client waits for a token, so a slow moment deserves a second try.
+  const client = await pool
+    .connect()
+    .catch(() => pool.connect())
+    .catch(rethrow);
   let broken = false;
   const onError = (): void => {
     broken = true;
