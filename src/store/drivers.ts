@@ -43,6 +43,7 @@ const TIMESTAMPTZ = 1184;
 /** Together well under the 2 s in which a client must hear that the database is away. */
 const CONNECT_TIMEOUT_MS = 800;
 const QUERY_TIMEOUT_MS = 1000;
+const CLOSE_TIMEOUT_MS = 2000;
 const TRANSACTION_QUERY_TIMEOUT_MS = 10 * 60 * 1000;
 
 export function openPostgres(url: string, options: PostgresOptions = {}): Database {
@@ -63,8 +64,18 @@ export function openPostgres(url: string, options: PostgresOptions = {}): Databa
     kind: 'postgres',
     ...postgresSql(pool, QUERY_TIMEOUT_MS),
     transaction: (work) => postgresTransaction(pool, work),
-    close: () => pool.end(),
+    close: () => endWithin(pool, CLOSE_TIMEOUT_MS),
   };
+}
+
+/** A server that hangs answers no goodbye; whoever closes must not wait for it. */
+async function endWithin(pool: pg.Pool, timeoutMs: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const overdue = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, timeoutMs);
+  });
+  await Promise.race([pool.end(), overdue]);
+  clearTimeout(timer);
 }
 
 type Queryable = Pick<pg.Pool, 'query'>;
