@@ -84,13 +84,14 @@ export function violationsOf({ method, path, status, headers, body }: Exchange):
   const operation = route === undefined ? undefined : CONTRACT.paths[route]?.[verbOf(method)];
   const name = `${method} ${route ?? path} ${status}`;
   seen.add(name);
-  // What no route takes is not in the contract, but it must still look like every other error.
-  if (operation === undefined)
-    return status === 404 || status === 405
-      ? checkBody(name, errorsSchema(), body)
-      : [`${name}: not in the contract`];
-  const declared = operation.responses?.[String(status)];
-  if (declared === undefined) return [`${name}: this status is not in the contract`];
+  const declared = operation?.responses?.[String(status)];
+  if (declared === undefined) {
+    // What no route of this listener takes is not in the contract, but it must still look like every other error.
+    if (status === 404 || status === 405) return checkBody(name, errorsSchema(), body);
+    return [
+      `${name}: ${operation === undefined ? 'not in the contract' : 'this status is not in the contract'}`,
+    ];
+  }
   const response = resolve(declared);
   return [
     ...checkHeaders(name, response, headers),
