@@ -95,11 +95,7 @@ function postgresSql(client: Queryable, timeoutMs: number): Sql {
 }
 
 async function postgresTransaction<T>(pool: pg.Pool, work: (sql: Sql) => Promise<T>): Promise<T> {
-  // Nothing waits for a transaction as a client waits for a token, so a slow moment deserves a second try.
-  const client = await pool
-    .connect()
-    .catch(() => pool.connect())
-    .catch(rethrow);
+  const client = await connectPatiently(pool);
   let broken = false;
   const onError = (): void => {
     broken = true;
@@ -117,6 +113,17 @@ async function postgresTransaction<T>(pool: pg.Pool, work: (sql: Sql) => Promise
     client.off('error', onError);
     client.release(broken);
   }
+}
+
+const PATIENT_TRIES = 5;
+
+/** Nothing waits for a transaction as a client waits for a token, so a slow moment deserves more tries. */
+async function connectPatiently(pool: pg.Pool): Promise<pg.PoolClient> {
+  for (let tries = 1; tries < PATIENT_TRIES; tries++) {
+    const client = await pool.connect().catch(() => undefined);
+    if (client !== undefined) return client;
+  }
+  return pool.connect().catch(rethrow);
 }
 
 /** SQLSTATE classes that say "not now": connection, resources, operator intervention (PostgreSQL, appendix A). */

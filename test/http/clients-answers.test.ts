@@ -91,7 +91,7 @@ describe('what clients and registries need: answers', () => {
 
   it('requirement 41: every answer is application/json', () => {
     for (const { headers } of [...answers, ...errors]) {
-      assert.match(headers['content-type'], /^application\/json; charset=utf-8$/);
+      assert.match(headers['content-type'] ?? '', /^application\/json; charset=utf-8$/);
     }
   });
 

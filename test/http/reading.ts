@@ -33,7 +33,7 @@ export function assertError(
   code: string,
 ): string {
   assert.deepEqual([response.status, response.body.errors?.[0]?.code], [status, code]);
-  assert.match(response.headers['content-type'], /^application\/json/);
+  assert.match(response.headers['content-type'] ?? '', /^application\/json/);
   const [error, ...others] = response.body.errors;
   assert.deepEqual([Object.keys(error), others], [['code', 'message', 'detail'], []]);
   assert.match(error.detail, REQUEST_ID);
