@@ -23,7 +23,7 @@ export function explainOutcome(
   return {
     ...explainEarlyRefusal(when, refusal, asked),
     subject: explainSubject(subject),
-    access: decision.access.map(({ meta, actions, ...entry }) => ({
+    access: (refusal === null ? decision.access : []).map(({ meta, actions, ...entry }) => ({
       ...entry,
       actions: [...actions],
       ...(meta && { meta: Object.fromEntries(Object.entries(meta)) }),

@@ -17,13 +17,17 @@ export function findBlockingRule(
   project: Project,
   repositoryName: string,
 ): RepositoryRule | undefined {
-  return project.protectedRepositories.find(
-    (rule) => matchesPattern(rule.pattern, repositoryName) && blocksPush(rule, subject, standing),
-  );
+  return project.protectedRepositories.find((rule) => blocksPush(rule, subject, standing, repositoryName));
 }
 
 /** Deploy tokens have no role to compare, so any matching rule blocks them; a rule without a push minimum blocks no user. */
-function blocksPush(rule: RepositoryRule, subject: Subject, standing: Standing): boolean {
+export function blocksPush(
+  rule: RepositoryRule,
+  subject: Subject,
+  standing: Standing,
+  repositoryName: string,
+): boolean {
+  if (!matchesPattern(rule.pattern, repositoryName)) return false;
   if (subject.kind === 'deploy_token') return true;
   return rule.minimumRoleForPush !== null && asksForMore(rule.minimumRoleForPush, standing);
 }

@@ -1,18 +1,21 @@
-import type { Ruling } from './grant.ts';
-import type { Membership, Project } from './project.ts';
 import {
-  type Action,
-  CHANGES,
-  type MinimumRole,
-  PULLS_INTERNAL_AS_EXTERNAL,
-  PULLS_PRIVATE,
-  ROLES,
-  type Role,
-} from './role.ts';
-import type { RuleId } from './rules.ts';
+  abilityNeed,
+  abilityRule,
+  andList,
+  describeCredential,
+  describeOpenness,
+  describeStanding,
+  orList,
+  orMore,
+  rolesThat,
+} from './descriptions.ts';
+import type { Ruling } from './grant.ts';
+import type { Circumstances, Project, RepositoryRule } from './project.ts';
+import { blocksPush } from './protection.ts';
+import { CHANGES, isAbove, type MinimumRole } from './role.ts';
+import { mayPull, type RuleId } from './rules.ts';
 import { projectPaths } from './scope.ts';
-import { roleOf, whyNotCounted } from './standing.ts';
-import { type Subject, subjectName } from './subject.ts';
+import { subjectName } from './subject.ts';
 
 /** The rule's verdict in one sentence, with the facts that it rests on. */
 export function reasonOf(ruling: Ruling): string {
@@ -28,6 +31,9 @@ interface Words {
   reason(ruling: Ruling, project: Project): string;
   need(ruling: Ruling, project: Project): string;
 }
+
+/** The need of a rule that can only grant. */
+const nothing = (): string => 'nothing';
 
 const WORDS: Record<RuleId, Words> = {
   registry_scope: {
@@ -51,109 +57,99 @@ const WORDS: Record<RuleId, Words> = {
     need: ({ subject, action }) => abilityNeed(subject, action),
   },
   ip_allowlist: {
-    reason: ({ circumstances }, project) =>
-      `${circumstances.clientAddress.text || 'an unknown address'} is outside the IP allowlist of ${andList(
-        closedLists(project, circumstances.clientAddress).map(
-          ({ group, ranges }) => `group ${group} (${ranges.join(', ')})`,
-        ),
-      )}`,
-    need: ({ circumstances }, project) =>
-      `a client address inside the IP allowlist of ${andList(
-        closedLists(project, circumstances.clientAddress).map(({ group }) => `group ${group}`),
-      )}`,
+    reason: ({ circumstances }, project) => {
+      const lists = closedLists(circumstances, project).map(
+        ({ group, ranges }) => `group ${group} (${ranges.join(', ')})`,
+      );
+      return `${circumstances.clientAddress.text || 'an unknown address'} is outside the IP allowlist of ${andList(lists)}`;
+    },
+    need: ({ circumstances }, project) => {
+      const groups = closedLists(circumstances, project).map(({ group }) => `group ${group}`);
+      return `a client address inside the IP allowlist of ${andList(groups)}`;
+    },
   },
   maintenance: {
-    reason: ({ circumstances }, project) =>
-      `${maintained(circumstances.instance.maintenanceMode, project)} is in maintenance: pull only`,
+    reason: ({ circumstances }, project) => `maintenance of ${maintained(circumstances, project)}: pull only`,
     need: ({ circumstances }, project) =>
-      `the end of the maintenance of ${maintained(circumstances.instance.maintenanceMode, project)}`,
+      `the end of the maintenance of ${maintained(circumstances, project)}`,
   },
   project_state: {
-    reason: (_, { path, archivedBy }) =>
-      archivedBy === null
-        ? `${path} is scheduled for deletion: pull only`
-        : `${archivedBy} is archived: pull only`,
-    need: (_, { path, archivedBy }) =>
-      archivedBy === null ? `${path} no longer scheduled for deletion` : `${archivedBy} not archived`,
+    reason: (_, project) => `${stateOf(project, 'is ')}: pull only`,
+    need: (_, project) => stateOf(project, 'not '),
   },
-  open_to_everyone: {
-    reason: (_, { path }) => `${path} is public`,
-    need: (_, { path }) => `${path} public`,
-  },
+  open_to_everyone: { reason: (_, { path }) => `${path} is public`, need: nothing },
   open_to_users: {
-    reason: (ruling, { path }) =>
+    reason: (ruling, project) =>
       ruling.standing.person?.external === true
-        ? `${path} is internal; ${describeStanding(ruling)}`
-        : `${path} is internal, and ${who(ruling)} is a user who isn't external`,
-    need: (_, { path }) => `${path} internal`,
+        ? `${project.path} is internal; ${describeStanding(ruling, project)}`
+        : `${project.path} is internal, and ${subjectName(ruling.subject)} isn't an external user`,
+    need: nothing,
   },
-  auditor: {
-    reason: (ruling) => `${who(ruling)} is an auditor`,
-    need: (ruling) => `${who(ruling)} an auditor`,
-  },
+  auditor: { reason: ({ subject }) => `${subjectName(subject)} is an auditor`, need: nothing },
   role: {
-    reason: (ruling) => `${describeStanding(ruling)}; ${ruling.action} ${roleNeed(ruling)}`,
-    need: (ruling, { path }) => `${rolesThat(ruling)} on ${path}; ${describeStanding(ruling)}`,
+    reason: (ruling, project) =>
+      `${describeStanding(ruling, project)}; ${ruling.action} needs ${rolesThat(ruling, project)}`,
+    need: (ruling, project) => `the role ${rolesThat(ruling, project)} on ${project.path}`,
   },
   deploy_token_reach: {
-    reason: ({ verdict }, project) => {
-      if (project.ownDeployToken) return `the deploy token was made for ${project.path} or a group above it`;
-      const other = `the deploy token was made neither for ${project.path} nor for a group above it`;
+    reason: ({ verdict }, { path, ownDeployToken }) => {
+      if (ownDeployToken) return `the deploy token was made for ${path} or a group above it`;
+      const other = `the deploy token was made neither for ${path} nor for a group above it`;
       return verdict === 'grant'
-        ? `${other}, but the project is public`
-        : `${other}: it gets what everybody gets`;
+        ? `${other}, but ${path} is public`
+        : `${other}; elsewhere it only pulls what is public`;
     },
-    need: (_, { path }) => `a deploy token of ${path}, or of a group above it`,
+    need: (_, { path }) => `a deploy token of ${path} or of a group above it`,
   },
-  job_own_project: {
-    reason: (_, { path }) => `the job runs in ${path}`,
-    need: (_, { path }) => `a job of ${path}`,
-  },
+  job_own_project: { reason: (_, { path }) => `the job runs in ${path}`, need: nothing },
   job_push: {
-    reason: (ruling, { archivedBy }) => {
-      if (archivedBy !== null) return `${archivedBy} is archived: its jobs don't push`;
-      return ruling.standing.person === null
-        ? 'the job has no user, and a push is checked against the user'
-        : `${describeStanding(ruling)}; a job's push needs a user who is ${rolesThat(ruling)}`;
-    },
-    need: (ruling, { archivedBy, path }) =>
-      archivedBy === null
-        ? `a job whose user is ${rolesThat(ruling)} on ${path}`
-        : `${archivedBy} not archived`,
+    reason: (ruling, project) =>
+      [
+        ...when(project.archivedBy !== null, `${project.archivedBy} is archived, where no job pushes`),
+        ...when(!mayPush(ruling), `${describeStanding(ruling, project)}; a job pushes as its user may`),
+      ].join('; '),
+    need: (ruling, project) =>
+      andList([
+        ...when(project.archivedBy !== null, `${project.archivedBy} not archived`),
+        ...when(!mayPush(ruling), `a job whose user is ${rolesThat(ruling, project)} on ${project.path}`),
+      ]),
   },
-  job_elsewhere: {
-    reason: (ruling, project) => whyJobElsewhere(ruling, project),
-    need: (ruling, project) => jobNeed(ruling, project),
-  },
+  job_elsewhere: { reason: whyJobElsewhere, need: jobNeed },
   protected_repository: {
-    reason: (ruling) => {
-      const { blockingRule, subject } = ruling;
-      if (subject.kind === 'deploy_token') {
-        return `protected by pattern ${blockingRule?.pattern}, which no deploy token may push to`;
-      }
-      return `protected by pattern ${blockingRule?.pattern}, needs ${minimumOf(ruling)}; ${describeStanding(ruling)}`;
+    reason: (ruling, project) => {
+      const patterns = blockingRules(ruling, project).map(({ pattern }) => pattern);
+      const by = `protected by pattern${patterns.length > 1 ? 's' : ''} ${andList(patterns)}`;
+      return ruling.subject.kind === 'deploy_token'
+        ? `${by}, where no deploy token pushes`
+        : `${by}, needs ${orMore(minimumOf(ruling, project))}; ${describeStanding(ruling, project)}`;
     },
-    need: (ruling, { path }) =>
-      ruling.subject.kind === 'deploy_token'
-        ? `a user who is ${minimumOf(ruling)} on ${path} instead of a deploy token, or another rule`
-        : `${minimumOf(ruling)} on ${path}, or another rule`,
+    need: (ruling, project) => {
+      const minimum = orMore(minimumOf(ruling, project));
+      const credentials =
+        ruling.subject.kind === 'deploy_token'
+          ? `a user who is ${minimum} instead of a deploy token`
+          : minimum;
+      return `${credentials}, or another rule on ${project.path}`;
+    },
   },
   storage_limit: {
     reason: (_, { overStorageLimit }) => `root group ${overStorageLimit} is over its storage limit`,
     need: (_, { overStorageLimit }) => `root group ${overStorageLimit} within its storage limit`,
   },
   not_public: {
-    reason: (_, project) => `${describeOpenness(project)}; nobody in particular only pulls what is public`,
-    need: (_, { path }) => `credentials, or ${path} public with its registry enabled`,
+    reason: ({ action }, project) =>
+      `${action === 'pull' ? `${describeOpenness(project)}; ` : ''}anonymous clients only pull what is public`,
+    need: (ruling, project) => {
+      const user = `credentials of a user who is ${rolesThat(ruling, project)} on ${project.path}`;
+      return ruling.action === 'pull' ? `${user}, or ${project.path} public with its registry enabled` : user;
+    },
   },
   allowed: {
-    reason: (ruling) => {
-      const { subject, action } = ruling;
-      return subject.kind === 'deploy_token'
-        ? describeCredential(subject)
-        : `${describeStanding(ruling)}, who may ${action}`;
-    },
-    need: () => 'nothing more',
+    reason: (ruling, project) =>
+      ruling.subject.kind === 'deploy_token'
+        ? `${describeCredential(ruling.subject)}, which may ${ruling.action}`
+        : `${describeStanding(ruling, project)}, who may ${ruling.action}`,
+    need: nothing,
   },
 };
 
@@ -182,169 +178,78 @@ const NO_PROJECT: Project = {
   jobAccess: 'not_listed',
 };
 
-function who({ standing, subject }: Ruling): string {
-  return standing.person?.username ?? (subjectName(subject) || 'nobody');
+function when(is: boolean, text: string): readonly string[] {
+  return is ? [text] : [];
 }
 
-/** "alice is developer through group acme/platform, inherited from acme", or why there is no role. */
-function describeStanding(ruling: Ruling): string {
-  const { standing } = ruling;
-  const name = who(ruling);
-  if (standing.admin) return `${name} is owner as an admin`;
-  if (standing.role === null || standing.membership === null)
-    return `${name} has no role${uncounted(ruling)}`;
-  return `${name} is ${standing.role} ${describeMembership(standing.membership, projectOf(ruling))}`;
+function closedLists({ clientAddress }: Circumstances, project: Project): Project['ipAllowlists'] {
+  return project.ipAllowlists.filter(({ ranges }) => !ranges.some((range) => clientAddress.isIn(range)));
 }
 
-function describeMembership(membership: Membership, project: Project): string {
-  const { via, path, invitation, role } = membership;
-  switch (via) {
-    case 'project':
-      return `as a member of ${path}`;
-    case 'group':
-      return `through group ${parentOf(project)}${path === parentOf(project) ? '' : `, inherited from ${path}`}`;
-    case 'personal_namespace':
-      return `of the personal namespace ${path}`;
-    case 'organization':
-      return `of organization ${path}`;
-    default:
-      return `through group ${invitation?.group} (${role} there), invited to ${path} as ${invitation?.role}`;
-  }
+function maintained({ instance }: Circumstances, { maintainedOrganization }: Project): string {
+  return andList([
+    ...when(instance.maintenanceMode, 'the instance'),
+    ...when(maintainedOrganization !== null, `organization ${maintainedOrganization}`),
+  ]);
 }
 
-/** Memberships that would have given a role, were they not over or locked. */
-function uncounted({ project, circumstances }: Ruling): string {
-  if (project === null) return '';
-  const reasons = project.memberships.flatMap((membership) => {
-    const why = whyNotCounted(membership, project, circumstances.now);
-    if (why === null) return [];
-    const was = `${roleOf(membership)} ${describeMembership(membership, project)}`;
-    return [why === 'expired' ? `${was} expired` : `${was} is locked out by ${project.shareLockedBy}`];
-  });
-  return reasons.length === 0 ? '' : ` (${reasons.join('; ')})`;
+function stateOf({ path, archivedBy, deletionScheduled }: Project, is: 'is ' | 'not '): string {
+  return andList([
+    ...when(archivedBy !== null, `${archivedBy} ${is}archived`),
+    ...when(deletionScheduled, `${path} ${is}scheduled for deletion`),
+  ]);
 }
 
-function parentOf({ path }: Project): string {
-  return path.slice(0, path.lastIndexOf('/'));
+function mayPush({ standing: { role } }: Ruling): boolean {
+  return role !== null && CHANGES[role].push;
 }
 
-function describeCredential(subject: Subject): string {
-  switch (subject.kind) {
-    case 'anonymous':
-      return 'no credentials';
-    case 'job':
-      return 'a CI job token';
-    case 'deploy_token':
-      return `deploy token scopes ${subject.tokenScopes.join(', ') || '(none)'}`;
-    case 'user':
-      return subject.tokenScopes === null
-        ? 'a password'
-        : `token scopes ${subject.tokenScopes.join(', ') || '(none)'}`;
-  }
+function blockingRules({ subject, standing, scope }: Ruling, project: Project): readonly RepositoryRule[] {
+  return project.protectedRepositories.filter((rule) => blocksPush(rule, subject, standing, scope.name));
 }
 
-const TOKEN_SCOPES_FOR: Record<Action, string> = {
-  pull: 'read_registry, read_api or api',
-  push: 'write_registry or api',
-  delete: 'api',
-  '*': 'api',
-};
-
-const DEPLOY_TOKEN_SCOPES_FOR: Record<Action, string | null> = {
-  pull: 'read_registry',
-  push: 'write_registry',
-  delete: null,
-  '*': null,
-};
-
-function abilityRule(subject: Subject, action: Action): string {
-  if (subject.kind === 'anonymous') return 'needs credentials';
-  if (subject.kind === 'job') return 'is never granted to jobs';
-  const scopes = subject.kind === 'user' ? TOKEN_SCOPES_FOR[action] : DEPLOY_TOKEN_SCOPES_FOR[action];
-  return scopes === null ? 'is never granted to deploy tokens' : `needs ${scopes}`;
-}
-
-function abilityNeed(subject: Subject, action: Action): string {
-  if (subject.kind === 'deploy_token') {
-    const scope = DEPLOY_TOKEN_SCOPES_FOR[action];
-    if (scope !== null) return `a deploy token with the scope ${scope}`;
-  }
-  return `a password, or an access token with the scope ${TOKEN_SCOPES_FOR[action]}`;
-}
-
-function roleNeed(ruling: Ruling): string {
-  return `needs ${rolesThat(ruling)}`;
-}
-
-/** The least role that the tables let do this, and the ones above it. */
-function rolesThat({ action, project, standing }: Ruling): string {
-  const external =
-    standing.person?.external === true && project !== null && project.visibility === 'internal';
-  const pulls = external && project.registryAccess === 'enabled' ? PULLS_INTERNAL_AS_EXTERNAL : PULLS_PRIVATE;
-  const may = (role: Role): boolean => (action === 'pull' ? pulls[role] : CHANGES[role][action]);
-  return orMore(ROLES.find(may) ?? 'owner');
-}
-
-function orMore(role: MinimumRole): string {
-  return role === 'admin' ? 'an admin' : role === 'owner' ? 'owner' : `${role} or more`;
-}
-
-function minimumOf({ blockingRule }: Ruling): string {
-  return orMore(blockingRule?.minimumRoleForPush ?? 'admin');
-}
-
-type Address = Ruling['circumstances']['clientAddress'];
-
-function closedLists(project: Project, address: Address): Project['ipAllowlists'] {
-  return project.ipAllowlists.filter(({ ranges }) => !ranges.some((range) => address.isIn(range)));
-}
-
-function maintained(instance: boolean, { maintainedOrganization }: Project): string {
-  return instance ? 'the instance' : `organization ${maintainedOrganization}`;
-}
-
-function describeOpenness({ path, visibility, registryAccess }: Project): string {
-  return visibility === 'public' && registryAccess === 'private'
-    ? `the registry of ${path} is for members only`
-    : `${path} is ${visibility}`;
+/** The highest of all rules that block; where one keeps out deploy tokens alone, whoever may push passes it. */
+function minimumOf(ruling: Ruling, project: Project): MinimumRole {
+  return blockingRules(ruling, project)
+    .map((rule) => rule.minimumRoleForPush ?? 'developer')
+    .reduce((highest, minimum) => (isAbove(highest, minimum) ? highest : minimum), 'developer');
 }
 
 function whyJobElsewhere(ruling: Ruling, project: Project): string {
-  const { subject, action, verdict, standing } = ruling;
-  const own = subject.kind === 'job' ? subject.projectPath : '';
+  const { action, verdict, standing } = ruling;
+  const own = jobProject(ruling);
   if (action !== 'pull') return `a job of ${own} only pulls from other projects`;
   if (standing.person === null) return 'a job without a user gets nothing of other projects';
-  const listed = {
-    listed: `${project.path} lists ${own} in its job token allowlist`,
-    anyone: `${project.path} lets in jobs of every project`,
-    not_listed: `${project.path} doesn't list ${own} in its job token allowlist`,
-  }[project.jobAccess];
   if (project.jobAccess === 'not_listed') {
+    const listed = `${project.path} doesn't list ${own} in its job token allowlist`;
     return verdict === 'grant'
       ? `${listed}, but is ${project.visibility}`
-      : `${listed}, and ${describeOpenness(project)}`;
+      : `${listed}, and ${describeOpenness(project)}${standing.person.external ? ' (its user is external)' : ''}`;
   }
-  return `${listed}; ${verdict === 'grant' ? 'its user could pull' : `its user could not pull: ${describeStanding(ruling)}`}`;
+  const listed =
+    project.jobAccess === 'listed'
+      ? `${project.path} lists ${own} in its job token allowlist`
+      : `${project.path} lets in jobs of every project`;
+  return verdict === 'grant'
+    ? `${listed}, and its user may pull`
+    : `${listed}, but its user may not pull: ${describeStanding(ruling, project)}`;
 }
 
-function jobNeed(ruling: Ruling, { path, jobAccess }: Project): string {
-  const { subject, action, standing } = ruling;
-  const own = subject.kind === 'job' ? subject.projectPath : '';
+function jobNeed(ruling: Ruling, project: Project): string {
+  const { action, standing } = ruling;
+  const { path, jobAccess } = project;
+  if (action === 'push') return `a job of ${path} itself, whose user is ${rolesThat(ruling, project)}`;
   if (action !== 'pull') return `a job of ${path} itself`;
   if (standing.person === null) return 'a job with a user';
-  return jobAccess === 'not_listed'
-    ? `${own}, or a group above it, in the job token allowlist of ${path}`
-    : `a user who is ${rolesThat(ruling)} on ${path}`;
+  return andList([
+    ...when(
+      jobAccess === 'not_listed',
+      `${jobProject(ruling)}, or a group above it, in the job token allowlist of ${path}`,
+    ),
+    ...when(!mayPull({ ...ruling, project }), `a job whose user is ${rolesThat(ruling, project)} on ${path}`),
+  ]);
 }
 
-function orList(items: readonly string[]): string {
-  return joinWith(items, 'or');
-}
-
-function andList(items: readonly string[]): string {
-  return joinWith(items, 'and');
-}
-
-function joinWith(items: readonly string[], word: string): string {
-  return items.length < 2 ? items.join('') : `${items.slice(0, -1).join(', ')} ${word} ${items.at(-1)}`;
+function jobProject({ subject }: Ruling): string {
+  return subject.kind === 'job' ? subject.projectPath : '';
 }

@@ -40,7 +40,7 @@ export interface Case {
   readonly blockingRule: RepositoryRule | null;
 }
 
-type ProjectCase = Case & { readonly project: Project };
+export type ProjectCase = Case & { readonly project: Project };
 
 interface Rule {
   readonly id: RuleId;
@@ -255,7 +255,7 @@ function isOpenToPerson(project: Project, person: Person): boolean {
 }
 
 /** Whether the job's user could pull: the same rules that a user meets. */
-function mayPull(asked: ProjectCase): boolean {
+export function mayPull(asked: ProjectCase): boolean {
   const verdict = [openToEveryone, openToUsers, auditor, role].map((rule) => rule.decide(asked));
   return verdict.includes('grant');
 }

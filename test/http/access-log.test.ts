@@ -1,5 +1,9 @@
 import assert from 'node:assert/strict';
+import { pino } from 'pino';
 import request from 'supertest';
+import { openPostgres } from '../../src/store/drivers.ts';
+import { sharedPostgres } from '../support/postgres.ts';
+import { type Relay, startRelay } from '../support/relay.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 import { secret } from './acme.ts';
 
@@ -11,26 +15,24 @@ const CANARIES = {
   wrong: `canary-wrong-${secret('glpat-').slice(6)}`,
 };
 
+const DIRECTORY = {
+  version: 1,
+  users: [{ username: 'alice', password: CANARIES.password }],
+  projects: [{ path: 'alice/app' }],
+  access_tokens: [
+    { name: 'a', kind: 'personal', user: 'alice', scopes: ['read_registry'], token: CANARIES.token },
+  ],
+  deploy_tokens: [
+    { username: 'puller', scopes: ['read_registry'], projects: ['alice/app'], token: CANARIES.deployToken },
+  ],
+  job_tokens: [{ project: 'alice/app', user: 'alice', token: CANARIES.jobToken }],
+};
+
 describe('the log', () => {
   let server: TestServer;
   before(async () => {
     server = await startTestServer();
-    await server.apply({
-      users: [{ username: 'alice', password: CANARIES.password }],
-      projects: [{ path: 'alice/app' }],
-      access_tokens: [
-        { name: 'a', kind: 'personal', user: 'alice', scopes: ['read_registry'], token: CANARIES.token },
-      ],
-      deploy_tokens: [
-        {
-          username: 'puller',
-          scopes: ['read_registry'],
-          projects: ['alice/app'],
-          token: CANARIES.deployToken,
-        },
-      ],
-      job_tokens: [{ project: 'alice/app', user: 'alice', token: CANARIES.jobToken }],
-    });
+    await server.apply(DIRECTORY);
   });
   after(() => server.close());
 
@@ -83,37 +85,95 @@ describe('the log', () => {
     await broken.close().catch(() => undefined);
   });
 
-  it('never has a secret, nor has what is kept of refusals', async () => {
-    const secrets = Object.values(CANARIES);
+  it('has one line for each request, whatever becomes of it', async () => {
+    const ways: [send: () => request.Test, status: number, reason: string | undefined][] = [
+      [() => server.ask({ as: ['x', CANARIES.token] }), 200, undefined],
+      [() => server.ask({ as: ['x', CANARIES.token], service: 'other' }), 404, 'service_unknown'],
+      [() => server.ask({ scope: 'repository:alice/app:pull' }), 403, 'nothing_for_anonymous'],
+      [() => request(server.app).get('/jwt/auth').set('Authorization', 'Basic !'), 401, 'malformed_basic'],
+      [() => request(server.app).get('/nowhere'), 404, 'path_unknown'],
+      [() => request(server.app).put('/jwt/auth'), 405, 'method_not_allowed'],
+      [() => request(server.admin).get('/admin/v1/keys'), 200, undefined],
+    ];
+    for (const [send, status, reason] of ways) {
+      const before = server.log.length;
+      const { body, headers } = await send();
+      assert.equal(server.log.length, before + 1);
+      const line = lastLine();
+      assert.deepEqual([line['status'], line['reason']], [status, reason]);
+      assert.equal(line['request_id'], headers['x-request-id']);
+      if (status >= 400) assert.equal(body.errors[0].detail, `request ${line['request_id']}`);
+    }
+  });
+});
+
+describe('the log at its lowest level, as it is written', () => {
+  let written = '';
+  let relay: Relay;
+  let server: TestServer;
+  before(async () => {
+    const write = (line: string): void => {
+      written += line;
+    };
+    const log = pino({ level: 'trace' }, { write });
+    relay = await startRelay(await (await sharedPostgres()).createDatabase());
+    server = await startTestServer({ log, openDatabase: async () => openPostgres(relay.url) });
+  });
+  after(async () => {
+    await server.close();
+    await relay.close();
+  });
+
+  const secrets = Object.values(CANARIES);
+  const send = (form: object) => request(server.app).post('/jwt/auth').type('form').send(form);
+  const apply = (document: unknown) =>
+    request(server.admin)
+      .post('/admin/v1/directory')
+      .type('application/yaml')
+      .send(typeof document === 'string' ? document : JSON.stringify(document));
+  const putJob = (id: number, project: string, token: string) =>
+    request(server.admin).put(`/admin/v1/job-tokens/${id}`).send({ project, token });
+
+  /** By every way on which a secret can come in, right or wrong. */
+  async function tellAllSecrets(): Promise<void> {
+    await apply(DIRECTORY);
     for (const password of secrets) {
       for (const username of ['alice', 'puller', 'gitlab-ci-token', password]) {
-        await server.ask({
-          as: [username, password],
-          scope: ['repository:alice/app:pull,push,delete', `repository:${password}:pull`],
-        });
-        await request(server.app)
-          .post('/jwt/auth')
-          .type('form')
-          .send({ grant_type: 'password', username, password });
-        await request(server.app)
-          .post('/jwt/auth')
-          .type('form')
-          .send({ grant_type: 'refresh_token', refresh_token: password });
+        const scope = ['repository:alice/app:pull,push,delete', `repository:${password}:pull`];
+        await server.ask({ as: [username, password], scope });
+        await send({ grant_type: 'password', service: 'container_registry', username, password });
+        await send({ grant_type: 'refresh_token', refresh_token: password });
+        await send({ grant_type: 'other', username, password });
       }
-      await request(server.app).get('/jwt/auth').set('Authorization', `Bearer ${password}`);
-      await request(server.admin)
-        .put('/admin/v1/job-tokens/9')
-        .send({ project: 'alice/none', token: password });
+      await request(server.app).get(`/jwt/auth?username=alice&password=${password}&token=${password}`);
+      for (const scheme of ['Bearer', 'Basic'])
+        await request(server.app).get('/jwt/auth').set('Authorization', `${scheme} ${password}`);
+      await apply({ ...DIRECTORY, unknown: password, users: [{ username: '-', password }] });
+      await apply(`version: 1\nusers: [{username: alice, password: ${password}`);
+      await putJob(9, 'alice/none', password);
+      await putJob(9, 'alice/app', password);
     }
+  }
+
+  it('never has a secret, nor has what is kept of refusals', async () => {
+    await tellAllSecrets();
+    const working = written.length;
+    await relay.cut();
+    await tellAllSecrets();
+    await relay.mend();
+    assert.ok(working > 0 && /"err":/.test(written.slice(working)), 'errors are in the log with their cause');
+
     await request(server.admin).get('/admin/v1/refusals/0b8b8a3e-9d3a-4c1e-8f43-2f2a52f0a1aa');
     const kept = await server.database.query('SELECT record::text FROM refusals');
     assert.ok(kept.length > 0);
     // A secret that somebody asks as a repository's name is, of course, in the record of what was asked; the log has no dropped scopes.
-    const lines = JSON.stringify(server.log);
     const records = JSON.stringify(kept).replaceAll(/repository:[^"\\]*/g, '');
-    for (const canary of secrets) {
-      assert.ok(!lines.includes(canary), 'in the log');
-      assert.ok(!records.includes(canary), 'in a record');
+    for (const secretText of secrets) {
+      const forms = [secretText, Buffer.from(`alice:${secretText}`).toString('base64')];
+      for (const form of forms) {
+        assert.ok(!written.includes(form), 'in the log');
+        assert.ok(!records.includes(form), 'in a record');
+      }
     }
   });
 });

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import request from 'supertest';
 import { startTestServer, type TestServer } from '../support/server.ts';
 import { secret } from './acme.ts';
+import { assertError } from './reading.ts';
 
 const DOCUMENT = `
 version: 1
@@ -61,18 +62,25 @@ describe('the admin API', () => {
       await apply(DOCUMENT, '?prune=true').expect(200);
     });
 
-    const malformed: [what: string, send: () => request.Test][] = [
-      ['a prune that is neither true nor false', () => apply(DOCUMENT, '?prune=yes')],
-      [
-        'a document that is not UTF-8',
-        () =>
-          apply('')
-            .send(Buffer.from([0xff, 0xfe]).toString('latin1'))
-            .type('application/yaml'),
-      ],
-    ];
-    it(`refuses ${malformed[0]?.[0]}`, async () => {
-      await malformed[0]?.[1]().expect(400);
+    it('is refused with a prune that is neither true nor false', async () => {
+      for (const prune of ['yes', '', 'true&prune=false']) {
+        assertError(await apply(DOCUMENT, `?prune=${prune}`), 400, 'INVALID');
+      }
+    });
+
+    it('is refused when it is not UTF-8', async () => {
+      const latin = Buffer.from(`${DOCUMENT}# Jürgen\n`, 'latin1');
+      const sent = request(server.admin)
+        .post('/admin/v1/directory')
+        .type('application/yaml')
+        .serialize((body) => body)
+        .send(latin);
+      assertError(await sent, 400, 'INVALID');
+    });
+
+    it('is refused when it is not YAML, with the line', async () => {
+      const { body } = await apply('version: 1\nusers: [\n').expect(422);
+      assert.ok(body.problems[0].line >= 2, JSON.stringify(body.problems));
     });
   });
 
@@ -106,12 +114,11 @@ describe('the admin API', () => {
 
     it('ends by itself', async () => {
       const token = secret('glcbt-');
-      await put(503, {
-        project: 'acme/app',
-        user: 'alice',
-        token,
-        expires_at: '2020-01-01T00:00:00Z',
-      }).expect(204);
+      const job = { project: 'acme/app', user: 'alice', token };
+      await put(503, { ...job, expires_at: new Date(Date.now() + 60_000).toISOString() }).expect(204);
+      const { expires_in } = (await pull(token).expect(200)).body;
+      assert.ok(expires_in > 0 && expires_in <= 60, `${expires_in}`);
+      await put(503, { ...job, expires_at: '2020-01-01T00:00:00Z' }).expect(204);
       await pull(token).expect(401);
     });
 

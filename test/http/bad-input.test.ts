@@ -95,15 +95,29 @@ describe('bad input', () => {
       assertError(await get(scopes).set('Authorization', basic('alice:wrong')), 400, 'SIZE_INVALID');
     });
 
-    it('a body over the limit is 400, declared or not', async () => {
-      const body = `grant_type=password&username=a&password=b&x=${'y'.repeat(limits.bodyBytes)}`;
-      assertError(await post(body), 400, 'SIZE_INVALID');
-      const answer = await exchange(server, [
-        'POST /jwt/auth HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nTransfer-Encoding: chunked\r\n\r\n',
-        ...Array.from({ length: 5 }, () => `4000\r\n${'y'.repeat(0x4000)}\r\n`),
-      ]);
-      assert.deepEqual([answer.status, answer.body.errors[0]['code']], [400, 'SIZE_INVALID']);
-      assert.match(answer.head, /^connection: close$/im);
+    const POST = 'POST /jwt/auth HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\n';
+    const bodies: [what: string, parts: readonly string[]][] = [
+      ['that is declared, and never sent', [`${POST}Content-Length: ${limits.bodyBytes + 1}\r\n\r\n`]],
+      [
+        'that comes in chunks',
+        [
+          `${POST}Transfer-Encoding: chunked\r\n\r\n`,
+          ...Array.from({ length: 5 }, () => `4000\r\n${'y'.repeat(0x4000)}\r\n`),
+        ],
+      ],
+    ];
+    for (const [what, parts] of bodies) {
+      it(`a body over the limit ${what} is 400, and the connection is closed`, async () => {
+        const answer = await exchange(server, parts);
+        assert.deepEqual([answer.status, answer.body.errors[0]['code']], [400, 'SIZE_INVALID']);
+        assert.match(answer.head, /^connection: close$/im);
+      });
+    }
+
+    it('a body at the limit is read', async () => {
+      const form = 'grant_type=password&username=a&password=b&x=';
+      assertError(await post(form.padEnd(limits.bodyBytes, 'y')), 401, 'UNAUTHORIZED');
+      assertError(await post(form.padEnd(limits.bodyBytes + 1, 'y')), 400, 'SIZE_INVALID');
     });
   });
 
@@ -246,19 +260,24 @@ describe('bad input', () => {
     }
   });
 
-  it('in paths and methods is a JSON error', async () => {
+  it('in paths and methods is a JSON error, with the methods that a path takes', async () => {
     assertError(await request(server.app).get('/nowhere'), 404, 'UNSUPPORTED');
     assertError(await request(server.app).get('/jwt/auth/x'), 404, 'UNSUPPORTED');
-    assertError(await request(server.app).put('/jwt/auth'), 405, 'UNSUPPORTED');
     assertError(await request(server.app).get('/%E0%A4%A'), 404, 'UNSUPPORTED');
+    for (const method of ['put', 'patch', 'delete', 'options'] as const) {
+      const response = await request(server.app)[method]('/jwt/auth');
+      assertError(response, 405, 'UNSUPPORTED');
+      assert.equal(response.headers['allow'], 'HEAD, GET, POST');
+    }
   });
 
   it('HEAD is GET without a body', async () => {
-    const { text, headers } = await request(server.app).head(
-      '/jwt/auth?service=container_registry&scope=repository:alice/app:pull',
-    );
-    assert.equal(text, undefined);
-    assert.match(headers['content-type'] ?? '', /^application\/json/);
+    const path = '/jwt/auth?service=container_registry&scope=repository:alice/app:pull';
+    for (const query of [path, `${path},push`, '/jwt/auth', '/nowhere']) {
+      const [get, head] = [await request(server.app).get(query), await request(server.app).head(query)];
+      assert.deepEqual([head.status, head.text], [get.status, undefined]);
+      assert.equal(head.headers['content-type'], get.headers['content-type']);
+    }
   });
 });
 

@@ -75,6 +75,7 @@ describe('what clients need: scopes', () => {
   it('requirement 17: a name with host and port parses, and names no repository of ours', async () => {
     const hosted = 'repository:reg.example.com:5000/acme/app:pull';
     assert.deepEqual(await granted(`&scope=${hosted}&scope=${APP}`), [APP]);
+    assert.deepEqual(await granted('&scope=repository:acme/app:pull,x:push'), []);
   });
 
   it('requirement 18: a class is read and left out', async () => {

@@ -124,15 +124,16 @@ describe('what clients need: how they ask', () => {
 
   it('requirement 11: a database that hangs is a 503 within 5 s', async () => {
     const relay = await startRelay(await (await sharedPostgres()).createDatabase());
-    const hanging = await startTestServer({ openDatabase: async () => openPostgres(relay.url) });
     try {
+      const hanging = await startTestServer({ openDatabase: async () => openPostgres(relay.url) });
       relay.silence();
       const startedAt = Date.now();
       assertError(await hanging.ask({ as: LOGIN.api }), 503, 'UNAVAILABLE');
       assert.ok(Date.now() - startedAt < 5000);
-    } finally {
-      await relay.cut();
+      await relay.close();
       await hanging.close();
+    } finally {
+      await relay.close();
     }
   });
 
@@ -191,7 +192,9 @@ describe('what clients need: how they ask', () => {
 
   it('requirement 32: a refresh token that is not valid is 401', async () => {
     const form = `grant_type=refresh_token&${SERVICE}`;
-    for (const refresh of [form, `${form}&refresh_token=`, `${form}&refresh_token=${LOGIN.api[1]}`]) {
+    const withPassword = login(LOGIN.alice).replace('grant_type=password', 'grant_type=refresh_token');
+    const tokens = ['', '&refresh_token=', `&refresh_token=${LOGIN.api[1]}`];
+    for (const refresh of [...tokens.map((token) => form + token), `${withPassword}&refresh_token=x`]) {
       assertError(await send(`${refresh}&scope=${PUBLIC}`), 401, 'UNAUTHORIZED');
     }
   });

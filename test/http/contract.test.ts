@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import type Router from '@koa/router';
 import request from 'supertest';
+import { type AdminDeps, createAdminApp, createApp, type PublicDeps } from '../../src/app.ts';
 import { CONTRACT, violationsOf } from '../support/contract.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 
@@ -8,6 +10,30 @@ const PUBLIC = ['/jwt/auth', '/.well-known/jwks.json', '/.well-known/token-ca.pe
 
 /** Every path of the contract, with something in place of its parameters. */
 const PATHS = Object.keys(CONTRACT.paths).map((path) => [path, path.replaceAll(/\{[^}]+\}/g, '1')] as const);
+
+/** Enough to lay out the routes; nothing is asked. */
+const NO_DEPS = {
+  token: {},
+  refusals: {},
+  readiness: {},
+  contract: {},
+  explain: {},
+  propagationSeconds: 300,
+};
+const DEPS = NO_DEPS as unknown as PublicDeps & AdminDeps;
+
+/** `get /path/{parameter}` of every route of an app. */
+function routesOf(app: { readonly middleware: readonly unknown[] }): readonly string[] {
+  const layers = app.middleware.flatMap(
+    (middleware) => (middleware as { readonly router?: Router }).router?.stack ?? [],
+  );
+  return layers.flatMap(({ path, methods }) => {
+    const template = String(path).replaceAll(/:([^/]+)/g, '{$1}');
+    return methods
+      .filter((method) => method !== 'HEAD')
+      .map((method) => `${method.toLowerCase()} ${template}`);
+  });
+}
 
 describe('the contract', () => {
   let server: TestServer;
@@ -40,6 +66,18 @@ describe('the contract', () => {
       assert.equal(isMissing, !PUBLIC.includes(template), `${status}`);
     });
   }
+
+  it('has every route of both listeners, and they have every one of its', () => {
+    const declared = Object.entries(CONTRACT.paths).flatMap(([path, operations]) =>
+      Object.keys(operations)
+        .filter((verb) => METHODS.some((method) => method === verb))
+        .map((method) => `${method} ${path}`),
+    );
+    const isPublic = (route: string): boolean => PUBLIC.includes(route.split(' ')[1] ?? '');
+    assert.deepEqual([...routesOf(createApp(DEPS))].sort(), declared.filter(isPublic).sort());
+    const both = new Set([...routesOf(createApp(DEPS)), ...routesOf(createAdminApp(DEPS))]);
+    assert.deepEqual([...both].sort(), declared.sort());
+  });
 
   it('is served, for whoever writes a client', async () => {
     const { body } = await request(server.admin).get('/openapi.json').expect(200);

@@ -61,6 +61,8 @@ const DIRECTORY = {
     },
     { path: 'friends', members: [{ user: 'alice', role: 'developer' }] },
     { path: 'labs-group', organization: 'labs' },
+    { path: 'roomy' },
+    { path: 'roomy/full', over_storage_limit: true },
   ],
   projects: [
     {
@@ -85,6 +87,7 @@ const DIRECTORY = {
     { path: 'friends/kit', id: 103 },
     { path: 'alice/dotfiles', id: 104 },
     { path: 'labs-group/lab', id: 105 },
+    { path: 'roomy/full/app', id: 106, archived: true },
   ],
   access_tokens: [
     {
@@ -342,6 +345,12 @@ for (const [driver, open] of DRIVERS) {
 
       it('knows which organization is in maintenance', async () => {
         assert.equal((await find(ANONYMOUS, 'labs-group/lab')).maintainedOrganization, 'labs');
+      });
+
+      it('heeds the storage limit of the root group alone, and what is archived itself', async () => {
+        const { overStorageLimit, archivedBy, ipAllowlists } = await find(ANONYMOUS, 'roomy/full/app');
+        assert.deepEqual([overStorageLimit, archivedBy, ipAllowlists], [null, 'roomy/full/app', []]);
+        assert.equal((await find(ANONYMOUS, 'acme/open')).archivedBy, null);
       });
 
       it('knows how far a deploy token reaches', async () => {

@@ -15,6 +15,7 @@ export interface Relay {
 
 export async function startRelay(url: string): Promise<Relay> {
   const target = new URL(url);
+  const upstreamPort = Number(target.port);
   const sockets = new Set<Socket>();
   let isSilent = false;
   const keep = (socket: Socket): void => {
@@ -27,7 +28,7 @@ export async function startRelay(url: string): Promise<Relay> {
       client.resume();
       return;
     }
-    const upstream = connect(Number(target.port), target.hostname);
+    const upstream = connect(upstreamPort, target.hostname);
     keep(upstream);
     client.on('data', (chunk) => upstream.write(chunk));
     upstream.on('data', (chunk) => isSilent || client.write(chunk));
@@ -39,6 +40,7 @@ export async function startRelay(url: string): Promise<Relay> {
     for (const socket of sockets) socket.destroy();
   };
   const cut = async (): Promise<void> => {
+    if (!server.listening) return;
     const closed = new Promise((resolve) => server.close(resolve));
     dropAll();
     await closed;

@@ -8,7 +8,7 @@ import { type Config, loadConfig } from '../../src/config.ts';
 import type { Log } from '../../src/http/access-log.ts';
 import { createHttpServer } from '../../src/http/server.ts';
 import type { Keyring } from '../../src/keys/keyring.ts';
-import { createMasterKey } from '../../src/keys/master-key.ts';
+import { createMasterKey, type MasterKey } from '../../src/keys/master-key.ts';
 import type { AccessEntry } from '../../src/policy/grant.ts';
 import { type Database, openPostgres } from '../../src/store/drivers.ts';
 import { migrate } from '../../src/store/migrate.ts';
@@ -52,6 +52,8 @@ export interface TestServerOptions {
   readonly services?: Config['services'];
   readonly now?: () => Date;
   readonly openDatabase?: () => Promise<Database>;
+  /** The same for servers that share a database. */
+  readonly masterKey?: MasterKey;
   readonly log?: Log;
   readonly isDraining?: () => boolean;
 }
@@ -66,7 +68,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
   const assembly = await assemble({
     config: { ...config, services: options.services ?? config.services },
     database,
-    masterKey: await createMasterKey(randomBytes(32), 'the test key'),
+    masterKey: options.masterKey ?? (await createMasterKey(randomBytes(32), 'the test key')),
     log: options.log ?? recordingLog(lines),
     now,
     isDraining: options.isDraining ?? (() => false),
