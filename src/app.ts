@@ -43,7 +43,7 @@ export interface AdminDeps extends Common {
 export function createApp(deps: PublicDeps): Koa<RequestState> {
   const refusals = keepRefusals(deps.refusals, deps.now);
   const token = tokenEndpoint(deps.token);
-  const router = new Router<RequestState>();
+  const router = new Router<RequestState>({ strict: true });
   router.get('/jwt/auth', refusals, token);
   router.post('/jwt/auth', refusals, token);
   addCommonRoutes(router, deps);
@@ -52,7 +52,7 @@ export function createApp(deps: PublicDeps): Koa<RequestState> {
 
 /** What the command line uses, on a listener of its own. */
 export function createAdminApp(deps: AdminDeps): Koa<RequestState> {
-  const router = new Router<RequestState>();
+  const router = new Router<RequestState>({ strict: true });
   router.get('/admin/v1/directory', exportDirectory(deps.directory));
   router.post('/admin/v1/directory', applyDirectory(deps.directory));
   router.put('/admin/v1/job-tokens/:id', putJobToken(deps.contract, deps.jobTokens));

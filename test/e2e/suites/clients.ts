@@ -31,13 +31,13 @@ export function describeDebianClients(bench: () => Bench, registry: () => Regist
 export function describeGoClients(bench: () => Bench, registry: () => Registry): void {
   describeLogin({ client: 'oras', find: oras, login: orasLogin }, bench, registry);
   describeLogin({ client: 'regctl', find: regctl, login: regctlLogin }, bench, registry);
-  describeCopying({ client: 'crane', find: crane, copier: craneCopier }, bench, registry);
-  describeCopying({ client: 'oras', find: oras, copier: orasCopier }, bench, registry);
+  describeCopying({ client: 'crane', find: crane, copier: craneCopier, showsMessage: true }, bench, registry);
+  describeCopying({ client: 'oras', find: oras, copier: orasCopier, showsMessage: true }, bench, registry);
   describeCopying({ client: 'regctl', find: regctl, copier: regctlCopier }, bench, registry);
 }
 
 /** A login and a client that moves images: enough where only the registry's trust is another. */
 export function describeQuickClients(bench: () => Bench, registry: () => Registry): void {
   describeLogin({ client: 'docker', find: docker, login: dockerLogin }, bench, registry);
-  describeCopying({ client: 'crane', find: crane, copier: craneCopier }, bench, registry);
+  describeCopying({ client: 'crane', find: crane, copier: craneCopier, showsMessage: true }, bench, registry);
 }

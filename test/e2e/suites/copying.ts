@@ -3,7 +3,7 @@ import type { Bench, Find } from '../../support/e2e/bench.ts';
 import { needs } from '../../support/e2e/bench.ts';
 import { type Outcome, until } from '../../support/e2e/child.ts';
 import type { Copier, Session } from '../../support/e2e/clients.ts';
-import { type Credentials, PRIVATE, PUBLIC, SOURCE } from '../../support/e2e/directory.ts';
+import { type Credentials, PRIVATE, PROTECTED, PUBLIC, SOURCE } from '../../support/e2e/directory.ts';
 import { type OciImage, pulledDigest } from '../../support/e2e/oci-image.ts';
 import type { Registry } from '../../support/e2e/registry.ts';
 import { assertDone, assertMissing, assertRefused } from './outcome.ts';
@@ -12,6 +12,8 @@ export interface CopierSuite {
   readonly client: string;
   readonly find: Find;
   readonly copier: (binary: string) => Copier;
+  /** Whether the client prints the message of a 403 of the token server; some show its status alone. */
+  readonly showsMessage?: boolean;
 }
 
 /** The registry's log of a blob that was mounted, not uploaded. */
@@ -21,7 +23,7 @@ const LOG_MS = 5_000;
 
 /** What pushing, pulling and deleting must do, whatever the client. */
 export function describeCopying(
-  { client, find, copier }: CopierSuite,
+  { client, find, copier, showsMessage = false }: CopierSuite,
   bench: () => Bench,
   registry: () => Registry,
 ): void {
@@ -48,6 +50,17 @@ export function describeCopying(
       const { image, name } = await images.pushed(PRIVATE, 'reader');
       await images.assertPulls(image, name, people().reader);
       assertRefused(await images.push(await bench().newImage(), name, people().reader));
+    });
+
+    it('nobody but an owner pushes to a protected repository, and the client says what it was told', async () => {
+      const outcome = await images.push(
+        await bench().newImage(),
+        `${PROTECTED}-${client}`,
+        people().maintainer,
+      );
+      assertRefused(outcome);
+      if (showsMessage)
+        assert.match(outcome.stdout + outcome.stderr, /Pushing to protected repository path forbidden/);
     });
 
     it('a guest of a private project may neither pull nor push', async () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { type Bench, ELSEWHERE } from '../../support/e2e/bench.ts';
-import { type Credentials, PRIVATE, SOURCE } from '../../support/e2e/directory.ts';
+import { type Credentials, PRIVATE, PROTECTED, SOURCE } from '../../support/e2e/directory.ts';
 import type { OciImage } from '../../support/e2e/oci-image.ts';
 import type { Registry } from '../../support/e2e/registry.ts';
 import { accessIn, fetchToken, RegistryApi } from '../../support/e2e/registry-api.ts';
@@ -28,6 +28,11 @@ export function describeTokens(bench: () => Bench, registry: () => Registry): vo
     const bearer = await token(bench().people.developer, `repository:${one}:pull`);
     assert.equal((await api(bearer).manifest(one, image)).status, 200);
     assert.equal((await api(bearer).manifest(other, otherImage)).status, 401);
+  });
+
+  it('is given no token for a push to a protected repository, but the reason', async () => {
+    const asked = token(bench().people.maintainer, `repository:${PROTECTED}:push,pull`);
+    await assert.rejects(asked, /Pushing to protected repository path forbidden/);
   });
 
   it('refuses a token for another service', async () => {

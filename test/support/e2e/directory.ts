@@ -21,6 +21,8 @@ export interface People {
 
 /** Project paths: whose repositories the tests fill. */
 export const PRIVATE = 'acme/app';
+/** Repositories of `PRIVATE` whose names begin so: nobody of these people may push there. */
+export const PROTECTED = `${PRIVATE}/prod`;
 export const PUBLIC = 'acme/site';
 /** Private; the developer is a reporter there and may pull: the source of mounts. */
 export const SOURCE = 'acme/base';
@@ -53,7 +55,12 @@ export function directoryOf(people: People): string {
     users: [maintainer, developer, guest],
     groups: [{ path: 'acme' }],
     projects: [
-      { path: PRIVATE, visibility: 'private', members: team },
+      {
+        path: PRIVATE,
+        visibility: 'private',
+        members: team,
+        protected_repositories: [{ pattern: `${PROTECTED}*`, minimum_role_for_push: 'owner' }],
+      },
       { path: PUBLIC, visibility: 'public', members: team },
       { path: SOURCE, visibility: 'private', members: viewer },
     ],
