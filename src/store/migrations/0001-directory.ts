@@ -87,7 +87,8 @@ CREATE TABLE members (
   expires_at date,
   PRIMARY KEY (user_id, source_type, source_id)
 );
-CREATE INDEX members_by_source ON members (source_type, source_id);
+-- With the user, so that whichever index the planner takes, it reads one member of a project that may have thousands.
+CREATE INDEX members_by_source ON members (source_type, source_id, user_id);
 
 CREATE TABLE group_group_links (
   shared_group_id bigint NOT NULL REFERENCES namespaces ON DELETE CASCADE,

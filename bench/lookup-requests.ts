@@ -1,0 +1,40 @@
+import type { Credentials } from '../src/authn/basic.ts';
+import type { Facts } from '../src/store/facts.ts';
+import type { TokenStore } from '../src/store/store.ts';
+import type { Asked } from '../test/support/asked.ts';
+import { CREDENTIALS, MOST_PROJECTS } from '../test/support/large-directory.ts';
+
+/** One kind of request, measured many times. */
+export interface RequestCase {
+  readonly name: string;
+  readonly credentials: Credentials;
+  readonly scopes: number;
+  readonly requests: number;
+}
+
+/** The first is the one that the target is about. */
+export const CASES: readonly RequestCase[] = [
+  { name: 'member', credentials: CREDENTIALS.member, scopes: 1, requests: 4000 },
+  { name: 'outsider', credentials: CREDENTIALS.outsider, scopes: 1, requests: 2000 },
+  { name: 'password', credentials: CREDENTIALS.password, scopes: 1, requests: 2000 },
+  { name: 'deploy token', credentials: CREDENTIALS.deployToken, scopes: 1, requests: 2000 },
+  { name: 'job', credentials: CREDENTIALS.job, scopes: 1, requests: 2000 },
+  { name: 'member, 10 scopes', credentials: CREDENTIALS.member, scopes: 10, requests: 1000 },
+  { name: 'member, 64 scopes', credentials: CREDENTIALS.member, scopes: MOST_PROJECTS, requests: 500 },
+  { name: 'outsider, 64 scopes', credentials: CREDENTIALS.outsider, scopes: MOST_PROJECTS, requests: 500 },
+];
+
+export interface Answer {
+  readonly facts: Facts;
+  readonly credentialsMs: number;
+  readonly factsMs: number;
+}
+
+/** The two round trips of one request. */
+export async function ask(store: TokenStore, { question, subject, paths }: Asked): Promise<Answer> {
+  const start = performance.now();
+  await store.findCredentials(question);
+  const between = performance.now();
+  const facts = await store.findFacts(subject, paths);
+  return { facts, credentialsMs: between - start, factsMs: performance.now() - between };
+}

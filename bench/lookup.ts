@@ -1,0 +1,178 @@
+import { deepEqual } from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { parseArgs } from 'node:util';
+import { findCredentials } from '../src/store/accounts.ts';
+import { type Database, openPostgres } from '../src/store/drivers.ts';
+import { type Facts, findFacts } from '../src/store/facts.ts';
+import { migrate } from '../src/store/migrate.ts';
+import { PostgresStore } from '../src/store/postgres.ts';
+import { askedBy } from '../test/support/asked.ts';
+import { MOST_PROJECTS, seedAskedProjects, seedCrowd } from '../test/support/large-directory.ts';
+import { planOf, sentBy } from '../test/support/plans.ts';
+import { startPostgres } from '../test/support/postgres.ts';
+import { ask, CASES, type RequestCase } from './lookup-requests.ts';
+import { type CaseReport, figuresOf, newTimes, round, tableOf } from './lookup-times.ts';
+
+/**
+ * What the two queries of a request cost in a large directory, beside the same request in a directory that holds nothing else.
+ * `--plan` prints the plans too, `--json FILE` writes the figures, `--url URL` takes another PostgreSQL, on which it makes databases of
+ * its own and drops them. Ends with 1 when a target is missed.
+ */
+const CROWD = {
+  users: 100_000,
+  groupTrees: 2000,
+  projects: 100_000,
+  membershipsPerUser: 10,
+  groupsOfMember: 497,
+};
+/** Past the first five executions, after which PostgreSQL may settle on one plan for all parameters. */
+const WARM_UP = 20;
+const TARGET_MS = 3;
+const TARGET_RATIO = 1.5;
+
+interface Directory {
+  readonly name: string;
+  readonly database: Database;
+  readonly store: PostgresStore;
+}
+
+const { values } = parseArgs({
+  options: {
+    json: { type: 'string' },
+    plan: { type: 'boolean', default: false },
+    url: { type: 'string' },
+  },
+});
+
+const server = values.url === undefined ? await startPostgres() : undefined;
+const serverUrl = values.url ?? (await server?.createDatabase()) ?? '';
+const opened: Directory[] = [];
+try {
+  const small = new Map<number, Directory>();
+  for (const projects of new Set(CASES.map(projectsOf))) {
+    small.set(projects, await open(`small_${projects}`, (database) => seedAskedProjects(database, projects)));
+  }
+  const large = await open('large', async (database) => {
+    await seedAskedProjects(database, MOST_PROJECTS);
+    await seedCrowd(database, CROWD);
+  });
+  console.log(`${await describeDirectory(large)}\nms, median / p99\n`);
+  const reports: CaseReport[] = [];
+  for (const request of CASES) {
+    const alone = small.get(projectsOf(request));
+    if (alone !== undefined) reports.push(await measure(request, alone, large));
+  }
+  console.log(tableOf(reports));
+  judge(reports);
+  if (values.plan) await printPlans(large);
+  if (values.json !== undefined) {
+    await writeFile(values.json, `${JSON.stringify({ cases: reports }, null, 2)}\n`);
+  }
+} finally {
+  await closeAll();
+  await server?.stop();
+}
+
+/** Nothing but what is asked for; a job needs a project of its own beside. */
+function projectsOf({ scopes }: RequestCase): number {
+  return Math.max(2, scopes);
+}
+
+/** One connection, so that each statement is prepared once. */
+async function open(purpose: string, seed: (database: Database) => Promise<void>): Promise<Directory> {
+  const name = `cellpass_lookup_${process.pid}_${purpose}`;
+  await onServer(`CREATE DATABASE ${name}`);
+  const url = new URL(serverUrl);
+  url.pathname = name;
+  const database = openPostgres(url.href, { maxConnections: 1 });
+  const directory = { name, database, store: new PostgresStore(database) };
+  opened.push(directory);
+  await migrate(database);
+  await seed(database);
+  await database.execute('VACUUM ANALYZE');
+  return directory;
+}
+
+async function closeAll(): Promise<void> {
+  for (const { name, store } of opened) {
+    await store.close();
+    await onServer(`DROP DATABASE ${name}`);
+  }
+}
+
+async function onServer(statement: string): Promise<void> {
+  const database = openPostgres(serverUrl);
+  await database.execute(statement);
+  await database.close();
+}
+
+/** Small and large take turns, so that whatever else the machine does meets both. */
+async function measure(request: RequestCase, small: Directory, large: Directory): Promise<CaseReport> {
+  const sides = {
+    small: { store: small.store, times: newTimes() },
+    large: { store: large.store, times: newTimes() },
+  };
+  const asked = await askedBy(small.store, request);
+  const [fromSmall, fromLarge] = [await ask(small.store, asked), await ask(large.store, asked)];
+  deepEqual(inOrder(fromLarge.facts), inOrder(fromSmall.facts));
+  for (let count = -WARM_UP; count < request.requests; count++) {
+    const turns = [sides.small, sides.large];
+    for (const { store, times } of count % 2 === 0 ? turns : turns.reverse()) {
+      const { credentialsMs, factsMs } = await ask(store, asked);
+      if (count < 0) continue;
+      times.credentials.push(credentialsMs);
+      times.facts.push(factsMs);
+      times.both.push(credentialsMs + factsMs);
+    }
+  }
+  const figures = { small: figuresOf(sides.small.times), large: figuresOf(sides.large.times) };
+  const ratio = round(figures.large.both.median_ms / figures.small.both.median_ms);
+  return { name: request.name, paths: asked.paths.length, requests: request.requests, ...figures, ratio };
+}
+
+/** Projects and memberships come in any order. */
+function inOrder({ projects, ...facts }: Facts): unknown {
+  const byText = (a: unknown, b: unknown): number => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1);
+  return {
+    ...facts,
+    projects: projects
+      .map((project) => ({ ...project, memberships: [...project.memberships].sort(byText) }))
+      .sort((a, b) => a.id - b.id),
+  };
+}
+
+async function describeDirectory({ database }: Directory): Promise<string> {
+  const [server] = await database.query("SELECT current_setting('server_version') AS version");
+  const tables = await database.query(
+    `SELECT relname AS name, reltuples::int8 AS rows FROM pg_class
+     WHERE relname IN ('projects', 'members', 'namespaces', 'users', 'access_tokens') ORDER BY relname`,
+  );
+  const rows = tables.map((table) => `${table['name']} ${table['rows']}`).join(', ');
+  return `PostgreSQL ${server?.['version']}; ${rows}`;
+}
+
+function judge([target]: readonly CaseReport[]): void {
+  if (target === undefined) return;
+  const { name, large, ratio } = target;
+  const isMet = large.both.median_ms < TARGET_MS && ratio <= TARGET_RATIO;
+  console.log(
+    `\n${name}: ${large.both.median_ms} ms (target: under ${TARGET_MS}), ratio ${ratio} (target: up to ${TARGET_RATIO}): ${isMet ? 'met' : 'MISSED'}`,
+  );
+  process.exitCode = isMet ? 0 : 1;
+}
+
+async function printPlans({ database, store }: Directory): Promise<void> {
+  for (const request of CASES) {
+    const { question, subject, paths } = await askedBy(store, request);
+    const statements = {
+      credentials: await sentBy(database, (sql) => findCredentials(sql, question)),
+      facts: await sentBy(database, (sql) => findFacts(sql, subject, paths)),
+    };
+    for (const [query, sent] of Object.entries(statements)) {
+      for (const mode of ['generic', 'custom'] as const) {
+        const lines = await planOf(database, sent, { mode, analyze: true });
+        console.log(`\n${request.name}, ${query}, ${mode} plan\n${lines.join('\n')}`);
+      }
+    }
+  }
+}
