@@ -53,8 +53,8 @@ export const EQUIVALENT: readonly Equivalent[] = [
   },
   {
     file: 'src/policy/rules.ts',
-    code: 'const verdict = decide({ ...asked, project });',
-    mutation: '{ ...asked, project } → {...asked}',
+    code: 'const onProject = { ...asked, project: asked.project };',
+    mutation: '{ ...asked, project: asked.project } → {...asked}',
     because: 'the same project; said again for its narrower type',
   },
   {

@@ -125,7 +125,13 @@ describe('grantAccess: how long a grant may last', () => {
     ],
     ['an auditor', aUser({ auditor: true }), { memberships: [member('reporter', ends)] }, 'pull', null],
     ['an admin', aUser(ADMIN), { memberships: [member('reporter', ends)] }, 'push', null],
-    ["a job's pull of its own project, for its tag patterns", aJob(), { memberships: [member('owner', ends)] }, 'pull', end],
+    [
+      "a job's pull of its own project, for its tag patterns",
+      aJob(),
+      { memberships: [member('owner', ends)] },
+      'pull',
+      end,
+    ],
     ["a job's push", aJob(), { memberships: [member('developer', ends)] }, 'push', end],
     [
       "a job's pull elsewhere",
