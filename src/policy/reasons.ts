@@ -19,23 +19,31 @@ import { subjectName } from './subject.ts';
 
 /** The rule's verdict in one sentence, with the facts that it rests on. */
 export function reasonOf(ruling: Ruling): string {
-  return WORDS[ruling.rule].reason(ruling, projectOf(ruling));
+  return wordsFor(ruling).reason();
 }
 
 /** What would have to change for this rule not to stand in the way. */
 export function needOf(ruling: Ruling): string {
-  return WORDS[ruling.rule].need(ruling, projectOf(ruling));
+  return wordsFor(ruling).need();
 }
 
-interface Words {
-  reason(ruling: Ruling, project: Project): string;
-  need(ruling: Ruling, project: Project): string;
+function wordsFor(ruling: Ruling): { reason(): string; need(): string } {
+  const { rule, project } = ruling;
+  if (rule === 'registry_scope' || rule === 'project_unknown') {
+    const words = WORDS_WITHOUT_PROJECT[rule];
+    return { reason: () => words.reason(ruling), need: () => words.need(ruling) };
+  }
+  if (project === null) throw new Error(`the rule ${rule} is asked of a project`);
+  const words = WORDS[rule];
+  return { reason: () => words.reason(ruling, project), need: () => words.need(ruling, project) };
 }
 
-/** The need of a rule that can only grant. */
-const nothing = (): string => 'nothing';
+type RuleWithoutProject = 'registry_scope' | 'project_unknown';
 
-const WORDS: Record<RuleId, Words> = {
+const WORDS_WITHOUT_PROJECT: Record<
+  RuleWithoutProject,
+  { reason(ruling: Ruling): string; need(ruling: Ruling): string }
+> = {
   registry_scope: {
     reason: ({ verdict, scope }) =>
       verdict === 'grant'
@@ -47,6 +55,17 @@ const WORDS: Record<RuleId, Words> = {
     reason: ({ scope }) => `there is no project at ${orList(projectPaths(scope.name))}`,
     need: ({ scope }) => `a project at ${orList(projectPaths(scope.name))}`,
   },
+};
+
+interface Words {
+  reason(ruling: Ruling, project: Project): string;
+  need(ruling: Ruling, project: Project): string;
+}
+
+/** The need of a rule that can only grant. */
+const nothing = (): string => 'nothing';
+
+const WORDS: Record<Exclude<RuleId, RuleWithoutProject>, Words> = {
   registry_disabled: {
     reason: (_, { path }) => `the container registry of ${path} is disabled`,
     need: (_, { path }) => `container_registry: enabled on ${path}`,
@@ -151,31 +170,6 @@ const WORDS: Record<RuleId, Words> = {
         : `${describeStanding(ruling, project)}, who may ${ruling.action}`,
     need: nothing,
   },
-};
-
-/** Rules about a project are asked only where there is one; the others don't look at it. */
-function projectOf({ project }: Ruling): Project {
-  return project ?? NO_PROJECT;
-}
-
-const NO_PROJECT: Project = {
-  id: 0,
-  path: '',
-  rootNamespaceId: 0,
-  organizationId: 0,
-  visibility: 'private',
-  registryAccess: 'disabled',
-  archivedBy: null,
-  deletionScheduled: false,
-  maintainedOrganization: null,
-  overStorageLimit: null,
-  shareLockedBy: null,
-  ipAllowlists: [],
-  protectedRepositories: [],
-  protectedTags: [],
-  memberships: [],
-  ownDeployToken: false,
-  jobAccess: 'not_listed',
 };
 
 function when(is: boolean, text: string): readonly string[] {

@@ -752,3 +752,15 @@ describe('reasons: how a user stands to a project', () => {
     ],
   ]);
 });
+
+describe('reasons: what can not be told', () => {
+  it('is a rule about a project where there is none', () => {
+    const [ruling] = decide({
+      subject: aUser(),
+      scopes: ask('repository:no/where:pull'),
+      projects: [],
+      circumstances: circumstances({}),
+    }).rulings;
+    assert.throws(() => reasonOf({ ...ruling!, rule: 'role' }), /the rule role is asked of a project/);
+  });
+});

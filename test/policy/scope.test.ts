@@ -54,6 +54,7 @@ describe('parseScope: the grammar', () => {
 
     ['repository:acme/app:', 'no_known_action'],
     ['repository:acme/app:foo', 'no_known_action'],
+    ['registry:catalog:*,foo', 'no_known_action'],
     ['repository:acme/app:PULL', 'no_known_action'],
     ['repository:acme/app:pull,foo', 'repository:acme/app:pull'],
     ['repository:acme/app:,push,', 'repository:acme/app:push'],
