@@ -117,4 +117,74 @@ export const EQUIVALENT: readonly Equivalent[] = [
     mutation: 'best.role === null || candidate.role === null → candidate.role === null',
     because: 'a candidate always has a role, and any role is above none',
   },
+  {
+    file: 'src/policy/descriptions.ts',
+    code: 'return `through group ${invitation?.group} (${role} there), invited to ${path} as ${invitation?.role}`;',
+    mutation:
+      '`through group ${invitation?.group} (${role} there), invited to ${path} as ${invitation?.role}` → `through group ${invitation.group} (${role} there), invited to ${path} as ${invitation?.role}`',
+    because: 'a membership through an invitation has one; the compiler can not know',
+  },
+  {
+    file: 'src/policy/descriptions.ts',
+    code: 'return `through group ${invitation?.group} (${role} there), invited to ${path} as ${invitation?.role}`;',
+    mutation:
+      '`through group ${invitation?.group} (${role} there), invited to ${path} as ${invitation?.role}` → `through group ${invitation?.group} (${role} there), invited to ${path} as ${invitation.role}`',
+    because: 'a membership through an invitation has one; the compiler can not know',
+  },
+  {
+    file: 'src/policy/descriptions.ts',
+    code: "return items.length < 2 ? items.join('') : `${items.slice(0, -1).join(', ')} ${word} ${items.at(-1)}`;",
+    mutation: "'' → 'mutated'",
+    because: 'a list of one has nothing to put between',
+  },
+  {
+    file: 'src/policy/rules.ts',
+    code: "if (project === null || asked.scope.type === 'registry') return [judge(asked)];",
+    mutation: "project === null || asked.scope.type === 'registry' → project === null",
+    because: 'a registry scope has no project, so the other half of the condition decides the same',
+  },
+  {
+    file: 'src/policy/rules.ts',
+    code: "if (project === null || asked.scope.type === 'registry') return [judge(asked)];",
+    mutation: "'registry' → 'mutated'",
+    because: 'a registry scope has no project, so the other half of the condition decides the same',
+  },
+  {
+    file: 'src/policy/rules.ts',
+    code: 'verdict: decide({ ...asked, project }) ?? null,',
+    mutation: '{ ...asked, project } → {...asked}',
+    because: 'the spread holds the project already; naming it once more tells the compiler that it is there',
+  },
+  {
+    file: 'src/policy/reasons.ts',
+    code: '...when(!mayPull({ ...ruling, project }), `a job whose user is ${rolesThat(ruling, project)} on ${path}`),',
+    mutation: '{ ...ruling, project } → {...ruling}',
+    because: 'the spread holds the project already; naming it once more tells the compiler that it is there',
+  },
+  {
+    file: 'src/policy/trace.ts',
+    code: "obstacles: ruling.verdict === 'grant' ? [] : obstaclesTo(ruling),",
+    mutation: "ruling.verdict === 'grant' → false",
+    because:
+      'of a granted action the rules before the one that grants have said nothing, so the list is empty either way',
+  },
+  {
+    file: 'src/policy/trace.ts',
+    code: "obstacles: ruling.verdict === 'grant' ? [] : obstaclesTo(ruling),",
+    mutation: "'grant' → 'forbid'",
+    because:
+      'of a granted action the rules before the one that grants have said nothing, so the list is empty either way',
+  },
+  {
+    file: 'src/policy/trace.ts',
+    code: '.slice(0, granted < 0 ? asked.length : granted)',
+    mutation: '< → <=',
+    because: 'no list of rules begins with one that grants',
+  },
+  {
+    file: 'src/policy/trace.ts',
+    code: '.slice(0, granted < 0 ? asked.length : granted)',
+    mutation: '0 → 1',
+    because: 'no list of rules begins with one that grants',
+  },
 ];

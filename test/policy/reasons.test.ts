@@ -470,6 +470,14 @@ describe('reasons: protected repositories', () => {
     [
       aUser(),
       'push',
+      as('developer', rules('maintainer', 'owner')),
+      'forbid protected_repository',
+      `protected by patterns acme/a* and acme/a**, needs owner; ${alice}`,
+      'owner, or another rule on acme/app',
+    ],
+    [
+      aUser(),
+      'push',
       as('maintainer', rules('maintainer', 'owner')),
       'forbid protected_repository',
       'protected by pattern acme/a**, needs owner; alice is maintainer as a member of acme/app',
@@ -762,5 +770,20 @@ describe('reasons: what can not be told', () => {
       circumstances: circumstances({}),
     }).rulings;
     assert.throws(() => reasonOf({ ...ruling!, rule: 'role' }), /the rule role is asked of a project/);
+  });
+});
+
+describe('reasons: what lies behind a first refusal', () => {
+  it('of an anonymous push says nothing of how open the project is', () => {
+    const { scopes, projects } = { scopes: ask('repository:acme/app:push'), projects: [aProject()] };
+    const [ruling] = decide({
+      subject: anonymous(),
+      scopes,
+      projects,
+      circumstances: circumstances({}),
+    }).rulings;
+    const behind = { ...ruling!, rule: 'not_public' } as const;
+    assert.equal(reasonOf(behind), 'anonymous clients only pull what is public');
+    assert.equal(needOf(behind), 'credentials of a user who is developer or more on acme/app');
   });
 });
