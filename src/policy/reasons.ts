@@ -206,7 +206,7 @@ function blockingRules({ subject, standing, scope }: Ruling, project: Project): 
 function minimumOf(ruling: Ruling, project: Project): MinimumRole {
   return blockingRules(ruling, project)
     .map((rule) => rule.minimumRoleForPush ?? 'developer')
-    .reduce((highest, minimum) => (isAbove(highest, minimum) ? highest : minimum), 'developer');
+    .reduce((highest, minimum) => (isAbove(highest, minimum) ? highest : minimum));
 }
 
 function whyJobElsewhere(ruling: Ruling, project: Project): string {
