@@ -1,6 +1,6 @@
 /** The import direction of src/, lowest first; see docs/architecture.md. */
 const ORDER = [
-  '(errors|config)\\.ts',
+  '(errors|periods|config)\\.ts',
   'policy/',
   'cells/',
   'keys/',
@@ -39,7 +39,7 @@ module.exports = {
     only('koa-in-http', 'node_modules/(@?koa)', '^src/(http/|app\\.ts)'),
     only('sql-in-store', 'node_modules/((@types/)?pg|@electric-sql)/', '^src/store/'),
     only('argon2-in-password', 'node_modules/argon2/', '^src/authn/password\\.ts'),
-    only('postgres-wired-once', '^src/store/(postgres|migrat)', '^src/(store/|cli/|main\\.ts)'),
+    only('postgres-wired-once', '^src/store/(postgres|migrat|keys)', '^src/(store/|cli/|main\\.ts)'),
   ],
   options: {
     tsPreCompilationDeps: true,

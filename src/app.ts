@@ -4,7 +4,7 @@ import { accessLog, type Log } from './http/access-log.ts';
 import { applyDirectory, type DirectoryResource, exportDirectory } from './http/admin/directory.ts';
 import { type ExplainResource, explain, explainRequest } from './http/admin/explain.ts';
 import { deleteJobToken, type JobTokenResource, putJobToken } from './http/admin/job-tokens.ts';
-import { listKeys } from './http/admin/keys.ts';
+import { keyRoutes } from './http/admin/keys.ts';
 import type { ReadClientAddress } from './http/client-address.ts';
 import type { Contract } from './http/contract.ts';
 import { errorHandler } from './http/error-handler.ts';
@@ -14,7 +14,7 @@ import { notFound } from './http/not-found.ts';
 import { keepRefusals, type RefusalLog } from './http/refusals.ts';
 import type { RequestState } from './http/request-state.ts';
 import { type TokenEndpoint, tokenEndpoint } from './http/token.ts';
-import type { KeyStore } from './keys/key-set.ts';
+import type { KeyAdministration } from './keys/administration.ts';
 import type { Keyring } from './keys/keyring.ts';
 
 interface Common {
@@ -35,7 +35,7 @@ export interface AdminDeps extends Common {
   readonly contract: Contract;
   readonly directory: DirectoryResource;
   readonly jobTokens: JobTokenResource;
-  readonly keyStore: Pick<KeyStore, 'readKeySet'>;
+  readonly keys: KeyAdministration;
   readonly explain: ExplainResource;
 }
 
@@ -57,7 +57,7 @@ export function createAdminApp(deps: AdminDeps): Koa<RequestState> {
   router.post('/admin/v1/directory', applyDirectory(deps.directory));
   router.put('/admin/v1/job-tokens/:id', putJobToken(deps.contract, deps.jobTokens));
   router.delete('/admin/v1/job-tokens/:id', deleteJobToken(deps.jobTokens));
-  router.get('/admin/v1/keys', listKeys(deps.keyStore));
+  addKeyRoutes(router, deps);
   router.post('/admin/v1/explain', explain(deps.contract, deps.explain));
   router.get('/admin/v1/refusals/:id', explainRequest(deps.explain));
   router.get('/openapi.json', (ctx) => {
@@ -65,6 +65,25 @@ export function createAdminApp(deps: AdminDeps): Koa<RequestState> {
   });
   addCommonRoutes(router, deps);
   return assemble(router, deps);
+}
+
+function addKeyRoutes(router: Router<RequestState>, { contract, keys }: AdminDeps): void {
+  const routes = keyRoutes(contract, keys);
+  router.get('/admin/v1/keys', routes.list);
+  router.get('/admin/v1/keys/history', routes.history);
+  router.get('/admin/v1/keys/certificate', routes.certificate);
+  router.post('/admin/v1/keys/stage', routes.stage);
+  router.post('/admin/v1/keys/activate', routes.activate);
+  router.post('/admin/v1/keys/rotate', routes.rotate);
+  router.post('/admin/v1/keys/retire', routes.retire);
+  router.post('/admin/v1/keys/revoke', routes.revoke);
+  router.post('/admin/v1/keys/import', routes.import);
+  router.post('/admin/v1/keys/probe', routes.probe);
+  router.post('/admin/v1/keys/rewrap', routes.rewrap);
+  router.post('/admin/v1/authorities/stage', routes.stageAuthority);
+  router.post('/admin/v1/authorities/import', routes.importAuthority);
+  router.post('/admin/v1/authorities/activate', routes.activateAuthority);
+  router.post('/admin/v1/authorities/discard', routes.discardAuthority);
 }
 
 function addCommonRoutes(router: Router<RequestState>, deps: Common): void {

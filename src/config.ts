@@ -2,6 +2,12 @@ import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
 import { z } from 'zod';
 import { CellpassError, type Problem } from './errors.ts';
+import {
+  daysToSeconds,
+  leafOutlivesTokens,
+  longestTokenLifeSeconds,
+  shortestRotationSeconds,
+} from './periods.ts';
 
 /** How tokens for one registry service look and live. */
 export interface ServiceSettings {
@@ -15,6 +21,15 @@ export interface ServiceSettings {
   readonly tokenTtlSeconds: number;
   /** The life of tokens that grant a push, for uploads that take long. */
   readonly pushTtlSeconds: number;
+}
+
+/** A registry that is asked before a key becomes active. */
+export interface RegistrySettings {
+  readonly name: string;
+  /** Without a trailing slash. */
+  readonly url: string;
+  /** One of `services`: what the registry calls itself. */
+  readonly service: string;
 }
 
 export interface Limits {
@@ -50,9 +65,11 @@ export interface Config {
   readonly logLevel: LogLevel;
   readonly keys: {
     readonly propagationSeconds: number;
+    /** 0: by hand alone. */
     readonly rotateEveryDays: number;
     readonly leafHours: number;
   };
+  readonly registries: readonly RegistrySettings[];
   readonly limits: Limits;
   /** How long refusals can be explained, and how much room they may take. */
   readonly retention: { readonly refusalDays: number; readonly refusalBytes: number };
@@ -71,7 +88,7 @@ const OTHER_VARIABLES: ReadonlySet<string> = new Set([
 ]);
 
 /** Part of the contract, for parts of cellpass that are still to come: setting one must not be silently without effect. */
-const NOT_YET = ['admin_listen', 'metrics_listen', 'cells_file', 'workers', 'registries'] as const;
+const NOT_YET = ['admin_listen', 'metrics_listen', 'cells_file', 'workers'] as const;
 
 const CIDR_HINT = 'a list of CIDR ranges such as 10.0.0.0/8, ::1/128';
 const ttl = z.coerce.number().int().min(60).max(3600);
@@ -125,7 +142,7 @@ const settings = z.strictObject({
   keys: z
     .strictObject({
       propagation_seconds: z.number().int().min(2).default(300),
-      rotate_every_days: z.number().min(1).default(30),
+      rotate_every_days: z.number().min(0).default(30),
       leaf_hours: z
         .number()
         .min(6)
@@ -133,6 +150,15 @@ const settings = z.strictObject({
         .default(48),
     })
     .prefault({}),
+  registries: z
+    .array(
+      z.strictObject({
+        name: z.string().min(1).max(255),
+        url: z.string().transform(toPublicUrl),
+        service: serviceName.optional(),
+      }),
+    )
+    .default([]),
   limits: z
     .strictObject({
       scopes: z.number().int().min(1).max(1024).default(64),
@@ -247,7 +273,46 @@ function contradictions(given: Settings): readonly Problem[] {
       message: 'is missing: the certificate and its key go together',
     });
   }
+  return [...problems, ...periodContradictions(given), ...registryContradictions(given)];
+}
+
+/** What would let a token outlive the publication of its key, or its leaf certificate. */
+function periodContradictions(given: Settings): readonly Problem[] {
+  const { propagation_seconds, rotate_every_days, leaf_hours } = given.keys;
+  const longest = longestTokenLifeSeconds(toServices(given));
+  const problems: Problem[] = [];
+  if (!leafOutlivesTokens(leaf_hours, longest)) {
+    problems.push({
+      path: 'CELLPASS_KEYS.leaf_hours',
+      message: `${leaf_hours} hours are too short for tokens of up to ${longest} s: with a quarter of its life gone a leaf must still outlive them`,
+    });
+  }
+  const shortest = shortestRotationSeconds(propagation_seconds, longest);
+  if (rotate_every_days !== 0 && daysToSeconds(rotate_every_days) < shortest) {
+    problems.push({
+      path: 'CELLPASS_KEYS.rotate_every_days',
+      message: `must be at least ${shortest} s (${(shortest / 86_400).toFixed(4)} days): keys.propagation_seconds, and the longest life of a token with a minute; or 0 for never`,
+    });
+  }
   return problems;
+}
+
+function registryContradictions({ registries, services: known }: Settings): readonly Problem[] {
+  const problems: Problem[] = [];
+  const names = new Set<string>();
+  for (const [index, { name, service }] of registries.entries()) {
+    const path = `CELLPASS_REGISTRIES.${index}`;
+    if (names.has(name)) problems.push({ path: `${path}.name`, message: `${name} is named twice` });
+    names.add(name);
+    if (service !== undefined && known[service] === undefined) {
+      problems.push({ path: `${path}.service`, message: `${service} is not among the services` });
+    }
+  }
+  return problems;
+}
+
+function toServices({ services: byName, token_ttl_seconds }: Settings): readonly ServiceSettings[] {
+  return Object.entries(byName).map(([name, service]) => toServiceSettings(name, service, token_ttl_seconds));
 }
 
 function toProblems(issue: z.core.$ZodIssue): readonly Problem[] {
@@ -279,9 +344,7 @@ function toConfig(given: Settings, unknownVariables: readonly string[]): Config 
     tls: given.tls_cert && given.tls_key ? { certFile: given.tls_cert, keyFile: given.tls_key } : null,
     publicUrl: given.public_url ?? null,
     issuer: given.issuer,
-    services: Object.entries(given.services).map(([name, service]) =>
-      toServiceSettings(name, service, given.token_ttl_seconds),
-    ),
+    services: toServices(given),
     cell: given.cell,
     trustedProxies: given.trusted_proxies,
     migrate: given.migrate,
@@ -291,6 +354,11 @@ function toConfig(given: Settings, unknownVariables: readonly string[]): Config 
       rotateEveryDays: given.keys.rotate_every_days,
       leafHours: given.keys.leaf_hours,
     },
+    registries: given.registries.map(({ name, url, service }) => ({
+      name,
+      url,
+      service: service ?? Object.keys(given.services)[0] ?? '',
+    })),
     limits: {
       scopes: given.limits.scopes,
       usernameBytes: given.limits.username_bytes,

@@ -181,11 +181,35 @@ describe('the configuration file', () => {
     ['services that are neither', 'services: 3', ['CELLPASS_SERVICES']],
     ['something that is no mapping', '- issuer', ['CELLPASS_CONFIG']],
     ['something that is no YAML', 'issuer: [', ['CELLPASS_CONFIG']],
-    ['what is still to come', 'registries: [{name: a, url: https://a.example.com}]', ['CELLPASS_REGISTRIES']],
+    [
+      'registries that are named twice or call themselves what is no service',
+      'registries: [{name: a, url: https://a.example.com}, {name: a, url: https://b.example.com, service: c}]',
+      ['CELLPASS_REGISTRIES.1.name', 'CELLPASS_REGISTRIES.1.service'],
+    ],
+    ['a registry without a URL', 'registries: [{name: a, url: here}]', ['CELLPASS_REGISTRIES.0.url']],
+    [
+      'rotations that overtake each other',
+      'keys: {propagation_seconds: 86400, rotate_every_days: 1}',
+      ['CELLPASS_KEYS.rotate_every_days'],
+    ],
   ];
   for (const [what, text, names] of wrong) {
     it(`is refused for ${what}`, () => assert.deepEqual(new Set(reported(write(text))), new Set(names)));
   }
+
+  it('names the registries that are asked before a key becomes active', () => {
+    const text =
+      'services: [one, two]\nregistries: [{name: a, url: https://a.example.com/}, {name: b, url: http://b, service: two}]';
+    assert.deepEqual(loadConfig(write(text)).registries, [
+      { name: 'a', url: 'https://a.example.com', service: 'one' },
+      { name: 'b', url: 'http://b', service: 'two' },
+    ]);
+  });
+
+  it('may switch rotation off, whatever the other periods are', () => {
+    const text = 'keys: {propagation_seconds: 86400, rotate_every_days: 0}';
+    assert.equal(loadConfig(write(text)).keys.rotateEveryDays, 0);
+  });
 
   it('may be empty', () => assert.equal(loadConfig(write('')).issuer, 'cellpass'));
 

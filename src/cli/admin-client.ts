@@ -1,3 +1,4 @@
+import { userInfo } from 'node:os';
 import createClient, { type Client } from 'openapi-fetch';
 import { Agent, fetch } from 'undici';
 import { loadConfig } from '../config.ts';
@@ -16,7 +17,8 @@ export async function withAdmin(
   { environment }: Surroundings,
   work: (client: AdminClient) => Promise<void>,
 ): Promise<void> {
-  const client = connectToAdmin(adminSocketPath(loadConfig(environment)));
+  const socketPath = adminSocketPath(loadConfig(environment));
+  const client = connectToAdmin(socketPath, actorName(environment));
   try {
     await work(client);
   } finally {
@@ -24,8 +26,24 @@ export async function withAdmin(
   }
 }
 
+/** Who types, for the audit record: the person behind sudo, and the account. */
+function actorName(environment: Surroundings['environment']): string {
+  const account = accountName();
+  const person = environment['SUDO_USER'];
+  return person === undefined ? account : `${person} as ${account}`;
+}
+
+/** An account without an entry in the system's list has no name. */
+function accountName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return `uid ${process.getuid?.() ?? 'unknown'}`;
+  }
+}
+
 /** A typed client of the admin API, over the server's Unix socket. */
-function connectToAdmin(socketPath: string): AdminClient {
+function connectToAdmin(socketPath: string, actor: string): AdminClient {
   const agent = new Agent({ connect: { socketPath }, headersTimeout: 0, bodyTimeout: 0 });
   const api = createClient<paths>({
     baseUrl: 'http://cellpass',
@@ -34,7 +52,7 @@ function connectToAdmin(socketPath: string): AdminClient {
       const body = request.method === 'GET' || request.method === 'HEAD' ? null : await request.arrayBuffer();
       const response = await fetch(request.url, {
         method: request.method,
-        headers: [...request.headers],
+        headers: [...request.headers, ['Cellpass-Actor', actor]],
         body,
         dispatcher: agent,
       }).catch((error: unknown) => {

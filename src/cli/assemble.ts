@@ -8,13 +8,19 @@ import type { DirectoryResource } from '../http/admin/directory.ts';
 import { createClientAddressReader } from '../http/client-address.ts';
 import { loadContract } from '../http/contract.ts';
 import { createRefusalLog, type RefusalLog } from '../http/refusals.ts';
+import { KeyAdministration } from '../keys/administration.ts';
 import { createKeyring, type Keyring } from '../keys/keyring.ts';
-import type { MasterKey } from '../keys/master-key.ts';
+import type { RotatableMasterKey } from '../keys/master-key.ts';
+import type { KeyPeriods } from '../keys/plan.ts';
+import { createSchedule, SCHEDULE_ACTOR, type Schedule } from '../keys/schedule.ts';
+import { daysToSeconds, longestTokenLifeSeconds } from '../periods.ts';
 import { findSubject } from '../store/accounts.ts';
 import { deleteJobToken, putJobToken } from '../store/directory.ts';
 import type { Database } from '../store/drivers.ts';
+import { KEY_CHANNEL, ROTATION_LOCK } from '../store/keys.ts';
 import { PostgresStore } from '../store/postgres.ts';
 import { findRefusal, forgetRefusals, saveRefusals } from '../store/refusals.ts';
+import { createProbe } from '../token/canary.ts';
 import { createUserClaims } from '../token/user-claim.ts';
 
 /** What a server is made of, once its surroundings are open. */
@@ -22,7 +28,7 @@ export interface Parts {
   readonly config: Config;
   /** Migrated. */
   readonly database: Database;
-  readonly masterKey: MasterKey;
+  readonly masterKey: RotatableMasterKey;
   readonly log: Log;
   readonly now: () => Date;
   readonly isDraining: () => boolean;
@@ -32,6 +38,8 @@ export interface Assembly {
   readonly app: ReturnType<typeof createApp>;
   readonly admin: ReturnType<typeof createAdminApp>;
   readonly keyring: Keyring;
+  /** Rotation by itself; `start` begins it. */
+  readonly schedule: Schedule;
   readonly directory: DirectoryResource;
   /** Ends what runs in the background; the database stays open. */
   close(): Promise<void>;
@@ -41,17 +49,18 @@ export interface Assembly {
 export async function assemble(parts: Parts): Promise<Assembly> {
   const { config, database, masterKey, log, now } = parts;
   const store = new PostgresStore(database);
-  const longestTokenLifeSeconds = userClaimTtlSeconds(config);
-  const { leafHours } = config.keys;
   const keyring = await createKeyring({
     store,
     masterKey,
     now,
     cellId: config.cell,
-    leafHours,
-    longestTokenLifeSeconds,
+    leafHours: config.keys.leafHours,
+    longestTokenLifeSeconds: longestTokenLifeSeconds(config.services),
     log,
   });
+  const stopListening = await database.listen(KEY_CHANNEL, () => refreshQuietly(keyring));
+  const administration = createAdministration(parts, store, keyring);
+  const schedule = scheduleOf(parts, keyring, administration);
   const refusals = createRefusalLog({
     save: (batch) => saveRefusals(database, batch),
     forget: () =>
@@ -62,23 +71,78 @@ export async function assemble(parts: Parts): Promise<Assembly> {
       ),
     log,
   });
-  const deps = await createDeps(parts, store, keyring, refusals);
+  const deps = await createDeps(parts, store, keyring, administration, refusals);
   return {
     app: createApp(deps),
     admin: createAdminApp(deps),
     keyring,
+    schedule,
     directory: deps.directory,
     close: async () => {
+      await schedule.close();
+      await stopListening();
       await refusals.close();
       await keyring.close();
     },
   };
 }
 
+/** A read that fails is tried again by the next poll, which says so in the log. */
+function refreshQuietly(keyring: Keyring): void {
+  keyring.refresh().catch(() => undefined);
+}
+
+function periodsOf({ keys }: Config): KeyPeriods {
+  return {
+    propagationSeconds: keys.propagationSeconds,
+    rotateEverySeconds: daysToSeconds(keys.rotateEveryDays),
+  };
+}
+
+function createAdministration(
+  { config, masterKey, now }: Parts,
+  store: PostgresStore,
+  keyring: Keyring,
+): KeyAdministration {
+  const services = new Map(config.services.map((service) => [service.name, service]));
+  const registries = config.registries.flatMap(({ name, url, service: serviceName }) => {
+    const service = services.get(serviceName);
+    return service === undefined ? [] : [{ name, url, service }];
+  });
+  return new KeyAdministration({
+    store,
+    keyring,
+    masterKey,
+    probe: createProbe({ registries, issuer: config.issuer, cell: config.cell, now }),
+    now,
+    cellId: config.cell,
+    leafHours: config.keys.leafHours,
+    longestTokenLifeSeconds: longestTokenLifeSeconds(config.services),
+    periods: periodsOf(config),
+  });
+}
+
+function scheduleOf(
+  { config, database, now, log }: Parts,
+  keyring: Keyring,
+  administration: KeyAdministration,
+): Schedule {
+  return createSchedule({
+    periods: periodsOf(config),
+    currentSet: () => keyring.open().set,
+    moment: () => ({ now: now(), skippedMsSince: keyring.clock.skippedMsSince }),
+    exclusively: (work) => database.tryExclusively(ROTATION_LOCK, work),
+    stage: () => administration.stage({ actor: SCHEDULE_ACTOR }),
+    rotate: () => administration.rotate({ actor: SCHEDULE_ACTOR }),
+    log,
+  });
+}
+
 async function createDeps(
   { config, database, log, now, isDraining }: Parts,
   store: PostgresStore,
   keyring: Keyring,
+  administration: KeyAdministration,
   refusals: RefusalLog,
 ): Promise<PublicDeps & AdminDeps> {
   const { argon2Lanes: lanes, argon2Queue: queue } = config.limits;
@@ -93,7 +157,7 @@ async function createDeps(
       authenticator: { lookup: store, passwords },
       findFacts: (subject, paths) => store.findFacts(subject, paths),
       keyring,
-      userClaims: createUserClaims({ now, ttlSeconds: userClaimTtlSeconds(config) }),
+      userClaims: createUserClaims({ now, ttlSeconds: longestTokenLifeSeconds(config.services) }),
       issuer: config.issuer,
       cell: config.cell,
       services: new Map(config.services.map((service) => [service.name, service])),
@@ -110,7 +174,7 @@ async function createDeps(
       putJobToken: (token) => putJobToken(database, token),
       deleteJobToken: (id) => deleteJobToken(database, id),
     },
-    keyStore: store,
+    keys: administration,
     explain: {
       findSubject: (question) => findSubject(database, question),
       findFacts: (subject, paths) => store.findFacts(subject, paths),
@@ -126,12 +190,4 @@ async function createDeps(
 async function checkReady(store: PostgresStore, keyring: Keyring): Promise<void> {
   keyring.active();
   await store.ping();
-}
-
-/** Twice the longest token's, so that one nested JWT serves many tokens. It is the longest life of anything that a key signs. */
-function userClaimTtlSeconds({ services }: Config): number {
-  return (
-    2 *
-    Math.max(...services.flatMap(({ tokenTtlSeconds, pushTtlSeconds }) => [tokenTtlSeconds, pushTtlSeconds]))
-  );
 }

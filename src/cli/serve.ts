@@ -4,7 +4,7 @@ import { CellpassError } from '../errors.ts';
 import type { Log } from '../http/access-log.ts';
 import { listenOnSocket, makeDataDir } from '../http/admin-socket.ts';
 import { createHttpServer, listenOnTcp, readTls, reloadTls } from '../http/server.ts';
-import { loadMasterKey, type MasterKey } from '../keys/master-key.ts';
+import { loadMasterKey, type RotatableMasterKey } from '../keys/master-key.ts';
 import type { Database } from '../store/drivers.ts';
 import { migrate, pendingMigrations } from '../store/migrate.ts';
 import { PostgresStore } from '../store/postgres.ts';
@@ -64,6 +64,7 @@ async function open(
   const masterKey = await openMasterKey(config, store, log);
   const assembly = await assemble({ config, database, masterKey, log, now, isDraining: () => draining.now });
   opened.push(() => assembly.close());
+  assembly.schedule.start();
 
   const app = assembly.app.callback();
   admin.switchTo(assembly.admin.callback());
@@ -100,7 +101,7 @@ async function prepareDatabase(config: Config, database: Database, log: Log): Pr
   );
 }
 
-async function openMasterKey(config: Config, store: PostgresStore, log: Log): Promise<MasterKey> {
+async function openMasterKey(config: Config, store: PostgresStore, log: Log): Promise<RotatableMasterKey> {
   const { keys, authorities } = await store.readKeySet();
   const mayCreate = keys.length === 0 && authorities.length === 0;
   const { masterKey, warnings } = await loadMasterKey(config.keysDir, { mayCreate });

@@ -3,7 +3,7 @@ import { Ajv2020, type ErrorObject } from 'ajv/dist/2020.js';
 import formats from 'ajv-formats';
 import { parse } from 'yaml';
 import { CellpassError, type Problem } from '../errors.ts';
-import type { ExplainRequest, JobTokenInput } from './types.ts';
+import type { ExplainRequest, JobTokenInput, KeyInputs } from './types.ts';
 
 /** The contract at run time: the document itself, and its schemas as checks of what comes in. */
 export interface Contract {
@@ -11,6 +11,13 @@ export interface Contract {
   /** @throws {CellpassError} `invalid`, with every problem. */
   parseJobToken(value: unknown): JobTokenInput;
   parseExplainRequest(value: unknown): ExplainRequest;
+  parseActivateKey(value: unknown): KeyInputs['ActivateKey'];
+  parseRotateKeys(value: unknown): KeyInputs['RotateKeys'];
+  parseRetireKey(value: unknown): KeyInputs['RetireKey'];
+  parseRevokeKey(value: unknown): KeyInputs['RevokeKey'];
+  parseImportKey(value: unknown): KeyInputs['ImportKey'];
+  parseImportAuthority(value: unknown): KeyInputs['ImportAuthority'];
+  parseActivateAuthority(value: unknown): KeyInputs['ActivateAuthority'];
 }
 
 /** Reads `openapi/openapi.yaml`, which the package ships beside `src` and `dist`. */
@@ -25,6 +32,13 @@ export function loadContract(): Contract {
     document,
     parseJobToken: parserFor<JobTokenInput>(ajv, 'JobToken'),
     parseExplainRequest: parserFor<ExplainRequest>(ajv, 'ExplainRequest'),
+    parseActivateKey: parserFor<KeyInputs['ActivateKey']>(ajv, 'ActivateKey'),
+    parseRotateKeys: parserFor<KeyInputs['RotateKeys']>(ajv, 'RotateKeys'),
+    parseRetireKey: parserFor<KeyInputs['RetireKey']>(ajv, 'RetireKey'),
+    parseRevokeKey: parserFor<KeyInputs['RevokeKey']>(ajv, 'RevokeKey'),
+    parseImportKey: parserFor<KeyInputs['ImportKey']>(ajv, 'ImportKey'),
+    parseImportAuthority: parserFor<KeyInputs['ImportAuthority']>(ajv, 'ImportAuthority'),
+    parseActivateAuthority: parserFor<KeyInputs['ActivateAuthority']>(ajv, 'ActivateAuthority'),
   };
 }
 

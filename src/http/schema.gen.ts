@@ -155,10 +155,248 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The signing keys and their states */
+        /** The signing keys and CAs, their states, and what happens next */
         get: operations["listKeys"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/v1/keys/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Who changed keys, when and why */
+        get: operations["keyHistory"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/v1/keys/certificate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The certificate of a key */
+        get: operations["exportCertificate"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/v1/keys/stage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A new pending key */
+        post: operations["stageKey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/v1/keys/activate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Make the pending key active */
+        post: operations["activateKey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/v1/keys/rotate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Make the pending key active and stage the next; without one, stage it */
+        post: operations["rotateKeys"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/v1/keys/retire": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Drop a pending key */
+        post: operations["retireKey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/v1/keys/revoke": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Take a key out of the JWK Set at once */
+        post: operations["revokeKey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/v1/keys/import": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Take over an RSA key, as pending */
+        post: operations["importKey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/v1/keys/probe": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Ask every registry whether it accepts the pending key */
+        post: operations["probeKeys"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/v1/keys/rewrap": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Encrypt all private halves under a new master key */
+        post: operations["rewrapKeys"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/v1/authorities/stage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A new CA, beside the old one in the bundle */
+        post: operations["stageAuthority"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/v1/authorities/import": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A CA from elsewhere, beside the old one in the bundle */
+        post: operations["importAuthority"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/v1/authorities/activate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The pending CA issues from now on */
+        post: operations["activateAuthority"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/v1/authorities/discard": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Drop the pending CA */
+        post: operations["discardAuthority"];
         delete?: never;
         options?: never;
         head?: never;
@@ -261,6 +499,7 @@ export interface components {
         };
         KeyList: {
             keys: components["schemas"]["Key"][];
+            authorities: components["schemas"]["Authority"][];
         };
         Key: {
             /** @description The libtrust id. */
@@ -277,6 +516,106 @@ export interface components {
             retired_at: string | null;
             /** Format: date-time */
             published_until: string | null;
+            /** Format: date-time */
+            revoked_at: string | null;
+            revocation_reason: string | null;
+            /** @description What its tokens show; null where they show none. */
+            certificate: {
+                /** @description It came with the key; else the CA issues it anew. */
+                imported: boolean;
+                /** Format: date-time */
+                not_after: string;
+            } | null;
+            /** @description What becomes of it; without a time when an admin says so. */
+            next: {
+                what: string;
+                /** Format: date-time */
+                at: string | null;
+            };
+            /** @description Of a revoked key that was active, when it signed, and when the last of cellpass's own tokens ends. */
+            issued: {
+                /** Format: date-time */
+                from: string;
+                /** Format: date-time */
+                until: string;
+                /** Format: date-time */
+                tokens_end_at: string;
+            } | null;
+        };
+        Authority: {
+            /** @description The subject key identifier in hex. */
+            id: string;
+            /** @enum {string} */
+            state: "pending" | "active" | "retired";
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            activated_at: string | null;
+            /**
+             * Format: date-time
+             * @description A retired CA leaves the bundle then.
+             */
+            published_until: string | null;
+            /** Format: date-time */
+            not_after: string;
+        };
+        KeyHistory: {
+            events: {
+                /** Format: date-time */
+                at: string;
+                actor: string;
+                action: string;
+                /** @description A kid or a CA's id. */
+                subject: string | null;
+                reason: string | null;
+            }[];
+        };
+        Probe: {
+            registry: string;
+            /** @enum {string} */
+            outcome: "accepted" | "refused" | "unreachable";
+            because: string;
+        };
+        ProbeResult: {
+            /** @description The key that was shown. */
+            kid: string;
+            probes: components["schemas"]["Probe"][];
+        };
+        KeyOutcome: {
+            /** @description For people. */
+            message: string;
+            /** @description The kid that signs from now on. */
+            activated: string | null;
+            /** @description The kid that is pending from now on. */
+            staged: string | null;
+            probes: components["schemas"]["Probe"][];
+        };
+        ActivateKey: {
+            /** @description Either id; default: the pending one. */
+            kid?: string;
+            force?: boolean;
+        };
+        RotateKeys: {
+            force?: boolean;
+            dry_run?: boolean;
+        };
+        RetireKey: {
+            kid: string;
+        };
+        RevokeKey: {
+            kid: string;
+            reason: string;
+        };
+        ImportKey: {
+            key_pem: string;
+            certificate_pem?: string;
+        };
+        ImportAuthority: {
+            key_pem: string;
+            certificate_pem: string;
+        };
+        ActivateAuthority: {
+            force?: boolean;
         };
         ApplyResult: {
             /** @description Whether anything was. */
@@ -442,7 +781,10 @@ export interface components {
             };
         };
     };
-    parameters: never;
+    parameters: {
+        /** @description Who asks, for the audit record. A name that whoever may open the socket gives, not one that was checked. */
+        Actor: string;
+    };
     requestBodies: never;
     headers: never;
     pathItems: never;
@@ -703,7 +1045,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Newest first. */
+            /** @description Oldest first. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -712,6 +1054,418 @@ export interface operations {
                     "application/json": components["schemas"]["KeyList"];
                 };
             };
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    keyHistory: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The newest first, at most 1000. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KeyHistory"];
+                };
+            };
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    exportCertificate: {
+        parameters: {
+            query: {
+                /** @description Either id. */
+                kid: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description PEM. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-pem-file": string;
+                };
+            };
+            404: components["responses"]["Error"];
+            409: components["responses"]["Error"];
+            422: components["responses"]["Invalid"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    stageKey: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Who asks, for the audit record. A name that whoever may open the socket gives, not one that was checked. */
+                "Cellpass-Actor"?: components["parameters"]["Actor"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done; every replica follows within a second. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KeyOutcome"];
+                };
+            };
+            400: components["responses"]["Error"];
+            404: components["responses"]["Error"];
+            409: components["responses"]["Error"];
+            422: components["responses"]["Invalid"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    activateKey: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Who asks, for the audit record. A name that whoever may open the socket gives, not one that was checked. */
+                "Cellpass-Actor"?: components["parameters"]["Actor"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ActivateKey"];
+            };
+        };
+        responses: {
+            /** @description Done; every replica follows within a second. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KeyOutcome"];
+                };
+            };
+            400: components["responses"]["Error"];
+            404: components["responses"]["Error"];
+            409: components["responses"]["Error"];
+            422: components["responses"]["Invalid"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    rotateKeys: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Who asks, for the audit record. A name that whoever may open the socket gives, not one that was checked. */
+                "Cellpass-Actor"?: components["parameters"]["Actor"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RotateKeys"];
+            };
+        };
+        responses: {
+            /** @description Done; every replica follows within a second. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KeyOutcome"];
+                };
+            };
+            400: components["responses"]["Error"];
+            404: components["responses"]["Error"];
+            409: components["responses"]["Error"];
+            422: components["responses"]["Invalid"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    retireKey: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Who asks, for the audit record. A name that whoever may open the socket gives, not one that was checked. */
+                "Cellpass-Actor"?: components["parameters"]["Actor"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RetireKey"];
+            };
+        };
+        responses: {
+            /** @description Done; every replica follows within a second. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KeyOutcome"];
+                };
+            };
+            400: components["responses"]["Error"];
+            404: components["responses"]["Error"];
+            409: components["responses"]["Error"];
+            422: components["responses"]["Invalid"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    revokeKey: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Who asks, for the audit record. A name that whoever may open the socket gives, not one that was checked. */
+                "Cellpass-Actor"?: components["parameters"]["Actor"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RevokeKey"];
+            };
+        };
+        responses: {
+            /** @description Done; every replica follows within a second. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KeyOutcome"];
+                };
+            };
+            400: components["responses"]["Error"];
+            404: components["responses"]["Error"];
+            409: components["responses"]["Error"];
+            422: components["responses"]["Invalid"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    importKey: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Who asks, for the audit record. A name that whoever may open the socket gives, not one that was checked. */
+                "Cellpass-Actor"?: components["parameters"]["Actor"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ImportKey"];
+            };
+        };
+        responses: {
+            /** @description Done; every replica follows within a second. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KeyOutcome"];
+                };
+            };
+            400: components["responses"]["Error"];
+            404: components["responses"]["Error"];
+            409: components["responses"]["Error"];
+            422: components["responses"]["Invalid"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    probeKeys: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Who asks, for the audit record. A name that whoever may open the socket gives, not one that was checked. */
+                "Cellpass-Actor"?: components["parameters"]["Actor"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done; every replica follows within a second. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProbeResult"];
+                };
+            };
+            400: components["responses"]["Error"];
+            404: components["responses"]["Error"];
+            409: components["responses"]["Error"];
+            422: components["responses"]["Invalid"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    rewrapKeys: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Who asks, for the audit record. A name that whoever may open the socket gives, not one that was checked. */
+                "Cellpass-Actor"?: components["parameters"]["Actor"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done; every replica follows within a second. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KeyOutcome"];
+                };
+            };
+            400: components["responses"]["Error"];
+            404: components["responses"]["Error"];
+            409: components["responses"]["Error"];
+            422: components["responses"]["Invalid"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    stageAuthority: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Who asks, for the audit record. A name that whoever may open the socket gives, not one that was checked. */
+                "Cellpass-Actor"?: components["parameters"]["Actor"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done; every replica follows within a second. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KeyOutcome"];
+                };
+            };
+            400: components["responses"]["Error"];
+            404: components["responses"]["Error"];
+            409: components["responses"]["Error"];
+            422: components["responses"]["Invalid"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    importAuthority: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Who asks, for the audit record. A name that whoever may open the socket gives, not one that was checked. */
+                "Cellpass-Actor"?: components["parameters"]["Actor"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ImportAuthority"];
+            };
+        };
+        responses: {
+            /** @description Done; every replica follows within a second. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KeyOutcome"];
+                };
+            };
+            400: components["responses"]["Error"];
+            404: components["responses"]["Error"];
+            409: components["responses"]["Error"];
+            422: components["responses"]["Invalid"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    activateAuthority: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Who asks, for the audit record. A name that whoever may open the socket gives, not one that was checked. */
+                "Cellpass-Actor"?: components["parameters"]["Actor"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ActivateAuthority"];
+            };
+        };
+        responses: {
+            /** @description Done; every replica follows within a second. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KeyOutcome"];
+                };
+            };
+            400: components["responses"]["Error"];
+            404: components["responses"]["Error"];
+            409: components["responses"]["Error"];
+            422: components["responses"]["Invalid"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    discardAuthority: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Who asks, for the audit record. A name that whoever may open the socket gives, not one that was checked. */
+                "Cellpass-Actor"?: components["parameters"]["Actor"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done; every replica follows within a second. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KeyOutcome"];
+                };
+            };
+            400: components["responses"]["Error"];
+            404: components["responses"]["Error"];
+            409: components["responses"]["Error"];
+            422: components["responses"]["Invalid"];
             503: components["responses"]["Unavailable"];
         };
     };

@@ -12,3 +12,18 @@ export type Explanation = Schemas['Explanation'];
 export type ExplainedSubject = Schemas['ExplainedSubject'];
 export type ExplainedRefusal = Schemas['ExplainedRefusal'];
 export type ExplainedScope = Schemas['ExplainedScope'];
+export type KeyList = Schemas['KeyList'];
+export type KeyHistory = Schemas['KeyHistory'];
+export type KeyOutcome = Schemas['KeyOutcome'];
+export type ProbeResult = Schemas['ProbeResult'];
+/** What the endpoints of keys and CAs take. */
+export type KeyInputs = Pick<
+  Schemas,
+  | 'ActivateKey'
+  | 'RotateKeys'
+  | 'RetireKey'
+  | 'RevokeKey'
+  | 'ImportKey'
+  | 'ImportAuthority'
+  | 'ActivateAuthority'
+>;

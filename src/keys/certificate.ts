@@ -13,6 +13,7 @@ export interface Authority {
   readonly certificatePem: string;
   readonly notAfter: Date;
   readonly privateKey: webcrypto.CryptoKey;
+  readonly signingAlgorithm: SigningAlgorithm;
   toJSON(): unknown;
 }
 
@@ -30,8 +31,11 @@ const PATH_LENGTH = 0;
 const CRITICAL = true;
 const ECDSA_P256 = { name: 'ECDSA', namedCurve: 'P-256' } as const;
 const ECDSA_SHA256 = { name: 'ECDSA', hash: 'SHA-256' } as const;
+const RSA_SHA256 = { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' } as const;
 
-/** A new self-signed CA: EC P-256, ten years. The name says which cell, and is no other CA's: verifiers look issuers up by name. */
+type SigningAlgorithm = typeof ECDSA_SHA256 | typeof RSA_SHA256;
+
+/** A new self-signed CA in the state `pending`: EC P-256, ten years. The name says which cell, and is no other CA's: verifiers look issuers up by name. */
 export async function generateAuthority(input: {
   readonly cellId: number;
   readonly masterKey: MasterKey;
@@ -59,23 +63,41 @@ export async function generateAuthority(input: {
   const pkcs8 = new Uint8Array(await webcrypto.subtle.exportKey('pkcs8', keys.privateKey));
   return {
     id: keyIdentifier.keyId,
+    state: 'pending',
     certificatePem: toPem(certificate),
     encryptedPrivateKey: await input.masterKey.encrypt(keyIdentifier.keyId, pkcs8),
     createdAt: input.now,
+    activatedAt: null,
+    publishedUntil: null,
     notAfter,
   };
 }
 
-/** Throws `conflict` when the master key doesn't fit, or key and certificate don't fit each other. */
-export async function openAuthority(stored: StoredAuthority, masterKey: MasterKey): Promise<Authority> {
-  const { id, certificatePem, notAfter } = stored;
-  const pkcs8 = await masterKey.decrypt(id, stored.encryptedPrivateKey);
+/**
+ * Decrypts a CA; undefined for one whose private half is gone. Throws `conflict` when the master key doesn't fit, or key and
+ * certificate don't fit each other.
+ */
+export async function openAuthority(
+  stored: StoredAuthority,
+  masterKey: MasterKey,
+): Promise<Authority | undefined> {
+  const { id, certificatePem, notAfter, encryptedPrivateKey } = stored;
+  if (encryptedPrivateKey === null) return undefined;
+  const pkcs8 = await masterKey.decrypt(id, encryptedPrivateKey);
   const keyObject = createPrivateKey({ key: Buffer.from(pkcs8), format: 'der', type: 'pkcs8' });
   if (!new X509Certificate(certificatePem).checkPrivateKey(keyObject)) {
     throw new CellpassError('conflict', `the CA ${id} and its certificate do not fit each other`);
   }
-  const privateKey = await webcrypto.subtle.importKey('pkcs8', pkcs8, ECDSA_P256, false, ['sign']);
-  return { id, certificatePem, notAfter, privateKey, toJSON: () => ({ id, notAfter }) };
+  const isRsa = keyObject.asymmetricKeyType === 'rsa';
+  const privateKey = await webcrypto.subtle.importKey(
+    'pkcs8',
+    pkcs8,
+    isRsa ? RSA_SHA256 : ECDSA_P256,
+    false,
+    ['sign'],
+  );
+  const signingAlgorithm = isRsa ? RSA_SHA256 : ECDSA_SHA256;
+  return { id, certificatePem, notAfter, privateKey, signingAlgorithm, toJSON: () => ({ id, notAfter }) };
 }
 
 /**
@@ -99,7 +121,7 @@ export async function issueLeaf(
     notAfter,
     publicKey: spki,
     signingKey: authority.privateKey,
-    signingAlgorithm: ECDSA_SHA256,
+    signingAlgorithm: authority.signingAlgorithm,
     extensions: [
       new x509.BasicConstraintsExtension(false, undefined, CRITICAL),
       new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, CRITICAL),

@@ -33,17 +33,59 @@ export interface StoredKey {
   readonly createdAt: Date;
   readonly activatedAt: Date | null;
   readonly retiredAt: Date | null;
-  /** A retired key leaves the JWK Set then; null while nobody knows. */
+  readonly revokedAt: Date | null;
+  readonly revocationReason: string | null;
+  /** A retired key leaves the JWK Set then, a revoked one has left it; null while nobody knows. */
   readonly publishedUntil: Date | null;
+  /** The longest life of a token that any process signs with it: retirement keeps the key published for that long. */
+  readonly longestTokenSeconds: number;
 }
+
+/** pending: in the bundle, issuing nothing but leaves for canaries; active: issues leaves; retired: its private half is gone. */
+export type AuthorityState = 'pending' | 'active' | 'retired';
 
 export interface StoredAuthority {
   /** The subject key identifier, in hex. */
   readonly id: string;
+  readonly state: AuthorityState;
   readonly certificatePem: string;
-  readonly encryptedPrivateKey: string;
+  /** Compact JWE of the PKCS #8 DER; null as soon as the CA is retired. */
+  readonly encryptedPrivateKey: string | null;
   readonly createdAt: Date;
+  readonly activatedAt: Date | null;
+  /** A retired CA leaves the exported bundle then. */
+  readonly publishedUntil: Date | null;
   readonly notAfter: Date;
+}
+
+export type KeyAction =
+  | 'first_start'
+  | 'stage'
+  | 'activate'
+  | 'retire'
+  | 'revoke'
+  | 'import'
+  | 'rewrap'
+  | 'stage_ca'
+  | 'activate_ca'
+  | 'import_ca'
+  | 'discard_ca';
+
+/** One change for the audit record. */
+export interface KeyEvent {
+  readonly at: Date;
+  /** Who, as far as the way in tells: a name that a command gave, or the schedule. */
+  readonly actor: string;
+  readonly action: KeyAction;
+  /** A `kid`, or a CA's id; null where the whole set is meant. */
+  readonly subject: string | null;
+  readonly reason: string | null;
+}
+
+/** A new set, and what is to be said of the change. */
+export interface KeyChange {
+  readonly set: KeySet;
+  readonly events: readonly KeyEvent[];
 }
 
 /** Both lists oldest first. */
@@ -56,15 +98,23 @@ export interface KeySet {
 export interface KeyStore {
   readKeySet(): Promise<KeySet>;
   /**
-   * Runs `change` on the current set under the key lock and saves what it answers: new entries are added, changed ones replaced,
-   * none is ever removed. `change` is pure, and throws to leave everything as it is. Returns the set as it is then.
+   * Runs `change` on the current set under the key lock and saves what it answers, with its events, in one transaction: new entries
+   * are added, changed ones replaced, none is ever removed. `change` is pure, and throws to leave everything as it is. Returns the
+   * set as it is then.
    */
-  updateKeySet(change: (current: KeySet) => KeySet): Promise<KeySet>;
+  updateKeySet(change: (current: KeySet) => KeyChange): Promise<KeySet>;
+  /** The newest first. */
+  readKeyEvents(limit: number): Promise<readonly KeyEvent[]>;
 }
 
-/** The CA that issues certificates of new keys: the newest. */
+/** The CA that issues certificates. */
 export function issuingAuthority(set: KeySet): StoredAuthority | undefined {
-  return set.authorities.at(-1);
+  return set.authorities.find(({ state }) => state === 'active');
+}
+
+/** Whether the exported bundle holds the CA at `now`. */
+export function isBundled({ publishedUntil, notAfter }: StoredAuthority, now: Date): boolean {
+  return now < notAfter && (publishedUntil === null || now < publishedUntil);
 }
 
 /** Whether a verifier should know the key at `now`. */
@@ -93,37 +143,4 @@ export function replaceCertificate(
       : key,
   );
   return { ...set, keys };
-}
-
-/** One entry of `keys list --json`: the part of a key that anybody may see, times as ISO 8601. */
-export interface KeyListing {
-  readonly kid: string;
-  readonly thumbprint: string;
-  readonly state: KeyState;
-  readonly created_at: string;
-  readonly activated_at: string | null;
-  readonly retired_at: string | null;
-  readonly published_until: string | null;
-}
-
-/** What of a key `listKeys` shows. */
-export type ListedKey = Pick<
-  StoredKey,
-  'kid' | 'thumbprint' | 'state' | 'createdAt' | 'activatedAt' | 'retiredAt' | 'publishedUntil'
->;
-
-export function listKeys(keys: readonly ListedKey[]): { readonly keys: readonly KeyListing[] } {
-  return { keys: keys.map(toKeyListing) };
-}
-
-export function toKeyListing(key: ListedKey): KeyListing {
-  return {
-    kid: key.kid,
-    thumbprint: key.thumbprint,
-    state: key.state,
-    created_at: key.createdAt.toISOString(),
-    activated_at: key.activatedAt?.toISOString() ?? null,
-    retired_at: key.retiredAt?.toISOString() ?? null,
-    published_until: key.publishedUntil?.toISOString() ?? null,
-  };
 }

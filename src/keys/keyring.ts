@@ -1,10 +1,13 @@
 import { CellpassError } from '../errors.ts';
+import { leafOutlivesTokens, longestUseSeconds } from '../periods.ts';
 import { type PublishedJwkSet, publishJwkSet } from './jwks.ts';
-import { isPublished, issuingAuthority, type KeySet, type KeyStore } from './key-set.ts';
+import { isBundled, isPublished, issuingAuthority, type KeySet, type KeyStore } from './key-set.ts';
 import { coversUse, type LeafPolicy, reissueDueLeaves } from './leaf-life.ts';
+import { recordTokenLife } from './lifecycle.ts';
 import type { MasterKey } from './master-key.ts';
-import { generateFirstKeys, type OpenKeySet, openKeySet } from './open-key-set.ts';
+import { generateFirstKeys, NO_KEYS, type OpenKeySet, openKeySet } from './open-key-set.ts';
 import type { SigningKey } from './signing-key.ts';
+import { createSteadyClock, type SteadyClock } from './steady-clock.ts';
 
 /** The key set of this cell, held in memory and followed in the database. */
 export interface Keyring {
@@ -15,8 +18,12 @@ export interface Keyring {
   active(): SigningKey;
   /** What verifiers may fetch; the same object until it changes. It doesn't age: a verifier is better off with the last known set. */
   published(): PublishedJwkSet;
-  /** All CA certificates that are valid, oldest first: a `rootcertbundle`. */
+  /** All CA certificates that registries should trust, oldest first: a `rootcertbundle`. */
   caPem(): string;
+  /** The whole set, open, for whoever changes it. */
+  open(): OpenKeySet;
+  /** What this process knows of the clock. */
+  readonly clock: Pick<SteadyClock, 'skippedMsSince' | 'latest'>;
   /** Reads the set now. A call while one runs waits for another that begins after it. */
   refresh(): Promise<void>;
   close(): Promise<void>;
@@ -39,12 +46,12 @@ export interface KeyringOptions {
   readonly log: KeyringLog;
   /** How often the database is asked; 1 s. */
   readonly pollMs?: number;
+  /** Time that no clock setting changes, in milliseconds from any beginning. */
+  readonly monotonicMs?: () => number;
 }
 
 const MAX_AGE_MS = 10_000;
 const POLL_MS = 1000;
-/** distribution and GitLab's registry take a token this long after its `exp`. */
-const VERIFIER_LEEWAY_SECONDS = 60;
 const CA_WARNING_DAYS = 90;
 const DAY_MS = 24 * 60 * 60 * 1000;
 
@@ -53,15 +60,17 @@ const DAY_MS = 24 * 60 * 60 * 1000;
  * doesn't fit or the CA is expired, `invalid` if `leafHours` is too short for the tokens.
  */
 export async function createKeyring(options: KeyringOptions): Promise<Keyring> {
-  const longestUseSeconds = options.longestTokenLifeSeconds + VERIFIER_LEEWAY_SECONDS;
-  if (options.leafHours * 3600 * 0.75 <= longestUseSeconds) {
+  if (!leafOutlivesTokens(options.leafHours, options.longestTokenLifeSeconds)) {
     throw new CellpassError(
       'invalid',
       `keys.leaf_hours ${options.leafHours} is too short for tokens of ${options.longestTokenLifeSeconds} s: with a quarter of its life gone a leaf must still outlive them`,
     );
   }
   checkAuthorities(await readOrGenerate(options), options);
-  const keyring = new PolledKeyring(options, { leafHours: options.leafHours, longestUseSeconds });
+  const keyring = new PolledKeyring(options, {
+    leafHours: options.leafHours,
+    longestUseSeconds: longestUseSeconds(options.longestTokenLifeSeconds),
+  });
   await keyring.refresh();
   keyring.poll();
   return keyring;
@@ -71,9 +80,16 @@ export async function createKeyring(options: KeyringOptions): Promise<Keyring> {
 async function readOrGenerate(options: KeyringOptions): Promise<KeySet> {
   const set = await options.store.readKeySet();
   if (set.keys.length > 0) return set;
-  const generated = await generateFirstKeys(set, { ...options, now: options.now() });
+  const now = options.now();
+  const generated = await generateFirstKeys(set, {
+    ...options,
+    now,
+    longestTokenSeconds: options.longestTokenLifeSeconds,
+  });
+  const subject = generated.keys[0]?.kid ?? null;
+  const event = { at: now, actor: 'cellpass serve', action: 'first_start', subject, reason: null } as const;
   const stored = await options.store.updateKeySet((current) =>
-    current.keys.length > 0 ? current : generated,
+    current.keys.length > 0 ? { set: current, events: [] } : { set: generated, events: [event] },
   );
   options.log.info({ kid: stored.keys[0]?.kid }, 'first start: the cell has its keys');
   return stored;
@@ -100,8 +116,11 @@ function checkAuthorities(set: KeySet, { now, log }: KeyringOptions): void {
 class PolledKeyring implements Keyring {
   readonly #options: KeyringOptions;
   readonly #policy: LeafPolicy;
-  #open: OpenKeySet = { set: { authorities: [], keys: [] }, signingKeys: [], authorities: new Map() };
-  #readAt = new Date(0);
+  readonly clock: SteadyClock;
+  #open: OpenKeySet = NO_KEYS;
+  readonly #monotonicMs: () => number;
+  /** By a clock that nobody can set. */
+  #readAtMs = Number.NEGATIVE_INFINITY;
   #fingerprint = '';
   #active: SigningKey | undefined;
   #published = publishJwkSet([]);
@@ -114,13 +133,14 @@ class PolledKeyring implements Keyring {
   constructor(options: KeyringOptions, policy: LeafPolicy) {
     this.#options = options;
     this.#policy = policy;
+    this.#monotonicMs = options.monotonicMs ?? (() => performance.now());
+    this.clock = createSteadyClock(options.now, this.#monotonicMs);
   }
 
   active(): SigningKey {
     const now = this.#options.now();
-    const ageMs = now.getTime() - this.#readAt.getTime();
-    // A clock that was set back makes the age negative, which says nothing about it.
-    if (ageMs < 0 || ageMs > MAX_AGE_MS) throw unavailable('the key set could not be read for some seconds');
+    const ageMs = this.#monotonicMs() - this.#readAtMs;
+    if (ageMs > MAX_AGE_MS) throw unavailable('the key set could not be read for some seconds');
     const key = this.#active;
     if (key === undefined) throw unavailable('no signing key is active');
     const { certificate } = key;
@@ -136,8 +156,12 @@ class PolledKeyring implements Keyring {
 
   caPem(): string {
     const now = this.#options.now();
-    const valid = this.#open.set.authorities.filter(({ notAfter }) => now < notAfter);
-    return valid.map(({ certificatePem }) => certificatePem).join('');
+    const bundled = this.#open.set.authorities.filter((authority) => isBundled(authority, now));
+    return bundled.map(({ certificatePem }) => certificatePem).join('');
+  }
+
+  open(): OpenKeySet {
+    return this.#open;
   }
 
   refresh(): Promise<void> {
@@ -187,19 +211,39 @@ class PolledKeyring implements Keyring {
   /** Nothing of a set is shown before all of it opened. */
   async #read(): Promise<void> {
     const readAt = this.#options.now();
-    const opened = await this.#openIfChanged(await this.#options.store.readKeySet());
+    const readAtMs = this.#monotonicMs();
+    const opened = await this.#openIfChanged(await this.#readRecorded());
     const open = await this.#reissueLeaves(opened);
+    this.clock.observe(open.set.keys.map(({ kid }) => kid));
     this.#open = open;
-    this.#readAt = readAt;
+    this.#readAtMs = readAtMs;
     this.#fingerprint = JSON.stringify(open.set);
     this.#active = activeKey(open);
     const published = publishJwkSet(publishedKeys(open.set, readAt));
     if (published.etag !== this.#published.etag) this.#published = published;
   }
 
+  /** Sees to it that retirement will keep a key published for this process's tokens, too. */
+  async #readRecorded(): Promise<KeySet> {
+    const { store, longestTokenLifeSeconds } = this.#options;
+    const set = await store.readKeySet();
+    if (recordTokenLife(set, longestTokenLifeSeconds) === set) return set;
+    return store.updateKeySet((current) => ({
+      set: recordTokenLife(current, longestTokenLifeSeconds),
+      events: [],
+    }));
+  }
+
   async #openIfChanged(set: KeySet): Promise<OpenKeySet> {
     if (JSON.stringify(set) === this.#fingerprint) return this.#open;
-    return openKeySet(set, this.#options.masterKey);
+    const open = await openKeySet(set, this.#options.masterKey, this.#open);
+    if (open.sealed.length > 0) {
+      this.#options.log.warn(
+        { keys: open.sealed },
+        'the master key was changed by another server: copy its master.key here before the next start or rotation; the keys that are open stay in use',
+      );
+    }
+    return open;
   }
 
   /** A leaf that can't be issued now is tried again at the next read; the old one shows while its dates allow it. */
@@ -210,7 +254,7 @@ class PolledKeyring implements Keyring {
       this.#warned = undefined;
       if (set === open.set) return open;
       log.info({ kids: open.signingKeys.map(({ kid }) => kid) }, 'leaf certificates issued anew');
-      return await openKeySet(set, masterKey);
+      return await openKeySet(set, masterKey, open);
     } catch (error) {
       this.#warnOnce(error, 'a leaf certificate could not be issued; trying again');
       return open;

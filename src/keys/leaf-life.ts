@@ -1,5 +1,11 @@
 import { BACKDATED_MS, HOUR_MS, issueLeaf, type LeafLife } from './certificate.ts';
-import { type KeyCertificate, type KeySet, type KeyStore, replaceCertificate } from './key-set.ts';
+import {
+  issuingAuthority,
+  type KeyCertificate,
+  type KeySet,
+  type KeyStore,
+  replaceCertificate,
+} from './key-set.ts';
 import type { OpenKeySet } from './open-key-set.ts';
 import type { SigningKey } from './signing-key.ts';
 
@@ -41,15 +47,22 @@ export async function reissueDueLeaves(
   return latest;
 }
 
+/** Only of the CA that issues now: a change of CA gives every key its leaf by itself, and an imported certificate stays. */
 async function reissueIfDue(
-  { authorities }: OpenKeySet,
+  { set, authorities }: OpenKeySet,
   key: SigningKey,
   { store, policy, now }: Parameters<typeof reissueDueLeaves>[1],
 ): Promise<KeySet | undefined> {
   const leaf = key.certificate;
-  const authority = authorities.get(leaf?.authorityId ?? '');
-  if (leaf === null || authority === undefined) return undefined;
-  if (!isLeafDue(leaf, policy, { now, authorityNotAfter: authority.notAfter })) return undefined;
+  const authority = authorities.get(issuingAuthority(set)?.id ?? '');
+  if (leaf === null || leaf.authorityId === null || authority === undefined) return undefined;
+  const isOfOtherAuthority = leaf.authorityId !== authority.id;
+  if (!isOfOtherAuthority && !isLeafDue(leaf, policy, { now, authorityNotAfter: authority.notAfter })) {
+    return undefined;
+  }
   const next = await issueLeaf({ authority, key, now, leafHours: policy.leafHours });
-  return store.updateKeySet((current) => replaceCertificate(current, key.kid, leaf.pem, next));
+  return store.updateKeySet((current) => ({
+    set: replaceCertificate(current, key.kid, leaf.pem, next),
+    events: [],
+  }));
 }

@@ -1,5 +1,5 @@
 import { randomBytes, webcrypto } from 'node:crypto';
-import { link, mkdir, open, readFile, rm, stat } from 'node:fs/promises';
+import { link, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { CompactEncrypt, compactDecrypt } from 'jose';
 import { CellpassError } from '../errors.ts';
@@ -13,12 +13,22 @@ export interface MasterKey {
 }
 
 export interface LoadedMasterKey {
-  readonly masterKey: MasterKey;
+  readonly masterKey: RotatableMasterKey;
   /** One sentence each, for the log. */
   readonly warnings: readonly string[];
 }
 
+/** A master key that can be changed while servers run; see `cellpass keys rewrap`. */
+export interface RotatableMasterKey extends MasterKey {
+  /** The next master key: the one that lies ready beside the file, or a new one. Throws `invalid` if neither can be had. */
+  prepareNext(): Promise<MasterKey>;
+  /** Uses the next one from now on, and puts it in the place of the file; answers, for people, what there is left to do. */
+  adoptNext(): Promise<string>;
+}
+
 const FILE_NAME = 'master.key';
+const NEXT_NAME = 'master.key.next';
+const OLD_NAME = 'master.key.old';
 const KEY_BYTES = 32;
 /** 32 octets in base64url without padding (RFC 4648 §5). */
 const KEY_PATTERN = /^[A-Za-z0-9_-]{43}$/;
@@ -35,13 +45,65 @@ export async function loadMasterKey(
   const file = resolve(keysDir, FILE_NAME);
   let text = await readIfPresent(file);
   if (text === undefined) {
+    const next = await readKeyFile(resolve(keysDir, NEXT_NAME));
+    if (next !== undefined) return { masterKey: createRotatableMasterKey(keysDir, next), warnings: [] };
     if (!mayCreate) throw new CellpassError('conflict', missing(file));
     await createKeyFile(keysDir, file);
     // Read back also what we wrote ourselves: another process may have been first, and its key is the one that counts.
     text = await readIfPresent(file);
   }
-  const octets = parseKey(file, text ?? '');
-  return { masterKey: await createMasterKey(octets, file), warnings: await warningsAbout(file) };
+  const masterKey = await createMasterKey(parseKey(file, text ?? ''), file);
+  return { masterKey: createRotatableMasterKey(keysDir, masterKey), warnings: await warningsAbout(file) };
+}
+
+/**
+ * What doesn't open with the key at hand is tried with the files as they are by then: another server of this folder may have changed
+ * the master key. Whichever opened something last is the one to encrypt with.
+ */
+function createRotatableMasterKey(keysDir: string, first: MasterKey): RotatableMasterKey {
+  const file = resolve(keysDir, FILE_NAME);
+  const nextFile = resolve(keysDir, NEXT_NAME);
+  let current = first;
+  return {
+    encrypt: (kid, plaintext) => current.encrypt(kid, plaintext),
+    decrypt: (kid, jwe) =>
+      current.decrypt(kid, jwe).catch(async (error: unknown) => {
+        for (const name of [file, nextFile]) {
+          const other = await readKeyFile(name).catch(() => undefined);
+          const plaintext = await other?.decrypt(kid, jwe).catch(() => undefined);
+          if (other === undefined || plaintext === undefined) continue;
+          current = other;
+          return plaintext;
+        }
+        throw error;
+      }),
+    async prepareNext() {
+      const ready = await readKeyFile(nextFile);
+      if (ready !== undefined) return ready;
+      await createKeyFile(keysDir, nextFile);
+      const made = await readKeyFile(nextFile);
+      if (made === undefined)
+        throw new CellpassError('invalid', `cannot read ${nextFile}, which was just made`);
+      return made;
+    },
+    async adoptNext() {
+      current = (await readKeyFile(nextFile)) ?? current;
+      try {
+        await rm(resolve(keysDir, OLD_NAME), { force: true });
+        await link(file, resolve(keysDir, OLD_NAME));
+        await rename(nextFile, file);
+        await syncDirectory(keysDir);
+        return `every key is encrypted under the new ${file}: copy it to every other host of this cell before that host starts again; ${OLD_NAME} opens nothing but old backups: delete it when you have none`;
+      } catch (error) {
+        return `every key is encrypted under ${nextFile}, but it could not be put in the place of ${file} (${reasonOf(error)}): do so on every host of this cell before its next start`;
+      }
+    },
+  };
+}
+
+async function readKeyFile(file: string): Promise<MasterKey | undefined> {
+  const text = await readIfPresent(file);
+  return text === undefined ? undefined : createMasterKey(parseKey(file, text), file);
 }
 
 /** `source` names the key in messages. */

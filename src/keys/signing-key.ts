@@ -2,16 +2,16 @@ import { createPrivateKey, createPublicKey, webcrypto, X509Certificate } from 'n
 import { CellpassError } from '../errors.ts';
 import { type Authority, issueLeaf, type LeafLife, toX5c } from './certificate.ts';
 import { identifyKey, jwkThumbprint, type PublicKey } from './jwks.ts';
-import { type KeyListing, type StoredKey, toKeyListing } from './key-set.ts';
+import type { StoredKey } from './key-set.ts';
 import type { MasterKey } from './master-key.ts';
 
-/** A key that can sign: its private half is imported, and can't be exported again. Its JSON is its entry in `keys list`. */
+/** A key that can sign: its private half is imported, and can't be exported again. Its JSON is its ids and state. */
 export interface SigningKey extends Omit<StoredKey, 'encryptedPrivateKey'> {
   /** For RS256. */
   readonly privateKey: webcrypto.CryptoKey;
   /** The certificate for the `x5c` header, leaf first; empty for a key without one. */
   readonly x5c: readonly string[];
-  toJSON(): KeyListing;
+  toJSON(): unknown;
 }
 
 const MODULUS_BITS = 2048;
@@ -20,7 +20,12 @@ const F4 = new Uint8Array([1, 0, 1]);
 
 /** A new RSA key with its first leaf, in the state `pending`: `createdAt` is when verifiers may begin to learn of it. */
 export async function generateSigningKey(
-  input: { readonly authority: Authority; readonly masterKey: MasterKey; readonly now: Date } & LeafLife,
+  input: {
+    readonly authority: Authority;
+    readonly masterKey: MasterKey;
+    readonly now: Date;
+    readonly longestTokenSeconds: number;
+  } & LeafLife,
 ): Promise<StoredKey> {
   const pair = await webcrypto.subtle.generateKey(
     { ...RS256, modulusLength: MODULUS_BITS, publicExponent: F4 },
@@ -37,7 +42,10 @@ export async function generateSigningKey(
     createdAt: input.now,
     activatedAt: null,
     retiredAt: null,
+    revokedAt: null,
+    revocationReason: null,
     publishedUntil: null,
+    longestTokenSeconds: input.longestTokenSeconds,
   };
 }
 
@@ -53,14 +61,22 @@ export async function openSigningKey(
   if (encryptedPrivateKey === null) return undefined;
   const pkcs8 = await masterKey.decrypt(key.kid, encryptedPrivateKey);
   refuseMismatch(key, identifyKey(publicHalf(pkcs8)), 'private half');
+  return toSigningKey(stored, await webcrypto.subtle.importKey('pkcs8', pkcs8, RS256, false, ['sign']));
+}
+
+/** A stored key with its private half, which was opened before. Throws `conflict` when the certificate is another key's. */
+export function toSigningKey(
+  { encryptedPrivateKey: _, ...key }: StoredKey,
+  privateKey: webcrypto.CryptoKey,
+): SigningKey {
   if (key.certificate !== null) {
     refuseMismatch(key, identifyKey(new X509Certificate(key.certificate.pem).publicKey), 'certificate');
   }
   return {
     ...key,
-    privateKey: await webcrypto.subtle.importKey('pkcs8', pkcs8, RS256, false, ['sign']),
+    privateKey,
     x5c: key.certificate === null ? [] : toX5c(key.certificate.pem),
-    toJSON: () => toKeyListing(key),
+    toJSON: () => ({ kid: key.kid, thumbprint: key.thumbprint, state: key.state }),
   };
 }
 

@@ -1,6 +1,7 @@
 import { PGlite, type Transaction } from '@electric-sql/pglite';
 import pg from 'pg';
 import { CellpassError } from '../errors.ts';
+import { listenOnPostgres } from './listen.ts';
 
 /** What a query answers: plain rows, alike on both drivers. */
 export type Row = Readonly<Record<string, unknown>>;
@@ -28,6 +29,16 @@ export interface Database extends Sql {
   readonly kind: 'postgres' | 'pglite';
   /** Commits when `work` resolves, rolls back when it throws. Not nested. */
   transaction<T>(work: (sql: Sql) => Promise<T>): Promise<T>;
+  /**
+   * Runs `work` while this process holds `lock`, which no other has meanwhile; false, without running it, where another has it. `work`
+   * may use the database.
+   */
+  tryExclusively(lock: number, work: () => Promise<void>): Promise<boolean>;
+  /**
+   * Calls `onNotice` after each NOTIFY on `channel`, and after each time that the connection was lost and is back, because then some
+   * may have been missed. Never throws: where nothing comes, whoever listens must poll. Resolves to what ends it.
+   */
+  listen(channel: string, onNotice: () => void): Promise<() => Promise<void>>;
   close(): Promise<void>;
 }
 
@@ -64,6 +75,8 @@ export function openPostgres(url: string, options: PostgresOptions = {}): Databa
     kind: 'postgres',
     ...postgresSql(pool, QUERY_TIMEOUT_MS),
     transaction: (work) => postgresTransaction(pool, work),
+    tryExclusively: (lock, work) => postgresExclusively(pool, lock, work),
+    listen: (channel, onNotice) => listenOnPostgres(url, channel, onNotice),
     close: () => endWithin(pool, CLOSE_TIMEOUT_MS),
   };
 }
@@ -115,6 +128,16 @@ async function postgresTransaction<T>(pool: pg.Pool, work: (sql: Sql) => Promise
   }
 }
 
+/** A transaction of its own holds the lock: a connection that breaks lets go of it. */
+async function postgresExclusively(pool: pg.Pool, lock: number, work: () => Promise<void>): Promise<boolean> {
+  return postgresTransaction(pool, async (sql) => {
+    const [row] = await sql.query<{ held: boolean }>('SELECT pg_try_advisory_xact_lock($1) AS held', [lock]);
+    if (row?.held !== true) return false;
+    await work();
+    return true;
+  });
+}
+
 const PATIENT_TRIES = 5;
 
 /** Nothing waits for a transaction as a client waits for a token, so a slow moment deserves more tries. */
@@ -156,6 +179,12 @@ export async function openPglite(dataDir?: string): Promise<Database> {
     kind: 'pglite',
     ...pgliteSql(pglite),
     transaction: (work) => pglite.transaction((transaction) => work(pgliteSql(transaction))),
+    // One process, and its locks always succeed.
+    tryExclusively: async (_lock, work) => {
+      await work();
+      return true;
+    },
+    listen: async (channel, onNotice) => pglite.listen(channel, onNotice),
     close: () => pglite.close(),
   };
 }

@@ -1,17 +1,38 @@
-import type { KeySet, KeyState, KeyStore, PublicJwk, StoredAuthority, StoredKey } from '../keys/key-set.ts';
+import type {
+  AuthorityState,
+  KeyAction,
+  KeyEvent,
+  KeySet,
+  KeyState,
+  KeyStore,
+  PublicJwk,
+  StoredAuthority,
+  StoredKey,
+} from '../keys/key-set.ts';
 import type { Database, Sql, Statement } from './drivers.ts';
 
 /** Any number that nothing else here locks; the same in every cellpass. */
 const KEY_LOCK = 7_021_002;
+/** Held by the replica that rotates by itself. */
+export const ROTATION_LOCK = 7_021_003;
+/** What the triggers notify on; see the migration. */
+export const KEY_CHANNEL = 'cellpass_keys';
 
 type Nothing<R> = { readonly [C in keyof R]: null };
 
 type AuthorityRow = {
   readonly ca_id: string;
+  readonly ca_state: AuthorityState;
   readonly ca_certificate_pem: string;
-  readonly ca_encrypted_private_key: string;
   readonly ca_created_at: Date;
   readonly ca_not_after: Date;
+};
+
+/** Null in a CA's row, too. */
+type AuthorityDates = {
+  readonly ca_encrypted_private_key: string | null;
+  readonly ca_activated_at: Date | null;
+  readonly ca_published_until: Date | null;
 };
 
 type KeyRow = {
@@ -27,38 +48,61 @@ type KeyRow = {
   readonly created_at: Date;
   readonly activated_at: Date | null;
   readonly retired_at: Date | null;
+  readonly revoked_at: Date | null;
+  readonly revocation_reason: string | null;
   readonly published_until: Date | null;
+  readonly longest_token_seconds: number;
 };
 
 /** A CA without keys, a key without a CA, or a key with its CA. */
-type KeySetRow = (AuthorityRow | Nothing<AuthorityRow>) & (KeyRow | Nothing<KeyRow>);
+type KeySetRow = (AuthorityRow | Nothing<AuthorityRow>) & AuthorityDates & (KeyRow | Nothing<KeyRow>);
 
 /** One statement, so that keys and CAs are of the same moment. */
 const READ_KEY_SET: Statement = {
   name: 'read_key_set',
   text: `
-SELECT a.id AS ca_id, a.certificate_pem AS ca_certificate_pem, a.encrypted_private_key AS ca_encrypted_private_key,
-  a.created_at AS ca_created_at, a.not_after AS ca_not_after,
+SELECT a.id AS ca_id, a.state AS ca_state, a.certificate_pem AS ca_certificate_pem,
+  a.encrypted_private_key AS ca_encrypted_private_key, a.created_at AS ca_created_at, a.activated_at AS ca_activated_at,
+  a.published_until AS ca_published_until, a.not_after AS ca_not_after,
   k.kid, k.thumbprint, k.state, k.public_jwk, k.encrypted_private_key, k.certificate_authority_id, k.certificate_pem,
-  k.certificate_not_before, k.certificate_not_after, k.created_at, k.activated_at, k.retired_at, k.published_until
+  k.certificate_not_before, k.certificate_not_after, k.created_at, k.activated_at, k.retired_at,
+  k.revoked_at, k.revocation_reason, k.published_until, k.longest_token_seconds
 FROM certificate_authorities a FULL JOIN signing_keys k ON k.certificate_authority_id = a.id
 ORDER BY a.created_at, a.id, k.created_at, k.kid`,
 };
 
 const INSERT_AUTHORITY = `
-INSERT INTO certificate_authorities (id, certificate_pem, encrypted_private_key, created_at, not_after)
-VALUES ($1, $2, $3, $4, $5)
-ON CONFLICT (id) DO UPDATE SET certificate_pem = EXCLUDED.certificate_pem,
-  encrypted_private_key = EXCLUDED.encrypted_private_key, not_after = EXCLUDED.not_after`;
+INSERT INTO certificate_authorities (id, state, certificate_pem, encrypted_private_key, created_at, activated_at, published_until,
+  not_after)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+ON CONFLICT (id) DO UPDATE SET state = EXCLUDED.state, encrypted_private_key = EXCLUDED.encrypted_private_key,
+  activated_at = EXCLUDED.activated_at, published_until = EXCLUDED.published_until`;
 
 const INSERT_KEY = `
 INSERT INTO signing_keys (kid, thumbprint, state, public_jwk, encrypted_private_key, certificate_authority_id, certificate_pem,
-  certificate_not_before, certificate_not_after, created_at, activated_at, retired_at, published_until)
-VALUES ($1, $2, $3, ($4::text)::jsonb, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+  certificate_not_before, certificate_not_after, created_at, activated_at, retired_at, revoked_at, revocation_reason,
+  published_until, longest_token_seconds)
+VALUES ($1, $2, $3, ($4::text)::jsonb, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
 ON CONFLICT (kid) DO UPDATE SET state = EXCLUDED.state, encrypted_private_key = EXCLUDED.encrypted_private_key,
   certificate_authority_id = EXCLUDED.certificate_authority_id, certificate_pem = EXCLUDED.certificate_pem,
   certificate_not_before = EXCLUDED.certificate_not_before, certificate_not_after = EXCLUDED.certificate_not_after,
-  activated_at = EXCLUDED.activated_at, retired_at = EXCLUDED.retired_at, published_until = EXCLUDED.published_until`;
+  activated_at = EXCLUDED.activated_at, retired_at = EXCLUDED.retired_at, revoked_at = EXCLUDED.revoked_at,
+  revocation_reason = EXCLUDED.revocation_reason, published_until = EXCLUDED.published_until,
+  longest_token_seconds = EXCLUDED.longest_token_seconds`;
+
+const INSERT_EVENT = `
+INSERT INTO audit_events (happened_at, actor, area, action, subject, reason) VALUES ($1, $2, 'keys', $3, $4, $5)`;
+
+const READ_EVENTS = `
+SELECT happened_at, actor, action, subject, reason FROM audit_events WHERE area = 'keys' ORDER BY id DESC LIMIT $1`;
+
+type EventRow = {
+  readonly happened_at: Date;
+  readonly actor: string;
+  readonly action: KeyAction;
+  readonly subject: string | null;
+  readonly reason: string | null;
+};
 
 /** The keys in a database. */
 export function createKeyStore(database: Database): KeyStore {
@@ -69,9 +113,15 @@ export function createKeyStore(database: Database): KeyStore {
         // A statement of its own before the read, which then sees what the last holder of the lock committed.
         await sql.query('SELECT pg_advisory_xact_lock($1)', [KEY_LOCK]);
         const current = await readKeySet(sql);
-        await saveChanges(sql, current, change(current));
+        const { set, events } = change(current);
+        await saveChanges(sql, current, set);
+        for (const event of events) await saveEvent(sql, event);
         return readKeySet(sql);
       }),
+    readKeyEvents: async (limit) => {
+      const rows = await database.query<EventRow>(READ_EVENTS, [limit]);
+      return rows.map(({ happened_at: at, ...event }) => ({ at, ...event }));
+    },
   };
 }
 
@@ -93,20 +143,40 @@ function byAge(a: StoredKey, b: StoredKey): number {
   return a.kid < b.kid ? -1 : 1;
 }
 
-/** The database checks its one active key at each row, so whatever leaves that state is saved before what enters it. */
 async function saveChanges(sql: Sql, current: KeySet, next: KeySet): Promise<void> {
-  for (const authority of next.authorities) {
-    if (!current.authorities.includes(authority)) await saveAuthority(sql, authority);
+  for (const authority of changedEntries(current.authorities, next.authorities)) {
+    await saveAuthority(sql, authority);
   }
-  const changed = next.keys.filter((key) => !current.keys.includes(key));
-  const leaving = changed.filter(({ state }) => state !== 'active');
-  const entering = changed.filter(({ state }) => state === 'active');
-  for (const key of [...leaving, ...entering]) await saveKey(sql, key);
+  for (const key of changedEntries(current.keys, next.keys)) await saveKey(sql, key);
+}
+
+/** The database checks its one active entry at each row, so whatever leaves that state is saved before what enters it. */
+function changedEntries<T extends StoredKey | StoredAuthority>(
+  current: readonly T[],
+  next: readonly T[],
+): readonly T[] {
+  const changed = next.filter((entry) => !current.includes(entry));
+  return [
+    ...changed.filter(({ state }) => state !== 'active'),
+    ...changed.filter(({ state }) => state === 'active'),
+  ];
 }
 
 async function saveAuthority(sql: Sql, authority: StoredAuthority): Promise<void> {
-  const { id, certificatePem, encryptedPrivateKey, createdAt, notAfter } = authority;
-  await sql.query(INSERT_AUTHORITY, [id, certificatePem, encryptedPrivateKey, createdAt, notAfter]);
+  await sql.query(INSERT_AUTHORITY, [
+    authority.id,
+    authority.state,
+    authority.certificatePem,
+    authority.encryptedPrivateKey,
+    authority.createdAt,
+    authority.activatedAt,
+    authority.publishedUntil,
+    authority.notAfter,
+  ]);
+}
+
+async function saveEvent(sql: Sql, { at, actor, action, subject, reason }: KeyEvent): Promise<void> {
+  await sql.query(INSERT_EVENT, [at, actor, action, subject, reason]);
 }
 
 async function saveKey(sql: Sql, key: StoredKey): Promise<void> {
@@ -123,16 +193,22 @@ async function saveKey(sql: Sql, key: StoredKey): Promise<void> {
     key.createdAt,
     key.activatedAt,
     key.retiredAt,
+    key.revokedAt,
+    key.revocationReason,
     key.publishedUntil,
+    key.longestTokenSeconds,
   ]);
 }
 
-function toAuthority(row: AuthorityRow): StoredAuthority {
+function toAuthority(row: AuthorityRow & AuthorityDates): StoredAuthority {
   return {
     id: row.ca_id,
+    state: row.ca_state,
     certificatePem: row.ca_certificate_pem,
     encryptedPrivateKey: row.ca_encrypted_private_key,
     createdAt: row.ca_created_at,
+    activatedAt: row.ca_activated_at,
+    publishedUntil: row.ca_published_until,
     notAfter: row.ca_not_after,
   };
 }
@@ -149,7 +225,10 @@ function toKey(row: KeyRow): StoredKey {
     createdAt: row.created_at,
     activatedAt: row.activated_at,
     retiredAt: row.retired_at,
+    revokedAt: row.revoked_at,
+    revocationReason: row.revocation_reason,
     publishedUntil: row.published_until,
+    longestTokenSeconds: row.longest_token_seconds,
   };
 }
 

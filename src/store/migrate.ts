@@ -4,12 +4,14 @@ import type { Database, Sql } from './drivers.ts';
 import { sql as directory } from './migrations/0001-directory.ts';
 import { sql as keys } from './migrations/0002-keys.ts';
 import { sql as refusals } from './migrations/0003-refusals.ts';
+import { sql as keyLife } from './migrations/0004-key-life.ts';
 
 /** In the order of their numbers. A migration that was released is never edited: add the next one. */
 const MIGRATIONS: readonly { readonly name: string; readonly sql: string }[] = [
   { name: '0001-directory', sql: directory },
   { name: '0002-keys', sql: keys },
   { name: '0003-refusals', sql: refusals },
+  { name: '0004-key-life', sql: keyLife },
 ];
 
 /** Any number that nothing else here locks; the same in every cellpass. */

@@ -1,6 +1,6 @@
 import type { CredentialAnswer, CredentialQuestion } from '../authn/account.ts';
 import { CellpassError } from '../errors.ts';
-import type { KeySet, KeyStore } from '../keys/key-set.ts';
+import type { KeyChange, KeyEvent, KeySet, KeyStore } from '../keys/key-set.ts';
 import type { Subject } from '../policy/subject.ts';
 import { findCredentials } from './accounts.ts';
 import type { Database } from './drivers.ts';
@@ -30,8 +30,12 @@ export class PostgresStore implements Store {
     return this.#keys.readKeySet();
   }
 
-  updateKeySet(change: (current: KeySet) => KeySet): Promise<KeySet> {
+  updateKeySet(change: (current: KeySet) => KeyChange): Promise<KeySet> {
     return this.#keys.updateKeySet(change);
+  }
+
+  readKeyEvents(limit: number): Promise<readonly KeyEvent[]> {
+    return this.#keys.readKeyEvents(limit);
   }
 
   async ping(): Promise<void> {

@@ -24,7 +24,9 @@ describe('certificates', () => {
   before(async () => {
     masterKey = await randomMasterKey();
     stored = await generateAuthority({ cellId: 7, masterKey, now: NOW });
-    authority = await openAuthority(stored, masterKey);
+    const opened = await openAuthority(stored, masterKey);
+    assert.ok(opened);
+    authority = opened;
     leaf = await issueLeaf({ authority, key, now: NOW, leafHours: 48 });
   });
 

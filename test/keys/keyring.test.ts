@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
 import { inspect } from 'node:util';
 import { CompactSign, compactVerify, createLocalJWKSet } from 'jose';
-import { listKeys, type StoredKey } from '../../src/keys/key-set.ts';
+import type { StoredKey } from '../../src/keys/key-set.ts';
 import {
   type Cell,
   closeKeyrings,
@@ -159,9 +159,12 @@ describe('the keyring', () => {
       keyring.active();
     });
 
-    it('is refused when the clock was set back: nobody knows how old the set is', async () => {
+    it('is refused by the time that passed, wherever the clock was set', async () => {
       const keyring = await cell.start();
-      cell.clock.advance(-1);
+      cell.clock.set(-3000);
+      cell.clock.advance(10_000);
+      assert.ok(keyring.active());
+      cell.clock.advance(1);
       assert.throws(() => keyring.active(), UNAVAILABLE);
     });
 
@@ -193,7 +196,8 @@ describe('the keyring', () => {
       const keyring = await cell.start();
       const key = keyring.active();
       assert.equal(key.privateKey.extractable, false);
-      assert.deepEqual(JSON.parse(JSON.stringify(key)), listKeys(cell.started.keys).keys[0]);
+      const { kid, thumbprint, state } = cell.started.keys[0]!;
+      assert.deepEqual(JSON.parse(JSON.stringify(key)), { kid, thumbprint, state });
       const printed = inspect({ keyring, key }, { depth: 10, showHidden: true });
       assert.ok(!printed.includes(cell.started.keys[0]!.encryptedPrivateKey!));
     });

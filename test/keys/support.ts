@@ -5,7 +5,14 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import type { KeyCertificate, KeySet, KeyStore, StoredKey } from '../../src/keys/key-set.ts';
+import type {
+  KeyCertificate,
+  KeyChange,
+  KeyEvent,
+  KeySet,
+  KeyStore,
+  StoredKey,
+} from '../../src/keys/key-set.ts';
 import { createKeyring, type Keyring, type KeyringOptions } from '../../src/keys/keyring.ts';
 import { createMasterKey, type MasterKey } from '../../src/keys/master-key.ts';
 import { generateFirstKeys } from '../../src/keys/open-key-set.ts';
@@ -14,6 +21,7 @@ export const HOUR_MS = 60 * 60 * 1000;
 /** When the cells of these tests started for the first time. */
 export const START = '2026-11-24T10:00:00Z';
 export const LEAF_HOURS = 48;
+export const LONGEST_TOKEN_SECONDS = 3600;
 export const UNAVAILABLE = { code: 'unavailable' };
 
 export function randomMasterKey(): Promise<MasterKey> {
@@ -23,14 +31,24 @@ export function randomMasterKey(): Promise<MasterKey> {
 /** A clock that only moves when told to. */
 export interface Clock {
   readonly now: () => Date;
+  /** Counts only what was advanced. */
+  readonly monotonicMs: () => number;
   advance(ms: number): void;
+  /** Moves the clock without time passing. */
+  set(ms: number): void;
 }
 
 export function clockAt(iso: string): Clock {
   let time = new Date(iso).getTime();
+  let passed = 0;
   return {
     now: () => new Date(time),
+    monotonicMs: () => passed,
     advance(ms) {
+      time += ms;
+      passed += ms;
+    },
+    set(ms) {
       time += ms;
     },
   };
@@ -42,6 +60,7 @@ export interface MemoryKeyStore extends KeyStore {
   reads: number;
   updates: number;
   set: KeySet;
+  readonly events: KeyEvent[];
 }
 
 export function memoryKeyStore(): MemoryKeyStore {
@@ -50,6 +69,7 @@ export function memoryKeyStore(): MemoryKeyStore {
     reads: 0,
     updates: 0,
     set: { authorities: [], keys: [] },
+    events: [],
     async readKeySet() {
       this.reads += 1;
       if (this.fail === 'read') throw new Error('the database is away');
@@ -58,10 +78,20 @@ export function memoryKeyStore(): MemoryKeyStore {
     async updateKeySet(change) {
       if (this.fail !== undefined) throw new Error('the database is read-only');
       this.updates += 1;
-      this.set = structuredClone(change(this.set));
+      const { set, events } = change(this.set);
+      this.set = structuredClone(set);
+      this.events.push(...events);
       return structuredClone(this.set);
     },
+    async readKeyEvents(limit) {
+      return this.events.toReversed().slice(0, limit);
+    },
   };
+}
+
+/** A change that says nothing for the record. */
+export function unrecorded(change: (set: KeySet) => KeySet): (set: KeySet) => KeyChange {
+  return (set) => ({ set: change(set), events: [] });
 }
 
 /** What the keyring logged, as one text with everything it gave. */
@@ -90,7 +120,7 @@ export async function openKeyring(
     now: () => new Date(),
     cellId: 1,
     leafHours: 48,
-    longestTokenLifeSeconds: 3600,
+    longestTokenLifeSeconds: LONGEST_TOKEN_SECONDS,
     log: memoryLog(),
     pollMs: 2 ** 30,
     ...options,
@@ -179,16 +209,30 @@ export async function startedCell(): Promise<Cell> {
     store,
     clock,
     started,
-    start: (options) => openKeyring({ store, masterKey, now: clock.now, leafHours: LEAF_HOURS, ...options }),
+    start: (options) =>
+      openKeyring({
+        store,
+        masterKey,
+        now: clock.now,
+        monotonicMs: clock.monotonicMs,
+        leafHours: LEAF_HOURS,
+        ...options,
+      }),
     async changeKeys(change) {
-      await store.updateKeySet((set) => ({ ...set, keys: set.keys.map(change) }));
+      await store.updateKeySet(unrecorded((set) => ({ ...set, keys: set.keys.map(change) })));
     },
   };
 }
 
 async function firstKeys(): Promise<{ readonly masterKey: MasterKey; readonly set: KeySet }> {
   const masterKey = await randomMasterKey();
-  const input = { cellId: 1, masterKey, now: new Date(START), leafHours: LEAF_HOURS };
+  const input = {
+    cellId: 1,
+    masterKey,
+    now: new Date(START),
+    leafHours: LEAF_HOURS,
+    longestTokenSeconds: LONGEST_TOKEN_SECONDS,
+  };
   return { masterKey, set: await generateFirstKeys({ authorities: [], keys: [] }, input) };
 }
 

@@ -8,7 +8,7 @@ import { type Config, loadConfig } from '../../src/config.ts';
 import type { Log } from '../../src/http/access-log.ts';
 import { createHttpServer } from '../../src/http/server.ts';
 import type { Keyring } from '../../src/keys/keyring.ts';
-import { createMasterKey, type MasterKey } from '../../src/keys/master-key.ts';
+import { createMasterKey, type MasterKey, type RotatableMasterKey } from '../../src/keys/master-key.ts';
 import type { AccessEntry } from '../../src/policy/grant.ts';
 import { type Database, openPostgres } from '../../src/store/drivers.ts';
 import { migrate } from '../../src/store/migrate.ts';
@@ -68,7 +68,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
   const assembly = await assemble({
     config: { ...config, services: options.services ?? config.services },
     database,
-    masterKey: options.masterKey ?? (await createMasterKey(randomBytes(32), 'the test key')),
+    masterKey: inMemory(options.masterKey ?? (await createMasterKey(randomBytes(32), 'the test key'))),
     log: options.log ?? recordingLog(lines),
     now,
     isDraining: options.isDraining ?? (() => false),
@@ -103,6 +103,24 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
       adminServer.close();
       await assembly.close();
       await database.close();
+    },
+  };
+}
+
+/** A master key that lies in no file. */
+function inMemory(first: MasterKey): RotatableMasterKey {
+  let current = first;
+  let next = first;
+  return {
+    encrypt: (kid, plaintext) => current.encrypt(kid, plaintext),
+    decrypt: (kid, jwe) => current.decrypt(kid, jwe),
+    prepareNext: async () => {
+      next = await createMasterKey(randomBytes(32), 'the next test key');
+      return next;
+    },
+    adoptNext: async () => {
+      current = next;
+      return 'adopted';
     },
   };
 }

@@ -1,9 +1,107 @@
-import type { Middleware } from 'koa';
-import { type KeyStore, listKeys as toListing } from '../../keys/key-set.ts';
+import type { Context, Middleware } from 'koa';
+import { CellpassError } from '../../errors.ts';
+import type { KeyAdministration, StepOptions } from '../../keys/administration.ts';
+import type { PemPair } from '../../keys/import.ts';
+import { readJson } from '../body.ts';
+import type { Contract } from '../contract.ts';
 
-export function listKeys(store: Pick<KeyStore, 'readKeySet'>): Middleware {
-  return async (ctx) => {
-    const { keys } = await store.readKeySet();
-    ctx.body = toListing(keys);
+/** What the commands of `cellpass keys` reach; each is one method of `KeyAdministration`. */
+export interface KeyRoutes {
+  readonly list: Middleware;
+  readonly history: Middleware;
+  readonly certificate: Middleware;
+  readonly stage: Middleware;
+  readonly activate: Middleware;
+  readonly rotate: Middleware;
+  readonly retire: Middleware;
+  readonly revoke: Middleware;
+  readonly import: Middleware;
+  readonly probe: Middleware;
+  readonly rewrap: Middleware;
+  readonly stageAuthority: Middleware;
+  readonly importAuthority: Middleware;
+  readonly activateAuthority: Middleware;
+  readonly discardAuthority: Middleware;
+}
+
+const HISTORY_LENGTH = 1000;
+
+export function keyRoutes(contract: Contract, keys: KeyAdministration): KeyRoutes {
+  return {
+    list: answer(() => keys.list()),
+    history: answer(() => keys.history(HISTORY_LENGTH)),
+    certificate: async (ctx) => {
+      const pem = await keys.exportCertificate(readKid(ctx));
+      ctx.type = 'application/x-pem-file';
+      ctx.body = pem;
+    },
+    stage: answer((ctx) => keys.stage(by(ctx))),
+    activate: answer(async (ctx) => {
+      const { kid, force } = contract.parseActivateKey(await readOptionalJson(ctx));
+      return keys.activate(kid, by(ctx, force));
+    }),
+    rotate: answer(async (ctx) => {
+      const { force = false, dry_run } = contract.parseRotateKeys(await readOptionalJson(ctx));
+      return dry_run === true ? keys.planRotation({ force }) : keys.rotate(by(ctx, force));
+    }),
+    retire: answer(async (ctx) => {
+      const { kid } = contract.parseRetireKey(await readJson(ctx.req));
+      return keys.retire(kid, by(ctx));
+    }),
+    revoke: answer(async (ctx) => {
+      const { kid, reason } = contract.parseRevokeKey(await readJson(ctx.req));
+      return keys.revoke(kid, reason, by(ctx));
+    }),
+    import: answer(async (ctx) =>
+      keys.import(toPems(contract.parseImportKey(await readJson(ctx.req))), by(ctx)),
+    ),
+    probe: answer(() => keys.probe()),
+    rewrap: answer((ctx) => keys.rewrap(by(ctx))),
+    stageAuthority: answer((ctx) => keys.stageAuthority(by(ctx))),
+    importAuthority: answer(async (ctx) =>
+      keys.importAuthority(toPems(contract.parseImportAuthority(await readJson(ctx.req))), by(ctx)),
+    ),
+    activateAuthority: answer(async (ctx) => {
+      const { force } = contract.parseActivateAuthority(await readOptionalJson(ctx));
+      return keys.activateAuthority(by(ctx, force));
+    }),
+    discardAuthority: answer((ctx) => keys.discardAuthority(by(ctx))),
   };
+}
+
+function answer(work: (ctx: Context) => Promise<object>): Middleware {
+  return async (ctx) => {
+    ctx.body = await work(ctx);
+  };
+}
+
+/** A body that says nothing need not be sent. */
+function readOptionalJson({ req }: Context): Promise<unknown> {
+  const isEmpty =
+    req.headers['content-length'] === '0' ||
+    (req.headers['content-length'] ?? req.headers['transfer-encoding']) === undefined;
+  return isEmpty ? Promise.resolve({}) : readJson(req);
+}
+
+function by(ctx: Context, force = false): StepOptions {
+  return { actor: actorOf(ctx), force };
+}
+
+/** Whoever may open the socket is an admin; what they call themselves is for the record. */
+function actorOf(ctx: Context): string {
+  const name = ctx
+    .get('Cellpass-Actor')
+    .replace(/[^\x20-\x7e]/g, '')
+    .slice(0, 255);
+  return name === '' ? 'admin socket' : `admin socket (${name})`;
+}
+
+function readKid(ctx: Context): string {
+  const { kid } = ctx.query;
+  if (typeof kid === 'string' && kid !== '') return kid;
+  throw new CellpassError('invalid', 'kid must name one key, by either id');
+}
+
+function toPems(input: { readonly key_pem: string; readonly certificate_pem?: string }): PemPair {
+  return { keyPem: input.key_pem, certificatePem: input.certificate_pem ?? null };
 }

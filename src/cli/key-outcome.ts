@@ -1,0 +1,48 @@
+import { readFileSync } from 'node:fs';
+import { CellpassError } from '../errors.ts';
+import type { KeyOutcome, ProbeResult } from '../http/types.ts';
+import { type AdminClient, withAdmin } from './admin-client.ts';
+import type { Surroundings } from './surroundings.ts';
+import { printTable } from './table.ts';
+
+/** The options that every step on keys takes. */
+export interface StepFlags {
+  readonly json?: boolean;
+  readonly force?: boolean;
+}
+
+/** Takes a step through the admin API and prints its outcome. */
+export function takeStep(
+  surroundings: Surroundings,
+  { json }: StepFlags,
+  step: (client: AdminClient) => Promise<KeyOutcome>,
+): Promise<void> {
+  return withAdmin(surroundings, async (client) => {
+    const outcome = await step(client);
+    surroundings.stdout(
+      json ? `${JSON.stringify(outcome)}\n` : `${outcome.message}\n${printProbes(outcome.probes)}`,
+    );
+  });
+}
+
+export function printProbes(probes: ProbeResult['probes']): string {
+  if (probes.length === 0) return '';
+  return printTable(
+    ['REGISTRY', 'OUTCOME', ''],
+    probes.map(({ registry, outcome, because }) => [
+      registry,
+      outcome,
+      outcome === 'accepted' ? '' : because,
+    ]),
+  );
+}
+
+/** A PEM file that an option names. */
+export function readPem(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new CellpassError('invalid', `cannot read ${file}: ${reason}`, { cause });
+  }
+}

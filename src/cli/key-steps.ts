@@ -1,0 +1,85 @@
+import type { Command } from 'commander';
+import { dataOf } from './admin-client.ts';
+import { readPem, type StepFlags, takeStep } from './key-outcome.ts';
+import type { Surroundings } from './surroundings.ts';
+
+const FORCE = 'although a registry may refuse its tokens';
+
+/** The commands that move a key from one state to the next. */
+export function addKeySteps(keys: Command, surroundings: Surroundings): void {
+  keys
+    .command('stage')
+    .description('make a key, published but not signing')
+    .option('--json', 'print JSON')
+    .action((flags: StepFlags) =>
+      takeStep(surroundings, flags, async ({ api }) => dataOf(await api.POST('/admin/v1/keys/stage'))),
+    );
+  keys
+    .command('activate [kid]')
+    .description('let the pending key sign, and retire the one before')
+    .option('--force', FORCE)
+    .option('--json', 'print JSON')
+    .action((kid: string | undefined, flags: StepFlags) =>
+      takeStep(surroundings, flags, async ({ api }) => {
+        const body = { ...(kid !== undefined && { kid }), force: flags.force === true };
+        return dataOf(await api.POST('/admin/v1/keys/activate', { body }));
+      }),
+    );
+  keys
+    .command('rotate')
+    .description('let the pending key sign and stage the next; without one, stage it')
+    .option('--force', FORCE)
+    .option('--dry-run', 'say what would be done, and do nothing')
+    .option('--json', 'print JSON')
+    .action((flags: StepFlags & { readonly dryRun?: boolean }) =>
+      takeStep(surroundings, flags, async ({ api }) => {
+        const body = { force: flags.force === true, dry_run: flags.dryRun === true };
+        return dataOf(await api.POST('/admin/v1/keys/rotate', { body }));
+      }),
+    );
+  keys
+    .command('retire <kid>')
+    .description('drop a pending key')
+    .option('--json', 'print JSON')
+    .action((kid: string, flags: StepFlags) =>
+      takeStep(surroundings, flags, async ({ api }) =>
+        dataOf(await api.POST('/admin/v1/keys/retire', { body: { kid } })),
+      ),
+    );
+  addEmergency(keys, surroundings);
+}
+
+function addEmergency(keys: Command, surroundings: Surroundings): void {
+  keys
+    .command('revoke <kid>')
+    .description('take a key out of the JWK Set at once; of the active one, the pending one takes over')
+    .requiredOption('--reason <text>', 'why, for the record')
+    .option('--json', 'print JSON')
+    .action((kid: string, { reason, ...flags }: StepFlags & { readonly reason: string }) =>
+      takeStep(surroundings, flags, async ({ api }) =>
+        dataOf(await api.POST('/admin/v1/keys/revoke', { body: { kid, reason } })),
+      ),
+    );
+  keys
+    .command('import')
+    .description('take over an RSA key that registries trust already, as pending')
+    .requiredOption('--pem <file>', 'the private key, PKCS #1 or PKCS #8')
+    .option('--cert <file>', 'its certificate, which tokens will show; without it they show none')
+    .option('--json', 'print JSON')
+    .action(({ pem, cert, ...flags }: StepFlags & { readonly pem: string; readonly cert?: string }) =>
+      takeStep(surroundings, flags, async ({ api }) => {
+        const body = {
+          key_pem: readPem(pem),
+          ...(cert !== undefined && { certificate_pem: readPem(cert) }),
+        };
+        return dataOf(await api.POST('/admin/v1/keys/import', { body }));
+      }),
+    );
+  keys
+    .command('rewrap')
+    .description('encrypt all private halves under a new master.key')
+    .option('--json', 'print JSON')
+    .action((flags: StepFlags) =>
+      takeStep(surroundings, flags, async ({ api }) => dataOf(await api.POST('/admin/v1/keys/rewrap'))),
+    );
+}

@@ -1,0 +1,86 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import pg from 'pg';
+
+const RECONNECT_MS = 1000;
+const CONNECT_TIMEOUT_MS = 5000;
+const GOODBYE_MS = 1000;
+
+/** LISTEN on a connection of its own, which is opened anew whenever it breaks. See `Database.listen`. */
+export async function listenOnPostgres(
+  url: string,
+  channel: string,
+  onNotice: () => void,
+): Promise<() => Promise<void>> {
+  const stopped = new AbortController();
+  const first = await connect(url, channel, onNotice);
+  const following = follow(first, { url, channel, onNotice, signal: stopped.signal });
+  return async () => {
+    stopped.abort();
+    await following;
+  };
+}
+
+interface Listener {
+  readonly client: pg.Client;
+  /** Resolves when the connection is gone. */
+  readonly ended: Promise<void>;
+}
+
+/** Undefined if there is no connection to be had now. */
+async function connect(url: string, channel: string, onNotice: () => void): Promise<Listener | undefined> {
+  const client = new pg.Client({
+    connectionString: url,
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    keepAlive: true,
+    application_name: 'cellpass listener',
+  });
+  const ended = new Promise<void>((resolve) => {
+    client.on('end', () => resolve());
+    client.on('error', () => resolve());
+  });
+  client.on('notification', onNotice);
+  try {
+    await client.connect();
+    await client.query(`LISTEN ${client.escapeIdentifier(channel)}`);
+    return { client, ended };
+  } catch {
+    await client.end().catch(() => undefined);
+    return undefined;
+  }
+}
+
+interface Following {
+  readonly url: string;
+  readonly channel: string;
+  readonly onNotice: () => void;
+  readonly signal: AbortSignal;
+}
+
+async function follow(
+  first: Listener | undefined,
+  { url, channel, onNotice, signal }: Following,
+): Promise<void> {
+  const stop = new Promise<void>((resolve) => {
+    if (signal.aborted) resolve();
+    signal.addEventListener('abort', () => resolve());
+  });
+  let listener = first;
+  while (!signal.aborted) {
+    if (listener === undefined) {
+      await delay(RECONNECT_MS, undefined, { signal, ref: false }).catch(() => undefined);
+      if (signal.aborted) return;
+      listener = await connect(url, channel, onNotice);
+      if (listener !== undefined) onNotice();
+      continue;
+    }
+    await Promise.race([listener.ended, stop]);
+    await endWithin(listener.client, GOODBYE_MS);
+    listener = undefined;
+  }
+}
+
+/** A server that hangs answers no goodbye. */
+async function endWithin(client: pg.Client, timeoutMs: number): Promise<void> {
+  const ended = client.end().catch(() => undefined);
+  await Promise.race([ended, delay(timeoutMs, undefined, { ref: false })]);
+}
