@@ -31,6 +31,8 @@ export interface Parts {
   readonly masterKey: RotatableMasterKey;
   readonly log: Log;
   readonly now: () => Date;
+  /** Time that no clock setting changes; default: this process's. */
+  readonly monotonicMs?: () => number;
   readonly isDraining: () => boolean;
 }
 
@@ -57,6 +59,7 @@ export async function assemble(parts: Parts): Promise<Assembly> {
     leafHours: config.keys.leafHours,
     longestTokenLifeSeconds: longestTokenLifeSeconds(config.services),
     log,
+    ...(parts.monotonicMs && { monotonicMs: parts.monotonicMs }),
   });
   const stopListening = await database.listen(KEY_CHANNEL, () => refreshQuietly(keyring));
   const administration = createAdministration(parts, store, keyring);

@@ -9,6 +9,7 @@ import type { Log } from '../../src/http/access-log.ts';
 import { createHttpServer } from '../../src/http/server.ts';
 import type { Keyring } from '../../src/keys/keyring.ts';
 import { createMasterKey, type MasterKey, type RotatableMasterKey } from '../../src/keys/master-key.ts';
+import type { Schedule } from '../../src/keys/schedule.ts';
 import type { AccessEntry } from '../../src/policy/grant.ts';
 import { type Database, openPostgres } from '../../src/store/drivers.ts';
 import { migrate } from '../../src/store/migrate.ts';
@@ -29,6 +30,7 @@ export interface TestServer {
   readonly app: Server;
   readonly admin: Server;
   readonly keyring: Keyring;
+  readonly schedule: Schedule;
   /** Empty where a test brings a log of its own. */
   readonly log: readonly Record<string, unknown>[];
   /** Applies a directory document, given as text or as the data it would hold. */
@@ -51,6 +53,7 @@ export interface TestServerOptions {
   readonly environment?: Readonly<Record<string, string>>;
   readonly services?: Config['services'];
   readonly now?: () => Date;
+  readonly monotonicMs?: () => number;
   readonly openDatabase?: () => Promise<Database>;
   /** The same for servers that share a database. */
   readonly masterKey?: MasterKey;
@@ -72,8 +75,9 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     log: options.log ?? recordingLog(lines),
     now,
     isDraining: options.isDraining ?? (() => false),
+    ...(options.monotonicMs && { monotonicMs: options.monotonicMs }),
   });
-  const { app, admin, keyring, directory } = assembly;
+  const { app, admin, keyring, schedule, directory } = assembly;
   const serverOptions = { headerBytes: config.limits.headerBytes, tls: null };
   const appServer = await listen(createHttpServer(watched(app.callback()), serverOptions));
   const adminServer = await listen(createHttpServer(watched(admin.callback()), serverOptions));
@@ -82,6 +86,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     app: appServer,
     admin: adminServer,
     keyring,
+    schedule,
     log: lines,
     apply: async (document, { prune = false } = {}) => {
       const text = typeof document === 'string' ? document : JSON.stringify({ version: 1, ...document });

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
@@ -18,6 +18,10 @@ export interface CellpassOptions {
   readonly services: Readonly<Record<string, ServiceSettings>>;
   /** The directory document, YAML. */
   readonly directory: string;
+  /** More of the configuration file. */
+  readonly settings?: object;
+  /** Where clients reach it; default: the process itself. */
+  readonly publicUrl?: string;
 }
 
 /** A cellpass process of its own, with a database, keys and an admin socket of its own. */
@@ -29,15 +33,47 @@ export interface Cellpass {
   command(...args: string[]): Promise<string>;
   /** The published JWK Set, as text. */
   jwks(): Promise<string>;
+  /** Another process on the same database, with the same master key, and a data directory of its own. */
+  replica(): Promise<Cellpass>;
   stop(): Promise<void>;
 }
 
-export async function startCellpass({ services, directory }: CellpassOptions): Promise<Cellpass> {
+export async function startCellpass(options: CellpassOptions): Promise<Cellpass> {
+  const databaseUrl = await (await sharedPostgres()).createDatabase();
+  const cellpass = await startProcess(options, { databaseUrl, masterKeyFile: undefined });
+  try {
+    await applyDirectory(cellpass, options.directory);
+    return cellpass;
+  } catch (error) {
+    await cellpass.stop();
+    throw error;
+  }
+}
+
+async function applyDirectory({ command }: Cellpass, directory: string): Promise<void> {
+  const dir = await mkdtemp(join(tmpdir(), 'cellpass-directory-'));
+  try {
+    const file = join(dir, 'directory.yaml');
+    await writeFile(file, directory);
+    await command('directory', 'apply', '-f', file);
+  } finally {
+    await rm(dir, { recursive: true, force: true });
+  }
+}
+
+interface Shared {
+  readonly databaseUrl: string;
+  /** Of the first replica; undefined: this is the first. */
+  readonly masterKeyFile: string | undefined;
+}
+
+async function startProcess(options: CellpassOptions, shared: Shared): Promise<Cellpass> {
   const dir = await mkdtemp(join(tmpdir(), 'cellpass-e2e-'));
   // By name, not by address: crane refuses a realm that is a loopback address and not the registry's own.
   const port = await freePort();
   const url = `http://localhost:${port}`;
-  const env = await environment(dir, port, services);
+  const publicUrl = options.publicUrl ?? url;
+  const env = await environment(dir, port, { ...options, publicUrl }, shared);
   const child = startChild('cellpass', BIN, ['serve'], { env, cwd: dir });
   const stop = async () => {
     await child.stop();
@@ -50,33 +86,33 @@ export async function startCellpass({ services, directory }: CellpassOptions): P
   };
   try {
     await ready(url, child);
-    const file = join(dir, 'directory.yaml');
-    await writeFile(file, directory);
-    await command('directory', 'apply', '-f', file);
   } catch (error) {
     await stop();
     throw error;
   }
   const jwks = async () => (await fetch(`${url}/.well-known/jwks.json`)).text();
-  return { url, realm: `${url}/jwt/auth`, child, command, jwks, stop };
+  const replica = () => startProcess(options, { ...shared, masterKeyFile: join(dir, 'keys', 'master.key') });
+  return { url, realm: `${publicUrl}/jwt/auth`, child, command, jwks, replica, stop };
 }
 
 async function environment(
   dir: string,
   port: number,
-  services: CellpassOptions['services'],
+  { services, settings, publicUrl }: CellpassOptions & { readonly publicUrl: string },
+  { databaseUrl, masterKeyFile }: Shared,
 ): Promise<Record<string, string>> {
   const config = join(dir, 'cellpass.yaml');
-  await writeFile(config, stringify({ services }));
+  await writeFile(config, stringify({ services, ...settings }));
   await mkdir(join(dir, 'keys'));
+  if (masterKeyFile !== undefined) await copyFile(masterKeyFile, join(dir, 'keys', 'master.key'));
   return {
     HOME: dir,
     CELLPASS_CONFIG: config,
-    CELLPASS_DATABASE_URL: await (await sharedPostgres()).createDatabase(),
+    CELLPASS_DATABASE_URL: databaseUrl,
     CELLPASS_DATA_DIR: join(dir, 'data'),
     CELLPASS_KEYS_DIR: join(dir, 'keys'),
     CELLPASS_LISTEN: `127.0.0.1:${port}`,
-    CELLPASS_PUBLIC_URL: `http://localhost:${port}`,
+    CELLPASS_PUBLIC_URL: publicUrl,
     CELLPASS_ISSUER: ISSUER,
   };
 }

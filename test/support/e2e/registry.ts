@@ -18,6 +18,8 @@ export interface RegistryOptions {
   readonly service: string;
   readonly issuer: string;
   readonly trust: Trust;
+  /** The store of another registry, to take its place; default: a store of its own. */
+  readonly storage?: string;
 }
 
 export interface Registry {
@@ -57,7 +59,7 @@ export async function startRegistry(options: RegistryOptions): Promise<Registry>
 
 async function configuration(
   dir: string,
-  { realm, service, issuer, trust }: RegistryOptions,
+  { realm, service, issuer, trust, storage = join(dir, 'storage') }: RegistryOptions,
 ): Promise<object> {
   const token: Record<string, string> = { realm, service, issuer };
   for (const [name, text] of Object.entries(trust)) {
@@ -67,12 +69,12 @@ async function configuration(
   return {
     version: 0.1,
     storage: {
-      filesystem: { rootdirectory: join(dir, 'storage') },
+      filesystem: { rootdirectory: storage },
       delete: { enabled: true },
       maintenance: { uploadpurging: { enabled: false } },
     },
     // Port 0: the registry takes a free one and logs which.
-    http: { addr: '127.0.0.1:0', secret: 'only-one-registry-needs-no-shared-secret' },
+    http: { addr: '127.0.0.1:0', secret: 'the-same-for-registries-of-one-store' },
     auth: { token },
   };
 }
