@@ -5,6 +5,7 @@ import { applyDirectory, type DirectoryResource, exportDirectory } from './http/
 import { type ExplainResource, explain, explainRequest } from './http/admin/explain.ts';
 import { deleteJobToken, type JobTokenResource, putJobToken } from './http/admin/job-tokens.ts';
 import { keyRoutes } from './http/admin/keys.ts';
+import { keyMetrics, metrics } from './http/admin/metrics.ts';
 import type { ReadClientAddress } from './http/client-address.ts';
 import type { Contract } from './http/contract.ts';
 import { errorHandler } from './http/error-handler.ts';
@@ -60,6 +61,7 @@ export function createAdminApp(deps: AdminDeps): Koa<RequestState> {
   addKeyRoutes(router, deps);
   router.post('/admin/v1/explain', explain(deps.contract, deps.explain));
   router.get('/admin/v1/refusals/:id', explainRequest(deps.explain));
+  router.get('/metrics', metrics(keyMetrics(deps.keyring)));
   router.get('/openapi.json', (ctx) => {
     ctx.body = deps.contract.document;
   });

@@ -95,20 +95,16 @@ async function readOrGenerate(options: KeyringOptions): Promise<KeySet> {
   return stored;
 }
 
-function checkAuthorities(set: KeySet, { now, log }: KeyringOptions): void {
+function checkAuthorities(set: KeySet, { now }: KeyringOptions): void {
   const authority = issuingAuthority(set);
   if (authority === undefined) return;
   const notAfter = authority.notAfter.toISOString();
-  const leftMs = authority.notAfter.getTime() - now().getTime();
-  if (leftMs <= 0) {
+  if (authority.notAfter <= now()) {
     throw new CellpassError(
       'conflict',
       `the CA certificate expired at ${notAfter}, and registries accept nothing that it issued: set the clock right if it is wrong; ` +
         'if not, the cell needs an empty key store and a new CA, which every registry must be given',
     );
-  }
-  if (leftMs < CA_WARNING_DAYS * DAY_MS) {
-    log.warn({ ca: authority.id, notAfter }, 'the CA certificate expires soon');
   }
 }
 
@@ -128,6 +124,7 @@ class PolledKeyring implements Keyring {
   #queued: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
   #warned: string | undefined;
+  #warnedOfAuthorityMs = Number.NEGATIVE_INFINITY;
   #closed = false;
 
   constructor(options: KeyringOptions, policy: LeafPolicy) {
@@ -218,9 +215,24 @@ class PolledKeyring implements Keyring {
     this.#open = open;
     this.#readAtMs = readAtMs;
     this.#fingerprint = JSON.stringify(open.set);
+    this.#warnOfAuthority(readAt);
     this.#active = activeKey(open);
     const published = publishJwkSet(publishedKeys(open.set, readAt));
     if (published.etag !== this.#published.etag) this.#published = published;
+  }
+
+  /** Once a day, and long before: every registry has to be given the next one. */
+  #warnOfAuthority(now: Date): void {
+    const authority = issuingAuthority(this.#open.set);
+    if (authority === undefined) return;
+    const leftMs = authority.notAfter.getTime() - now.getTime();
+    const quietMs = this.#monotonicMs() - this.#warnedOfAuthorityMs;
+    if (leftMs >= CA_WARNING_DAYS * DAY_MS || quietMs < DAY_MS) return;
+    this.#warnedOfAuthorityMs = this.#monotonicMs();
+    this.#options.log.warn(
+      { ca: authority.id, notAfter: authority.notAfter.toISOString() },
+      'the CA certificate expires soon: "cellpass keys stage-ca" begins its rotation',
+    );
   }
 
   /** Sees to it that retirement will keep a key published for this process's tokens, too. */

@@ -189,6 +189,23 @@ describe('two replicas on one PostgreSQL', () => {
     });
   });
 
+  it('tell Prometheus of keys and of what expires', async () => {
+    const { text } = await request(one.admin)
+      .get('/metrics')
+      .expect(200)
+      .expect('Content-Type', /text\/plain/);
+    const { authorities, keys } = await list(one);
+    const seconds = (iso: string): number => new Date(iso).getTime() / 1000;
+    const lines = [
+      'cellpass_signing_keys{state="active"} 1',
+      'cellpass_signing_keys{state="pending"} 0',
+      `cellpass_active_key_activated_timestamp_seconds ${seconds(keys[0]!.activated_at!)}`,
+      `cellpass_active_key_certificate_expiry_timestamp_seconds ${seconds(keys[0]!.certificate!.not_after)}`,
+      `cellpass_ca_expiry_timestamp_seconds{id="${authorities[0]!.id}",state="active"} ${seconds(authorities[0]!.not_after)}`,
+    ];
+    for (const line of lines) assert.ok(text.split('\n').includes(line), line);
+  });
+
   it('refuse what the state forbids, and what is no such key, in one line each', async () => {
     const kid = activeOf(one);
     const rows: [path: string, body: object, status: number, message: RegExp][] = [

@@ -131,13 +131,20 @@ describe('the keyring', () => {
       await assert.rejects(cell.start(), { code: 'conflict', message: /CA certificate expired/ });
     });
 
-    it('warns of a CA that expires soon', async () => {
+    it('warns of a CA that expires soon, at the start and once a day', async () => {
       const log = memoryLog();
       await cell.start({ log });
       cell.clock.advance(3650 * 24 * HOUR_MS - 80 * 24 * HOUR_MS);
       assert.ok(!log.lines.some((line) => line.includes('expires soon')));
-      await cell.start({ log });
-      assert.ok(log.lines.some((line) => line.startsWith('warn the CA certificate expires soon')));
+      const keyring = await cell.start({ log });
+      const warnings = (): number =>
+        log.lines.filter((line) => line.startsWith('warn the CA certificate expires soon')).length;
+      assert.equal(warnings(), 1);
+      await keyring.refresh();
+      assert.equal(warnings(), 1);
+      cell.clock.advance(24 * HOUR_MS);
+      await keyring.refresh();
+      assert.equal(warnings(), 2);
     });
 
     it('refuses leaves too short for its tokens', async () => {
