@@ -11,6 +11,9 @@ export interface Facts {
  * Everything that a decision needs, in one round trip whatever the number of paths: one row, with the projects as JSON whose keys are `Project`'s.
  * $1 paths in lower case, $2 the user, $3 the deploy token, $4 the job's own project.
  *
+ * Where none of the paths is a project, one that has nothing to do with them is looked at in its place and left out by the reader, so that
+ * the time of an answer doesn't tell a private project from none.
+ *
  * OFFSET 0 hides the parameters from the planner. It then guesses the same whether it knows them or not, and so keeps one plan for a
  * prepared statement; otherwise it would plan each request anew, which takes longer than all the rest.
  * LIMIT 1 on a primary key takes nothing away. It keeps the order of the join: from these few groups and their invitations to the
@@ -24,7 +27,7 @@ const FIND_FACTS = {
     CROSS JOIN (SELECT $1::text[] AS paths, $2::bigint AS user_id, $3::bigint AS deploy_token_id, $4::bigint AS job_project_id OFFSET 0) AS asked
     LEFT JOIN LATERAL (
       SELECT jsonb_agg(jsonb_build_object(
-        'id', project.id, 'path', project.path_key,
+        'id', project.id, 'path', project.path_key, 'asked', project.path_key = ANY (asked.paths),
         'rootNamespaceId', namespace.traversal_ids[1], 'organizationId', namespace.organization_id,
         'visibility', project.visibility, 'registryAccess', project.container_registry,
         'archivedBy', CASE WHEN project.archived THEN project.path_key ELSE above.archived_by END,
@@ -108,14 +111,19 @@ const FIND_FACTS = {
             FILTER (WHERE ip_allowlist <> '{}') AS ip_allowlists
         FROM namespaces WHERE id = ANY (namespace.traversal_ids)
       ) AS above
-      WHERE project.path_key = ANY (asked.paths)
+      WHERE project.id IN (
+        SELECT id FROM projects WHERE path_key = ANY (asked.paths)
+        UNION ALL
+        (SELECT id FROM projects
+          WHERE NOT EXISTS (SELECT FROM projects WHERE path_key = ANY (asked.paths)) AND cardinality(asked.paths) > 0
+          ORDER BY id LIMIT 1))
     ) AS found ON true`,
 };
 
 interface FactsRow {
   readonly registry_enabled: boolean;
   readonly maintenance_mode: boolean;
-  readonly projects: readonly Project[];
+  readonly projects: readonly (Project & { readonly asked: boolean })[];
   readonly [column: string]: unknown;
 }
 
@@ -130,6 +138,6 @@ export async function findFacts(sql: Sql, subject: Subject, paths: readonly stri
   if (row === undefined) throw new Error('the settings row is missing: the database was not migrated');
   return {
     instance: { registryEnabled: row.registry_enabled, maintenanceMode: row.maintenance_mode },
-    projects: row.projects,
+    projects: row.projects.filter(({ asked }) => asked).map(({ asked: _, ...project }) => project),
   };
 }

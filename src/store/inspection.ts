@@ -1,0 +1,45 @@
+import { randomBytes } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Database } from './drivers.ts';
+
+/** What an operator's check asks of a database; nothing here changes it. */
+
+/** PostgreSQL's own number, such as 13 or 18. */
+export async function readMajorVersion(database: Database): Promise<number> {
+  const [row] = await database.query<{ version: number }>(
+    "SELECT current_setting('server_version_num')::int / 10000 AS version",
+  );
+  return row?.version ?? 0;
+}
+
+/** The database's clock at this moment, not at the begin of a transaction. */
+export async function readDatabaseTime(database: Database): Promise<Date> {
+  const [row] = await database.query<{ now: Date }>('SELECT clock_timestamp() AS now');
+  if (row === undefined) throw new Error('the database tells no time');
+  return row.now;
+}
+
+/** The cell that the database belongs to; null before its first start. */
+export async function readCell(database: Database): Promise<number | null> {
+  const [row] = await database.query<{ cell_id: number | null }>('SELECT cell_id FROM settings');
+  return row?.cell_id ?? null;
+}
+
+/** Whether a NOTIFY comes back by `Database.listen` within `timeoutMs`: behind a pooler in transaction mode none does. */
+export async function hearsNotices(database: Database, timeoutMs: number): Promise<boolean> {
+  // A channel of its own: two checks at once must not hear each other.
+  const channel = `cellpass_doctor_${randomBytes(8).toString('hex')}`;
+  const waiting = new AbortController();
+  let heard = false;
+  const stop = await database.listen(channel, () => {
+    heard = true;
+    waiting.abort();
+  });
+  try {
+    await database.query('SELECT pg_notify($1, $2)', [channel, '']);
+    await delay(timeoutMs, undefined, { signal: waiting.signal }).catch(() => undefined);
+    return heard;
+  } finally {
+    await stop();
+  }
+}

@@ -1,0 +1,45 @@
+/**
+ * Whether the time of an answer tells more than the answer: times requests that must not be told apart, over HTTP, and compares the
+ * medians within each group. Run by `npm run test:timing`; `--requests N` sets how many of each case, `--json FILE` writes the
+ * figures. Exits 1 when a median is more than 5 % over the lowest of its group. See docs/performance.md.
+ */
+import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { parseArgs } from 'node:util';
+import { DIRECTORY, GROUPS } from './timing/cases.ts';
+import { openConnection } from './timing/connection.ts';
+import { type GroupFigures, textOf } from './timing/figures.ts';
+import { measure } from './timing/measure.ts';
+import { startTimedServer, type TimedServer } from './timing/server.ts';
+
+const { values } = parseArgs({ options: { requests: { type: 'string' }, json: { type: 'string' } } });
+const requests = values.requests === undefined ? undefined : Number(values.requests);
+assert.ok(
+  requests === undefined || (Number.isInteger(requests) && requests > 0),
+  '--requests wants a whole number above 0',
+);
+// What listens for `exit` ends the server and PostgreSQL; a signal alone would not let it.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(130));
+
+const server = await startTimedServer(DIRECTORY);
+try {
+  const groups = await measureAll(server);
+  if (values.json !== undefined) {
+    await writeFile(values.json, `${JSON.stringify({ node: process.version, groups }, null, 2)}\n`);
+  }
+  process.exitCode = groups.every(({ passed }) => passed) ? 0 : 1;
+} finally {
+  await server.stop();
+}
+
+async function measureAll(on: TimedServer): Promise<readonly GroupFigures[]> {
+  const connection = await openConnection(on.port);
+  const all: GroupFigures[] = [];
+  for (const group of GROUPS) {
+    const figures = await measure(group, requests ?? group.requests, connection, on);
+    console.log(textOf(figures));
+    all.push(figures);
+  }
+  connection.close();
+  return all;
+}
