@@ -61,6 +61,8 @@ export interface Config {
   readonly cell: number;
   /** CIDR ranges whose `X-Forwarded-For` is believed. */
   readonly trustedProxies: readonly string[];
+  /** Processes that answer clients. */
+  readonly workers: number;
   readonly migrate: boolean;
   readonly logLevel: LogLevel;
   readonly keys: {
@@ -88,7 +90,7 @@ const OTHER_VARIABLES: ReadonlySet<string> = new Set([
 ]);
 
 /** Part of the contract, for parts of cellpass that are still to come: setting one must not be silently without effect. */
-const NOT_YET = ['admin_listen', 'metrics_listen', 'cells_file', 'workers'] as const;
+const NOT_YET = ['admin_listen', 'metrics_listen', 'cells_file'] as const;
 
 const CIDR_HINT = 'a list of CIDR ranges such as 10.0.0.0/8, ::1/128';
 const ttl = z.coerce.number().int().min(60).max(3600);
@@ -137,6 +139,7 @@ const settings = z.strictObject({
     .max(2 ** 31 - 1)
     .default(1),
   trusted_proxies: words.pipe(z.array(z.union([z.cidrv4(), z.cidrv6()], CIDR_HINT))).default([]),
+  workers: z.coerce.number().int().min(1).max(128).default(1),
   migrate: flag.default(true),
   log_level: z.enum(LOG_LEVELS).default('info'),
   keys: z
@@ -194,7 +197,7 @@ export function loadConfig(environment: Environment): Config {
   const file = readConfigFile(environment['CELLPASS_CONFIG']);
   const fromEnvironment = readEnvironment(environment);
   const given = { ...file, ...fromEnvironment.known };
-  const notYet = NOT_YET.filter((name) => given[name] !== undefined && !isDefault(name, given[name]));
+  const notYet = NOT_YET.filter((name) => given[name] !== undefined);
   const known = Object.fromEntries(
     Object.entries(given).filter(([name]) => !NOT_YET.some((other) => other === name)),
   );
@@ -208,11 +211,6 @@ export function loadConfig(environment: Environment): Config {
   ];
   if (!parsed.success || problems.length > 0) throw invalid(problems);
   return toConfig(parsed.data, fromEnvironment.unknown);
-}
-
-/** One worker is what there is. */
-function isDefault(name: string, value: unknown): boolean {
-  return name === 'workers' && Number(value) === 1;
 }
 
 function readConfigFile(name: string | undefined): Record<string, unknown> {
@@ -271,6 +269,12 @@ function contradictions(given: Settings): readonly Problem[] {
     problems.push({
       path: variable(missing),
       message: 'is missing: the certificate and its key go together',
+    });
+  }
+  if (given.workers > 1 && given.database_url === undefined) {
+    problems.push({
+      path: variable('workers'),
+      message: 'the embedded database belongs to one process: set CELLPASS_DATABASE_URL, or leave it at 1',
     });
   }
   return [...problems, ...periodContradictions(given), ...registryContradictions(given)];
@@ -347,6 +351,7 @@ function toConfig(given: Settings, unknownVariables: readonly string[]): Config 
     services: toServices(given),
     cell: given.cell,
     trustedProxies: given.trusted_proxies,
+    workers: given.workers,
     migrate: given.migrate,
     logLevel: given.log_level,
     keys: {

@@ -107,7 +107,7 @@ describe('the configuration', () => {
       ['10.0.0.0/8', '::1/128'],
     ],
     ['CELLPASS_MIGRATE', 'false', ({ migrate }) => migrate, false],
-    ['CELLPASS_WORKERS', '1', ({ cell }) => cell, 1],
+    ['CELLPASS_WORKERS', '1', ({ workers }) => workers, 1],
     ['CELLPASS_ISSUER', '', ({ issuer }) => issuer, 'cellpass'],
     ['CELLPASS_TYPO', 'x', ({ unknownVariables }) => unknownVariables, ['CELLPASS_TYPO']],
     ['CELLPASS_KEYS', 'x', ({ unknownVariables }) => unknownVariables, ['CELLPASS_KEYS']],

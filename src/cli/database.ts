@@ -5,6 +5,11 @@ import type { Log } from '../http/access-log.ts';
 import { checkSocketPath, makeDataDir } from '../http/admin-socket.ts';
 import { type Database, openPglite, openPostgres } from '../store/drivers.ts';
 
+/** What many workers leave of PostgreSQL's usual 100 connections to each of them. */
+const SHARED_CONNECTIONS = 80;
+const MOST_CONNECTIONS = 10;
+const FEWEST_CONNECTIONS = 2;
+
 /**
  * PostgreSQL where a URL is given, else the embedded database; for that one the caller must hold the data directory.
  * @throws {CellpassError} `unavailable` when PostgreSQL doesn't answer or doesn't let us in.
@@ -18,6 +23,10 @@ export async function openDatabase(config: Config, log: Log): Promise<Database> 
   }
   const database = openPostgres(config.databaseUrl, {
     onIdleError: (error) => log.warn({ err: error }, 'a database connection broke'),
+    maxConnections: Math.max(
+      FEWEST_CONNECTIONS,
+      Math.min(MOST_CONNECTIONS, Math.floor(SHARED_CONNECTIONS / config.workers)),
+    ),
   });
   try {
     await database.query('SELECT 1');

@@ -8,7 +8,7 @@ import { loadMasterKey, type RotatableMasterKey } from '../keys/master-key.ts';
 import type { Database } from '../store/drivers.ts';
 import { migrate, pendingMigrations } from '../store/migrate.ts';
 import { PostgresStore } from '../store/postgres.ts';
-import { assemble } from './assemble.ts';
+import { type Assembly, assemble } from './assemble.ts';
 import { adminSocketPath, openDatabase } from './database.ts';
 
 /** A running server. */
@@ -23,29 +23,62 @@ export interface RunningServer {
 const DRAIN_MS = 10_000;
 const now = (): Date => new Date();
 
+/** What is opened, in the order in which it is closed again. */
+type Opened = (() => Promise<void>)[];
+
 /**
- * Opens the admin socket first, which holds the data directory; then the database, the keys, and last the public listener.
- * Whatever fails on the way, what was opened is closed again.
+ * A whole server in this process. Opens the admin socket first, which holds the data directory; then the database, the keys, and last
+ * the public listener. Whatever fails on the way, what was opened is closed again.
  */
-export async function startServer(config: Config, log: Log): Promise<RunningServer> {
-  const opened: (() => Promise<void>)[] = [];
-  const closeAll = async (): Promise<void> => {
-    for (const close of opened.splice(0).reverse()) await close();
-  };
+export function startServer(config: Config, log: Log): Promise<RunningServer> {
+  return openAll(async (opened) => {
+    const { assembly, draining } = await openAdministration(config, log, opened);
+    return openListener(config, assembly, { opened, draining });
+  });
+}
+
+/** What there is once for all workers: migrations, the admin socket, rotation by itself. */
+export function startPrimary(config: Config, log: Log): Promise<{ close(): Promise<void> }> {
+  return openAll(async (opened) => {
+    await openAdministration(config, log, opened);
+    return { close: () => closeAll(opened) };
+  });
+}
+
+/** One of several processes that answer clients; a primary has prepared the database. */
+export function startWorker(config: Config, log: Log): Promise<RunningServer> {
+  return openAll(async (opened) => {
+    const draining = { now: false };
+    const database = await openDatabase(config, log);
+    opened.push(() => database.close());
+    const assembly = await openAssembly(config, { database, log, draining, opened });
+    return openListener(config, assembly, { opened, draining });
+  });
+}
+
+async function openAll<T>(open: (opened: Opened) => Promise<T>): Promise<T> {
+  const opened: Opened = [];
   try {
-    return await open(config, log, opened, closeAll);
+    return await open(opened);
   } catch (error) {
-    await closeAll();
+    await closeAll(opened);
     throw error;
   }
 }
 
-async function open(
+async function closeAll(opened: Opened): Promise<void> {
+  for (const close of opened.splice(0).reverse()) await close();
+}
+
+interface Draining {
+  now: boolean;
+}
+
+async function openAdministration(
   config: Config,
   log: Log,
-  opened: (() => Promise<void>)[],
-  closeAll: () => Promise<void>,
-): Promise<RunningServer> {
+  opened: Opened,
+): Promise<{ readonly assembly: Assembly; readonly draining: Draining }> {
   const draining = { now: false };
   const socketPath = adminSocketPath(config);
   // What can be seen to be wrong at once is refused before anything is made.
@@ -59,19 +92,41 @@ async function open(
   const database = await openDatabase(config, log);
   opened.push(() => database.close());
   await prepareDatabase(config, database, log);
+  const assembly = await openAssembly(config, { database, log, draining, opened });
+  assembly.schedule.start();
+  admin.switchTo(assembly.admin.callback());
+  return { assembly, draining };
+}
+
+async function openAssembly(
+  config: Config,
+  {
+    database,
+    log,
+    draining,
+    opened,
+  }: {
+    readonly database: Database;
+    readonly log: Log;
+    readonly draining: Draining;
+    readonly opened: Opened;
+  },
+): Promise<Assembly> {
   const store = new PostgresStore(database);
   await store.claimForCell(config.cell);
   const masterKey = await openMasterKey(config, store, log);
   const assembly = await assemble({ config, database, masterKey, log, now, isDraining: () => draining.now });
   opened.push(() => assembly.close());
-  assembly.schedule.start();
+  return assembly;
+}
 
-  const app = assembly.app.callback();
-  admin.switchTo(assembly.admin.callback());
-  const publicServer = createHttpServer(app, {
-    headerBytes: config.limits.headerBytes,
-    tls: config.tls,
-  });
+async function openListener(
+  config: Config,
+  { app }: Assembly,
+  { opened, draining }: { readonly opened: Opened; readonly draining: Draining },
+): Promise<RunningServer> {
+  const { headerBytes } = config.limits;
+  const publicServer = createHttpServer(app.callback(), { headerBytes, tls: config.tls });
   const port = await listenOnTcp(publicServer, config.listen);
   opened.push(() => closeServer(publicServer));
   return {
@@ -82,7 +137,7 @@ async function open(
     },
     close: async () => {
       draining.now = true;
-      await closeAll();
+      await closeAll(opened);
     },
   };
 }

@@ -1,3 +1,4 @@
+import cluster from 'node:cluster';
 import { Command } from 'commander';
 import { pino } from 'pino';
 import { type Config, loadConfig } from '../config.ts';
@@ -9,17 +10,19 @@ import { adminSocketPath, openDatabase } from './database.ts';
 import { registryConfiguration } from './registry-configuration.ts';
 import { type RunningServer, startServer } from './serve.ts';
 import type { Surroundings } from './surroundings.ts';
+import { reload, runWorker, startWorkers } from './workers.ts';
 
 export function serveCommand({ environment, stderr }: Surroundings): Command {
   return new Command('serve')
     .description('migrate the database (unless CELLPASS_MIGRATE is false), listen, and drain on SIGTERM')
     .action(async () => {
       const config = loadConfig(environment);
+      if (cluster.isWorker) return runWorker(config, createLog(config));
       const log = createLog(config);
       for (const name of config.unknownVariables)
         log.warn({ variable: name }, 'this variable is not a setting of cellpass');
       const signals = catchSignals(log);
-      const server = await startServer(config, log);
+      const server = await (config.workers > 1 ? startWorkers : startServer)(config, log);
       signals.onReload(() => reload(server, log));
       announce(config, server, log, stderr);
       await signals.stop;
@@ -50,7 +53,11 @@ const STDERR = 2;
 
 function createLog(config: Config, descriptor = STDOUT): Log {
   return pino(
-    { level: config.logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime },
+    {
+      level: config.logLevel,
+      base: cluster.isWorker ? { worker: cluster.worker?.id } : null,
+      timestamp: pino.stdTimeFunctions.isoTime,
+    },
     pino.destination(descriptor),
   );
 }
@@ -106,18 +113,6 @@ function catchSignals(log: Log): Signals {
       reload = action;
     },
   };
-}
-
-function reload(server: RunningServer, log: Log): void {
-  try {
-    const done = server.reload();
-    log.info(
-      {},
-      done ? 'read the TLS certificate again' : 'SIGHUP: without TLS there is nothing to read again',
-    );
-  } catch (error) {
-    log.error({ err: error }, 'the TLS certificate could not be read again; keeping the old one');
-  }
 }
 
 /** Holds the data directory while `work` opens the embedded database; PostgreSQL needs no such thing. */

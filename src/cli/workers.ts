@@ -1,0 +1,177 @@
+import cluster, { type Worker } from 'node:cluster';
+import { once } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Config } from '../config.ts';
+import { CellpassError } from '../errors.ts';
+import type { Log } from '../http/access-log.ts';
+import { type RunningServer, startPrimary, startWorker } from './serve.ts';
+
+/** What a worker tells the primary. */
+type Report =
+  | { readonly kind: 'listening'; readonly publicUrl: string }
+  | { readonly kind: 'failed'; readonly message: string };
+/** What the primary tells a worker. */
+type Order = 'reload' | 'stop';
+
+const FIRST_PAUSE_MS = 100;
+const LONGEST_PAUSE_MS = 5000;
+/** Whoever lived this long did not die of its start. */
+const SETTLED_MS = 60_000;
+/** Longer than a worker takes to drain. */
+const GRACE_MS = 15_000;
+
+/**
+ * Several processes behind one listener, and one that keeps them: it owns the admin socket and what is to be done once. A worker that
+ * dies is replaced. Throws what the first worker that can't start says.
+ */
+export async function startWorkers(config: Config, log: Log): Promise<RunningServer> {
+  const primary = await startPrimary(config, log);
+  const pool = new WorkerPool(log);
+  try {
+    const [first] = await Promise.all(Array.from({ length: config.workers }, () => pool.fork()));
+    pool.keep();
+    return {
+      publicUrl: first?.publicUrl ?? '',
+      reload: () => {
+        pool.order('reload');
+        return config.tls !== null;
+      },
+      close: async () => {
+        await pool.stop();
+        await primary.close();
+      },
+    };
+  } catch (error) {
+    await pool.stop();
+    await primary.close();
+    throw error;
+  }
+}
+
+interface Forked {
+  readonly worker: Worker;
+  readonly publicUrl: string;
+}
+
+/** The forked processes of this one. */
+class WorkerPool {
+  readonly #log: Log;
+  readonly #workers = new Set<Worker>();
+  readonly #stopping = new AbortController();
+  #pauseMs = FIRST_PAUSE_MS;
+
+  constructor(log: Log) {
+    this.#log = log;
+  }
+
+  /** Resolves when the new worker listens. */
+  async fork(): Promise<Forked> {
+    const worker = cluster.fork();
+    this.#workers.add(worker);
+    worker.once('exit', () => this.#workers.delete(worker));
+    const report = new Promise<Report>((resolve) => worker.once('message', resolve));
+    const gone = once(worker, 'exit').then(
+      ([code, signal]): Report => ({ kind: 'failed', message: `a worker ended: ${signal ?? code}` }),
+    );
+    const answer = await Promise.race([report, gone]);
+    // An order that came before it could listen to orders was lost.
+    if (this.#stopping.signal.aborted) send(worker, 'stop');
+    if (answer.kind === 'listening') return { worker, publicUrl: answer.publicUrl };
+    throw new CellpassError('conflict', answer.message);
+  }
+
+  /** From now on a worker that dies is replaced. */
+  keep(): void {
+    for (const worker of this.#workers) this.#watch(worker);
+  }
+
+  order(order: Order): void {
+    for (const worker of this.#workers) send(worker, order);
+  }
+
+  /** Lets every worker answer what it has begun; one that doesn't come to an end is ended. */
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    const exits = [...this.#workers].map((worker) => once(worker, 'exit'));
+    this.order('stop');
+    const overdue = setTimeout(() => {
+      for (const worker of this.#workers) worker.process.kill('SIGKILL');
+    }, GRACE_MS);
+    await Promise.all(exits);
+    clearTimeout(overdue);
+  }
+
+  #watch(worker: Worker): void {
+    const startedAt = performance.now();
+    worker.once('exit', (code, signal) => {
+      if (this.#stopping.signal.aborted) return;
+      this.#log.error({ worker: worker.id, code, signal }, 'a worker ended; starting another');
+      if (performance.now() - startedAt > SETTLED_MS) this.#pauseMs = FIRST_PAUSE_MS;
+      void this.#replace();
+    });
+  }
+
+  async #replace(): Promise<void> {
+    const { signal } = this.#stopping;
+    while (!signal.aborted) {
+      await delay(this.#pauseMs, undefined, { signal, ref: false }).catch(() => undefined);
+      if (signal.aborted) return;
+      this.#pauseMs = Math.min(this.#pauseMs * 2, LONGEST_PAUSE_MS);
+      try {
+        const { worker } = await this.fork();
+        this.#watch(worker);
+        return;
+      } catch (error) {
+        this.#log.error({ err: error }, 'a worker could not start; trying again');
+      }
+    }
+  }
+}
+
+/** A worker that ends by itself needs no order any more. */
+function send(worker: Worker, order: Order): void {
+  if (worker.isConnected()) worker.send(order, () => undefined);
+}
+
+/** One worker's life: what signals do to the whole group of processes is the primary's business. */
+export async function runWorker(config: Config, log: Log): Promise<void> {
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => undefined);
+  const stop = new Promise<void>((resolve) => {
+    process.on('message', (order: Order) => {
+      if (order === 'stop') resolve();
+    });
+    // Without a primary nobody would ever stop it.
+    process.on('disconnect', () => resolve());
+  });
+  try {
+    const server = await startWorker(config, log);
+    process.on('message', (order: Order) => {
+      if (order === 'reload') reload(server, log);
+    });
+    tell({ kind: 'listening', publicUrl: server.publicUrl });
+    await stop;
+    await server.close();
+  } catch (error) {
+    log.error({ err: error }, 'the worker could not start');
+    tell({ kind: 'failed', message: error instanceof Error ? error.message : String(error) });
+    process.exitCode = 1;
+  }
+  if (process.connected) process.disconnect();
+}
+
+function tell(report: Report): void {
+  if (process.connected) process.send?.(report);
+}
+
+/** Wrong files leave the old certificate in use. */
+export function reload(server: Pick<RunningServer, 'reload'>, log: Log): void {
+  try {
+    const done = server.reload();
+    log.info(
+      {},
+      done ? 'read the TLS certificate again' : 'SIGHUP: without TLS there is nothing to read again',
+    );
+  } catch (error) {
+    log.error({ err: error }, 'the TLS certificate could not be read again; keeping the old one');
+  }
+}

@@ -1,0 +1,131 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { Agent, get } from 'node:http';
+import { setTimeout as delay } from 'node:timers/promises';
+import { until } from '../support/e2e/child.ts';
+import {
+  ALICE,
+  assertRefused,
+  done,
+  EXAMPLE,
+  fetchJwks,
+  makeSite,
+  type Server,
+  type Site,
+  verify,
+} from './support.ts';
+
+const WORKERS = 2;
+const PULL = 'repository:acme/web:pull';
+
+describe('serve with several workers', function () {
+  this.timeout(60_000);
+  let site: Site;
+  let server: Server;
+
+  before(async () => {
+    site = await makeSite('postgresql');
+    server = await site.serve({ CELLPASS_WORKERS: String(WORKERS) });
+    await done(site, 'directory', 'apply', '-f', EXAMPLE);
+  });
+
+  after(() => site.remove());
+
+  /** Of the workers that live, by the system. */
+  const workerPids = (): readonly number[] =>
+    execFileSync('ps', ['-o', 'pid=,stat=', '--ppid', String(server.child.pid)], { encoding: 'utf8' })
+      .trim()
+      .split('\n')
+      .map((line) => line.trim().split(/\s+/))
+      .filter(([, stat]) => stat?.startsWith('Z') === false)
+      .map(([pid]) => Number(pid));
+  /** The workers that the log has seen answering. */
+  const answering = (): ReadonlySet<unknown> =>
+    new Set(
+      server.child
+        .output()
+        .split('\n')
+        .filter((line) => line.includes('"/jwt/auth"'))
+        .map((line) => JSON.parse(line).worker),
+    );
+
+  it('gives tokens of one key set, by every worker', async () => {
+    const jwks = await fetchJwks(server.url);
+    // A new connection each time: the primary deals them out.
+    for (let i = 0; i < 4 * WORKERS; i++) {
+      const token = await freshToken(server.url);
+      assert.equal((await verify(token, jwks)).sub, 'alice');
+    }
+    await until(
+      () => (answering().size === WORKERS ? true : undefined),
+      () => `answered by ${[...answering()]}`,
+    );
+  });
+
+  it('applies a directory once, for all', async () => {
+    await done(site, 'directory', 'apply', '-f', EXAMPLE);
+    assert.equal(workerPids().length, WORKERS);
+    assert.match(await done(site, 'keys', 'list'), /^active /m);
+  });
+
+  it('rotates once, and every worker signs with the new key within a second', async () => {
+    const before = (await fetchJwks(server.url)).keys.length;
+    await done(site, 'keys', 'rotate', '--force');
+    await delay(1000);
+    const jwks = await fetchJwks(server.url);
+    assert.equal(jwks.keys.length, 2 * before);
+    for (let i = 0; i < 4; i++) await verify(await freshToken(server.url), jwks);
+  });
+
+  it('goes on when a worker is killed, and starts another', async () => {
+    const [victim, ...others] = workerPids();
+    process.kill(victim!, 'SIGKILL');
+    await until(
+      () => {
+        const pids = workerPids();
+        return pids.length === WORKERS && !pids.includes(victim!) ? true : undefined;
+      },
+      () => 'no new worker came',
+    );
+    assert.ok(workerPids().includes(others[0]!));
+    for (let i = 0; i < 2 * WORKERS; i++) await freshToken(server.url);
+  });
+
+  it('ends all of them at SIGTERM, one that is still starting too, and exits with 0', async () => {
+    const pids = workerPids();
+    const startedAt = performance.now();
+    assert.equal(await server.stop(), 0);
+    assert.ok(performance.now() - startedAt < 10_000, 'it had to be forced');
+    for (const pid of pids) assert.throws(() => process.kill(pid, 0), { code: 'ESRCH' });
+  });
+
+  it('says in one line why it can not start', async () => {
+    const tls = { CELLPASS_TLS_CERT: '/nowhere.crt', CELLPASS_TLS_KEY: '/nowhere.key' };
+    assertRefused(await site.run(['serve'], { env: { CELLPASS_WORKERS: '2', ...tls } }), /nowhere/);
+    const taken = await site.serve({ CELLPASS_DATA_DIR: `${site.dir}/other` });
+    const env = { CELLPASS_WORKERS: '2', CELLPASS_LISTEN: `127.0.0.1:${taken.port}` };
+    assertRefused(await site.run(['serve'], { env }), /another process listens there/);
+  });
+});
+
+/** By a connection of its own. */
+async function freshToken(url: string): Promise<string> {
+  const agent = new Agent();
+  const query = new URLSearchParams({ service: 'container_registry', scope: PULL });
+  try {
+    return await new Promise<string>((resolve, reject) => {
+      get(`${url}/jwt/auth?${query}`, { agent, auth: ALICE.join(':') }, (response) => {
+        let body = '';
+        response.setEncoding('utf8').on('data', (text: string) => {
+          body += text;
+        });
+        response.on('end', () => {
+          if (response.statusCode === 200) resolve(JSON.parse(body).token);
+          else reject(new Error(body));
+        });
+      }).on('error', reject);
+    });
+  } finally {
+    agent.destroy();
+  }
+}
