@@ -13,14 +13,14 @@ export interface AdminClient {
 }
 
 /** Connects, and lets go of the connection whatever happens. */
-export async function withAdmin(
+export async function withAdmin<T>(
   { environment }: Surroundings,
-  work: (client: AdminClient) => Promise<void>,
-): Promise<void> {
+  work: (client: AdminClient) => Promise<T>,
+): Promise<T> {
   const socketPath = adminSocketPath(loadConfig(environment));
   const client = connectToAdmin(socketPath, actorName(environment));
   try {
-    await work(client);
+    return await work(client);
   } finally {
     await client.close();
   }
@@ -54,6 +54,7 @@ function connectToAdmin(socketPath: string, actor: string): AdminClient {
         method: request.method,
         headers: [...request.headers, ['Cellpass-Actor', actor]],
         body,
+        signal: request.signal,
         dispatcher: agent,
       }).catch((error: unknown) => {
         throw unreachable(socketPath, error);

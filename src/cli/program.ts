@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { directoryCommand } from './directory.ts';
+import { doctorCommand } from './doctor.ts';
 import { explainCommand } from './explain.ts';
 import { keysCommand } from './keys.ts';
 import { migrateCommand, serveCommand } from './server-commands.ts';
@@ -20,6 +21,7 @@ export function createProgram(surroundings: Surroundings, version: string): Comm
   program.addCommand(directoryCommand(surroundings));
   program.addCommand(keysCommand(surroundings));
   program.addCommand(explainCommand(surroundings));
+  program.addCommand(doctorCommand(surroundings));
   return inherit(program);
 }
 

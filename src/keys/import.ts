@@ -6,6 +6,7 @@ import { CellpassError } from '../errors.ts';
 import { identifyKey } from './jwks.ts';
 import type { KeyCertificate, StoredAuthority, StoredKey } from './key-set.ts';
 import type { MasterKey } from './master-key.ts';
+import { refuseSampleKey } from './sample-keys.ts';
 
 /** PEM text: a private key, and for a CA always, for a signing key perhaps, its certificate. */
 export interface PemPair {
@@ -23,7 +24,8 @@ const CA_CURVES: ReadonlySet<string> = new Set(['prime256v1']);
 
 /**
  * A signing key from elsewhere, such as GitLab's: RSA of 2048 bits or more, PKCS #1 or PKCS #8, in the state `pending`. With a
- * certificate its tokens show that one, without it none. Throws `invalid` with what is wrong.
+ * certificate its tokens show that one, without it none. Throws `invalid` with what is wrong, `conflict` for a key that
+ * everybody has.
  */
 export async function importSigningKey(
   { keyPem, certificatePem }: PemPair,
@@ -35,6 +37,7 @@ export async function importSigningKey(
     throw invalid(`the key must be RSA of ${MIN_MODULUS_BITS} bits or more, for RS256`);
   }
   const key = identifyKey(createPublicKey(privateKey));
+  refuseSampleKey(key.thumbprint);
   return {
     ...key,
     state: 'pending',

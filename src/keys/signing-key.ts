@@ -4,6 +4,7 @@ import { type Authority, issueLeaf, type LeafLife, toX5c } from './certificate.t
 import { identifyKey, jwkThumbprint, type PublicKey } from './jwks.ts';
 import type { StoredKey } from './key-set.ts';
 import type { MasterKey } from './master-key.ts';
+import { refuseSampleKey } from './sample-keys.ts';
 
 /** A key that can sign: its private half is imported, and can't be exported again. Its JSON is its ids and state. */
 export interface SigningKey extends Omit<StoredKey, 'encryptedPrivateKey'> {
@@ -59,6 +60,7 @@ export async function openSigningKey(
 ): Promise<SigningKey | undefined> {
   const { encryptedPrivateKey, ...key } = stored;
   if (encryptedPrivateKey === null) return undefined;
+  refuseSampleKey(key.thumbprint);
   const pkcs8 = await masterKey.decrypt(key.kid, encryptedPrivateKey);
   refuseMismatch(key, identifyKey(publicHalf(pkcs8)), 'private half');
   return toSigningKey(stored, await webcrypto.subtle.importKey('pkcs8', pkcs8, RS256, false, ['sign']));

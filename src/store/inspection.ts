@@ -29,17 +29,27 @@ export async function readCell(database: Database): Promise<number | null> {
 export async function hearsNotices(database: Database, timeoutMs: number): Promise<boolean> {
   // A channel of its own: two checks at once must not hear each other.
   const channel = `cellpass_doctor_${randomBytes(8).toString('hex')}`;
-  const waiting = new AbortController();
-  let heard = false;
-  const stop = await database.listen(channel, () => {
-    heard = true;
-    waiting.abort();
-  });
+  const heard = new AbortController();
+  const listening = database.listen(channel, () => heard.abort());
   try {
+    // A pooler may also leave LISTEN itself without an answer.
+    if (!(await settlesWithin(listening, timeoutMs))) return false;
     await database.query('SELECT pg_notify($1, $2)', [channel, '']);
-    await delay(timeoutMs, undefined, { signal: waiting.signal }).catch(() => undefined);
-    return heard;
+    await delay(timeoutMs, undefined, { signal: heard.signal }).catch(() => undefined);
+    return heard.signal.aborted;
   } finally {
-    await stop();
+    const stopping = listening.then((stop) => stop()).catch(() => undefined);
+    await settlesWithin(stopping, timeoutMs);
+  }
+}
+
+/** Rejects as `promise` does. */
+async function settlesWithin(promise: Promise<unknown>, timeoutMs: number): Promise<boolean> {
+  const settled = new AbortController();
+  const overdue = delay(timeoutMs, false, { signal: settled.signal }).catch(() => false);
+  try {
+    return await Promise.race([promise.then(() => true), overdue]);
+  } finally {
+    settled.abort();
   }
 }

@@ -81,6 +81,7 @@ describe('the command line', () => {
     ['keys', 'activate-ca'],
     ['keys', 'discard-ca'],
     ['explain'],
+    ['doctor'],
   ];
   it('has help everywhere', async () => {
     for (const args of commands) {

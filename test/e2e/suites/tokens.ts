@@ -48,6 +48,18 @@ export function describeTokens(bench: () => Bench, registry: () => Registry): vo
     assert.equal((await api(bearer).manifest(name, image)).status, 401);
   });
 
+  it('security check 29: refuses a token of another cell, though everything but its keys is alike', async () => {
+    const name = `${PRIVATE}/celled`;
+    const image = await uploaded(name);
+    const { realm } = bench().otherCell;
+    const { service } = registry();
+    const scopes = [`repository:${name}:pull`];
+    const bearer = await fetchToken({ realm, service, scopes, credentials: bench().people.developer });
+    assert.deepEqual(accessIn(bearer), [`${name}:pull`]);
+    assert.equal((await api(bearer).ping()).status, 401);
+    assert.equal((await api(bearer).manifest(name, image)).status, 401);
+  });
+
   it('mounts a blob of another repository with one token for both', async () => {
     const [from, to] = [`${SOURCE}/mount`, `${PRIVATE}/mounted`];
     const { digest } = (await uploaded(from)).layers[0]!;

@@ -14,6 +14,8 @@ import { INSTALL_MS } from './tools.ts';
 /** What the tests of one file share. */
 export interface Bench {
   readonly cellpass: Cellpass;
+  /** Another cell with the same people, services and issuer, and keys of its own. */
+  readonly otherCell: Cellpass;
   readonly people: People;
   /** A temporary folder. */
   readonly dir: string;
@@ -48,14 +50,17 @@ export function useCellpass(registries: Readonly<Record<string, ServiceSettings>
   before(async function () {
     this.timeout(START_MS);
     const people = makePeople();
-    const cellpass = await startCellpass({ services, directory: directoryOf(people) });
+    const options = { services, directory: directoryOf(people) };
+    const cellpass = await startCellpass(options);
+    const otherCell = await startCellpass({ ...options, settings: { cell: 2 } });
     const dir = await mkdtemp(join(tmpdir(), 'cellpass-clients-'));
     const newPath = () => join(dir, randomUUID());
-    bench = { cellpass, people, dir, newPath, newImage: () => writeImage(newPath()) };
+    bench = { cellpass, otherCell, people, dir, newPath, newImage: () => writeImage(newPath()) };
   });
   after(async function () {
     this.timeout(START_MS);
     await bench?.cellpass.stop();
+    await bench?.otherCell.stop();
     if (bench !== undefined) await rm(bench.dir, { recursive: true, force: true });
   });
   printOutputOnFailure(() => bench?.cellpass.child);

@@ -1,0 +1,53 @@
+import type { Config } from '../../config.ts';
+import { CellpassError } from '../../errors.ts';
+import type { KeySet } from '../../keys/key-set.ts';
+import { listKeySet } from '../../keys/listing.ts';
+import { loadMasterKey } from '../../keys/master-key.ts';
+import { openKeySet } from '../../keys/open-key-set.ts';
+import type { SigningKey } from '../../keys/signing-key.ts';
+import { daysToSeconds } from '../../periods.ts';
+import { type Finding, ok, type Verdict, warning } from './finding.ts';
+import { type KeyFacts, NO_KEYS_YET } from './key-checks.ts';
+
+/** What is kept in the database, as far as it could be looked at. */
+export interface Kept {
+  readonly findings: readonly Finding[];
+  /** Undefined where nobody could tell. */
+  readonly keys: KeyFacts | undefined;
+  /** Those that could be opened here. */
+  readonly signingKeys: readonly SigningKey[];
+}
+
+/** Before the first start. */
+export const NO_KEYS: KeyFacts = { listing: { keys: [], authorities: [] }, leaf: null };
+
+export function factsOf(set: KeySet, { keys }: Config, now: Date): KeyFacts {
+  const periods = {
+    propagationSeconds: keys.propagationSeconds,
+    rotateEverySeconds: daysToSeconds(keys.rotateEveryDays),
+  };
+  const active = set.keys.find(({ state }) => state === 'active');
+  return {
+    listing: listKeySet(set, periods, { now, skippedMsSince: () => 0 }),
+    leaf: active?.certificate ?? null,
+  };
+}
+
+/** Opens the stored keys as a start would; `set` undefined: a running server has them open. */
+export async function checkMasterKey(
+  keysDir: string,
+  set: KeySet | undefined,
+): Promise<{ readonly verdict: Verdict; readonly value: readonly SigningKey[] }> {
+  const isFirstStart = set?.keys.length === 0 && set.authorities.length === 0;
+  const loaded = await loadMasterKey(keysDir, { mayCreate: false }).catch((error: unknown) => {
+    const isMissing = error instanceof CellpassError && error.code === 'conflict';
+    if (isFirstStart && isMissing) return undefined;
+    throw error;
+  });
+  if (loaded === undefined) return { verdict: NO_KEYS_YET, value: [] };
+  const open = set && (await openKeySet(set, loaded.masterKey));
+  const found =
+    open === undefined ? 'is there; the running server has the keys open' : 'opens the stored keys';
+  const verdict = loaded.warnings.length > 0 ? warning(loaded.warnings.join('; ')) : ok(found);
+  return { verdict, value: open?.signingKeys ?? [] };
+}

@@ -1,0 +1,101 @@
+import type { Config } from '../../config.ts';
+import { toClientAddress } from '../../http/client-address.ts';
+import { codeOf, failed, ok, reasonOf, type Verdict, warning } from './finding.ts';
+
+type Address = Pick<Config, 'publicUrl' | 'listen' | 'tls'>;
+
+const TIMEOUT_MS = 5000;
+const REALM_PATH = '/jwt/auth';
+
+/** Where clients find cellpass; null where the system chooses the port at each start. */
+export function publicUrlOf({ publicUrl, listen: { host, port }, tls }: Address): string | null {
+  if (publicUrl !== null) return publicUrl;
+  if (port === 0) return null;
+  return `${tls === null ? 'http' : 'https'}://${host.includes(':') ? `[${host}]` : host}:${port}`;
+}
+
+export function realmOf(address: Address): string | null {
+  const url = publicUrlOf(address);
+  return url === null ? null : `${url}${REALM_PATH}`;
+}
+
+/** What the settings alone tell of the realm. */
+export function judgePublicUrl(address: Address): Verdict {
+  const { publicUrl, listen } = address;
+  const url = publicUrlOf(address);
+  if (publicUrl === null && !isLoopback(listen.host)) {
+    return warning(
+      `CELLPASS_PUBLIC_URL is not set, so that registries would name ${url ?? listen.host}: set it to the https address under which clients see cellpass`,
+    );
+  }
+  if (url === null) return ok('the system chooses a port at each start');
+  if (new URL(url).protocol === 'http:' && !isLoopback(new URL(url).hostname)) {
+    return warning(
+      `passwords and tokens travel to ${url} in the clear: make CELLPASS_PUBLIC_URL an https address`,
+    );
+  }
+  return ok(`the realm is ${url}${REALM_PATH}`);
+}
+
+/** Whether cellpass answers at `url`. */
+export async function lookForCellpass(url: string): Promise<Verdict> {
+  try {
+    const response = await fetch(`${url}/healthz`, {
+      redirect: 'manual',
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+    });
+    return judgeHealth(url, response.status, await response.text());
+  } catch (error) {
+    if (codeOf(error) === 'ECONNREFUSED') {
+      return warning(
+        `no server answers there: start it with "cellpass serve", or correct CELLPASS_PUBLIC_URL (${url})`,
+      );
+    }
+    return failed(
+      `${url} can't be reached from here (${reasonOf(error)}): correct CELLPASS_PUBLIC_URL, DNS or the proxy`,
+    );
+  }
+}
+
+/** Whether it is this cell's cellpass that answers at `url`: it publishes the key that signs here. Throws where nothing answers. */
+export async function comparePublishedKeys(url: string, activeKid: string): Promise<Verdict> {
+  const response = await fetch(`${url}/.well-known/jwks.json`, {
+    redirect: 'manual',
+    signal: AbortSignal.timeout(TIMEOUT_MS),
+  });
+  const isOurs = response.status === 200 && kidsIn(await response.json()).includes(activeKid);
+  if (isOurs) return ok(`publishes the active key`);
+  return failed(
+    `${url}/.well-known/jwks.json doesn't list the active key ${activeKid}: another cellpass answers there, or a proxy keeps an old answer; correct CELLPASS_PUBLIC_URL or CELLPASS_DATABASE_URL`,
+  );
+}
+
+function kidsIn(jwks: unknown): readonly unknown[] {
+  if (typeof jwks !== 'object' || jwks === null || !('keys' in jwks) || !Array.isArray(jwks.keys)) return [];
+  return jwks.keys.map((key: unknown) =>
+    typeof key === 'object' && key !== null && 'kid' in key ? key.kid : null,
+  );
+}
+
+/** A proxy's own answer, or another server's, must not pass for cellpass's. */
+export function judgeHealth(url: string, status: number, body: string): Verdict {
+  if (status === 200 && isHealth(body)) return ok(`cellpass answers at ${url}`);
+  return failed(
+    `${url}/healthz answers ${status}, and not as cellpass does: let the proxy pass it on, or correct CELLPASS_PUBLIC_URL`,
+  );
+}
+
+function isHealth(body: string): boolean {
+  try {
+    const health: unknown = JSON.parse(body);
+    return typeof health === 'object' && health !== null && 'status' in health && health.status === 'ok';
+  } catch {
+    return false;
+  }
+}
+
+/** `host` as in a setting or a URL, where IPv6 stands in brackets. */
+function isLoopback(host: string): boolean {
+  const address = toClientAddress(host.replace(/^\[|\]$/g, ''));
+  return host === 'localhost' || address.isIn('127.0.0.0/8') || address.isIn('::1/128');
+}

@@ -1,0 +1,61 @@
+import { X509Certificate } from 'node:crypto';
+import type { Config } from '../../config.ts';
+import { type AdminClient, dataOf, withAdmin } from '../admin-client.ts';
+import type { Surroundings } from '../surroundings.ts';
+import { check, checkAndKeep, type Finding, failed, named, ok } from './finding.ts';
+import { checkMasterKey, type Kept } from './kept.ts';
+import type { KeyFacts, Validity } from './key-checks.ts';
+
+const TIMEOUT_MS = 5000;
+
+/** What the server that holds the data directory says in place of its database; undefined where none answers. */
+export async function askRunningServer(
+  surroundings: Surroundings,
+  config: Config,
+): Promise<Kept | undefined> {
+  return withAdmin(surroundings, async ({ api }) => {
+    const signal = AbortSignal.timeout(TIMEOUT_MS);
+    const ready = await api.GET('/readyz', { signal }).catch(() => undefined);
+    if (ready === undefined) return undefined;
+    const database = named(
+      'database',
+      ready.response.ok
+        ? ok('the running server answers')
+        : failed(
+            'the process that holds the data directory is not ready: try again in a moment, else read its log',
+          ),
+    );
+    const { finding, value: keys } = await checkAndKeep('stored keys', async () => {
+      const value = await readFacts(api, signal);
+      return { value, verdict: ok(`${value.listing.keys.length}, by the running server`) };
+    });
+    const masterKey = await check(
+      'master key',
+      async () => (await checkMasterKey(config.keysDir, undefined)).verdict,
+    );
+    const findings = [database, finding, masterKey, ...noteOnRegistries(config)];
+    return { findings, keys, signingKeys: [] };
+  });
+}
+
+/** Private halves stay in the server, so no canary can be signed here. */
+function noteOnRegistries({ registries }: Config): readonly Finding[] {
+  if (registries.length === 0) return [];
+  return [
+    named('registry trust', ok('not tried from here: "cellpass keys probe" lets the running server do it')),
+  ];
+}
+
+async function readFacts(api: AdminClient['api'], signal: AbortSignal): Promise<KeyFacts> {
+  const listing = dataOf(await api.GET('/admin/v1/keys', { signal }));
+  const active = listing.keys.find(({ state }) => state === 'active');
+  if (active === undefined || active.certificate === null) return { listing, leaf: null };
+  const params = { query: { kid: active.kid } };
+  const pem = dataOf(await api.GET('/admin/v1/keys/certificate', { params, signal, parseAs: 'text' }));
+  return { listing, leaf: validityOf(pem) };
+}
+
+function validityOf(pem: string): Validity {
+  const { validFrom, validTo } = new X509Certificate(pem);
+  return { notBefore: new Date(validFrom), notAfter: new Date(validTo) };
+}

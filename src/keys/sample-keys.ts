@@ -1,0 +1,26 @@
+import { CellpassError } from '../errors.ts';
+
+/**
+ * Keys whose private halves everybody has, by RFC 7638 thumbprint, with where they were published. Only RSA keys: others can't sign here.
+ * Computed from the public halves in the places named.
+ */
+const SAMPLE_KEYS: ReadonlyMap<string, string> = new Map([
+  ['NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs', 'RFC 7517 appendix A.2 and RFC 7638'],
+  ['IsUn6_e04MaShXFIISMp4kG62LWzMIPy_MvSA5pJgX8', 'RFC 7515 appendix A.2'],
+  ['oGDmHqCJ7yzMkWEkrlZVHkvrHIyQwtlDmeq5ForUHeY', "jwt.io's example for RS256"],
+  ['DrvVs-cP2T0DbE-3xTFdJxmZzoPvDnL3W8-sNEPDjtI', "Harbor's repository, Deploy/config/registry/root.crt"],
+  [
+    'Hj2kB_EIUCv_RkD1e7rM7db4LN9SMIMUPLMHBabm-nc',
+    "Portus' repository, examples/development/compose/registry.crt",
+  ],
+]);
+
+/** Throws `conflict` for a key that anybody can sign with. */
+export function refuseSampleKey(thumbprint: string): void {
+  const source = SAMPLE_KEYS.get(thumbprint);
+  if (source === undefined) return;
+  throw new CellpassError(
+    'conflict',
+    `the key ${thumbprint} is published as an example (${source}), so anybody can sign with it: use another, and take it out of every registry's trust`,
+  );
+}
