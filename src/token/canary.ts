@@ -19,6 +19,8 @@ export interface CanaryOptions {
   readonly issuer: string;
   readonly cell: number;
   readonly now: () => Date;
+  /** How long a registry may take; 5 s. */
+  readonly timeoutMs?: number;
 }
 
 const TIMEOUT_MS = 5000;
@@ -39,10 +41,10 @@ async function probe(registry: Registry, key: SigningKey, options: CanaryOptions
     because,
   });
   try {
-    const bare = await ask(registry, undefined);
+    const bare = await ask(registry, undefined, options);
     if (bare !== 401)
       return answer('unreachable', `GET ${registry.url}/v2/ without a token is ${bare}, not 401`);
-    const status = await ask(registry, await mintCanary(registry, key, options));
+    const status = await ask(registry, await mintCanary(registry, key, options), options);
     if (status === 200) return answer('accepted', 'accepted');
     if (status === 401 || status === 403) return answer('refused', `not yet: ${whatItLacks(registry, key)}`);
     return answer('unreachable', `GET ${registry.url}/v2/ with a token is ${status}`);
@@ -51,12 +53,16 @@ async function probe(registry: Registry, key: SigningKey, options: CanaryOptions
   }
 }
 
-async function ask({ url }: Registry, token: string | undefined): Promise<number> {
+async function ask(
+  { url }: Registry,
+  token: string | undefined,
+  { timeoutMs = TIMEOUT_MS }: CanaryOptions,
+): Promise<number> {
   const response = await fetch(`${url}/v2/`, {
     ...(token !== undefined && { headers: { Authorization: `Bearer ${token}` } }),
     // A registry that sends tokens elsewhere must not be given one.
     redirect: 'manual',
-    signal: AbortSignal.timeout(TIMEOUT_MS),
+    signal: AbortSignal.timeout(timeoutMs),
   });
   await response.body?.cancel();
   return response.status;
