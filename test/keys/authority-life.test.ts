@@ -1,0 +1,151 @@
+import assert from 'node:assert/strict';
+import { X509Certificate } from 'node:crypto';
+import { KeyAdministration } from '../../src/keys/administration.ts';
+import type { Keyring } from '../../src/keys/keyring.ts';
+import type { ProbeOutcome } from '../../src/keys/probe.ts';
+import {
+  type Cell,
+  closeKeyrings,
+  LEAF_HOURS,
+  LONGEST_TOKEN_SECONDS,
+  leafOf,
+  opensslIsMissing,
+  opensslVerify,
+  START,
+  startedCell,
+} from './support.ts';
+
+const ACTOR = { actor: 'an admin' };
+const BUNDLED_MS = (LONGEST_TOKEN_SECONDS + 60) * 1000;
+
+describe('changing the CA', () => {
+  let cell: Cell;
+  let keyring: Keyring;
+  let administration: KeyAdministration;
+  /** What the registries say, in their order. */
+  let outcomes: ProbeOutcome[];
+  let probed: (string | null | undefined)[];
+
+  beforeEach(async () => {
+    cell = await startedCell();
+    keyring = await cell.start();
+    outcomes = [];
+    probed = [];
+    administration = new KeyAdministration({
+      store: cell.store,
+      keyring,
+      masterKey: { ...cell.masterKey, prepareNext: async () => cell.masterKey, adoptNext: async () => '' },
+      probe: async (key) => {
+        probed.push(key.certificate?.authorityId);
+        return outcomes.map((outcome, i) => ({ registry: `r${i}`, outcome, because: 'as it says' }));
+      },
+      now: cell.clock.now,
+      cellId: 1,
+      leafHours: LEAF_HOURS,
+      longestTokenLifeSeconds: LONGEST_TOKEN_SECONDS,
+      periods: { propagationSeconds: 300, rotateEverySeconds: 0 },
+    });
+  });
+  afterEach(closeKeyrings);
+
+  const certificates = (): readonly X509Certificate[] =>
+    keyring
+      .caPem()
+      .split(/(?<=-----END CERTIFICATE-----\n)/)
+      .filter((pem) => pem !== '')
+      .map((pem) => new X509Certificate(pem));
+  const issuedBy = (): number =>
+    certificates().findIndex((ca) => new X509Certificate(leafOf(keyring).pem).verify(ca.publicKey));
+  const pendingId = (): string => cell.store.set.authorities.find(({ state }) => state === 'pending')!.id;
+
+  it('begins with both in the bundle, the old one first, which still issues', async () => {
+    await administration.stageAuthority(ACTOR);
+    assert.equal(certificates().length, 2);
+    assert.equal(issuedBy(), 0);
+    await assert.rejects(administration.stageAuthority(ACTOR), {
+      code: 'conflict',
+      message: /is pending since/,
+    });
+  });
+
+  it('gives every key that can sign a leaf of the new one in the same change', async () => {
+    await administration.stage(ACTOR);
+    await administration.stageAuthority(ACTOR);
+    const next = pendingId();
+    const { kid } = keyring.active();
+    await administration.activateAuthority({ ...ACTOR, force: true });
+    assert.equal(keyring.active().kid, kid);
+    assert.equal(issuedBy(), 1);
+    const { authorities, keys } = cell.store.set;
+    assert.deepEqual(
+      keys.map(({ certificate }) => certificate?.authorityId),
+      [next, next],
+    );
+    assert.deepEqual(
+      authorities.map(({ state, encryptedPrivateKey }) => [state, encryptedPrivateKey === null]),
+      [
+        ['retired', true],
+        ['active', false],
+      ],
+    );
+    if (!(await opensslIsMissing())) {
+      assert.match(await opensslVerify(keyring.caPem(), leafOf(keyring).pem, cell.clock.now()), /OK/);
+    }
+  });
+
+  it('keeps the old one in the bundle until the last token with its leaf is dead', async () => {
+    await administration.stageAuthority(ACTOR);
+    await administration.activateAuthority({ ...ACTOR, force: true });
+    cell.clock.advance(BUNDLED_MS - 1);
+    assert.equal(certificates().length, 2);
+    cell.clock.advance(1);
+    assert.equal(certificates().length, 1);
+    assert.ok(cell.clock.now() > new Date(START));
+  });
+
+  const permissions: [title: string, outcomes: ProbeOutcome[], refusal: RegExp | null][] = [
+    ['every registry accepts a leaf of it', ['accepted', 'accepted'], null],
+    ['a registry refuses it', ['accepted', 'refused'], /registry r1: as it says/],
+    [
+      'a registry is away, as time tells it nothing',
+      ['accepted', 'unreachable'],
+      /time alone tells no registry/,
+    ],
+    ['no registry is listed', [], /time alone tells no registry/],
+  ];
+  for (const [title, said, refusal] of permissions) {
+    it(`${refusal === null ? 'goes on' : 'is refused'} where ${title}`, async () => {
+      await administration.stageAuthority(ACTOR);
+      const next = pendingId();
+      cell.clock.advance(365 * 24 * 3_600_000);
+      await keyring.refresh();
+      outcomes = said;
+      const done = administration.activateAuthority(ACTOR);
+      if (refusal === null) await done;
+      else await assert.rejects(done, { code: 'conflict', message: refusal });
+      assert.deepEqual(probed, [next]);
+      assert.equal(pendingIdIfAny(), refusal === null ? undefined : next);
+    });
+  }
+
+  const pendingIdIfAny = (): string | undefined =>
+    cell.store.set.authorities.find(({ state }) => state === 'pending')?.id;
+
+  it('can be given up before', async () => {
+    await administration.stageAuthority(ACTOR);
+    await administration.discardAuthority(ACTOR);
+    assert.equal(certificates().length, 1);
+    await assert.rejects(administration.activateAuthority({ ...ACTOR, force: true }), { code: 'conflict' });
+  });
+
+  it('reaches a key that was staged with a leaf of the old one meanwhile', async () => {
+    await administration.stageAuthority(ACTOR);
+    const next = pendingId();
+    const [old] = cell.started.authorities;
+    await administration.activateAuthority({ ...ACTOR, force: true });
+    await cell.changeKeys((key) => ({ ...key, certificate: cell.started.keys[0]!.certificate }));
+    assert.equal(cell.store.set.keys[0]!.certificate?.authorityId, old!.id);
+    await keyring.refresh();
+    assert.equal(leafOf(keyring).authorityId, next);
+  });
+});
