@@ -95,6 +95,7 @@ describe('health', () => {
     const keys = { areAway: false };
     const server = await startTestServer({
       now: clock.now,
+      monotonicMs: clock.monotonicMs,
       openDatabase: async () => withoutKeys(openPostgres(url), () => keys.areAway),
     });
     try {

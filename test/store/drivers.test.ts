@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { type Database, openPglite, openPostgres } from '../../src/store/drivers.ts';
 import { migrate, pendingMigrations } from '../../src/store/migrate.ts';
 import { sharedPostgres } from '../support/postgres.ts';
+import { type Relay, startRelay } from '../support/relay.ts';
 
 const DRIVERS: [name: string, open: () => Promise<Database>][] = [
   ['PostgreSQL', async () => openPostgres(await (await sharedPostgres()).createDatabase())],
@@ -71,6 +72,63 @@ for (const [name, open] of DRIVERS) {
     });
   });
 }
+
+describe('several processes on one PostgreSQL', () => {
+  let relay: Relay;
+  let one: Database;
+  let two: Database;
+  before(async () => {
+    const url = await (await sharedPostgres()).createDatabase();
+    relay = await startRelay(url);
+    one = openPostgres(url);
+    two = openPostgres(relay.url);
+  });
+  after(async () => {
+    await one.close();
+    await two.close();
+    await relay.close();
+  });
+
+  it('have what one of them does alone done by one, and the next may begin when it ends, also by an error', async () => {
+    const done: string[] = [];
+    const held = await one.tryExclusively(1, async () => {
+      assert.equal(await two.tryExclusively(1, async () => void done.push('the other')), false);
+      assert.equal(await two.tryExclusively(2, async () => void done.push('something else')), true);
+    });
+    assert.equal(held, true);
+    await assert.rejects(
+      one.tryExclusively(1, async () => {
+        throw new Error('broken');
+      }),
+      /broken/,
+    );
+    assert.equal(await two.tryExclusively(1, async () => void done.push('the next')), true);
+    assert.deepEqual(done, ['something else', 'the next']);
+  });
+
+  it('hear each other, and after a lost connection that something may have been missed', async () => {
+    let heard = (): void => undefined;
+    const next = (): Promise<void> =>
+      new Promise((resolve) => {
+        heard = resolve;
+      });
+    const stop = await two.listen('a channel', () => heard());
+    try {
+      const first = next();
+      await one.query("SELECT pg_notify('a channel', '')");
+      await first;
+      const again = next();
+      await relay.cut();
+      await relay.mend();
+      await again;
+      const second = next();
+      await one.query("SELECT pg_notify('a channel', '')");
+      await second;
+    } finally {
+      await stop();
+    }
+  });
+});
 
 describe('a PostgreSQL that is away', () => {
   it('is unavailable, not broken', async () => {
