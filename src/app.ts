@@ -16,6 +16,7 @@ import { keepRefusals, type RefusalLog } from './http/refusals.ts';
 import type { RequestState } from './http/request-state.ts';
 import { type TokenEndpoint, tokenEndpoint } from './http/token.ts';
 import type { KeyAdministration } from './keys/administration.ts';
+import type { AuthorityAdministration } from './keys/authority-administration.ts';
 import type { Keyring } from './keys/keyring.ts';
 
 interface Common {
@@ -37,6 +38,7 @@ export interface AdminDeps extends Common {
   readonly directory: DirectoryResource;
   readonly jobTokens: JobTokenResource;
   readonly keys: KeyAdministration;
+  readonly authorities: AuthorityAdministration;
   readonly explain: ExplainResource;
 }
 
@@ -69,8 +71,8 @@ export function createAdminApp(deps: AdminDeps): Koa<RequestState> {
   return assemble(router, deps);
 }
 
-function addKeyRoutes(router: Router<RequestState>, { contract, keys }: AdminDeps): void {
-  const routes = keyRoutes(contract, keys);
+function addKeyRoutes(router: Router<RequestState>, { contract, keys, authorities }: AdminDeps): void {
+  const routes = keyRoutes(contract, keys, authorities);
   router.get('/admin/v1/keys', routes.list);
   router.get('/admin/v1/keys/history', routes.history);
   router.get('/admin/v1/keys/certificate', routes.certificate);

@@ -4,7 +4,7 @@ import { Agent, fetch } from 'undici';
 import { loadConfig } from '../config.ts';
 import { CellpassError, type Problem } from '../errors.ts';
 import type { paths } from '../http/schema.gen.ts';
-import { adminSocketPath } from './database.ts';
+import { adminSocketPath } from './socket-path.ts';
 import type { Surroundings } from './surroundings.ts';
 
 export interface AdminClient {

@@ -9,10 +9,12 @@ import { createClientAddressReader } from '../http/client-address.ts';
 import { loadContract } from '../http/contract.ts';
 import { createRefusalLog, type RefusalLog } from '../http/refusals.ts';
 import { KeyAdministration } from '../keys/administration.ts';
+import { AuthorityAdministration } from '../keys/authority-administration.ts';
 import { createKeyring, type Keyring } from '../keys/keyring.ts';
 import type { RotatableMasterKey } from '../keys/master-key.ts';
 import type { KeyPeriods } from '../keys/plan.ts';
 import { createSchedule, SCHEDULE_ACTOR, type Schedule } from '../keys/schedule.ts';
+import type { AdministrationOptions } from '../keys/workshop.ts';
 import { daysToSeconds, longestTokenLifeSeconds } from '../periods.ts';
 import { findSubject } from '../store/accounts.ts';
 import { deleteJobToken, putJobToken } from '../store/directory.ts';
@@ -62,7 +64,8 @@ export async function assemble(parts: Parts): Promise<Assembly> {
     ...(parts.monotonicMs && { monotonicMs: parts.monotonicMs }),
   });
   const stopListening = await database.listen(KEY_CHANNEL, () => refreshQuietly(keyring));
-  const administration = createAdministration(parts, store, keyring);
+  const options = administrationOptions(parts, store, keyring);
+  const administration = new KeyAdministration(options);
   const schedule = scheduleOf(parts, keyring, administration);
   const refusals = createRefusalLog({
     save: (batch) => saveRefusals(database, batch),
@@ -74,7 +77,12 @@ export async function assemble(parts: Parts): Promise<Assembly> {
       ),
     log,
   });
-  const deps = await createDeps(parts, store, keyring, administration, refusals);
+  const deps = await createDeps(parts, store, {
+    keyring,
+    keys: administration,
+    authorities: new AuthorityAdministration(options),
+    refusals,
+  });
   return {
     app: createApp(deps),
     admin: createAdminApp(deps),
@@ -102,17 +110,17 @@ function periodsOf({ keys }: Config): KeyPeriods {
   };
 }
 
-function createAdministration(
+function administrationOptions(
   { config, masterKey, now }: Parts,
   store: PostgresStore,
   keyring: Keyring,
-): KeyAdministration {
+): AdministrationOptions {
   const services = new Map(config.services.map((service) => [service.name, service]));
   const registries = config.registries.flatMap(({ name, url, service: serviceName }) => {
     const service = services.get(serviceName);
     return service === undefined ? [] : [{ name, url, service }];
   });
-  return new KeyAdministration({
+  return {
     store,
     keyring,
     masterKey,
@@ -122,7 +130,7 @@ function createAdministration(
     leafHours: config.keys.leafHours,
     longestTokenLifeSeconds: longestTokenLifeSeconds(config.services),
     periods: periodsOf(config),
-  });
+  };
 }
 
 function scheduleOf(
@@ -144,9 +152,12 @@ function scheduleOf(
 async function createDeps(
   { config, database, log, now, isDraining }: Parts,
   store: PostgresStore,
-  keyring: Keyring,
-  administration: KeyAdministration,
-  refusals: RefusalLog,
+  {
+    keyring,
+    keys,
+    authorities,
+    refusals,
+  }: Pick<AdminDeps, 'keyring' | 'keys' | 'authorities'> & { readonly refusals: RefusalLog },
 ): Promise<PublicDeps & AdminDeps> {
   const { argon2Lanes: lanes, argon2Queue: queue } = config.limits;
   const passwords = await createPasswordHasher({ lanes, queue });
@@ -177,7 +188,8 @@ async function createDeps(
       putJobToken: (token) => putJobToken(database, token),
       deleteJobToken: (id) => deleteJobToken(database, id),
     },
-    keys: administration,
+    keys,
+    authorities,
     explain: {
       findSubject: (question) => findSubject(database, question),
       findFacts: (subject, paths) => store.findFacts(subject, paths),

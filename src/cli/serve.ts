@@ -9,7 +9,8 @@ import type { Database } from '../store/drivers.ts';
 import { migrate, pendingMigrations } from '../store/migrate.ts';
 import { PostgresStore } from '../store/postgres.ts';
 import { type Assembly, assemble } from './assemble.ts';
-import { adminSocketPath, openDatabase } from './database.ts';
+import { openDatabase } from './database.ts';
+import { adminSocketPath } from './socket-path.ts';
 
 /** A running server. */
 export interface RunningServer {

@@ -1,132 +1,29 @@
-import cluster from 'node:cluster';
 import { Command } from 'commander';
-import { pino } from 'pino';
-import { type Config, loadConfig } from '../config.ts';
-import type { Log } from '../http/access-log.ts';
-import { listenOnSocket, makeDataDir } from '../http/admin-socket.ts';
-import { createHttpServer } from '../http/server.ts';
-import { migrate } from '../store/migrate.ts';
-import { adminSocketPath, openDatabase } from './database.ts';
-import { registryConfiguration } from './registry-configuration.ts';
-import { type RunningServer, startServer } from './serve.ts';
 import type { Surroundings } from './surroundings.ts';
-import { reload, runWorker, startWorkers } from './workers.ts';
 
-export function serveCommand({ environment, stderr }: Surroundings): Command {
+// What a server is made of is loaded when one is wanted: other commands start in a third of the time.
+
+export function serveCommand(surroundings: Surroundings): Command {
   return new Command('serve')
     .description('migrate the database (unless CELLPASS_MIGRATE is false), listen, and drain on SIGTERM')
     .action(async () => {
-      const config = loadConfig(environment);
-      if (cluster.isWorker) return runWorker(config, createLog(config));
-      const log = createLog(config);
-      for (const name of config.unknownVariables)
-        log.warn({ variable: name }, 'this variable is not a setting of cellpass');
-      const signals = catchSignals(log);
-      const server = await (config.workers > 1 ? startWorkers : startServer)(config, log);
-      signals.onReload(() => reload(server, log));
-      announce(config, server, log, stderr);
-      await signals.stop;
-      await server.close();
+      const { serve } = await import('./server-process.ts');
+      await serve(surroundings);
     });
 }
 
-export function migrateCommand({ environment, stdout }: Surroundings): Command {
+export function migrateCommand(surroundings: Surroundings): Command {
+  const { stdout } = surroundings;
   return new Command('migrate')
     .description('apply pending migrations; the embedded database must not be in use')
     .option('--json', 'print JSON')
     .action(async ({ json }: { json?: boolean }) => {
-      const config = loadConfig(environment);
-      const applied = await withDataDir(config, async () => {
-        const database = await openDatabase(config, createLog(config, STDERR));
-        return migrate(database).finally(() => database.close());
-      });
+      const { migrateDatabase } = await import('./server-process.ts');
+      const applied = await migrateDatabase(surroundings);
       if (json) stdout(`${JSON.stringify({ applied })}\n`);
       else
         stdout(
           applied.length === 0 ? 'nothing to do\n' : applied.map((name) => `applied ${name}\n`).join(''),
         );
     });
-}
-
-const STDOUT = 1;
-const STDERR = 2;
-
-function createLog(config: Config, descriptor = STDOUT): Log {
-  return pino(
-    {
-      level: config.logLevel,
-      base: cluster.isWorker ? { worker: cluster.worker?.id } : null,
-      timestamp: pino.stdTimeFunctions.isoTime,
-    },
-    pino.destination(descriptor),
-  );
-}
-
-/** Where it listens, and the lines to copy: in the log for machines, on stderr for whoever started it. */
-function announce(config: Config, server: RunningServer, log: Log, stderr: (text: string) => void): void {
-  const configurations = config.services.map((service) =>
-    registryConfiguration(server.publicUrl, config.issuer, service),
-  );
-  log.info(
-    {
-      listen: `${config.listen.host}:${new URL(server.publicUrl).port || config.listen.port}`,
-      realm: `${server.publicUrl}/jwt/auth`,
-      admin_socket: adminSocketPath(config),
-      database: config.databaseUrl === null ? 'embedded' : 'postgresql',
-      cell: config.cell,
-      registry_configuration: configurations,
-    },
-    'listening',
-  );
-  stderr(`cellpass answers on ${server.publicUrl}/jwt/auth; a registry's configuration:\n\n`);
-  for (const configuration of configurations) stderr(`${configuration}\n\n`);
-}
-
-interface Signals {
-  /** Resolves at the first SIGTERM or SIGINT; a second one doesn't wait. */
-  readonly stop: Promise<void>;
-  /** What SIGHUP does from now on. */
-  onReload(action: () => void): void;
-}
-
-/**
- * Listens for signals from before the start: as process 1 of a container a server would never hear of one that it has no handler for,
- * and elsewhere it would be cut off while it makes its database.
- */
-function catchSignals(log: Log): Signals {
-  let reload = (): void => undefined;
-  process.on('SIGHUP', () => reload());
-  const stop = new Promise<void>((resolve) => {
-    let stopping = false;
-    const onStop = (signal: NodeJS.Signals): void => {
-      if (stopping) process.exit(1);
-      stopping = true;
-      log.info({ signal }, 'stopping: answering what has begun');
-      resolve();
-    };
-    process.on('SIGTERM', onStop);
-    process.on('SIGINT', onStop);
-  });
-  return {
-    stop,
-    onReload: (action) => {
-      reload = action;
-    },
-  };
-}
-
-/** Holds the data directory while `work` opens the embedded database; PostgreSQL needs no such thing. */
-async function withDataDir<T>(config: Config, work: () => Promise<T>): Promise<T> {
-  if (config.databaseUrl !== null) return work();
-  makeDataDir(config.dataDir);
-  const holder = createHttpServer((_request, response) => response.writeHead(503).end(), {
-    headerBytes: config.limits.headerBytes,
-    tls: null,
-  });
-  await listenOnSocket(holder, adminSocketPath(config));
-  try {
-    return await work();
-  } finally {
-    holder.close();
-  }
 }

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import type { Middleware } from 'koa';
 import { type Authenticator, authenticate } from '../authn/authenticate.ts';
-import type { Limits, ServiceSettings } from '../config.ts';
+import type { ServiceSettings } from '../config/services.ts';
+import type { Limits } from '../config.ts';
 import { CellpassError } from '../errors.ts';
 import type { Keyring } from '../keys/keyring.ts';
 import type { SigningKey } from '../keys/signing-key.ts';

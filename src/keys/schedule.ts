@@ -1,7 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { KeyOutcome } from './administration.ts';
+
 import type { KeySet } from './key-set.ts';
 import { type KeyPeriods, type Moment, plannedStep } from './plan.ts';
+import type { KeyOutcome } from './workshop.ts';
 
 export interface ScheduleOptions {
   readonly periods: KeyPeriods;

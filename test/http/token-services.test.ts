@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import type { ServiceSettings } from '../../src/config.ts';
+import type { ServiceSettings } from '../../src/config/services.ts';
 import { clockAt } from '../keys/support.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 import { type Login, secret } from './acme.ts';

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
 import { KeyAdministration } from '../../src/keys/administration.ts';
+import { AuthorityAdministration } from '../../src/keys/authority-administration.ts';
 import type { Keyring } from '../../src/keys/keyring.ts';
 import type { ProbeOutcome } from '../../src/keys/probe.ts';
+import type { SigningKey } from '../../src/keys/signing-key.ts';
 import {
   type Cell,
   closeKeyrings,
@@ -22,6 +24,7 @@ describe('changing the CA', () => {
   let cell: Cell;
   let keyring: Keyring;
   let administration: KeyAdministration;
+  let authorities: AuthorityAdministration;
   /** What the registries say, in their order. */
   let outcomes: ProbeOutcome[];
   let probed: (string | null | undefined)[];
@@ -31,11 +34,11 @@ describe('changing the CA', () => {
     keyring = await cell.start();
     outcomes = [];
     probed = [];
-    administration = new KeyAdministration({
+    const options = {
       store: cell.store,
       keyring,
       masterKey: { ...cell.masterKey, prepareNext: async () => cell.masterKey, adoptNext: async () => '' },
-      probe: async (key) => {
+      probe: async (key: SigningKey) => {
         probed.push(key.certificate?.authorityId);
         return outcomes.map((outcome, i) => ({ registry: `r${i}`, outcome, because: 'as it says' }));
       },
@@ -44,7 +47,9 @@ describe('changing the CA', () => {
       leafHours: LEAF_HOURS,
       longestTokenLifeSeconds: LONGEST_TOKEN_SECONDS,
       periods: { propagationSeconds: 300, rotateEverySeconds: 0 },
-    });
+    };
+    administration = new KeyAdministration(options);
+    authorities = new AuthorityAdministration(options);
   });
   afterEach(closeKeyrings);
 
@@ -59,10 +64,10 @@ describe('changing the CA', () => {
   const pendingId = (): string => cell.store.set.authorities.find(({ state }) => state === 'pending')!.id;
 
   it('begins with both in the bundle, the old one first, which still issues', async () => {
-    await administration.stageAuthority(ACTOR);
+    await authorities.stage(ACTOR);
     assert.equal(certificates().length, 2);
     assert.equal(issuedBy(), 0);
-    await assert.rejects(administration.stageAuthority(ACTOR), {
+    await assert.rejects(authorities.stage(ACTOR), {
       code: 'conflict',
       message: /is pending since/,
     });
@@ -70,19 +75,19 @@ describe('changing the CA', () => {
 
   it('gives every key that can sign a leaf of the new one in the same change', async () => {
     await administration.stage(ACTOR);
-    await administration.stageAuthority(ACTOR);
+    await authorities.stage(ACTOR);
     const next = pendingId();
     const { kid } = keyring.active();
-    await administration.activateAuthority({ ...ACTOR, force: true });
+    await authorities.activate({ ...ACTOR, force: true });
     assert.equal(keyring.active().kid, kid);
     assert.equal(issuedBy(), 1);
-    const { authorities, keys } = cell.store.set;
+    const { authorities: all, keys } = cell.store.set;
     assert.deepEqual(
       keys.map(({ certificate }) => certificate?.authorityId),
       [next, next],
     );
     assert.deepEqual(
-      authorities.map(({ state, encryptedPrivateKey }) => [state, encryptedPrivateKey === null]),
+      all.map(({ state, encryptedPrivateKey }) => [state, encryptedPrivateKey === null]),
       [
         ['retired', true],
         ['active', false],
@@ -94,8 +99,8 @@ describe('changing the CA', () => {
   });
 
   it('keeps the old one in the bundle until the last token with its leaf is dead', async () => {
-    await administration.stageAuthority(ACTOR);
-    await administration.activateAuthority({ ...ACTOR, force: true });
+    await authorities.stage(ACTOR);
+    await authorities.activate({ ...ACTOR, force: true });
     cell.clock.advance(BUNDLED_MS - 1);
     assert.equal(certificates().length, 2);
     cell.clock.advance(1);
@@ -115,12 +120,12 @@ describe('changing the CA', () => {
   ];
   for (const [title, said, refusal] of permissions) {
     it(`${refusal === null ? 'goes on' : 'is refused'} where ${title}`, async () => {
-      await administration.stageAuthority(ACTOR);
+      await authorities.stage(ACTOR);
       const next = pendingId();
       cell.clock.advance(365 * 24 * 3_600_000);
       await keyring.refresh();
       outcomes = said;
-      const done = administration.activateAuthority(ACTOR);
+      const done = authorities.activate(ACTOR);
       if (refusal === null) await done;
       else await assert.rejects(done, { code: 'conflict', message: refusal });
       assert.deepEqual(probed, [next]);
@@ -132,17 +137,17 @@ describe('changing the CA', () => {
     cell.store.set.authorities.find(({ state }) => state === 'pending')?.id;
 
   it('can be given up before', async () => {
-    await administration.stageAuthority(ACTOR);
-    await administration.discardAuthority(ACTOR);
+    await authorities.stage(ACTOR);
+    await authorities.discard(ACTOR);
     assert.equal(certificates().length, 1);
-    await assert.rejects(administration.activateAuthority({ ...ACTOR, force: true }), { code: 'conflict' });
+    await assert.rejects(authorities.activate({ ...ACTOR, force: true }), { code: 'conflict' });
   });
 
   it('reaches a key that was staged with a leaf of the old one meanwhile', async () => {
-    await administration.stageAuthority(ACTOR);
+    await authorities.stage(ACTOR);
     const next = pendingId();
     const [old] = cell.started.authorities;
-    await administration.activateAuthority({ ...ACTOR, force: true });
+    await authorities.activate({ ...ACTOR, force: true });
     await cell.changeKeys((key) => ({ ...key, certificate: cell.started.keys[0]!.certificate }));
     assert.equal(cell.store.set.keys[0]!.certificate?.authorityId, old!.id);
     await keyring.refresh();

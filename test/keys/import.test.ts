@@ -1,13 +1,18 @@
 // @peculiar/x509 finds its parts through decorators and needs this before it is loaded.
 import 'reflect-metadata';
 import assert from 'node:assert/strict';
-import { generateKeyPairSync, type KeyObject, X509Certificate } from 'node:crypto';
+import { execFile } from 'node:child_process';
+import { createPublicKey, generateKeyPairSync, type KeyObject, X509Certificate } from 'node:crypto';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
 import * as x509 from '@peculiar/x509';
 import { issueLeaf, openAuthority, toX5c } from '../../src/keys/certificate.ts';
 import { importAuthority, importSigningKey, type PemPair } from '../../src/keys/import.ts';
 import type { MasterKey } from '../../src/keys/master-key.ts';
 import { openSigningKey } from '../../src/keys/signing-key.ts';
-import { randomMasterKey } from './support.ts';
+import { opensslIsMissing, opensslVerify, randomMasterKey } from './support.ts';
 
 const NOW = new Date('2026-11-24T10:00:00Z');
 const DAY_MS = 24 * 60 * 60 * 1000;
@@ -62,6 +67,26 @@ async function certificateOf(
   return `${certificate.toString('pem')}\n`;
 }
 
+/** A CA as openssl makes it from now on, its name in the kind of text that `mask` leaves. */
+async function opensslAuthority(key: KeyObject, mask: 'nombstr' | 'utf8only'): Promise<string> {
+  const dir = await mkdtemp(join(tmpdir(), 'cellpass-import-'));
+  try {
+    const [keyFile, config, out] = [join(dir, 'ca.key'), join(dir, 'ca.cnf'), join(dir, 'ca.crt')];
+    await writeFile(keyFile, pkcs8(key), { mode: 0o600 });
+    await writeFile(
+      config,
+      `[req]\nprompt = no\nstring_mask = ${mask}\ndistinguished_name = name\nx509_extensions = ca\n` +
+        '[name]\nO = Example\nCN = registry CA\n' +
+        '[ca]\nbasicConstraints = critical,CA:TRUE\nkeyUsage = critical,keyCertSign\nsubjectKeyIdentifier = hash\n',
+    );
+    const args = ['req', '-x509', '-new', '-sha256', '-days', '30', '-config', config, '-key', keyFile];
+    await promisify(execFile)('openssl', [...args, '-out', out]);
+    return await readFile(out, 'utf8');
+  } finally {
+    await rm(dir, { recursive: true });
+  }
+}
+
 describe('importing', () => {
   let masterKey: MasterKey;
   before(async () => {
@@ -97,7 +122,16 @@ describe('importing', () => {
 
     const key = rsa();
     const refused: [what: string, message: RegExp, pems: () => PemPair | Promise<PemPair>][] = [
-      ['that is too short', /2048 bits or more/, () => ({ keyPem: pkcs8(rsa(1024)), certificatePem: null })],
+      ['of 1024 bits', /2048 bits or more/, () => ({ keyPem: pkcs8(rsa(1024)), certificatePem: null })],
+      ['of 1536 bits', /2048 bits or more/, () => ({ keyPem: pkcs8(rsa(1536)), certificatePem: null })],
+      [
+        'that is the public half',
+        /no private key in PEM/,
+        () => ({
+          keyPem: createPublicKey(key).export({ type: 'spki', format: 'pem' }).toString(),
+          certificatePem: null,
+        }),
+      ],
       ['that is not RSA', /must be RSA/, () => ({ keyPem: pkcs8(ec('prime256v1')), certificatePem: null })],
       ['that is no key', /no private key in PEM/, () => ({ keyPem: 'key', certificatePem: null })],
       [
@@ -160,6 +194,27 @@ describe('importing', () => {
         );
         assert.ok(new X509Certificate(leaf.pem).verify(new X509Certificate(certificatePem).publicKey));
         assert.ok(new X509Certificate(leaf.pem).checkIssued(new X509Certificate(certificatePem)));
+      });
+    }
+
+    // The tags of UTF8String and PrintableString.
+    for (const [mask, tag] of [
+      ['utf8only', 0x0c],
+      ['nombstr', 0x13],
+    ] as const) {
+      it(`made by openssl (${mask}) issues leaves that openssl verifies, its name octet by octet`, async function () {
+        if (await opensslIsMissing()) return this.skip();
+        const caKey = ec('prime256v1');
+        const certificatePem = await opensslAuthority(caKey, mask);
+        const now = new Date();
+        const stored = await importAuthority({ keyPem: pkcs8(caKey), certificatePem }, { masterKey, now });
+        const authority = await openAuthority(stored, masterKey);
+        const signing = await importKey({ keyPem: pkcs8(rsa()), certificatePem: null });
+        const leaf = await issueLeaf({ authority: authority!, key: signing, now, leafHours: 48 });
+        assert.match(await opensslVerify(certificatePem, leaf.pem, now), /OK/);
+        const subject = Buffer.from(new x509.X509Certificate(certificatePem).subjectName.toArrayBuffer());
+        assert.deepEqual(Buffer.from(new x509.X509Certificate(leaf.pem).issuerName.toArrayBuffer()), subject);
+        assert.equal(subject[subject.indexOf('Example') - 2], tag);
       });
     }
 

@@ -12,7 +12,7 @@ import {
 } from './rotation-world.ts';
 import { LEAF_HOURS, START, startedCell } from './support.ts';
 
-const RUNS = 250;
+const RUNS = 150;
 const POOL_SIZE = 12;
 /** Within this a clock may be set back although a process forgets what it saw when it dies: the minute after the longest token. */
 const FORGOTTEN_SECONDS = 25;

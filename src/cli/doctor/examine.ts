@@ -1,7 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import { type Config, loadConfig } from '../../config.ts';
 import { readTls } from '../../http/server.ts';
-import { adminSocketPath } from '../database.ts';
+import { adminSocketPath } from '../socket-path.ts';
 import type { Surroundings } from '../surroundings.ts';
 import { checkDatabase } from './database.ts';
 import { check, checkAndKeep, type Finding, failed, ok, type Verdict, warning } from './finding.ts';

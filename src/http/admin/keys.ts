@@ -1,11 +1,13 @@
 import type { Context, Middleware } from 'koa';
 import { CellpassError } from '../../errors.ts';
-import type { KeyAdministration, StepOptions } from '../../keys/administration.ts';
+import type { KeyAdministration } from '../../keys/administration.ts';
+import type { AuthorityAdministration } from '../../keys/authority-administration.ts';
 import type { PemPair } from '../../keys/import.ts';
+import type { StepOptions } from '../../keys/workshop.ts';
 import { readJson } from '../body.ts';
 import type { Contract } from '../contract.ts';
 
-/** What the commands of `cellpass keys` reach; each is one method of `KeyAdministration`. */
+/** What the commands of `cellpass keys` reach; each is one method of an administration. */
 export interface KeyRoutes {
   readonly list: Middleware;
   readonly history: Middleware;
@@ -26,7 +28,11 @@ export interface KeyRoutes {
 
 const HISTORY_LENGTH = 1000;
 
-export function keyRoutes(contract: Contract, keys: KeyAdministration): KeyRoutes {
+export function keyRoutes(
+  contract: Contract,
+  keys: KeyAdministration,
+  authorities: AuthorityAdministration,
+): KeyRoutes {
   return {
     list: answer(() => keys.list()),
     history: answer(() => keys.history(HISTORY_LENGTH)),
@@ -57,15 +63,15 @@ export function keyRoutes(contract: Contract, keys: KeyAdministration): KeyRoute
     ),
     probe: answer(() => keys.probe()),
     rewrap: answer((ctx) => keys.rewrap(by(ctx))),
-    stageAuthority: answer((ctx) => keys.stageAuthority(by(ctx))),
+    stageAuthority: answer((ctx) => authorities.stage(by(ctx))),
     importAuthority: answer(async (ctx) =>
-      keys.importAuthority(toPems(contract.parseImportAuthority(await readJson(ctx.req))), by(ctx)),
+      authorities.import(toPems(contract.parseImportAuthority(await readJson(ctx.req))), by(ctx)),
     ),
     activateAuthority: answer(async (ctx) => {
       const { force } = contract.parseActivateAuthority(await readOptionalJson(ctx));
-      return keys.activateAuthority(by(ctx, force));
+      return authorities.activate(by(ctx, force));
     }),
-    discardAuthority: answer((ctx) => keys.discardAuthority(by(ctx))),
+    discardAuthority: answer((ctx) => authorities.discard(by(ctx))),
   };
 }
 

@@ -1,0 +1,158 @@
+import { z } from 'zod';
+
+/** What may be set, under its name in the configuration file, with its defaults. */
+
+export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+export interface ListenAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+const CIDR_HINT = 'a list of CIDR ranges such as 10.0.0.0/8, ::1/128';
+const ttl = z.coerce.number().int().min(60).max(3600);
+const flag = z.union([
+  z.boolean(),
+  z.enum(['true', 'false', '1', '0']).transform((text) => text === 'true' || text === '1'),
+]);
+const path = z.string().min(1);
+const words = z.union([
+  z.array(z.string().min(1)),
+  z.string().transform((text) => text.split(/[\s,]+/).filter((word) => word !== '')),
+]);
+
+const serviceSettings = z.strictObject({
+  kid: z.enum(['libtrust', 'thumbprint']).default('libtrust'),
+  x5c: flag.default(true),
+  user_claim: flag.default(true),
+  issued_at: flag.default(false),
+  token_ttl_seconds: ttl.optional(),
+  push_ttl_seconds: ttl.optional(),
+});
+const serviceName = z.string().min(1).max(255);
+/** A list of names, of settings that carry their name, or a mapping from name to settings. */
+const services = z
+  .preprocess(toServicesByName, z.record(serviceName, serviceSettings))
+  .refine((byName) => Object.keys(byName).length > 0, 'must name at least one service');
+
+export const settings = z.strictObject({
+  database_url: z
+    .string()
+    .regex(/^postgres(ql)?:\/\//, 'must be a PostgreSQL URL such as postgresql://user@host/database')
+    .optional(),
+  data_dir: path.default('./data'),
+  keys_dir: path.default('./keys'),
+  listen: z.string().transform(toListenAddress).prefault('127.0.0.1:8080'),
+  tls_cert: path.optional(),
+  tls_key: path.optional(),
+  public_url: z.string().transform(toPublicUrl).optional(),
+  issuer: z.string().min(1).default('cellpass'),
+  services: services.prefault(['container_registry']),
+  token_ttl_seconds: ttl.default(300),
+  cell: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(2 ** 31 - 1)
+    .default(1),
+  trusted_proxies: words.pipe(z.array(z.union([z.cidrv4(), z.cidrv6()], CIDR_HINT))).default([]),
+  workers: z.coerce.number().int().min(1).max(128).default(1),
+  migrate: flag.default(true),
+  log_level: z.enum(LOG_LEVELS).default('info'),
+  keys: z
+    .strictObject({
+      propagation_seconds: z.number().int().min(2).default(300),
+      rotate_every_days: z.number().min(0).default(30),
+      leaf_hours: z
+        .number()
+        .min(6)
+        .max(24 * 365)
+        .default(48),
+    })
+    .prefault({}),
+  registries: z
+    .array(
+      z.strictObject({
+        name: z.string().min(1).max(255),
+        url: z.string().transform(toPublicUrl),
+        service: serviceName.optional(),
+      }),
+    )
+    .default([]),
+  limits: z
+    .strictObject({
+      scopes: z.number().int().min(1).max(1024).default(64),
+      username_bytes: z.number().int().min(1).default(255),
+      password_bytes: z.number().int().min(64).default(4096),
+      body_bytes: z.number().int().min(1024).default(65_536),
+      header_bytes: z.number().int().min(8192).default(65_536),
+      argon2_lanes: z.number().int().min(1).max(4).default(1),
+      argon2_queue: z.number().int().min(1).default(64),
+    })
+    .prefault({}),
+  retention: z
+    .strictObject({
+      refusal_days: z.number().min(0).default(7),
+      refusal_bytes: z
+        .number()
+        .int()
+        .min(0)
+        .default(64 * 1024 * 1024),
+    })
+    .prefault({}),
+});
+
+export type Settings = z.output<typeof settings>;
+function toServicesByName(given: unknown): unknown {
+  const list = typeof given === 'string' ? given.split(/[\s,]+/).filter((name) => name !== '') : given;
+  if (Array.isArray(list)) return Object.fromEntries(list.map(toNamedSettings));
+  if (typeof list !== 'object' || list === null) return list;
+  return Object.fromEntries(Object.entries(list).map(([name, value]) => [name, value ?? {}]));
+}
+
+function toNamedSettings(entry: unknown): [name: string, settings: unknown] {
+  if (typeof entry !== 'object' || entry === null || !('name' in entry)) return [String(entry), {}];
+  const { name, ...rest } = entry;
+  return [String(name), rest];
+}
+
+/** `host:port`, an IPv6 host in brackets. Port 0 asks the system for a free one. */
+function toListenAddress(text: string, context: z.core.$RefinementCtx): ListenAddress {
+  const match = /^(?:\[([^\]]+)\]|([^:[\]\s]+)):(\d{1,5})$/.exec(text);
+  const port = Number(match?.[3]);
+  const host = match?.[1] ?? match?.[2];
+  if (host === undefined || port > 65_535) {
+    context.issues.push({
+      code: 'custom',
+      input: text,
+      message: 'must be host:port, such as 127.0.0.1:8080 or [::1]:8080',
+    });
+    return z.NEVER;
+  }
+  return { host, port };
+}
+
+function toPublicUrl(text: string, context: z.core.$RefinementCtx): string {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  const isPlain =
+    url !== undefined &&
+    /^https?:$/.test(url.protocol) &&
+    url.search === '' &&
+    url.hash === '' &&
+    url.username === '';
+  if (!isPlain) {
+    context.issues.push({
+      code: 'custom',
+      input: text,
+      message: 'must be an http(s) URL without query and fragment, such as https://auth.example.com',
+    });
+    return z.NEVER;
+  }
+  return text.replace(/\/+$/, '');
+}
+
+/** The environment's name of a setting. */
+export function variable(name: string): string {
+  return `CELLPASS_${name.toUpperCase()}`;
+}
