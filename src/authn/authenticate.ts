@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { readRoutableToken } from '../cells/routable-token.ts';
 import { ANONYMOUS_ABILITIES } from '../policy/ability.ts';
 import { lowerCaseAscii } from '../policy/scope.ts';
 import type { AnonymousSubject, Subject } from '../policy/subject.ts';
@@ -35,6 +36,10 @@ export async function authenticate(
   if (credentials === null) return ANONYMOUS;
   const { username, password } = credentials;
   const kind = kindOf(credentials);
+  // Nobody issued it, so no look-up is spent on it.
+  if (kind !== 'token_or_password' && readRoutableToken(password).kind === 'damaged') {
+    throw unauthorized('token_damaged');
+  }
   const digest = createHash('sha256').update(password).digest();
   const found = await lookup.findCredentials({ digest, kind, loginKey: lowerCaseAscii(username) });
   const outcome = kind === 'job' ? fromJob(found.job, now) : fromToken(found, username, now);
