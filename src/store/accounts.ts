@@ -9,13 +9,21 @@ import type {
 } from '../authn/account.ts';
 import type { Sql, Statement } from './drivers.ts';
 
-/** One row: each kind of credential that this secret, or this name, belongs to. */
+/**
+ * One row: each kind of credential that this secret, or this name, belongs to.
+ *
+ * For an unknown secret the record of some access token is read and left out, so that the time of an answer doesn't tell a token that
+ * has expired or was revoked from none.
+ */
 const FIND_CREDENTIALS = {
   name: 'find-credentials',
   text: `
     SELECT settings.password_authentication,
       (SELECT record FROM job_token_records WHERE $2 = 'job' AND token_digest = $1) AS job,
-      (SELECT record FROM access_token_records WHERE $2 <> 'job' AND token_digest = $1) AS access_token,
+      (SELECT id FROM access_tokens WHERE $2 <> 'job' AND token_digest = $1) AS access_token_id,
+      (SELECT record FROM access_token_records WHERE id = coalesce(
+        (SELECT id FROM access_tokens WHERE $2 <> 'job' AND token_digest = $1),
+        (SELECT id FROM access_tokens WHERE $2 <> 'job' ORDER BY id LIMIT 1))) AS access_token,
       (SELECT record FROM deploy_token_records WHERE $2 <> 'job' AND token_digest = $1) AS deploy_token,
       (SELECT account FROM accounts WHERE $2 = 'token_or_password' AND (username_key = $3 OR email_key = $3) LIMIT 1) AS account
     FROM settings`,
@@ -27,6 +35,7 @@ const FIND_SUBJECT = {
   text: `
     SELECT settings.password_authentication,
       (SELECT record FROM job_token_records WHERE $1 = 'job' AND id = $2) AS job,
+      $2::bigint AS access_token_id,
       (SELECT record FROM access_token_records WHERE $1 = 'token' AND id = $2) AS access_token,
       (SELECT record FROM deploy_token_records WHERE $1 = 'deploy_token' AND username = $3 ORDER BY id LIMIT 1) AS deploy_token,
       (SELECT account FROM accounts WHERE $1 = 'user' AND username_key = $3) AS account
@@ -38,6 +47,8 @@ type Json<T> = Omit<T, 'expiresAt'> & { readonly expiresAt: string | null };
 interface CredentialRow {
   readonly password_authentication: boolean;
   readonly job: Json<JobRecord> | null;
+  /** Of the one that was asked for; null: `access_token` is another. */
+  readonly access_token_id: number | null;
   readonly access_token: AccessTokenRecord | null;
   readonly deploy_token: Json<DeployTokenRecord> | null;
   readonly account: Account | null;
@@ -63,7 +74,7 @@ async function find(sql: Sql, statement: Statement, params: readonly unknown[]):
   return {
     passwordAuthentication: row.password_authentication,
     job: row.job && withDate(row.job),
-    accessToken: row.access_token,
+    accessToken: row.access_token?.id === row.access_token_id ? row.access_token : null,
     deployToken: row.deploy_token && withDate(row.deploy_token),
     account: row.account,
   };
