@@ -37,6 +37,8 @@ export interface Config {
   readonly issuer: string;
   readonly services: readonly ServiceSettings[];
   readonly cell: number;
+  /** The topology; null: this cell is the only one, and takes every credential. */
+  readonly cellsFile: string | null;
   /** CIDR ranges whose `X-Forwarded-For` is believed. */
   readonly trustedProxies: readonly string[];
   /** Processes that answer clients. */
@@ -65,7 +67,7 @@ const OTHER_VARIABLES: ReadonlySet<string> = new Set([
 ]);
 
 /** Part of the contract, for parts of cellpass that are still to come: setting one must not be silently without effect. */
-const NOT_YET = ['admin_listen', 'metrics_listen', 'cells_file'] as const;
+const NOT_YET = ['admin_listen', 'metrics_listen'] as const;
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -170,6 +172,7 @@ function toConfig(given: Settings, unknownVariables: readonly string[]): Config 
     issuer: given.issuer,
     services: toServices(given),
     cell: given.cell,
+    cellsFile: given.cells_file ?? null,
     trustedProxies: given.trusted_proxies,
     workers: given.workers,
     migrate: given.migrate,

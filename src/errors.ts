@@ -2,6 +2,8 @@
 export type ErrorCode =
   | 'unauthorized' // credentials wrong, unknown, expired, revoked
   | 'wrong_cell' // credentials of a kind that this cell does not take
+  | 'mixed_cells' // the scopes live in more than one cell, or can't be told apart in time
+  | 'other_cell' // another cell answers this, and it is not passed on
   | 'denied' // nothing may be granted, and the client must be told so
   | 'service_unknown'
   | 'registry_off'
@@ -28,6 +30,8 @@ export interface ErrorDetails {
   readonly retryAfterSeconds?: number;
   /** The cause in one word, for the log; never shown to the client. */
   readonly reason?: string;
+  /** What the client is told beside the message, such as another cell's URL. */
+  readonly detail?: string;
   /** Methods, for the header `Allow`. */
   readonly allow?: string;
   /** The rest of the request is still on its way and won't be read. */

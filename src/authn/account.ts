@@ -1,3 +1,5 @@
+import type { SecretKind } from '../cells/credential-form.ts';
+
 /** What is stored of somebody who may hold credentials. */
 export interface Account {
   readonly id: number;
@@ -46,7 +48,7 @@ export interface JobRecord {
 export interface CredentialQuestion {
   /** SHA-256 of the secret. */
   readonly digest: Uint8Array;
-  readonly kind: 'job' | 'token' | 'token_or_password';
+  readonly kind: SecretKind;
   /** User name or e-mail in lower case. */
   readonly loginKey: string;
 }

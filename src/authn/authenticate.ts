@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { readRoutableToken } from '../cells/routable-token.ts';
+import { secretKind } from '../cells/credential-form.ts';
 import { ANONYMOUS_ABILITIES } from '../policy/ability.ts';
 import { lowerCaseAscii } from '../policy/scope.ts';
 import type { AnonymousSubject, Subject } from '../policy/subject.ts';
@@ -13,10 +13,6 @@ export const ANONYMOUS: AnonymousSubject = {
   abilities: ANONYMOUS_ABILITIES,
   expiresAt: null,
 };
-
-const JOB_USERNAME = 'gitlab-ci-token';
-/** What GitLab puts before its tokens; a secret of this form is never tried as a password. */
-const TOKEN_FORM = /^gl[a-z]{1,10}-/;
 
 export interface Authenticator {
   readonly lookup: CredentialLookup;
@@ -35,11 +31,7 @@ export async function authenticate(
 ): Promise<Subject> {
   if (credentials === null) return ANONYMOUS;
   const { username, password } = credentials;
-  const kind = kindOf(credentials);
-  // Nobody issued it, so no look-up is spent on it.
-  if (kind !== 'token_or_password' && readRoutableToken(password).kind === 'damaged') {
-    throw unauthorized('token_damaged');
-  }
+  const kind = secretKind(credentials);
   const digest = createHash('sha256').update(password).digest();
   const found = await lookup.findCredentials({ digest, kind, loginKey: lowerCaseAscii(username) });
   const outcome = kind === 'job' ? fromJob(found.job, now) : fromToken(found, username, now);
@@ -53,9 +45,4 @@ export async function authenticate(
   const user = fromAccount(found.account, found.passwordAuthentication);
   if (typeof user === 'string') throw unauthorized(user);
   return user;
-}
-
-function kindOf({ username, password }: Credentials): 'job' | 'token' | 'token_or_password' {
-  if (username === JOB_USERNAME) return 'job';
-  return TOKEN_FORM.test(password) ? 'token' : 'token_or_password';
 }

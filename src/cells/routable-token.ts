@@ -115,7 +115,8 @@ function isKey(key: string): key is Key {
   return KEYS.some((known) => known === key);
 }
 
-function parseBase36(text: string): bigint {
+/** @param text digits of base 36 in lower case, however many. */
+export function parseBase36(text: string): bigint {
   let value = 0n;
   for (const digit of text) value = value * BigInt(RADIX) + BigInt(Number.parseInt(digit, RADIX));
   return value;

@@ -1,5 +1,6 @@
 import { type AdminDeps, createAdminApp, createApp, type PublicDeps } from '../app.ts';
 import { createPasswordHasher } from '../authn/password.ts';
+import { type CurrentTopology, openTopology } from '../cells/current-topology.ts';
 import type { Config } from '../config.ts';
 import { applyDirectory } from '../directory/apply.ts';
 import { exportDirectory } from '../directory/export.ts';
@@ -7,6 +8,7 @@ import type { Log } from '../http/access-log.ts';
 import type { DirectoryResource } from '../http/admin/directory.ts';
 import { createClientAddressReader } from '../http/client-address.ts';
 import { loadContract } from '../http/contract.ts';
+import { createForwarder, type Forwarder } from '../http/forward.ts';
 import { createRefusalLog, type RefusalLog } from '../http/refusals.ts';
 import { KeyAdministration } from '../keys/administration.ts';
 import { AuthorityAdministration } from '../keys/authority-administration.ts';
@@ -22,7 +24,7 @@ import type { Database } from '../store/drivers.ts';
 import { KEY_CHANNEL, ROTATION_LOCK } from '../store/keys.ts';
 import { PostgresStore } from '../store/postgres.ts';
 import { findRefusal, forgetRefusals, saveRefusals } from '../store/refusals.ts';
-import { createProbe } from '../token/canary.ts';
+import { createProbe, type Registry } from '../token/canary.ts';
 import { createUserClaims } from '../token/user-claim.ts';
 
 /** What a server is made of, once its surroundings are open. */
@@ -36,6 +38,8 @@ export interface Parts {
   /** Time that no clock setting changes; default: this process's. */
   readonly monotonicMs?: () => number;
   readonly isDraining: () => boolean;
+  /** How often the topology's file is looked at. */
+  readonly topologyPollMs?: number;
 }
 
 export interface Assembly {
@@ -63,8 +67,17 @@ export async function assemble(parts: Parts): Promise<Assembly> {
     log,
     ...(parts.monotonicMs && { monotonicMs: parts.monotonicMs }),
   });
+  const cells = openTopology({
+    file: config.cellsFile,
+    self: config.cell,
+    publicUrl: config.publicUrl ?? '',
+    log,
+    ...(parts.topologyPollMs && { pollMs: parts.topologyPollMs }),
+    ...(parts.monotonicMs && { monotonicMs: parts.monotonicMs }),
+  });
+  const forwarder = createForwarder();
   const stopListening = await database.listen(KEY_CHANNEL, () => refreshQuietly(keyring));
-  const options = administrationOptions(parts, store, keyring);
+  const options = administrationOptions(parts, { store, keyring, cells });
   const administration = new KeyAdministration(options);
   const schedule = scheduleOf(parts, keyring, administration);
   const refusals = createRefusalLog({
@@ -82,6 +95,8 @@ export async function assemble(parts: Parts): Promise<Assembly> {
     keys: administration,
     authorities: new AuthorityAdministration(options),
     refusals,
+    cells,
+    forwarder,
   });
   return {
     app: createApp(deps),
@@ -93,6 +108,8 @@ export async function assemble(parts: Parts): Promise<Assembly> {
       await schedule.close();
       await stopListening();
       await refusals.close();
+      await forwarder.close();
+      await cells.close();
       await keyring.close();
     },
   };
@@ -112,14 +129,28 @@ function periodsOf({ keys }: Config): KeyPeriods {
 
 function administrationOptions(
   { config, masterKey, now }: Parts,
-  store: PostgresStore,
-  keyring: Keyring,
+  {
+    store,
+    keyring,
+    cells,
+  }: { readonly store: PostgresStore; readonly keyring: Keyring; readonly cells: CurrentTopology },
 ): AdministrationOptions {
   const services = new Map(config.services.map((service) => [service.name, service]));
-  const registries = config.registries.flatMap(({ name, url, service: serviceName }) => {
+  const toRegistry = ({
+    name,
+    url,
+    service: serviceName,
+  }: Config['registries'][number]): readonly Registry[] => {
     const service = services.get(serviceName);
     return service === undefined ? [] : [{ name, url, service }];
-  });
+  };
+  // The router refuses what no key of its own verifies, so it is asked like a registry.
+  const registries = (): readonly Registry[] => {
+    const { routerUrl } = cells.view().topology;
+    const router =
+      routerUrl === null ? [] : [{ name: 'router', url: routerUrl, service: firstService(config) }];
+    return [...config.registries, ...router].flatMap(toRegistry);
+  };
   return {
     store,
     keyring,
@@ -131,6 +162,10 @@ function administrationOptions(
     longestTokenLifeSeconds: longestTokenLifeSeconds(config.services),
     periods: periodsOf(config),
   };
+}
+
+function firstService({ services: [first] }: Config): string {
+  return first?.name ?? '';
 }
 
 function scheduleOf(
@@ -157,7 +192,13 @@ async function createDeps(
     keys,
     authorities,
     refusals,
-  }: Pick<AdminDeps, 'keyring' | 'keys' | 'authorities'> & { readonly refusals: RefusalLog },
+    cells,
+    forwarder,
+  }: Pick<AdminDeps, 'keyring' | 'keys' | 'authorities'> & {
+    readonly refusals: RefusalLog;
+    readonly cells: CurrentTopology;
+    readonly forwarder: Forwarder;
+  },
 ): Promise<PublicDeps & AdminDeps> {
   const { argon2Lanes: lanes, argon2Queue: queue } = config.limits;
   const passwords = await createPasswordHasher({ lanes, queue });
@@ -168,12 +209,13 @@ async function createDeps(
     log,
     readClientAddress: createClientAddressReader(config.trustedProxies),
     token: {
+      cells: () => cells.view(),
+      forwarder,
       authenticator: { lookup: store, passwords },
       findFacts: (subject, paths) => store.findFacts(subject, paths),
       keyring,
       userClaims: createUserClaims({ now, ttlSeconds: longestTokenLifeSeconds(config.services) }),
       issuer: config.issuer,
-      cell: config.cell,
       services: new Map(config.services.map((service) => [service.name, service])),
       limits: config.limits,
     },

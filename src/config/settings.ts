@@ -17,6 +17,14 @@ const flag = z.union([
   z.enum(['true', 'false', '1', '0']).transform((text) => text === 'true' || text === '1'),
 ]);
 const path = z.string().min(1);
+/** As PostgreSQL's integer holds it. */
+export const cellId = z
+  .number()
+  .int()
+  .min(1)
+  .max(2 ** 31 - 1);
+/** An address that paths are added to: without a trailing slash. */
+export const httpUrl = z.string().transform(toPublicUrl);
 const words = z.union([
   z.array(z.string().min(1)),
   z.string().transform((text) => text.split(/[\s,]+/).filter((word) => word !== '')),
@@ -46,16 +54,12 @@ export const settings = z.strictObject({
   listen: z.string().transform(toListenAddress).prefault('127.0.0.1:8080'),
   tls_cert: path.optional(),
   tls_key: path.optional(),
-  public_url: z.string().transform(toPublicUrl).optional(),
+  public_url: httpUrl.optional(),
   issuer: z.string().min(1).default('cellpass'),
   services: services.prefault(['container_registry']),
   token_ttl_seconds: ttl.default(300),
-  cell: z.coerce
-    .number()
-    .int()
-    .min(1)
-    .max(2 ** 31 - 1)
-    .default(1),
+  cell: z.coerce.number().pipe(cellId).default(1),
+  cells_file: path.optional(),
   trusted_proxies: words.pipe(z.array(z.union([z.cidrv4(), z.cidrv6()], CIDR_HINT))).default([]),
   workers: z.coerce.number().int().min(1).max(128).default(1),
   migrate: flag.default(true),
@@ -75,7 +79,7 @@ export const settings = z.strictObject({
     .array(
       z.strictObject({
         name: z.string().min(1).max(255),
-        url: z.string().transform(toPublicUrl),
+        url: httpUrl,
         service: serviceName.optional(),
       }),
     )

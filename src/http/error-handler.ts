@@ -12,6 +12,8 @@ interface Answer {
 const ANSWERS: Record<ErrorCode, Answer> = {
   unauthorized: { status: 401, code: 'UNAUTHORIZED' },
   wrong_cell: { status: 401, code: 'UNAUTHORIZED' },
+  mixed_cells: { status: 400, code: 'UNSUPPORTED' },
+  other_cell: { status: 421, code: 'UNSUPPORTED' },
   denied: { status: 403, code: 'DENIED' },
   service_unknown: { status: 404, code: 'UNSUPPORTED' },
   registry_off: { status: 404, code: 'UNAVAILABLE' },
@@ -46,8 +48,11 @@ export function toErrorAnswer(error: unknown, requestId: string): ErrorAnswer {
       ? error
       : new CellpassError('internal', 'internal error', { cause: error });
   const { status, code } = answerFor(known.code);
-  const { problems, retryAfterSeconds, allow } = known.details;
-  const errors = [{ code, message: known.message, detail: `request ${requestId}` }];
+  const { problems, retryAfterSeconds, allow, detail } = known.details;
+  const ending = `request ${requestId}`;
+  const errors = [
+    { code, message: known.message, detail: detail === undefined ? ending : `${detail}; ${ending}` },
+  ];
   return {
     status,
     code,

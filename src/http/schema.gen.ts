@@ -13,7 +13,7 @@ export interface paths {
         };
         /**
          * Issue a token, as a registry's Bearer challenge asks for it
-         * @description The scopes that may be granted are granted, the rest is left out. Unknown parameters are ignored. Without credentials the request is anonymous.
+         * @description The scopes that may be granted are granted, the rest is left out. Unknown parameters are ignored. Without credentials the request is anonymous. The scopes, else the form of the credentials, say which cell answers; a request for another cell is passed on to it.
          */
         get: operations["issueToken"];
         put?: never;
@@ -788,6 +788,15 @@ export interface components {
                 "application/json": components["schemas"]["Errors"];
             };
         };
+        /** @description Another cell answers this, and requests are not passed on; `detail` begins with its URL. */
+        OtherCell: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Errors"];
+            };
+        };
         /** @description All is well. */
         Healthy: {
             headers: {
@@ -799,6 +808,10 @@ export interface components {
         };
     };
     parameters: {
+        /** @description The cell that passed this on; such a request is not passed on again. */
+        Hop: string;
+        /** @description `held-back`: the client gave credentials that this cell doesn't take, so they were not passed on. They count as nobody's. */
+        HeldBack: string;
         /** @description Who asks, for the audit record. A name that whoever may open the socket gives, not one that was checked. */
         Actor: string;
     };
@@ -816,7 +829,12 @@ export interface operations {
                 /** @description `type:name:action[,action]`; repeated, or several in one value separated by white space. */
                 scope?: string[];
             };
-            header?: never;
+            header?: {
+                /** @description The cell that passed this on; such a request is not passed on again. */
+                "Cellpass-Hop"?: components["parameters"]["Hop"];
+                /** @description `held-back`: the client gave credentials that this cell doesn't take, so they were not passed on. They count as nobody's. */
+                "Cellpass-Credentials"?: components["parameters"]["HeldBack"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -827,6 +845,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Error"];
             404: components["responses"]["Error"];
+            421: components["responses"]["OtherCell"];
             431: components["responses"]["Error"];
             503: components["responses"]["Unavailable"];
         };
@@ -834,7 +853,12 @@ export interface operations {
     issueTokenByForm: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The cell that passed this on; such a request is not passed on again. */
+                "Cellpass-Hop"?: components["parameters"]["Hop"];
+                /** @description `held-back`: the client gave credentials that this cell doesn't take, so they were not passed on. They count as nobody's. */
+                "Cellpass-Credentials"?: components["parameters"]["HeldBack"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -849,6 +873,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Error"];
             404: components["responses"]["Error"];
+            421: components["responses"]["OtherCell"];
             431: components["responses"]["Error"];
             503: components["responses"]["Unavailable"];
         };

@@ -11,7 +11,19 @@ export interface TokenRequest {
   readonly service: string | null;
   readonly scopes: readonly string[];
   readonly credentials: Credentials | null;
+  /** Another cell passed this on. */
+  readonly forwarded: boolean;
+  /** Another cell holds credentials back that this cell doesn't take. */
+  readonly credentialsHeldBack: boolean;
+  /** The form of a POST, as it came; null for a GET. */
+  readonly form: Buffer | null;
 }
+
+/** Names the cells that a request came through. Whoever else sends it only keeps their request from being passed on. */
+export const HOP_HEADER = 'Cellpass-Hop';
+/** Stands for credentials that were held back. Whoever else sends it counts as nobody, as without it. */
+export const HELD_BACK_HEADER = 'Cellpass-Credentials';
+export const HELD_BACK = 'held-back';
 
 /**
  * `GET` as in distribution's token.md, `POST` as in its oauth.md.
@@ -24,10 +36,18 @@ export async function readTokenRequest(ctx: Context, limits: Limits): Promise<To
 function readQuery(ctx: Context, limits: Limits): TokenRequest {
   const query = new URLSearchParams(ctx.querystring);
   const scopes = readScopes(query, limits);
+  const credentials = withinLimits(parseBasic(ctx.get('Authorization')), limits);
+  return { service: readService(query), scopes, credentials, form: null, ...readHop(ctx, credentials) };
+}
+
+/** Credentials that are there count, whatever a header says. */
+function readHop(
+  ctx: Context,
+  credentials: Credentials | null,
+): Pick<TokenRequest, 'forwarded' | 'credentialsHeldBack'> {
   return {
-    service: readService(query),
-    scopes,
-    credentials: withinLimits(parseBasic(ctx.get('Authorization')), limits),
+    forwarded: ctx.get(HOP_HEADER) !== '',
+    credentialsHeldBack: credentials === null && ctx.get(HELD_BACK_HEADER) === HELD_BACK,
   };
 }
 
@@ -47,8 +67,15 @@ async function readForm(ctx: Context, limits: Limits): Promise<TokenRequest> {
   // None is issued, so none can be right.
   if (grantType === 'refresh_token') throw unauthorized('refresh_token');
   const credentials = toCredentials(form.get('username') ?? '', form.get('password') ?? '');
-  if (credentials === null) throw unauthorized('no_credentials');
-  return { service: readService(form), scopes, credentials: withinLimits(credentials, limits) };
+  const hop = readHop(ctx, credentials);
+  if (credentials === null && !hop.credentialsHeldBack) throw unauthorized('no_credentials');
+  return {
+    service: readService(form),
+    scopes,
+    credentials: withinLimits(credentials, limits),
+    form: body,
+    ...hop,
+  };
 }
 
 function readService(params: URLSearchParams): string | null {

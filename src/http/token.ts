@@ -1,6 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import type { Middleware } from 'koa';
-import { type Authenticator, authenticate } from '../authn/authenticate.ts';
+import { ANONYMOUS, type Authenticator, authenticate } from '../authn/authenticate.ts';
+import { unauthorized } from '../authn/basic.ts';
+import { type CellView, type Choice, chooseCell } from '../cells/choose-cell.ts';
+import { readCredentialForm } from '../cells/credential-form.ts';
+import type { Cell } from '../cells/topology.ts';
 import type { ServiceSettings } from '../config/services.ts';
 import type { Limits } from '../config.ts';
 import { CellpassError } from '../errors.ts';
@@ -14,17 +18,20 @@ import { BACKDATED_SECONDS, buildClaims, type ClaimSet } from '../token/claims.t
 import { signToken } from '../token/sign.ts';
 import type { UserClaims } from '../token/user-claim.ts';
 import { decide, pathsOf } from './decide.ts';
+import type { Forwarder } from './forward.ts';
 import type { RequestState } from './request-state.ts';
-import { readTokenRequest } from './token-request.ts';
+import { readTokenRequest, type TokenRequest } from './token-request.ts';
 import type { TokenResponse } from './types.ts';
 
 export interface TokenEndpoint {
+  /** The cells by now. */
+  readonly cells: () => CellView;
+  readonly forwarder: Forwarder;
   readonly authenticator: Authenticator;
   readonly findFacts: (subject: Subject, paths: readonly string[]) => Promise<Facts>;
   readonly keyring: Pick<Keyring, 'active'>;
   readonly userClaims: UserClaims;
   readonly issuer: string;
-  readonly cell: number;
   readonly services: ReadonlyMap<string, ServiceSettings>;
   readonly limits: Limits;
 }
@@ -38,24 +45,74 @@ export function tokenEndpoint(deps: TokenEndpoint): Middleware<RequestState> {
     const { now } = trail;
     const asked = parseScopes(request.scopes);
     trail.asked = asked;
-    const subject = await authenticate(deps.authenticator, request.credentials, now);
+    const view = deps.cells();
+    const choice = await choose(view, request, asked);
+    if (choice.kind === 'there') {
+      Object.assign(logFields, describeAsked(request.service, asked));
+      refuseToPassOn(view, choice.cell, request);
+      return deps.forwarder.forward(ctx, request, { ...choice, self: view.self });
+    }
+    const subject = choice.takesCredentials
+      ? await authenticate(deps.authenticator, request.credentials, now)
+      : countAsNobody(choice.cell, asked);
     trail.subject = subject;
-    Object.assign(logFields, describeRequest(request.service, subject, asked));
+    Object.assign(logFields, describeAsked(request.service, asked), describeSubject(subject));
 
     const service = findService(deps.services, request.service);
     const facts = await deps.findFacts(subject, pathsOf(asked));
     trail.facts = facts;
     const { decision, refusal } = decide({ subject, asked, facts, now, clientAddress });
     Object.assign(logFields, describeDecision(decision));
-    if (refusal !== null) throw refusal;
+    if (refusal !== null) throw choice.takesCredentials ? refusal : forStranger(choice.cell, refusal);
     trail.refused = decision.rulings.some(({ verdict }) => verdict !== 'grant') || asked.dropped.length > 0;
 
     const key = deps.keyring.active();
-    const claims = await claim(deps, { service, subject, decision, now, key });
+    const claims = await claim(deps, { service, cell: view.self, subject, decision, now, key });
     logFields['kid'] = key.kid;
     const token = await signToken(claims, key, service);
     ctx.body = toTokenResponse(token, claims, service);
   };
+}
+
+type HereOrThere = Exclude<Choice, { readonly kind: 'refused' }>;
+
+/** @throws {CellpassError} `unauthorized` for a token that no cell issued; otherwise as `chooseCell`. */
+async function choose(view: CellView, request: TokenRequest, { scopes }: AskedScopes): Promise<HereOrThere> {
+  const form = request.credentialsHeldBack
+    ? ({ kind: 'elsewhere' } as const)
+    : readCredentialForm(request.credentials);
+  const choice = await chooseCell({ scopes, form }, view);
+  if (choice.kind === 'refused') throw unauthorized(choice.reason);
+  return choice;
+}
+
+/** @throws {CellpassError} `unavailable` where cells disagree, `other_cell` where nothing is passed on. */
+function refuseToPassOn({ topology }: CellView, cell: Cell, { forwarded }: TokenRequest): void {
+  if (forwarded) {
+    throw new CellpassError('unavailable', 'the cells disagree about which of them answers this; try again', {
+      reason: 'forwarding_loop',
+    });
+  }
+  if (topology.forwarding) return;
+  throw new CellpassError('other_cell', `cell ${cell.id} answers this`, { detail: cell.url });
+}
+
+/** Credentials that this cell can't verify are good for what nobody in particular may have; who asks for nothing of the kind must be told. */
+function countAsNobody(cell: Cell, { scopes }: AskedScopes): Subject {
+  if (!scopes.some(({ type }) => type === 'repository')) throw wrongCell(cell);
+  return ANONYMOUS;
+}
+
+/** Nothing that is open to everybody was asked: the credentials are what is wrong. */
+function forStranger(cell: Cell, refusal: CellpassError): CellpassError {
+  return refusal.code === 'denied' ? wrongCell(cell) : refusal;
+}
+
+function wrongCell({ id, legacy }: Cell): CellpassError {
+  const takes = legacy
+    ? 'every credential but tokens that were made for another cell'
+    : `only personal, project and group access tokens and CI job tokens that were made for it; passwords, deploy tokens and older tokens are for the legacy cell`;
+  return new CellpassError('wrong_cell', `cell ${id} takes ${takes}`, { reason: 'wrong_cell' });
 }
 
 function findService(services: ReadonlyMap<string, ServiceSettings>, name: string | null): ServiceSettings {
@@ -70,6 +127,7 @@ function findService(services: ReadonlyMap<string, ServiceSettings>, name: strin
 }
 
 interface ClaimFacts {
+  readonly cell: number;
   readonly service: ServiceSettings;
   readonly subject: Subject;
   readonly decision: Decision;
@@ -79,14 +137,14 @@ interface ClaimFacts {
 
 async function claim(
   deps: TokenEndpoint,
-  { service, subject, decision, now, key }: ClaimFacts,
+  { service, cell, subject, decision, now, key }: ClaimFacts,
 ): Promise<ClaimSet> {
   const { access, validUntil } = decision;
   const grantsPush = access.some(({ actions }) => actions.includes('push') || actions.includes('*'));
   const claims = buildClaims({
     issuer: deps.issuer,
     service: service.name,
-    cell: deps.cell,
+    cell,
     subject,
     access,
     now,
@@ -108,15 +166,13 @@ function toTokenResponse(token: string, claims: ClaimSet, service: ServiceSettin
   };
 }
 
-function describeRequest(
-  service: string | null,
-  subject: Subject,
-  asked: AskedScopes,
-): Record<string, unknown> {
+function describeSubject(subject: Subject): Record<string, unknown> {
+  return { subject: subjectName(subject), auth_type: authType(subject) };
+}
+
+function describeAsked(service: string | null, asked: AskedScopes): Record<string, unknown> {
   return {
     service,
-    subject: subjectName(subject),
-    auth_type: authType(subject),
     asked: asked.scopes.map(printScope),
     ...(asked.dropped.length > 0 && { dropped: asked.dropped.length }),
   };

@@ -15,7 +15,8 @@ export interface Registry {
 }
 
 export interface CanaryOptions {
-  readonly registries: readonly Registry[];
+  /** As they are by the time of a probe. */
+  readonly registries: () => readonly Registry[];
   readonly issuer: string;
   readonly cell: number;
   readonly now: () => Date;
@@ -31,7 +32,7 @@ const LIFE_SECONDS = 60;
  * answers with 200 or a challenge. One that lets in everybody tells nothing, and is no acceptance.
  */
 export function createProbe(options: CanaryOptions): ProbeRegistries {
-  return (key) => Promise.all(options.registries.map((registry) => probe(registry, key, options)));
+  return (key) => Promise.all(options.registries().map((registry) => probe(registry, key, options)));
 }
 
 async function probe(registry: Registry, key: SigningKey, options: CanaryOptions): Promise<ProbeAnswer> {

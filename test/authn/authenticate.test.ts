@@ -351,19 +351,8 @@ describe('what an attempt costs', () => {
   }
 
   const routable = mintRoutableToken('glpat-', { c: 1n, o: 1n, u: 11n });
-  const damaged = `${routable.slice(0, -1)}${routable.endsWith('0') ? '1' : '0'}`;
-  for (const username of ['alice', 'gitlab-ci-token']) {
-    it(`a routable token with a wrong checksum, as ${username}: neither a look-up nor a hash`, async () => {
-      const found = { accessToken, job, account: alice };
-      const { outcome, questions, hashes } = await attempt({ username, password: damaged, found });
-      assert.ok(outcome instanceof CellpassError);
-      assert.deepEqual([outcome.code, outcome.message], ['unauthorized', UNAUTHORIZED_MESSAGE]);
-      assert.equal(outcome.details.reason, 'token_damaged');
-      assert.deepEqual([questions, hashes], [[], []]);
-    });
-  }
 
-  it('a routable token with the right one is looked up whole', async () => {
+  it('a routable token is looked up whole', async () => {
     const { questions } = await attempt({ password: routable, found: { accessToken } });
     const digest = createHash('sha256').update(routable).digest();
     assert.deepEqual(questions, [{ digest, kind: 'token', loginKey: 'alice' }]);

@@ -58,6 +58,9 @@ export interface TestServerOptions {
   /** The same for servers that share a database. */
   readonly masterKey?: MasterKey;
   readonly log?: Log;
+  /** Of the public listener; default: a free one. */
+  readonly port?: number;
+  readonly topologyPollMs?: number;
   readonly isDraining?: () => boolean;
 }
 
@@ -76,10 +79,11 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     now,
     isDraining: options.isDraining ?? (() => false),
     ...(options.monotonicMs && { monotonicMs: options.monotonicMs }),
+    ...(options.topologyPollMs && { topologyPollMs: options.topologyPollMs }),
   });
   const { app, admin, keyring, schedule, directory } = assembly;
   const serverOptions = { headerBytes: config.limits.headerBytes, tls: null };
-  const appServer = await listen(createHttpServer(watched(app.callback()), serverOptions));
+  const appServer = await listen(createHttpServer(watched(app.callback()), serverOptions), options.port);
   const adminServer = await listen(createHttpServer(watched(admin.callback()), serverOptions));
   return {
     database,
@@ -134,8 +138,8 @@ async function openFreshPostgres(): Promise<Database> {
   return openPostgres(await (await sharedPostgres()).createDatabase());
 }
 
-function listen(server: Server): Promise<Server> {
-  return new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(server)));
+function listen(server: Server, port = 0): Promise<Server> {
+  return new Promise((resolve) => server.listen(port, '127.0.0.1', () => resolve(server)));
 }
 
 function ask(server: Server, { as, scope, service = 'container_registry', ip }: Ask): Test {

@@ -61,7 +61,7 @@ describe('the canary', () => {
       service: { name: 'images', kid: 'libtrust', x5c: true, ...service },
     } as const;
     const [answer] = await createProbe({
-      registries: [registry],
+      registries: () => [registry],
       issuer: 'cellpass',
       cell: 7,
       now: () => NOW,
@@ -145,7 +145,12 @@ describe('the canary', () => {
       url,
       service: { name: 'images', kid: 'libtrust', x5c: true } as const,
     }));
-    const answers = await createProbe({ registries, issuer: 'cellpass', cell: 1, now: () => NOW })(key);
+    const answers = await createProbe({
+      registries: () => registries,
+      issuer: 'cellpass',
+      cell: 1,
+      now: () => NOW,
+    })(key);
     assert.deepEqual(
       answers.map(({ registry, outcome }) => [registry, outcome]),
       [

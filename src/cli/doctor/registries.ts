@@ -118,7 +118,7 @@ export async function checkCanaries(
   const registries = config.registries.flatMap(({ name, url, service: asked }) =>
     config.services.filter(({ name: known }) => known === asked).map((service) => ({ name, url, service })),
   );
-  const probe = createProbe({ registries, issuer: config.issuer, cell: config.cell, now });
+  const probe = createProbe({ registries: () => registries, issuer: config.issuer, cell: config.cell, now });
   const findings: Finding[] = [];
   for (const key of keys) {
     const state = key.state === 'pending' ? 'pending' : 'active';

@@ -1,0 +1,72 @@
+import { parseBase36, readRoutableToken } from './routable-token.ts';
+
+/** What one request says of itself; nothing of it is verified. */
+interface Credentials {
+  readonly username: string;
+  readonly password: string;
+}
+
+/**
+ * What the form of credentials says of where they belong, before anybody has looked them up.
+ * - `none`: no credentials.
+ * - `routable`: names a cell. A deploy token is for the legacy cell alone, whatever it names.
+ * - `unroutable`: a password, a deploy token or a token of an older form.
+ * - `elsewhere`: another cell holds them back, because this cell doesn't take their kind.
+ * - `damaged`: a token with a wrong checksum, which nobody ever issued.
+ */
+export type CredentialForm =
+  | { readonly kind: 'none' | 'unroutable' | 'elsewhere' | 'damaged' }
+  | { readonly kind: 'routable'; readonly cell: bigint; readonly isDeployToken: boolean };
+
+/** Which secrets are looked for: a job's; a token's; or a password's as well. */
+export type SecretKind = 'job' | 'token' | 'token_or_password';
+
+const JOB_USERNAME = 'gitlab-ci-token';
+/** What GitLab puts before its tokens; a secret of this form is never tried as a password. */
+const TOKEN_FORM = /^gl[a-z]{1,10}-/;
+const DEPLOY_TOKEN_PREFIX = 'gldt-';
+const JOB_TOKEN_PREFIX = 'glcbt-';
+
+export function secretKind({ username, password }: Credentials): SecretKind {
+  if (username === JOB_USERNAME) return 'job';
+  return TOKEN_FORM.test(password) ? 'token' : 'token_or_password';
+}
+
+export function readCredentialForm(credentials: Credentials | null): CredentialForm {
+  if (credentials === null) return { kind: 'none' };
+  const { password } = credentials;
+  const reading = readRoutableToken(password);
+  switch (reading.kind) {
+    case 'damaged':
+      // What may be a password may look like anything.
+      return { kind: secretKind(credentials) === 'token_or_password' ? 'unroutable' : 'damaged' };
+    case 'opaque':
+      return named(cellOfJobJwt(password), false);
+    case 'routable':
+      return named(reading.routing.c, password.startsWith(DEPLOY_TOKEN_PREFIX));
+  }
+}
+
+function named(cell: bigint | undefined, isDeployToken: boolean): CredentialForm {
+  return cell === undefined ? { kind: 'unroutable' } : { kind: 'routable', cell, isDeployToken };
+}
+
+const JWT = /^[A-Za-z0-9_-]+\.(?<payload>[A-Za-z0-9_-]+)\.[A-Za-z0-9_-]+$/;
+const BASE36 = /^[0-9a-z]{1,13}$/;
+
+/** A job token may be a JWT, whose `c` names the cell. It is looked up as a whole like every other; its signature proves nothing here. */
+function cellOfJobJwt(secret: string): bigint | undefined {
+  if (!secret.startsWith(JOB_TOKEN_PREFIX)) return undefined;
+  const payload = JWT.exec(secret.slice(JOB_TOKEN_PREFIX.length))?.groups?.['payload'];
+  const cell = payload === undefined ? undefined : claimIn(Buffer.from(payload, 'base64url').toString(), 'c');
+  return typeof cell === 'string' && BASE36.test(cell) ? parseBase36(cell) : undefined;
+}
+
+function claimIn(json: string, name: string): unknown {
+  try {
+    const claims: unknown = JSON.parse(json);
+    return typeof claims === 'object' && claims !== null ? Reflect.get(claims, name) : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,176 @@
+import { isNode, LineCounter, parseDocument } from 'yaml';
+import { z } from 'zod';
+import { cellId, httpUrl } from '../config/settings.ts';
+import { CellpassError, type Problem } from '../errors.ts';
+import { lowerCaseAscii } from '../policy/scope.ts';
+
+/** One cell as the others see it. URLs have no trailing slash. */
+export interface Cell {
+  readonly id: number;
+  /** Exactly one cell is: the one that takes what can't be routed, and answers where nothing says which cell. */
+  readonly legacy: boolean;
+  /** Its issuer, less `/jwt/auth`. */
+  readonly url: string;
+  /** Null where no router needs it. */
+  readonly registryUrl: string | null;
+  /** Top-level groups and users in lower case, each in one cell at most. */
+  readonly namespaces: readonly string[];
+}
+
+export interface TopologyServiceSettings {
+  readonly url: string;
+  readonly timeoutMs: number;
+}
+
+/** `cells.yaml`: which cells there are, and what belongs to which. */
+export interface Topology {
+  readonly cells: readonly Cell[];
+  /** Asked for namespaces that no cell lists; null: nobody is. */
+  readonly topologyService: TopologyServiceSettings | null;
+  /** Whether a request for another cell is passed on to it, or answered with its URL. */
+  readonly forwarding: boolean;
+  /** The registry router's own address, which is probed before a key becomes active; null: there is none. */
+  readonly routerUrl: string | null;
+}
+
+const LONGEST_TIMEOUT_MS = 2000;
+const namespace = z
+  .string()
+  .transform(lowerCaseAscii)
+  .pipe(z.string().regex(/^[a-z0-9]+(?:(?:[.]|_{1,2}|-+)[a-z0-9]+)*$/, 'must be a top-level group or user'));
+
+const cell = z.strictObject({
+  id: cellId,
+  legacy: z.boolean().default(false),
+  url: httpUrl,
+  registry_url: httpUrl.nullish(),
+  namespaces: z
+    .array(namespace)
+    .nullish()
+    .transform((list) => list ?? []),
+});
+
+const file = z.strictObject({
+  cells: z.array(cell).min(1, 'must name at least one cell'),
+  topology_service: z
+    .strictObject({
+      url: httpUrl,
+      timeout_ms: z.number().int().min(1).max(LONGEST_TIMEOUT_MS).default(300),
+    })
+    .nullish(),
+  forwarding: z.boolean().default(true),
+  router_url: httpUrl.nullish(),
+});
+
+type TopologyFile = z.output<typeof file>;
+type Path = readonly PropertyKey[];
+
+/**
+ * @param text YAML, as in `cells.yaml`.
+ * @param self the id of this cell, which must be among the cells.
+ * @throws {CellpassError} `invalid`, with every problem and its line.
+ */
+export function parseTopology(text: string, self: number): Topology {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  const syntax = document.errors.map(({ message, pos }) => ({
+    line: lines.linePos(pos[0]).line,
+    path: '',
+    message,
+  }));
+  if (syntax.length > 0) throw invalid(syntax);
+  const locate = (path: Path, message: string): Problem => {
+    const node = path.length === 0 ? document.contents : document.getIn(path, true);
+    const offset = isNode(node) ? node.range?.[0] : undefined;
+    return {
+      ...(offset !== undefined && { line: lines.linePos(offset).line }),
+      path: path.map(String).join('.'),
+      message,
+    };
+  };
+  const parsed = file.safeParse(document.toJS());
+  if (!parsed.success) throw invalid(parsed.error.issues.flatMap((issue) => toProblems(issue, locate)));
+  const problems = contradictions(parsed.data, self).map(({ path, message }) => locate(path, message));
+  if (problems.length > 0) throw invalid(problems);
+  return toTopology(parsed.data);
+}
+
+/** Where no file says otherwise: one cell, which takes everything. */
+export function soleCell(id: number, url: string): Topology {
+  return {
+    cells: [{ id, legacy: true, url, registryUrl: null, namespaces: [] }],
+    topologyService: null,
+    forwarding: false,
+    routerUrl: null,
+  };
+}
+
+/** @throws {Error} when there is none: `parseTopology` has seen to it that there is. */
+export function findCell({ cells }: Pick<Topology, 'cells'>, is: (cell: Cell) => boolean): Cell {
+  const found = cells.find(is);
+  if (found === undefined) throw new Error('no such cell in the topology');
+  return found;
+}
+
+function toProblems(issue: z.core.$ZodIssue, locate: (path: Path, message: string) => Problem): Problem[] {
+  if (issue.code === 'unrecognized_keys') {
+    return issue.keys.map((key) => locate([...issue.path, key], 'is not known here'));
+  }
+  return [locate(issue.path, issue.message)];
+}
+
+interface Contradiction {
+  readonly path: Path;
+  readonly message: string;
+}
+
+/** What is right by itself and wrong together. */
+function contradictions({ cells, topology_service }: TopologyFile, self: number): readonly Contradiction[] {
+  const found: Contradiction[] = [];
+  const unique = (what: string) => {
+    const places = new Map<string, number>();
+    return (value: string, at: number, path: Path): void => {
+      const other = places.get(value);
+      if (other === undefined) places.set(value, at);
+      else found.push({ path, message: `${what} ${value} is also that of cells.${other}` });
+    };
+  };
+  const ids = unique('the id');
+  const urls = unique('the url');
+  const hosts = unique('the host');
+  const namespaces = unique('the namespace');
+  for (const [at, { id, url, namespaces: list }] of cells.entries()) {
+    ids(String(id), at, ['cells', at, 'id']);
+    urls(url, at, ['cells', at, 'url']);
+    // The Topology Service names a cell by its host.
+    if (topology_service != null) hosts(new URL(url).host, at, ['cells', at, 'url']);
+    for (const [place, name] of list.entries()) namespaces(name, at, ['cells', at, 'namespaces', place]);
+  }
+  const legacy = cells.filter((one) => one.legacy).length;
+  if (legacy !== 1)
+    found.push({ path: ['cells'], message: `exactly one cell must be legacy: true; ${legacy} are` });
+  if (!cells.some(({ id }) => id === self)) {
+    found.push({
+      path: ['cells'],
+      message: `this cell, ${self}, is not among them: correct CELLPASS_CELL, or add it`,
+    });
+  }
+  return found;
+}
+
+function toTopology({ cells, topology_service, forwarding, router_url }: TopologyFile): Topology {
+  return {
+    cells: cells.map(({ registry_url, ...rest }) => ({ ...rest, registryUrl: registry_url ?? null })),
+    topologyService:
+      topology_service == null ? null : { url: topology_service.url, timeoutMs: topology_service.timeout_ms },
+    forwarding,
+    routerUrl: router_url ?? null,
+  };
+}
+
+function invalid(problems: readonly Problem[]): CellpassError {
+  const list = problems.map(({ line, path, message }) =>
+    [line === undefined ? '' : `line ${line}: `, path === '' ? '' : `${path}: `, message].join(''),
+  );
+  return new CellpassError('invalid', `the topology is wrong: ${list.join('; ')}`, { problems });
+}

@@ -1,0 +1,152 @@
+import assert from 'node:assert/strict';
+import { createServer, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { createTopologyService, type TopologyService } from '../../src/cells/topology-service.ts';
+import { CellpassError } from '../../src/errors.ts';
+
+interface Asked {
+  readonly method: string;
+  readonly path: string;
+  readonly body: unknown;
+}
+
+const isUnavailable = (error: unknown): boolean =>
+  error instanceof CellpassError && error.code === 'unavailable';
+
+describe('the client of the Topology Service', () => {
+  let server: Server;
+  let service: TopologyService;
+  let asked: Asked[];
+  let nowMs: number;
+  let answer: (response: ServerResponse, value: string) => void;
+
+  const proxy = (response: ServerResponse, value: string): void => {
+    response.end(JSON.stringify({ action: 'PROXY', proxy: { address: `${value}.EXAMPLE.com` } }));
+  };
+  const status =
+    (code: number, body = '{}') =>
+    (response: ServerResponse) => {
+      response.writeHead(code).end(body);
+    };
+
+  beforeEach(async () => {
+    asked = [];
+    nowMs = 0;
+    answer = proxy;
+    server = createServer(async (request, response) => {
+      const chunks: Buffer[] = [];
+      for await (const chunk of request) chunks.push(chunk);
+      const body: { value: string } = JSON.parse(Buffer.concat(chunks).toString());
+      asked.push({ method: request.method ?? '', path: request.url ?? '', body });
+      answer(response, body.value);
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as AddressInfo;
+    service = createTopologyService({
+      url: `http://127.0.0.1:${port}`,
+      timeoutMs: 300,
+      monotonicMs: () => nowMs,
+    });
+  });
+
+  afterEach(async () => {
+    server.closeAllConnections();
+    server.close();
+    await service.close();
+  });
+
+  it('asks for a route, and hears the host of a cell', async () => {
+    assert.equal(await service.classify('acme'), 'acme.example.com');
+    assert.deepEqual(asked, [
+      { method: 'POST', path: '/v1/classify', body: { type: 'ROUTE', value: 'acme' } },
+    ]);
+  });
+
+  it('hears from a 404 that nobody claims a name', async () => {
+    answer = status(404);
+    assert.equal(await service.classify('nobody'), null);
+  });
+
+  it('remembers a claim for a minute, and that there is none for ten seconds', async () => {
+    await service.classify('acme');
+    answer = status(404);
+    await service.classify('nobody');
+    nowMs = 9999;
+    await service.classify('acme');
+    await service.classify('nobody');
+    assert.equal(asked.length, 2);
+    nowMs = 10_000;
+    await service.classify('acme');
+    await service.classify('nobody');
+    assert.equal(asked.length, 3);
+    nowMs = 60_000;
+    assert.equal(await service.classify('acme'), null, 'asked again, and nobody claims it any more');
+  });
+
+  it('forgets the oldest names, and none that is claimed for those that are not', async () => {
+    await service.classify('acme');
+    answer = status(404);
+    for (let at = 0; at < 200; at++) {
+      await Promise.all(Array.from({ length: 51 }, (_, more) => service.classify(`nobody-${at}-${more}`)));
+    }
+    const before = asked.length;
+    await service.classify('acme');
+    await service.classify('nobody-199-50');
+    assert.equal(asked.length, before);
+    await service.classify('nobody-0-0');
+    assert.equal(asked.length, before + 1);
+  }).timeout(60_000);
+
+  it('asks once for what many want to know at the same time', async () => {
+    await Promise.all(Array.from({ length: 50 }, () => service.classify('acme')));
+    assert.equal(asked.length, 1);
+  });
+
+  it('has so many questions open and no more', async () => {
+    const held: ServerResponse[] = [];
+    answer = (response) => held.push(response);
+    const waiting = Array.from({ length: 65 }, (_, at) =>
+      service.classify(`name-${at}`).catch(isUnavailable),
+    );
+    assert.equal(await waiting[64], true);
+    while (held.length < 64) await new Promise((resolve) => setImmediate(resolve));
+    for (const response of held) proxy(response, 'x');
+    assert.ok((await Promise.all(waiting.slice(0, 64))).every((host) => host === 'x.example.com'));
+  });
+
+  const FAILURES: readonly [what: string, answer: (response: ServerResponse) => void][] = [
+    ['an error', status(500)],
+    ['a redirect', (response) => response.writeHead(302, { Location: '/v1/classify' }).end()],
+    ['what is no JSON', status(200, 'cell-2.example.com')],
+    ['another action', status(200, '{"action":"FIRST_CELL"}')],
+    ['no address', status(200, '{"action":"PROXY","proxy":{}}')],
+    ['an endless answer', status(200, ' '.repeat(70_000))],
+    ['nothing, and hangs up', (response) => response.destroy()],
+    ['nothing, and keeps still', () => undefined],
+  ];
+  for (const [what, failing] of FAILURES) {
+    it(`takes ${what} for a failed look-up, which it does not remember`, async () => {
+      answer = failing;
+      await assert.rejects(service.classify('acme'), isUnavailable);
+      answer = proxy;
+      assert.equal(await service.classify('acme'), 'acme.example.com');
+    });
+  }
+
+  it('stops asking after five failures in a row, and tries one at a time until it is back', async () => {
+    answer = status(500);
+    for (let at = 0; at < 5; at++) await assert.rejects(service.classify('acme'), isUnavailable);
+    await assert.rejects(service.classify('acme'), isUnavailable);
+    assert.equal(asked.length, 5, 'nobody waits for a service that is down');
+    nowMs = 2000;
+    await assert.rejects(service.classify('acme'), isUnavailable);
+    await assert.rejects(service.classify('acme'), isUnavailable);
+    assert.equal(asked.length, 6);
+    nowMs = 4000;
+    answer = proxy;
+    const [first, second] = await Promise.allSettled([service.classify('acme'), service.classify('tools')]);
+    assert.equal(first?.status, 'fulfilled');
+    assert.equal(second?.status, 'rejected');
+    assert.equal(await service.classify('tools'), 'tools.example.com');
+  });
+});
