@@ -22,6 +22,8 @@ export interface CellpassOptions {
   readonly settings?: object;
   /** Where clients reach it; default: the process itself. */
   readonly publicUrl?: string;
+  /** Where the first process listens; default: a free port. */
+  readonly port?: number;
 }
 
 /** A cellpass process of its own, with a database, keys and an admin socket of its own. */
@@ -70,7 +72,7 @@ interface Shared {
 async function startProcess(options: CellpassOptions, shared: Shared): Promise<Cellpass> {
   const dir = await mkdtemp(join(tmpdir(), 'cellpass-e2e-'));
   // By name, not by address: crane refuses a realm that is a loopback address and not the registry's own.
-  const port = await freePort();
+  const port = (shared.masterKeyFile === undefined ? options.port : undefined) ?? (await freePort());
   const url = `http://localhost:${port}`;
   const publicUrl = options.publicUrl ?? url;
   const env = await environment(dir, port, { ...options, publicUrl }, shared);

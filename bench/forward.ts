@@ -1,0 +1,137 @@
+import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { stringify } from 'yaml';
+import { chooseCell } from '../src/cells/choose-cell.ts';
+import { readCredentialForm } from '../src/cells/credential-form.ts';
+import { openTopology } from '../src/cells/current-topology.ts';
+import { mintRoutableToken } from '../src/cells/routable-token.ts';
+import { parseScopes } from '../src/policy/scope.ts';
+import { type Cellpass, startCellpass } from '../test/support/e2e/cellpass.ts';
+import { freePort, stopSharedPostgres } from '../test/support/postgres.ts';
+
+/**
+ * Measures what it costs to ask the wrong cell: two cells on PostgreSQL, wrk (Debian's) asking the right one and the wrong one in turns;
+ * and what the deciding alone takes.
+ */
+
+const TURNS = 4;
+const SECONDS = 5;
+const CONNECTIONS = 16;
+const DECISIONS = 200_000;
+const PERCENT = 100;
+
+const run = promisify(execFile);
+const token = mintRoutableToken('glpat-', { c: 2n, o: 1n, u: 11n });
+const directory = stringify({
+  version: 1,
+  users: [{ username: 'alice', password: randomBytes(12).toString('hex') }],
+  groups: [{ path: 'acme', members: [{ user: 'alice', role: 'developer' }] }],
+  projects: [{ path: 'acme/private' }, { path: 'acme/public', visibility: 'public' }],
+  access_tokens: [
+    { name: 'bench', kind: 'personal', user: 'alice', scopes: ['read_registry', 'write_registry'], token },
+  ],
+});
+
+interface Case {
+  readonly name: string;
+  readonly scope: string;
+  readonly headers: readonly string[];
+}
+
+const BASIC = `Authorization: Basic ${Buffer.from(`alice:${token}`).toString('base64')}`;
+const CASES: readonly Case[] = [
+  { name: 'a routable token, one scope', scope: 'repository:acme/private:pull,push', headers: [BASIC] },
+  { name: 'anonymous, a public image', scope: 'repository:acme/public:pull', headers: [] },
+];
+
+interface Figures {
+  readonly perSecond: number;
+  readonly p50: string;
+  readonly p99: string;
+}
+
+async function measure(cell: Cellpass, { scope, headers }: Case): Promise<Figures> {
+  const url = `${cell.url.replace('localhost', '127.0.0.1')}/jwt/auth?service=container_registry&scope=${encodeURIComponent(scope)}`;
+  const args = ['-t1', `-c${CONNECTIONS}`, `-d${SECONDS}`, '--latency'];
+  const { stdout } = await run('wrk', [...args, ...headers.flatMap((header) => ['-H', header]), url]);
+  if (stdout.includes('Non-2xx')) throw new Error(stdout);
+  const find = (pattern: RegExp): string => pattern.exec(stdout)?.[1] ?? '?';
+  return {
+    perSecond: Number(find(/Requests\/sec:\s+(\S+)/)),
+    p50: find(/50%\s+(\S+)/),
+    p99: find(/99%\s+(\S+)/),
+  };
+}
+
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
+function printRow(name: string, runs: readonly Figures[], reference: number): void {
+  const perSecond = mean(runs.map((figures) => figures.perSecond));
+  const { p50, p99 } = runs.at(-1) ?? { p50: '?', p99: '?' };
+  console.log(
+    `| ${name} | ${perSecond.toFixed(0)} | ${p50} | ${p99} | ${((PERCENT * perSecond) / reference).toFixed(0)} % |`,
+  );
+}
+
+async function measureDeciding(file: string): Promise<void> {
+  const topology = openTopology({
+    file,
+    self: 1,
+    publicUrl: '',
+    log: { info: () => undefined, error: () => undefined },
+  });
+  const { scopes } = parseScopes(['repository:acme/private:pull,push', 'repository:gitlab-org/base:pull']);
+  const decide = () =>
+    chooseCell({ scopes, form: readCredentialForm({ username: 'alice', password: token }) }, topology.view());
+  const startedAt = performance.now();
+  for (let done = 0; done < DECISIONS; done++) await decide();
+  const microseconds = ((performance.now() - startedAt) * 1000) / DECISIONS;
+  await topology.close();
+  console.log(`\ndeciding alone, the token read and two scopes looked up: ${microseconds.toFixed(2)} µs`);
+}
+
+const dir = await mkdtemp(join(tmpdir(), 'cellpass-forward-'));
+const cells: Cellpass[] = [];
+try {
+  const ports = [await freePort(), await freePort()] as const;
+  const file = join(dir, 'cells.yaml');
+  const topology = {
+    cells: [
+      { id: 1, legacy: true, url: `http://127.0.0.1:${ports[0]}`, namespaces: ['gitlab-org'] },
+      { id: 2, url: `http://127.0.0.1:${ports[1]}`, namespaces: ['acme'] },
+    ],
+  };
+  await writeFile(file, stringify(topology));
+  for (const [at, port] of ports.entries()) {
+    const settings = { cell: at + 1, cells_file: file, log_level: 'warn' };
+    cells.push(await startCellpass({ services: { container_registry: {} }, directory, settings, port }));
+  }
+  const [wrong, right] = cells;
+  if (wrong === undefined || right === undefined) throw new Error('two cells were to be started');
+  console.log(
+    `Node ${process.version}, wrk with ${CONNECTIONS} connections, ${TURNS} turns of ${SECONDS} s each\n`,
+  );
+  console.log('| request | per second | p50 | p99 | of the right cell |\n|---|---|---|---|---|');
+  for (const one of CASES) {
+    const direct: Figures[] = [];
+    const forwarded: Figures[] = [];
+    for (let turn = 0; turn < TURNS; turn++) {
+      direct.push(await measure(right, one));
+      forwarded.push(await measure(wrong, one));
+    }
+    const reference = mean(direct.map((figures) => figures.perSecond));
+    printRow(`${one.name}, at the right cell`, direct, reference);
+    printRow(`${one.name}, at the other one`, forwarded, reference);
+  }
+  await measureDeciding(file);
+} finally {
+  for (const cell of cells) await cell.stop();
+  await stopSharedPostgres();
+  await rm(dir, { recursive: true });
+}
