@@ -18,6 +18,46 @@ export type ErrorCode =
   | 'unavailable' // try again later
   | 'internal';
 
+/**
+ * The cause behind a code, in one word: for the log, the metrics and `explain`, never for the client. A closed set, so that nothing a
+ * client sends can become a label of a metric.
+ */
+export type Reason =
+  | 'malformed_basic'
+  | 'malformed_credentials'
+  | 'no_credentials'
+  | 'refresh_token'
+  | 'unknown'
+  | 'wrong_password'
+  | 'password_authentication_off'
+  | 'two_factor'
+  | 'password_expired'
+  | 'account_active'
+  | 'account_blocked'
+  | 'account_locked'
+  | 'account_unconfirmed'
+  | 'account_deactivated'
+  | 'token_revoked'
+  | 'token_expired'
+  | 'token_damaged'
+  | 'deploy_token_username'
+  | 'job_not_running'
+  | 'job_token_expired'
+  | 'ci_disabled'
+  | 'project_deletion_scheduled'
+  | 'no_registry_ability'
+  | 'nothing_for_anonymous'
+  | 'protected_repository'
+  | 'storage_limit'
+  | 'job_push'
+  | 'wrong_cell'
+  | 'cell_unknown'
+  | 'cell_away'
+  | 'forwarding_loop'
+  | 'topology_service'
+  | 'password_lane'
+  | 'draining';
+
 /** One thing wrong in an input. `line` counts from 1. */
 export interface Problem {
   readonly line?: number;
@@ -28,8 +68,8 @@ export interface Problem {
 export interface ErrorDetails {
   readonly problems?: readonly Problem[];
   readonly retryAfterSeconds?: number;
-  /** The cause in one word, for the log; never shown to the client. */
-  readonly reason?: string;
+  /** Missing: the code says it all. */
+  readonly reason?: Reason | ErrorCode;
   /** What the client is told beside the message, such as another cell's URL. */
   readonly detail?: string;
   /** Methods, for the header `Allow`. */
@@ -49,5 +89,9 @@ export class CellpassError extends Error {
     this.name = 'CellpassError';
     this.code = code;
     this.details = details;
+  }
+
+  get reason(): Reason | ErrorCode {
+    return this.details.reason ?? this.code;
   }
 }

@@ -1,4 +1,5 @@
 import type { SecretKind } from '../cells/credential-form.ts';
+import type { Reason } from '../errors.ts';
 
 /** What is stored of somebody who may hold credentials. */
 export interface Account {
@@ -90,7 +91,7 @@ const PASSWORD_CAN_EXPIRE: Record<Account['kind'], boolean> = {
 };
 
 /** Why an account's credentials are refused; null: they are not. */
-export function whyNoLogin(account: Account): string | null {
+export function whyNoLogin(account: Account): Reason | null {
   if (!MAY_LOG_IN[account.state]) return `account_${account.state}`;
   return account.passwordExpired && PASSWORD_CAN_EXPIRE[account.kind] ? 'password_expired' : null;
 }

@@ -1,4 +1,4 @@
-import { CellpassError } from '../errors.ts';
+import { CellpassError, type Reason } from '../errors.ts';
 
 /** What one request says of itself; nothing of it is verified. */
 export interface Credentials {
@@ -9,7 +9,7 @@ export interface Credentials {
 /** One message for every cause, so that nobody learns which part was wrong. */
 export const UNAUTHORIZED_MESSAGE = 'invalid username or password';
 
-export function unauthorized(reason: string): CellpassError {
+export function unauthorized(reason: Reason): CellpassError {
   return new CellpassError('unauthorized', UNAUTHORIZED_MESSAGE, { reason });
 }
 

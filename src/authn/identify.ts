@@ -1,3 +1,4 @@
+import type { Reason } from '../errors.ts';
 import {
   accessTokenAbilities,
   deployTokenAbilities,
@@ -15,7 +16,7 @@ import {
 } from './account.ts';
 
 /** A subject, or why not. */
-export type Outcome<S extends Subject> = S | string;
+export type Outcome<S extends Subject> = S | Reason;
 
 export function fromJob(job: JobRecord | null, now: Date): Outcome<JobSubject> {
   if (job === null) return 'unknown';
@@ -32,7 +33,7 @@ export function fromJob(job: JobRecord | null, now: Date): Outcome<JobSubject> {
   };
 }
 
-function whyNoJob(job: JobRecord, now: Date): string | null {
+function whyNoJob(job: JobRecord, now: Date): Reason | null {
   if (!job.running) return 'job_not_running';
   if (job.expiresAt !== null && job.expiresAt <= now) return 'job_token_expired';
   if (!job.ciEnabled) return 'ci_disabled';

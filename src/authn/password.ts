@@ -38,7 +38,10 @@ function createLane({ lanes, queue }: LaneLimits): <T>(work: () => Promise<T>) =
   return async (work) => {
     if (running >= lanes) {
       if (waiting.length >= queue) {
-        throw new CellpassError('unavailable', 'too many password logins at once', { retryAfterSeconds: 1 });
+        throw new CellpassError('unavailable', 'too many password logins at once', {
+          reason: 'password_lane',
+          retryAfterSeconds: 1,
+        });
       }
       await new Promise<void>((resolve) => waiting.push(resolve));
     } else {

@@ -41,7 +41,7 @@ export function accessLog(log: Log, readClientAddress: ReadClientAddress): Middl
 }
 
 function reasonOf(error: unknown): { readonly reason?: string } {
-  return error instanceof CellpassError ? { reason: error.details.reason ?? error.code } : {};
+  return error instanceof CellpassError ? { reason: error.reason } : {};
 }
 
 /** The cause behind a coded error is what an operator needs to see. */

@@ -1,6 +1,7 @@
 import { CellpassError } from '../errors.ts';
 import { type Decision, type Denial, grantAccess } from '../policy/grant.ts';
 import type { ClientAddress } from '../policy/project.ts';
+import type { RuleId } from '../policy/rules.ts';
 import { type AskedScopes, projectPaths } from '../policy/scope.ts';
 import type { Subject } from '../policy/subject.ts';
 import type { Facts } from '../store/facts.ts';
@@ -51,13 +52,18 @@ function toError(denial: Denial): CellpassError {
       return new CellpassError('denied', 'access forbidden', { reason });
     case 'forbidden_push': {
       const { rule } = denial.ruling;
-      return new CellpassError('denied', FORBIDDEN_PUSH[rule] ?? 'access forbidden', { reason: rule });
+      if (!isForbiddingPush(rule)) return new CellpassError('denied', 'access forbidden');
+      return new CellpassError('denied', FORBIDDEN_PUSH[rule], { reason: rule });
     }
   }
 }
 
-const FORBIDDEN_PUSH: Partial<Record<string, string>> = {
+const FORBIDDEN_PUSH = {
   protected_repository: 'Pushing to protected repository path forbidden',
   storage_limit: 'Pushing is forbidden: the root group is over its storage limit',
   job_push: 'Pushing is forbidden: the user of this job may not push to its project',
-};
+} as const;
+
+function isForbiddingPush(rule: RuleId): rule is keyof typeof FORBIDDEN_PUSH {
+  return rule in FORBIDDEN_PUSH;
+}

@@ -69,7 +69,7 @@ function explainSubject(subject: Subject): ExplainedSubject {
 
 function explainRefusal(error: CellpassError): ExplainedRefusal {
   const { status, code } = answerFor(error.code);
-  const reason = error.details.reason ?? error.code;
+  const { reason } = error;
   return { status, code, reason, message: CREDENTIAL_REASONS[reason] ?? error.message };
 }
 

@@ -37,7 +37,7 @@ function toStored(state: RequestState, trail: Trail, error: CellpassError | null
   const record: RefusalRecord = {
     at: trail.now.toISOString(),
     client: state.clientAddress.text,
-    error: error && { code: error.code, message: error.message, reason: error.details.reason ?? error.code },
+    error: error && { code: error.code, message: error.message, reason: error.reason },
     question: toQuestionRecord(trail),
   };
   return { requestId: state.requestId, record };

@@ -1,4 +1,4 @@
-import type { ErrorCode } from '../errors.ts';
+import type { ErrorCode, Reason } from '../errors.ts';
 import type { Action } from '../policy/role.ts';
 import type { AskedScopes } from '../policy/scope.ts';
 import type { Subject } from '../policy/subject.ts';
@@ -18,7 +18,11 @@ export interface RefusalRecord {
   readonly at: string;
   readonly client: string;
   /** Null where a token was issued with less than asked. */
-  readonly error: { readonly code: ErrorCode; readonly message: string; readonly reason: string } | null;
+  readonly error: {
+    readonly code: ErrorCode;
+    readonly message: string;
+    readonly reason: Reason | ErrorCode;
+  } | null;
   /** What the decision rested on; null where the request ended before it. */
   readonly question: {
     readonly subject: AsJson<Subject>;
