@@ -61,7 +61,7 @@ export function openTopology(options: CurrentTopologyOptions): CurrentTopology {
 }
 
 /** @throws {CellpassError} `invalid`, naming the file. */
-export function readTopology(file: string, self: number): Topology {
+export function readTopology(file: string, self: number | null): Topology {
   try {
     return parseTopology(readFileSync(file, 'utf8'), self);
   } catch (error) {

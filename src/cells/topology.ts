@@ -67,10 +67,10 @@ type Path = readonly PropertyKey[];
 
 /**
  * @param text YAML, as in `cells.yaml`.
- * @param self the id of this cell, which must be among the cells.
+ * @param self the id of this cell, which must be among the cells; null: it is read where no cell is.
  * @throws {CellpassError} `invalid`, with every problem and its line.
  */
-export function parseTopology(text: string, self: number): Topology {
+export function parseTopology(text: string, self: number | null): Topology {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
   const syntax = document.errors.map(({ message, pos }) => ({
@@ -125,7 +125,10 @@ interface Contradiction {
 }
 
 /** What is right by itself and wrong together. */
-function contradictions({ cells, topology_service }: TopologyFile, self: number): readonly Contradiction[] {
+function contradictions(
+  { cells, topology_service }: TopologyFile,
+  self: number | null,
+): readonly Contradiction[] {
   const found: Contradiction[] = [];
   const unique = (what: string) => {
     const places = new Map<string, number>();
@@ -149,7 +152,7 @@ function contradictions({ cells, topology_service }: TopologyFile, self: number)
   const legacy = cells.filter((one) => one.legacy).length;
   if (legacy !== 1)
     found.push({ path: ['cells'], message: `exactly one cell must be legacy: true; ${legacy} are` });
-  if (!cells.some(({ id }) => id === self)) {
+  if (self !== null && !cells.some(({ id }) => id === self)) {
     found.push({
       path: ['cells'],
       message: `this cell, ${self}, is not among them: correct CELLPASS_CELL, or add it`,

@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { cellsCommand } from './cells.ts';
 import { directoryCommand } from './directory.ts';
 import { doctorCommand } from './doctor.ts';
 import { explainCommand } from './explain.ts';
@@ -20,6 +21,7 @@ export function createProgram(surroundings: Surroundings, version: string): Comm
   program.addCommand(migrateCommand(surroundings));
   program.addCommand(directoryCommand(surroundings));
   program.addCommand(keysCommand(surroundings));
+  program.addCommand(cellsCommand(surroundings));
   program.addCommand(explainCommand(surroundings));
   program.addCommand(doctorCommand(surroundings));
   return inherit(program);

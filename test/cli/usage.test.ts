@@ -80,6 +80,8 @@ describe('the command line', () => {
     ['keys', 'import-ca'],
     ['keys', 'activate-ca'],
     ['keys', 'discard-ca'],
+    ['cells'],
+    ['cells', 'haproxy'],
     ['explain'],
     ['doctor'],
   ];

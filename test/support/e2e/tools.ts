@@ -3,7 +3,7 @@ import { delimiter, join } from 'node:path';
 import { type Outcome, runToEnd } from './child.ts';
 
 /** The programs that the end-to-end tests run beside cellpass. */
-export type DebianTool = 'docker' | 'docker-registry' | 'skopeo';
+export type DebianTool = 'docker' | 'docker-registry' | 'haproxy' | 'skopeo';
 export type GoTool = keyof typeof GO_MODULES;
 
 /** With it set, a missing program is installed, and one that can't be installed is an error. */
@@ -24,6 +24,7 @@ const GO_MODULES = {
 const PACKAGES: Readonly<Record<DebianTool, string>> = {
   docker: 'docker.io',
   'docker-registry': 'docker-registry',
+  haproxy: 'haproxy',
   skopeo: 'skopeo',
 };
 
@@ -64,19 +65,29 @@ const INSTALLERS: Readonly<Record<DebianTool, () => Promise<string>>> = {
   // These two packages bring daemons along, which the tests don't want: they are only unpacked.
   docker: () => unpack(PACKAGES.docker, 'usr/bin/docker'),
   'docker-registry': () => unpack(PACKAGES['docker-registry'], 'usr/bin/docker-registry'),
+  // This one, too, would start a daemon; it needs libraries, which don't.
+  haproxy: () => unpack(PACKAGES.haproxy, 'usr/sbin/haproxy', { withLibraries: true }),
   skopeo: async () => {
     await aptGet(['install', '--yes', '--no-install-recommends', PACKAGES.skopeo]);
     return (await inPath('skopeo')) ?? '/usr/bin/skopeo';
   },
 };
 
-async function unpack(debianPackage: string, program: string): Promise<string> {
+async function unpack(
+  debianPackage: string,
+  program: string,
+  { withLibraries = false } = {},
+): Promise<string> {
   const target = join(CACHE, debianPackage);
   const path = join(target, program);
   if (await executable(path)) return path;
   const dir = await mkdtemp(`${await cacheFolder()}/unpack-`);
   await aptGet(['download', debianPackage], dir);
   await must('sh', ['-c', 'for file in *.deb; do dpkg-deb --extract "$file" root; done'], { cwd: dir });
+  if (withLibraries) {
+    const depends = await must('sh', ['-c', 'dpkg-deb --field *.deb Depends'], { cwd: dir });
+    await aptGet(['satisfy', '--yes', '--no-install-recommends', depends.stdout.trim()]);
+  }
   await rename(join(dir, 'root'), target);
   await rm(dir, { recursive: true });
   return path;

@@ -1,0 +1,35 @@
+import { readFileSync } from 'node:fs';
+import { Agent, type Dispatcher, request } from 'undici';
+
+/** How another cell answered; a redirect is an answer, and is not followed. */
+export interface CellAnswer {
+  readonly status: number;
+  readonly headers: Dispatcher.ResponseData['headers'];
+  readonly text: string;
+}
+
+/** Asks cells, with limits: what they answer is not trusted. */
+export interface CellClient {
+  /** @throws {Error} when no whole answer comes in time. */
+  get(url: string): Promise<CellAnswer>;
+  close(): Promise<void>;
+}
+
+const TIMEOUT_MS = 3000;
+const LONGEST_ANSWER_BYTES = 262_144;
+
+/** @param caFile certificates to verify with, PEM; null: what Node trusts. */
+export function createCellClient(caFile: string | null): CellClient {
+  const agent = new Agent({
+    maxResponseSize: LONGEST_ANSWER_BYTES,
+    connect: { timeout: TIMEOUT_MS, ...(caFile !== null && { ca: readFileSync(caFile, 'utf8') }) },
+  });
+  return {
+    async get(url) {
+      const signal = AbortSignal.timeout(TIMEOUT_MS);
+      const { statusCode, headers, body } = await request(url, { dispatcher: agent, signal });
+      return { status: statusCode, headers, text: await body.text() };
+    },
+    close: () => agent.destroy(),
+  };
+}

@@ -1,0 +1,61 @@
+import { z } from 'zod';
+import type { RouterKey } from '../../cells/haproxy.ts';
+import { identifyKey, importPublicJwk } from '../../keys/jwks.ts';
+import type { PublicJwk } from '../../keys/key-set.ts';
+
+/** What of a JWK Set the router can verify with; `passedOver`: entries that are none. */
+export interface UsableKeys {
+  readonly keys: readonly RouterKey[];
+  readonly passedOver: number;
+}
+
+const MIN_MODULUS_BITS = 2048;
+/** OpenSSL verifies with none longer; in base64url. */
+const MAX_MODULUS_CHARACTERS = 2731;
+/** A cell publishes a handful; every one costs a verification of each token that it didn't sign. */
+const MAX_KEYS = 32;
+
+const jwkSet = z.object({ keys: z.array(z.unknown()) });
+const rsaKey = z.object({
+  kty: z.literal('RSA'),
+  n: z.base64url().max(MAX_MODULUS_CHARACTERS),
+  e: z.base64url().max(8),
+  alg: z.literal('RS256').optional(),
+  use: z.literal('sig').optional(),
+});
+
+/**
+ * The keys of a published set (RFC 7517), each once, however many ids it is listed under. Nothing in it is trusted but the numbers.
+ * @throws {Error} when it is no set, or holds no usable key, or too many.
+ */
+export function readPublishedKeys(jwks: unknown): UsableKeys {
+  const { keys: entries } = jwkSet.parse(jwks);
+  const usable = entries.map((entry) => toRouterKey(entry));
+  const keys = new Map(usable.flatMap((key) => (key === undefined ? [] : [[key.thumbprint, key] as const])));
+  if (keys.size === 0) throw new Error('it publishes no RSA key for RS256');
+  if (keys.size > MAX_KEYS)
+    throw new Error(`it publishes ${keys.size} keys; the router takes ${MAX_KEYS} of one cell`);
+  return {
+    keys: [...keys.values()].sort((a, b) => (a.thumbprint < b.thumbprint ? -1 : 1)),
+    passedOver: usable.filter((key) => key === undefined).length,
+  };
+}
+
+function toRouterKey(entry: unknown): RouterKey | undefined {
+  const { data } = rsaKey.safeParse(entry);
+  return data === undefined ? undefined : keyOf({ kty: data.kty, n: data.n, e: data.e });
+}
+
+function keyOf(jwk: PublicJwk): RouterKey | undefined {
+  try {
+    const key = importPublicJwk(jwk);
+    if ((key.asymmetricKeyDetails?.modulusLength ?? 0) < MIN_MODULUS_BITS) return undefined;
+    // Named as the key itself is written, not as the set happened to write it.
+    return {
+      thumbprint: identifyKey(key).thumbprint,
+      pem: key.export({ type: 'spki', format: 'pem' }).toString(),
+    };
+  } catch {
+    return undefined;
+  }
+}
