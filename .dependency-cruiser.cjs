@@ -1,6 +1,6 @@
 /** The import direction of src/, lowest first; see docs/architecture.md. */
 const ORDER = [
-  '((errors|periods|config)\\.ts|config/)',
+  '((errors|periods|version|config)\\.ts|config/)',
   'policy/',
   'cells/',
   'keys/',

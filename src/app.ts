@@ -5,12 +5,13 @@ import { applyDirectory, type DirectoryResource, exportDirectory } from './http/
 import { type ExplainResource, explain, explainRequest } from './http/admin/explain.ts';
 import { deleteJobToken, type JobTokenResource, putJobToken } from './http/admin/job-tokens.ts';
 import { keyRoutes } from './http/admin/keys.ts';
-import { keyMetrics, metrics } from './http/admin/metrics.ts';
 import type { ReadClientAddress } from './http/client-address.ts';
 import type { Contract } from './http/contract.ts';
 import { errorHandler } from './http/error-handler.ts';
 import { health, type Readiness, readiness } from './http/health.ts';
 import { jwkSet, tokenCa } from './http/jwks.ts';
+import { type MetricsReport, metrics } from './http/metrics/report.ts';
+import type { RequestMetrics } from './http/metrics/requests.ts';
 import { notFound } from './http/not-found.ts';
 import { keepRefusals, type RefusalLog } from './http/refusals.ts';
 import type { RequestState } from './http/request-state.ts';
@@ -24,6 +25,7 @@ interface Common {
   readonly propagationSeconds: number;
   readonly readiness: Readiness;
   readonly log: Log;
+  readonly requests: Pick<RequestMetrics, 'count'>;
   readonly readClientAddress: ReadClientAddress;
 }
 
@@ -40,6 +42,7 @@ export interface AdminDeps extends Common {
   readonly keys: KeyAdministration;
   readonly authorities: AuthorityAdministration;
   readonly explain: ExplainResource;
+  readonly metrics: MetricsReport;
 }
 
 /** What registries and their clients see. */
@@ -63,11 +66,21 @@ export function createAdminApp(deps: AdminDeps): Koa<RequestState> {
   addKeyRoutes(router, deps);
   router.post('/admin/v1/explain', explain(deps.contract, deps.explain));
   router.get('/admin/v1/refusals/:id', explainRequest(deps.explain));
-  router.get('/metrics', metrics(keyMetrics(deps.keyring)));
+  router.get('/metrics', metrics(deps.metrics));
   router.get('/openapi.json', (ctx) => {
     ctx.body = deps.contract.document;
   });
   addCommonRoutes(router, deps);
+  return assemble(router, deps);
+}
+
+/** For Prometheus, on a listener that asks for no token. */
+export function createMetricsApp(
+  deps: Pick<AdminDeps, 'log' | 'readClientAddress' | 'requests' | 'metrics'>,
+): Koa<RequestState> {
+  const router = new Router<RequestState>({ strict: true });
+  router.get('/metrics', metrics(deps.metrics));
+  router.get('/healthz', health);
   return assemble(router, deps);
 }
 
@@ -97,11 +110,15 @@ function addCommonRoutes(router: Router<RequestState>, deps: Common): void {
   router.get('/readyz', readiness(deps.readiness));
 }
 
-function assemble(router: Router<RequestState>, { log, readClientAddress }: Common): Koa<RequestState> {
+function assemble(
+  router: Router<RequestState>,
+  { log, readClientAddress, requests }: Pick<Common, 'log' | 'readClientAddress' | 'requests'>,
+): Koa<RequestState> {
   const app = new Koa<RequestState>();
   // What reaches Koa's own handler is a client that went away while it was answered.
   app.on('error', (error) => log.debug({ err: error }, 'connection error'));
   app.use(accessLog(log, readClientAddress));
+  app.use(requests.count);
   app.use(errorHandler());
   app.use(router.routes());
   app.use(notFound);

@@ -31,6 +31,8 @@ export interface Config {
   readonly dataDir: string;
   readonly keysDir: string;
   readonly listen: ListenAddress;
+  /** Where Prometheus asks without a token; null: over the admin API alone. */
+  readonly metricsListen: ListenAddress | null;
   readonly tls: { readonly certFile: string; readonly keyFile: string } | null;
   /** Without a trailing slash; null: as the listener's address. */
   readonly publicUrl: string | null;
@@ -67,7 +69,7 @@ const OTHER_VARIABLES: ReadonlySet<string> = new Set([
 ]);
 
 /** Part of the contract, for parts of cellpass that are still to come: setting one must not be silently without effect. */
-const NOT_YET = ['admin_listen', 'metrics_listen'] as const;
+const NOT_YET = ['admin_listen'] as const;
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -167,6 +169,7 @@ function toConfig(given: Settings, unknownVariables: readonly string[]): Config 
     dataDir: given.data_dir,
     keysDir: given.keys_dir,
     listen: given.listen,
+    metricsListen: given.metrics_listen ?? null,
     tls: given.tls_cert && given.tls_key ? { certFile: given.tls_cert, keyFile: given.tls_key } : null,
     publicUrl: given.public_url ?? null,
     issuer: given.issuer,

@@ -1,7 +1,7 @@
-import { readFileSync } from 'node:fs';
 import { CommanderError } from 'commander';
 import { createProgram } from './cli/program.ts';
 import { CellpassError } from './errors.ts';
+import { readVersion } from './version.ts';
 
 /** argv → command → exit code: 0 done, 1 refused or failed, 2 wrong usage. */
 export async function main(argv: readonly string[]): Promise<number> {
@@ -27,11 +27,4 @@ function report(error: unknown): number {
   process.stderr.write(`cellpass: ${error instanceof Error ? error.message : String(error)}\n`);
   if (!(error instanceof CellpassError) && error instanceof Error) process.stderr.write(`${error.stack}\n`);
   return 1;
-}
-
-function readVersion(): string {
-  const manifest: { version: string } = JSON.parse(
-    readFileSync(new URL('../package.json', import.meta.url), 'utf8'),
-  );
-  return manifest.version;
 }

@@ -8,6 +8,14 @@ export interface PasswordHasher {
   hash(password: string): Promise<string>;
   /** `hash` null is an account that isn't there: it costs as much as a wrong password, and is never right. */
   verify(hash: string | null, password: string): Promise<boolean>;
+  use(): LaneUse;
+}
+
+/** Hashes by now, and logins refused so far because too many waited. */
+export interface LaneUse {
+  readonly running: number;
+  readonly waiting: number;
+  readonly refused: number;
 }
 
 export interface LaneLimits {
@@ -21,7 +29,7 @@ export interface LaneLimits {
 export async function createPasswordHasher(
   limits: LaneLimits = { lanes: 1, queue: 64 },
 ): Promise<PasswordHasher> {
-  const inLane = createLane(limits);
+  const { inLane, use } = createLane(limits);
   const decoy = await argon2.hash('nobody has this password', PARAMETERS);
   return {
     hash: (password) => inLane(() => argon2.hash(password, PARAMETERS)),
@@ -29,15 +37,23 @@ export async function createPasswordHasher(
       const matches = await inLane(() => argon2.verify(hash ?? decoy, password));
       return matches && hash !== null;
     },
+    use,
   };
 }
 
-function createLane({ lanes, queue }: LaneLimits): <T>(work: () => Promise<T>) => Promise<T> {
+interface Lane {
+  inLane<T>(work: () => Promise<T>): Promise<T>;
+  use(): LaneUse;
+}
+
+function createLane({ lanes, queue }: LaneLimits): Lane {
   const waiting: (() => void)[] = [];
   let running = 0;
-  return async (work) => {
+  let refused = 0;
+  const inLane = async <T>(work: () => Promise<T>): Promise<T> => {
     if (running >= lanes) {
       if (waiting.length >= queue) {
+        refused += 1;
         throw new CellpassError('unavailable', 'too many password logins at once', {
           reason: 'password_lane',
           retryAfterSeconds: 1,
@@ -56,4 +72,5 @@ function createLane({ lanes, queue }: LaneLimits): <T>(work: () => Promise<T>) =
       else next();
     }
   };
+  return { inLane, use: () => ({ running, waiting: waiting.length, refused }) };
 }

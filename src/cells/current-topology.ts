@@ -2,7 +2,13 @@ import { readFileSync, unwatchFile, watchFile } from 'node:fs';
 import { CellpassError } from '../errors.ts';
 import type { CellView } from './choose-cell.ts';
 import { type Cell, parseTopology, soleCell, type Topology } from './topology.ts';
-import { createTopologyService, type TopologyService } from './topology-service.ts';
+import {
+  createTopologyService,
+  NO_CALLS,
+  type TopologyService,
+  type TopologyServiceCalls,
+  type TopologyServiceUse,
+} from './topology-service.ts';
 
 export interface TopologyLog {
   info(fields: object, message: string): void;
@@ -24,6 +30,8 @@ export interface CurrentTopologyOptions {
 /** The topology as it is by now. */
 export interface CurrentTopology {
   view(): CellView;
+  /** Of the Topology Service, whichever it is by now. */
+  serviceUse(): TopologyServiceUse;
   close(): Promise<void>;
 }
 
@@ -35,14 +43,17 @@ const POLL_MS = 1000;
  */
 export function openTopology(options: CurrentTopologyOptions): CurrentTopology {
   const { file, self, publicUrl, log } = options;
-  if (file === null) {
-    const current = createView(soleCell(self, publicUrl), options);
-    return { view: () => current.view, close: () => current.close() };
-  }
-  let current = createView(readTopology(file, self), options);
+  const calls = { ...NO_CALLS };
+  const createCurrent = (topology: Topology): OwnedView => createView(topology, { ...options, calls });
+  let current = createCurrent(file === null ? soleCell(self, publicUrl) : readTopology(file, self));
+  const open = {
+    view: () => current.view,
+    serviceUse: () => ({ ...calls, isAway: current.isAway() }),
+  };
+  if (file === null) return { ...open, close: () => current.close() };
   const reload = (): void => {
     try {
-      const next = createView(readTopology(file, self), options);
+      const next = createCurrent(readTopology(file, self));
       void current.close();
       current = next;
       log.info({ file, cells: next.view.topology.cells.map(({ id }) => id) }, 'read the topology again');
@@ -52,7 +63,7 @@ export function openTopology(options: CurrentTopologyOptions): CurrentTopology {
   };
   watchFile(file, { interval: options.pollMs ?? POLL_MS, persistent: false }, reload);
   return {
-    view: () => current.view,
+    ...open,
     close: async () => {
       unwatchFile(file, reload);
       await current.close();
@@ -76,20 +87,25 @@ export function readTopology(file: string, self: number | null): Topology {
 
 interface OwnedView {
   readonly view: CellView;
+  isAway(): boolean;
   close(): Promise<void>;
 }
 
 /** What was learned with one topology is forgotten with it. */
 function createView(
   topology: Topology,
-  { self, monotonicMs }: Pick<CurrentTopologyOptions, 'self' | 'monotonicMs'>,
+  {
+    self,
+    monotonicMs,
+    calls,
+  }: Pick<CurrentTopologyOptions, 'self' | 'monotonicMs'> & { readonly calls: TopologyServiceCalls },
 ): OwnedView {
   const listed = new Map(
     topology.cells.flatMap((cell) => cell.namespaces.map((name) => [name, cell] as const)),
   );
   const service =
     topology.topologyService &&
-    createTopologyService({ ...topology.topologyService, ...(monotonicMs && { monotonicMs }) });
+    createTopologyService({ ...topology.topologyService, calls, ...(monotonicMs && { monotonicMs }) });
   return {
     view: {
       topology,
@@ -97,6 +113,7 @@ function createView(
       cellOf: (namespace) =>
         listed.get(namespace) ?? (service === null ? null : askService(service, topology, namespace)),
     },
+    isAway: () => service?.isAway() ?? false,
     close: async () => service?.close(),
   };
 }

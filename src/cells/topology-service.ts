@@ -7,6 +7,20 @@ import type { TopologyServiceSettings } from './topology.ts';
 export interface TopologyServiceOptions extends TopologyServiceSettings {
   /** Milliseconds of a clock that never goes back; default: this process's. */
   readonly monotonicMs?: () => number;
+  /** Counted up; one for all services that follow each other. */
+  readonly calls?: TopologyServiceCalls;
+}
+
+/** Questions so far: answered, failed, and not asked because the service was away or too many were asked at once. */
+export interface TopologyServiceCalls {
+  answered: number;
+  failed: number;
+  notAsked: number;
+}
+
+export interface TopologyServiceUse extends Readonly<TopologyServiceCalls> {
+  /** Nobody waits for it, because it failed several times in a row. */
+  readonly isAway: boolean;
 }
 
 /** GitLab's Topology Service, after its design documents; this client was not tried against the real one. */
@@ -16,6 +30,7 @@ export interface TopologyService {
    * @throws {CellpassError} `unavailable` when the service doesn't answer, or with something else.
    */
   classify(namespace: string): Promise<string | null>;
+  isAway(): boolean;
   close(): Promise<void>;
 }
 
@@ -29,25 +44,34 @@ const FAILURES_TO_OPEN = 5;
 const OPEN_MS = 2000;
 const LONGEST_ANSWER_BYTES = 65_536;
 
+export const NO_CALLS: TopologyServiceCalls = { answered: 0, failed: 0, notAsked: 0 };
+
 const answer = z.object({ action: z.literal('PROXY'), proxy: z.object({ address: z.string().min(1) }) });
 
 export function createTopologyService(options: TopologyServiceOptions): TopologyService {
-  const { monotonicMs = () => performance.now() } = options;
+  const { monotonicMs = () => performance.now(), calls = { ...NO_CALLS } } = options;
   const agent = new Agent({ maxResponseSize: LONGEST_ANSWER_BYTES });
   const claimed = createExpiringMap<string>({ ...CLAIMED, monotonicMs });
   const unclaimed = createExpiringMap<true>({ ...UNCLAIMED, monotonicMs });
   const inFlight = new Map<string, Promise<string | null>>();
   const breaker = createBreaker(monotonicMs);
 
+  const refuseWhere = (refused: boolean, why: string): void => {
+    if (!refused) return;
+    calls.notAsked += 1;
+    throw unavailable(new Error(why));
+  };
   const ask = async (namespace: string): Promise<string | null> => {
-    breaker.enter();
+    refuseWhere(!breaker.enter(), 'it failed several times in a row');
     try {
       const address = await classify(options, agent, namespace);
+      calls.answered += 1;
       breaker.succeed();
       if (address === null) unclaimed.set(namespace, true);
       else claimed.set(namespace, address);
       return address;
     } catch (error) {
+      calls.failed += 1;
       breaker.fail();
       throw unavailable(error);
     }
@@ -60,11 +84,12 @@ export function createTopologyService(options: TopologyServiceOptions): Topology
       if (unclaimed.get(namespace) === true) return null;
       const running = inFlight.get(namespace);
       if (running !== undefined) return running;
-      if (inFlight.size >= MOST_AT_ONCE) throw unavailable(new Error('too many names asked for at once'));
+      refuseWhere(inFlight.size >= MOST_AT_ONCE, 'too many names asked for at once');
       const asked = ask(namespace).finally(() => inFlight.delete(namespace));
       inFlight.set(namespace, asked);
       return asked;
     },
+    isAway: () => breaker.isOpen(),
     close: () => agent.close(),
   };
 }
@@ -88,10 +113,11 @@ async function classify(
 }
 
 interface Breaker {
-  /** Throws while nobody should wait. */
-  enter(): void;
+  /** False while nobody should wait. */
+  enter(): boolean;
   succeed(): void;
   fail(): void;
+  isOpen(): boolean;
 }
 
 function createBreaker(monotonicMs: () => number): Breaker {
@@ -99,10 +125,11 @@ function createBreaker(monotonicMs: () => number): Breaker {
   let closedUntilMs = 0;
   return {
     enter() {
-      if (failures < FAILURES_TO_OPEN) return;
-      if (monotonicMs() < closedUntilMs) throw unavailable(new Error('it failed several times in a row'));
+      if (failures < FAILURES_TO_OPEN) return true;
+      if (monotonicMs() < closedUntilMs) return false;
       // Until this one has its answer, nobody else tries.
       closedUntilMs = monotonicMs() + OPEN_MS;
+      return true;
     },
     succeed() {
       failures = 0;
@@ -111,6 +138,7 @@ function createBreaker(monotonicMs: () => number): Breaker {
       failures += 1;
       closedUntilMs = monotonicMs() + OPEN_MS;
     },
+    isOpen: () => failures >= FAILURES_TO_OPEN,
   };
 }
 

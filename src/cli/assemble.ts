@@ -1,5 +1,6 @@
-import { type AdminDeps, createAdminApp, createApp, type PublicDeps } from '../app.ts';
-import { createPasswordHasher } from '../authn/password.ts';
+import { Registry as MetricsRegistry } from 'prom-client';
+import { type AdminDeps, createAdminApp, createApp, createMetricsApp, type PublicDeps } from '../app.ts';
+import { createPasswordHasher, type PasswordHasher } from '../authn/password.ts';
 import { type CurrentTopology, openTopology } from '../cells/current-topology.ts';
 import type { Config } from '../config.ts';
 import { applyDirectory } from '../directory/apply.ts';
@@ -9,6 +10,10 @@ import type { DirectoryResource } from '../http/admin/directory.ts';
 import { createClientAddressReader } from '../http/client-address.ts';
 import { loadContract } from '../http/contract.ts';
 import { createForwarder, type Forwarder } from '../http/forward.ts';
+import { keyMetrics } from '../http/metrics/keys.ts';
+import { reportOf, type Snapshot } from '../http/metrics/report.ts';
+import { createRequestMetrics, type RequestMetrics } from '../http/metrics/requests.ts';
+import { sourceMetrics } from '../http/metrics/sources.ts';
 import { createRefusalLog, type RefusalLog } from '../http/refusals.ts';
 import { KeyAdministration } from '../keys/administration.ts';
 import { AuthorityAdministration } from '../keys/authority-administration.ts';
@@ -26,6 +31,7 @@ import { PostgresStore } from '../store/postgres.ts';
 import { findRefusal, forgetRefusals, saveRefusals } from '../store/refusals.ts';
 import { createProbe, type Registry } from '../token/canary.ts';
 import { createUserClaims } from '../token/user-claim.ts';
+import { readVersion } from '../version.ts';
 
 /** What a server is made of, once its surroundings are open. */
 export interface Parts {
@@ -40,11 +46,16 @@ export interface Parts {
   readonly isDraining: () => boolean;
   /** How often the topology's file is looked at. */
   readonly topologyPollMs?: number;
+  /** What other processes of this server have counted. */
+  readonly otherMetrics?: () => Promise<readonly Snapshot[]>;
 }
 
 export interface Assembly {
   readonly app: ReturnType<typeof createApp>;
   readonly admin: ReturnType<typeof createAdminApp>;
+  readonly metrics: ReturnType<typeof createMetricsApp>;
+  /** What this process counts. */
+  readonly registry: MetricsRegistry;
   readonly keyring: Keyring;
   /** Rotation by itself; `start` begins it. */
   readonly schedule: Schedule;
@@ -75,7 +86,9 @@ export async function assemble(parts: Parts): Promise<Assembly> {
     ...(parts.topologyPollMs && { pollMs: parts.topologyPollMs }),
     ...(parts.monotonicMs && { monotonicMs: parts.monotonicMs }),
   });
-  const forwarder = createForwarder();
+  const registry = new MetricsRegistry();
+  const requests = createRequestMetrics(registry);
+  const forwarder = requests.measured(createForwarder());
   const stopListening = await database.listen(KEY_CHANNEL, () => refreshQuietly(keyring));
   const options = administrationOptions(parts, { store, keyring, cells });
   const administration = new KeyAdministration(options);
@@ -90,17 +103,32 @@ export async function assemble(parts: Parts): Promise<Assembly> {
       ),
     log,
   });
-  const deps = await createDeps(parts, store, {
+  const { argon2Lanes: lanes, argon2Queue: queue } = config.limits;
+  const passwords = await createPasswordHasher({ lanes, queue });
+  const deps = createDeps(parts, store, {
+    passwords,
     keyring,
     keys: administration,
     authorities: new AuthorityAdministration(options),
     refusals,
     cells,
     forwarder,
+    requests,
+    metrics: reportOf(registry, parts.otherMetrics),
+  });
+  keyMetrics(registry, keyring, periodsOf(config));
+  sourceMetrics(registry, {
+    version: readVersion(),
+    pool: () => database.poolUse(),
+    lane: () => passwords.use(),
+    refusalsDropped: () => refusals.dropped(),
+    topologyService: () => cells.serviceUse(),
   });
   return {
     app: createApp(deps),
     admin: createAdminApp(deps),
+    metrics: createMetricsApp(deps),
+    registry,
     keyring,
     schedule,
     directory: deps.directory,
@@ -184,7 +212,7 @@ function scheduleOf(
   });
 }
 
-async function createDeps(
+function createDeps(
   { config, database, log, now, isDraining }: Parts,
   store: PostgresStore,
   {
@@ -194,19 +222,24 @@ async function createDeps(
     refusals,
     cells,
     forwarder,
-  }: Pick<AdminDeps, 'keyring' | 'keys' | 'authorities'> & {
+    requests,
+    metrics,
+    passwords,
+  }: Pick<AdminDeps, 'keyring' | 'keys' | 'authorities' | 'metrics'> & {
+    readonly requests: RequestMetrics;
+    readonly passwords: PasswordHasher;
     readonly refusals: RefusalLog;
     readonly cells: CurrentTopology;
     readonly forwarder: Forwarder;
   },
-): Promise<PublicDeps & AdminDeps> {
-  const { argon2Lanes: lanes, argon2Queue: queue } = config.limits;
-  const passwords = await createPasswordHasher({ lanes, queue });
+): PublicDeps & AdminDeps {
   return {
     keyring,
     propagationSeconds: config.keys.propagationSeconds,
     readiness: { check: () => checkReady(store, keyring), isDraining },
     log,
+    requests,
+    metrics,
     readClientAddress: createClientAddressReader(config.trustedProxies),
     token: {
       cells: () => cells.view(),
@@ -218,6 +251,7 @@ async function createDeps(
       issuer: config.issuer,
       services: new Map(config.services.map((service) => [service.name, service])),
       limits: config.limits,
+      timed: requests.timed,
     },
     refusals,
     now,

@@ -3,6 +3,8 @@ import type { Config } from '../config.ts';
 import { CellpassError } from '../errors.ts';
 import type { Log } from '../http/access-log.ts';
 import { listenOnSocket, makeDataDir } from '../http/admin-socket.ts';
+import type { Snapshot } from '../http/metrics/report.ts';
+import { processMetrics } from '../http/metrics/sources.ts';
 import { createHttpServer, listenOnTcp, readTls, reloadTls } from '../http/server.ts';
 import { loadMasterKey, type RotatableMasterKey } from '../keys/master-key.ts';
 import type { Database } from '../store/drivers.ts';
@@ -39,21 +41,29 @@ export function startServer(config: Config, log: Log): Promise<RunningServer> {
 }
 
 /** What there is once for all workers: migrations, the admin socket, rotation by itself. */
-export function startPrimary(config: Config, log: Log): Promise<{ close(): Promise<void> }> {
+export function startPrimary(
+  config: Config,
+  log: Log,
+  otherMetrics: () => Promise<readonly Snapshot[]>,
+): Promise<{ close(): Promise<void> }> {
   return openAll(async (opened) => {
-    await openAdministration(config, log, opened);
+    await openAdministration(config, log, opened, otherMetrics);
     return { close: () => closeAll(opened) };
   });
 }
 
 /** One of several processes that answer clients; a primary has prepared the database. */
-export function startWorker(config: Config, log: Log): Promise<RunningServer> {
+export function startWorker(
+  config: Config,
+  log: Log,
+): Promise<RunningServer & { metrics(): Promise<Snapshot> }> {
   return openAll(async (opened) => {
     const draining = { now: false };
     const database = await openDatabase(config, log);
     opened.push(() => database.close());
     const assembly = await openAssembly(config, { database, log, draining, opened });
-    return openListener(config, assembly, { opened, draining });
+    const server = await openListener(config, assembly, { opened, draining });
+    return { ...server, metrics: () => assembly.registry.getMetricsAsJSON() };
   });
 }
 
@@ -79,6 +89,7 @@ async function openAdministration(
   config: Config,
   log: Log,
   opened: Opened,
+  otherMetrics?: () => Promise<readonly Snapshot[]>,
 ): Promise<{ readonly assembly: Assembly; readonly draining: Draining }> {
   const draining = { now: false };
   const socketPath = adminSocketPath(config);
@@ -93,7 +104,8 @@ async function openAdministration(
   const database = await openDatabase(config, log);
   opened.push(() => database.close());
   await prepareDatabase(config, database, log);
-  const assembly = await openAssembly(config, { database, log, draining, opened });
+  const assembly = await openAssembly(config, { database, log, draining, opened, otherMetrics });
+  await openMetricsListener(config, assembly, opened);
   assembly.schedule.start();
   admin.switchTo(assembly.admin.callback());
   return { assembly, draining };
@@ -106,19 +118,39 @@ async function openAssembly(
     log,
     draining,
     opened,
+    otherMetrics,
   }: {
     readonly database: Database;
     readonly log: Log;
     readonly draining: Draining;
     readonly opened: Opened;
+    readonly otherMetrics?: (() => Promise<readonly Snapshot[]>) | undefined;
   },
 ): Promise<Assembly> {
   const store = new PostgresStore(database);
   await store.claimForCell(config.cell);
   const masterKey = await openMasterKey(config, store, log);
-  const assembly = await assemble({ config, database, masterKey, log, now, isDraining: () => draining.now });
+  const assembly = await assemble({
+    config,
+    database,
+    masterKey,
+    log,
+    now,
+    isDraining: () => draining.now,
+    ...(otherMetrics && { otherMetrics }),
+  });
   opened.push(() => assembly.close());
+  processMetrics(assembly.registry);
   return assembly;
+}
+
+/** Once for all workers. */
+async function openMetricsListener(config: Config, { metrics }: Assembly, opened: Opened): Promise<void> {
+  if (config.metricsListen === null) return;
+  const { headerBytes } = config.limits;
+  const server = createHttpServer(metrics.callback(), { headerBytes, tls: null });
+  await listenOnTcp(server, config.metricsListen, 'CELLPASS_METRICS_LISTEN');
+  opened.push(() => closeServer(server));
 }
 
 async function openListener(

@@ -5,13 +5,15 @@ import type { Config } from '../config.ts';
 import { CellpassError } from '../errors.ts';
 import type { Log } from '../http/access-log.ts';
 import { type RunningServer, startPrimary, startWorker } from './serve.ts';
+import { createWorkerMetrics, type MetricsAnswer, type MetricsQuestion } from './worker-metrics.ts';
 
-/** What a worker tells the primary. */
-type Report =
+/** What a worker tells the primary first. */
+type StartReport =
   | { readonly kind: 'listening'; readonly publicUrl: string }
   | { readonly kind: 'failed'; readonly message: string };
+type Report = StartReport | MetricsAnswer;
 /** What the primary tells a worker. */
-type Order = 'reload' | 'stop';
+type Order = 'reload' | 'stop' | MetricsQuestion;
 
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 5000;
@@ -25,8 +27,9 @@ const GRACE_MS = 15_000;
  * dies is replaced. Throws what the first worker that can't start says.
  */
 export async function startWorkers(config: Config, log: Log): Promise<RunningServer> {
-  const primary = await startPrimary(config, log);
-  const pool = new WorkerPool(log);
+  const metrics = createWorkerMetrics();
+  const primary = await startPrimary(config, log, () => metrics.gather());
+  const pool = new WorkerPool(log, (worker) => metrics.watch(worker));
   try {
     const [first] = await Promise.all(Array.from({ length: config.workers }, () => pool.fork()));
     pool.keep();
@@ -56,12 +59,14 @@ interface Forked {
 /** The forked processes of this one. */
 class WorkerPool {
   readonly #log: Log;
+  readonly #onListening: (worker: Worker) => void;
   readonly #workers = new Set<Worker>();
   readonly #stopping = new AbortController();
   #pauseMs = FIRST_PAUSE_MS;
 
-  constructor(log: Log) {
+  constructor(log: Log, onListening: (worker: Worker) => void) {
     this.#log = log;
+    this.#onListening = onListening;
   }
 
   /** Resolves when the new worker listens. */
@@ -69,14 +74,17 @@ class WorkerPool {
     const worker = cluster.fork();
     this.#workers.add(worker);
     worker.once('exit', () => this.#workers.delete(worker));
-    const report = new Promise<Report>((resolve) => worker.once('message', resolve));
+    const report = new Promise<StartReport>((resolve) => worker.once('message', resolve));
     const gone = once(worker, 'exit').then(
-      ([code, signal]): Report => ({ kind: 'failed', message: `a worker ended: ${signal ?? code}` }),
+      ([code, signal]): StartReport => ({ kind: 'failed', message: `a worker ended: ${signal ?? code}` }),
     );
     const answer = await Promise.race([report, gone]);
     // An order that came before it could listen to orders was lost.
     if (this.#stopping.signal.aborted) send(worker, 'stop');
-    if (answer.kind === 'listening') return { worker, publicUrl: answer.publicUrl };
+    if (answer.kind === 'listening') {
+      this.#onListening(worker);
+      return { worker, publicUrl: answer.publicUrl };
+    }
     throw new CellpassError('conflict', answer.message);
   }
 
@@ -147,6 +155,7 @@ export async function runWorker(config: Config, log: Log): Promise<void> {
     const server = await startWorker(config, log);
     process.on('message', (order: Order) => {
       if (order === 'reload') reload(server, log);
+      if (typeof order === 'object') void tellMetrics(server, order, log);
     });
     tell({ kind: 'listening', publicUrl: server.publicUrl });
     await stop;
@@ -157,6 +166,18 @@ export async function runWorker(config: Config, log: Log): Promise<void> {
     process.exitCode = 1;
   }
   if (process.connected) process.disconnect();
+}
+
+async function tellMetrics(
+  server: { metrics(): Promise<MetricsAnswer['metrics']> },
+  { id }: MetricsQuestion,
+  log: Log,
+): Promise<void> {
+  try {
+    tell({ kind: 'metrics', id, metrics: await server.metrics() });
+  } catch (error) {
+    log.warn({ err: error }, 'the metrics of this worker could not be read');
+  }
 }
 
 function tell(report: Report): void {

@@ -92,6 +92,8 @@ export interface RefusalLog {
   add(refusal: StoredRefusal, subject: Subject | undefined): void;
   /** Writes what is waiting. */
   flush(): Promise<void>;
+  /** How many were not kept so far. */
+  dropped(): number;
   close(): Promise<void>;
 }
 
@@ -105,6 +107,7 @@ export function createRefusalLog({ save, forget, log }: RefusalLogOptions): Refu
   let waiting: StoredRefusal[] = [];
   let unknown = 0;
   let dropped = 0;
+  let droppedInAll = 0;
   let writing: Promise<void> = Promise.resolve();
 
   const write = async (): Promise<void> => {
@@ -115,9 +118,10 @@ export function createRefusalLog({ save, forget, log }: RefusalLogOptions): Refu
     dropped = 0;
     if (lost > 0) log.warn({ dropped: lost }, 'more refusals than are kept; some can not be explained later');
     if (batch.length === 0) return;
-    await save(batch).catch((error: unknown) =>
-      log.warn({ err: error, lost: batch.length }, 'refusals could not be kept'),
-    );
+    await save(batch).catch((error: unknown) => {
+      droppedInAll += batch.length;
+      log.warn({ err: error, lost: batch.length }, 'refusals could not be kept');
+    });
   };
   const flush = (): Promise<void> => {
     writing = writing.then(write);
@@ -134,12 +138,14 @@ export function createRefusalLog({ save, forget, log }: RefusalLogOptions): Refu
       const isFull = isKnown ? waiting.length - unknown >= MAX_KNOWN : unknown >= MAX_UNKNOWN;
       if (isFull) {
         dropped += 1;
+        droppedInAll += 1;
         return;
       }
       if (!isKnown) unknown += 1;
       waiting.push(refusal);
     },
     flush,
+    dropped: () => droppedInAll,
     async close() {
       clearInterval(flushTimer);
       clearInterval(forgetTimer);

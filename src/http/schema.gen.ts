@@ -410,7 +410,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** For Prometheus */
+        /**
+         * For Prometheus; of all workers as one
+         * @description With CELLPASS_METRICS_LISTEN also on a listener of its own, which asks for no token.
+         */
         get: operations["metrics"];
         put?: never;
         post?: never;

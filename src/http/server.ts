@@ -105,14 +105,15 @@ function describe(code: string | undefined): { readonly status: number; readonly
   return { status: 400, cause: new CellpassError('malformed', 'the request is not valid HTTP') };
 }
 
-/** Port 0 asks for a free one. Resolves with the port. */
+/** Port 0 asks for a free one. Resolves with the port. Errors name `variable`, by which the address is set. */
 export function listenOnTcp(
   server: Server,
   { host, port }: { readonly host: string; readonly port: number },
+  variable = 'CELLPASS_LISTEN',
 ): Promise<number> {
   return new Promise((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) =>
-      reject(explainListenError(error, `${host}:${port}`)),
+      reject(explainListenError(error, `${variable}: can't listen on ${host}:${port}`)),
     );
     server.listen(port, host, () => {
       const address = server.address();
@@ -121,14 +122,12 @@ export function listenOnTcp(
   });
 }
 
-function explainListenError(error: NodeJS.ErrnoException, address: string): CellpassError {
+function explainListenError(error: NodeJS.ErrnoException, what: string): CellpassError {
   const hints: Partial<Record<string, string>> = {
     EADDRINUSE: 'another process listens there: stop it, or choose another address',
     EACCES: 'not allowed: ports under 1024 need a privilege',
     EADDRNOTAVAIL: 'this machine has no such address',
   };
   const hint = hints[error.code ?? ''] ?? error.message;
-  return new CellpassError('conflict', `CELLPASS_LISTEN: can't listen on ${address}: ${hint}`, {
-    cause: error,
-  });
+  return new CellpassError('conflict', `${what}: ${hint}`, { cause: error });
 }

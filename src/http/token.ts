@@ -19,6 +19,7 @@ import { signToken } from '../token/sign.ts';
 import type { UserClaims } from '../token/user-claim.ts';
 import { decide, pathsOf } from './decide.ts';
 import type { Forwarder } from './forward.ts';
+import type { RequestMetrics } from './metrics/requests.ts';
 import type { RequestState } from './request-state.ts';
 import { readTokenRequest, type TokenRequest } from './token-request.ts';
 import type { TokenResponse } from './types.ts';
@@ -34,10 +35,12 @@ export interface TokenEndpoint {
   readonly issuer: string;
   readonly services: ReadonlyMap<string, ServiceSettings>;
   readonly limits: Limits;
+  readonly timed: RequestMetrics['timed'];
 }
 
 /** The token endpoint: its steps, top to bottom. */
 export function tokenEndpoint(deps: TokenEndpoint): Middleware<RequestState> {
+  const { timed } = deps;
   return async (ctx) => {
     ctx.set('Cache-Control', 'no-store');
     const { trail, clientAddress, logFields } = ctx.state;
@@ -53,15 +56,17 @@ export function tokenEndpoint(deps: TokenEndpoint): Middleware<RequestState> {
       return deps.forwarder.forward(ctx, request, { ...choice, self: view.self });
     }
     const subject = choice.takesCredentials
-      ? await authenticate(deps.authenticator, request.credentials, now)
+      ? await timed('authenticate', () => authenticate(deps.authenticator, request.credentials, now))
       : countAsNobody(choice.cell, asked);
     trail.subject = subject;
     Object.assign(logFields, describeAsked(request.service, asked), describeSubject(subject));
 
     const service = findService(deps.services, request.service);
-    const facts = await deps.findFacts(subject, pathsOf(asked));
-    trail.facts = facts;
-    const { decision, refusal } = decide({ subject, asked, facts, now, clientAddress });
+    const { decision, refusal } = await timed('authorize', async () => {
+      const facts = await deps.findFacts(subject, pathsOf(asked));
+      trail.facts = facts;
+      return decide({ subject, asked, facts, now, clientAddress });
+    });
     Object.assign(logFields, describeDecision(decision));
     if (refusal !== null) throw choice.takesCredentials ? refusal : forStranger(choice.cell, refusal);
     trail.refused = decision.rulings.some(({ verdict }) => verdict !== 'grant') || asked.dropped.length > 0;
@@ -69,7 +74,7 @@ export function tokenEndpoint(deps: TokenEndpoint): Middleware<RequestState> {
     const key = deps.keyring.active();
     const claims = await claim(deps, { service, cell: view.self, subject, decision, now, key });
     logFields['kid'] = key.kid;
-    const token = await signToken(claims, key, service);
+    const token = await timed('sign', () => signToken(claims, key, service));
     ctx.body = toTokenResponse(token, claims, service);
   };
 }

@@ -39,7 +39,17 @@ export interface Database extends Sql {
    * may have been missed. Never throws: where nothing comes, whoever listens must poll. Resolves to what ends it.
    */
   listen(channel: string, onNotice: () => void): Promise<() => Promise<void>>;
+  /** Null where there is no pool. */
+  poolUse(): PoolUse | null;
   close(): Promise<void>;
+}
+
+/** Connections that are open, idle, and allowed; queries that wait for one. */
+export interface PoolUse {
+  readonly total: number;
+  readonly idle: number;
+  readonly waiting: number;
+  readonly max: number;
 }
 
 export interface PostgresOptions {
@@ -61,10 +71,11 @@ export function openPostgres(url: string, options: PostgresOptions = {}): Databa
   const types = new pg.TypeOverrides();
   types.setTypeParser(INT8, Number);
   types.setTypeParser(DATE, String);
+  const max = options.maxConnections ?? 10;
   const pool = new pg.Pool({
     connectionString: url,
     types,
-    max: options.maxConnections ?? 10,
+    max,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     idleTimeoutMillis: 30_000,
     keepAlive: true,
@@ -77,6 +88,7 @@ export function openPostgres(url: string, options: PostgresOptions = {}): Databa
     transaction: (work) => postgresTransaction(pool, work),
     tryExclusively: (lock, work) => postgresExclusively(pool, lock, work),
     listen: (channel, onNotice) => listenOnPostgres(url, channel, onNotice),
+    poolUse: () => ({ total: pool.totalCount, idle: pool.idleCount, waiting: pool.waitingCount, max }),
     close: () => endWithin(pool, CLOSE_TIMEOUT_MS),
   };
 }
@@ -185,6 +197,7 @@ export async function openPglite(dataDir?: string): Promise<Database> {
       return true;
     },
     listen: async (channel, onNotice) => pglite.listen(channel, onNotice),
+    poolUse: () => null,
     close: () => pglite.close(),
   };
 }

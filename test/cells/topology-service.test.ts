@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict';
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { createTopologyService, type TopologyService } from '../../src/cells/topology-service.ts';
+import {
+  createTopologyService,
+  type TopologyService,
+  type TopologyServiceCalls,
+} from '../../src/cells/topology-service.ts';
 import { CellpassError } from '../../src/errors.ts';
 
 interface Asked {
@@ -29,7 +33,10 @@ describe('the client of the Topology Service', () => {
       response.writeHead(code).end(body);
     };
 
+  let calls: TopologyServiceCalls;
+
   beforeEach(async () => {
+    calls = { answered: 0, failed: 0, notAsked: 0 };
     asked = [];
     nowMs = 0;
     answer = proxy;
@@ -46,6 +53,7 @@ describe('the client of the Topology Service', () => {
       url: `http://127.0.0.1:${port}`,
       timeoutMs: 300,
       monotonicMs: () => nowMs,
+      calls,
     });
   });
 
@@ -138,6 +146,7 @@ describe('the client of the Topology Service', () => {
     for (let at = 0; at < 5; at++) await assert.rejects(service.classify('acme'), isUnavailable);
     await assert.rejects(service.classify('acme'), isUnavailable);
     assert.equal(asked.length, 5, 'nobody waits for a service that is down');
+    assert.deepEqual([calls, service.isAway()], [{ answered: 0, failed: 5, notAsked: 1 }, true]);
     nowMs = 2000;
     await assert.rejects(service.classify('acme'), isUnavailable);
     await assert.rejects(service.classify('acme'), isUnavailable);
@@ -148,5 +157,6 @@ describe('the client of the Topology Service', () => {
     assert.equal(first?.status, 'fulfilled');
     assert.equal(second?.status, 'rejected');
     assert.equal(await service.classify('tools'), 'tools.example.com');
+    assert.deepEqual([calls, service.isAway()], [{ answered: 2, failed: 6, notAsked: 3 }, false]);
   });
 });

@@ -3,6 +3,8 @@ import { execFileSync } from 'node:child_process';
 import { Agent, get } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import { until } from '../support/e2e/child.ts';
+import { parseMetrics, type Samples } from '../support/metrics.ts';
+import { freePort } from '../support/postgres.ts';
 import {
   ALICE,
   assertRefused,
@@ -22,10 +24,16 @@ describe('serve with several workers', function () {
   this.timeout(60_000);
   let site: Site;
   let server: Server;
+  let metricsUrl: string;
 
   before(async () => {
     site = await makeSite('postgresql');
-    server = await site.serve({ CELLPASS_WORKERS: String(WORKERS) });
+    const metricsListen = `127.0.0.1:${await freePort()}`;
+    metricsUrl = `http://${metricsListen}`;
+    server = await site.serve({
+      CELLPASS_WORKERS: String(WORKERS),
+      CELLPASS_METRICS_LISTEN: metricsListen,
+    });
     await done(site, 'directory', 'apply', '-f', EXAMPLE);
   });
 
@@ -77,6 +85,45 @@ describe('serve with several workers', function () {
     for (let i = 0; i < 4; i++) await verify(await freshToken(server.url), jwks);
   });
 
+  const metrics = async () => parseMetrics(await (await fetch(`${metricsUrl}/metrics`)).text());
+  const tokens = (samples: Samples) =>
+    samples.get('cellpass_requests_total{route="/jwt/auth",status="200",reason="none"}') ?? 0;
+
+  it('counts what all of them answer as one', async () => {
+    const before = tokens(await metrics());
+    for (let i = 0; i < 3 * WORKERS; i++) await freshToken(server.url);
+    const samples = await metrics();
+    assert.equal(tokens(samples) - before, 3 * WORKERS);
+    assert.equal(samples.get('cellpass_processes'), WORKERS + 1);
+    assert.equal(samples.get('cellpass_signing_keys{state="active"}'), 1);
+    assert.equal([...samples.keys()].filter((name) => name.startsWith('cellpass_build_info')).length, 1);
+    assert.ok(samples.get('process_cpu_seconds_total')! > 0);
+  });
+
+  it('shows the metrics, and whether it lives, without a token, and nothing else', async () => {
+    const statuses = await Promise.all(
+      ['/metrics', '/healthz', '/readyz', '/jwt/auth', '/admin/v1/keys', '/openapi.json'].map(
+        async (path) => (await fetch(`${metricsUrl}${path}`)).status,
+      ),
+    );
+    assert.deepEqual(statuses, [200, 200, 404, 404, 404, 404]);
+  });
+
+  it('forgets nothing that a worker counted when it is killed', async () => {
+    const before = tokens(await metrics());
+    process.kill(workerPids()[0]!, 'SIGKILL');
+    const isComplete = (samples: Samples) => samples.get('cellpass_processes') === WORKERS + 1;
+    await until(
+      async () => {
+        const samples = await metrics();
+        assert.ok(tokens(samples) >= before, `${tokens(samples)} after ${before}`);
+        return isComplete(samples) ? true : undefined;
+      },
+      () => 'no new worker came',
+    );
+    assert.equal(tokens(await metrics()), before);
+  });
+
   it('goes on when a worker is killed, and starts another', async () => {
     const [victim, ...others] = workerPids();
     process.kill(victim!, 'SIGKILL');
@@ -97,6 +144,7 @@ describe('serve with several workers', function () {
     assert.equal(await server.stop(), 0);
     assert.ok(performance.now() - startedAt < 10_000, 'it had to be forced');
     for (const pid of pids) assert.throws(() => process.kill(pid, 0), { code: 'ESRCH' });
+    await assert.rejects(fetch(`${metricsUrl}/healthz`));
   });
 
   it('says in one line why it can not start', async () => {

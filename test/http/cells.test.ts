@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import request from 'supertest';
 import { stringify } from 'yaml';
 import { mintRoutableToken } from '../../src/cells/routable-token.ts';
+import { readMetrics } from '../support/metrics.ts';
 import { freePort } from '../support/postgres.ts';
 import { type Ask, startTestServer, type TestServer } from '../support/server.ts';
 
@@ -432,6 +433,27 @@ describe('a request for another cell', () => {
     assert.ok(performance.now() - startedAt < 4000);
     assert.equal(cell.log.at(-1)?.['reason'], 'cell_away');
   }).timeout(10_000);
+
+  it('is counted by cell and answer', async () => {
+    const outcomes = ['2xx', '4xx', 'failed'];
+    const counts = async () => {
+      const samples = await readMetrics(cell.admin);
+      return outcomes.map(
+        (outcome) => samples.get(`cellpass_forwarded_requests_total{cell="2",outcome="${outcome}"}`) ?? 0,
+      );
+    };
+    const before = await counts();
+    await cell.ask({ scope });
+    answer = json(403, { errors: [{ code: 'DENIED', message: 'no', detail }] });
+    await cell.ask({ scope });
+    answer = (response) => response.destroy();
+    await cell.ask({ scope });
+    const after = await counts();
+    assert.deepEqual(
+      after.map((count, at) => count - (before[at] ?? 0)),
+      [1, 1, 1],
+    );
+  });
 
   it('does not fail because a connection that was kept has been closed', async () => {
     await cell.ask({ scope });

@@ -14,6 +14,7 @@ const PATHS = Object.keys(CONTRACT.paths).map((path) => [path, path.replaceAll(/
 /** Enough to lay out the routes; nothing is asked. */
 const NO_DEPS = {
   token: {},
+  requests: { count: () => undefined },
   refusals: {},
   readiness: {},
   contract: {},

@@ -56,6 +56,15 @@ describe('health', () => {
       await request(server.app).get('/readyz').expect(200);
     });
 
+    it('says within 2 s that it is not ready while the database says nothing', async () => {
+      await request(server.app).get('/readyz').expect(200);
+      relay.silence();
+      const startedAt = performance.now();
+      assertError(await request(server.app).get('/readyz'), 503, 'UNAVAILABLE');
+      assert.ok(performance.now() - startedAt < 2000, `${performance.now() - startedAt} ms`);
+      await request(server.app).get('/healthz').expect(200);
+    });
+
     const asked = [
       ['nobody', {}],
       ['a password', { as: LOGIN.alice }],

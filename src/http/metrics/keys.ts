@@ -1,0 +1,72 @@
+import { Gauge, type Registry } from 'prom-client';
+import type { KeyState, StoredKey } from '../../keys/key-set.ts';
+import type { Keyring } from '../../keys/keyring.ts';
+import { type KeyPeriods, rotationDue } from '../../keys/plan.ts';
+
+const STATES: readonly KeyState[] = ['pending', 'active', 'retired', 'revoked'];
+const MS = 1000;
+
+/**
+ * What an operator must hear of long before it matters. Times are Unix times in seconds, so that a rule compares them with `time()`. Of
+ * several processes the worst counts.
+ */
+export function keyMetrics(registry: Registry, keyring: Pick<Keyring, 'open'>, periods: KeyPeriods): void {
+  const registers = [registry];
+  const aggregator = 'min';
+  new Gauge({
+    name: 'cellpass_signing_keys',
+    help: 'Signing keys by state',
+    labelNames: ['state'],
+    registers,
+    aggregator,
+    collect() {
+      const { keys } = keyring.open().set;
+      for (const state of STATES) this.set({ state }, keys.filter((key) => key.state === state).length);
+    },
+  });
+  const activeKeyTime = (name: string, help: string, read: (active: StoredKey) => Date | null): Gauge =>
+    new Gauge({
+      name,
+      help,
+      registers,
+      aggregator,
+      collect() {
+        const active = activeKeyOf(keyring);
+        const time = active === undefined ? null : read(active);
+        if (time === null) this.remove();
+        else this.set(time.getTime() / MS);
+      },
+    });
+  activeKeyTime(
+    'cellpass_active_key_activated_timestamp_seconds',
+    'When the active key began to sign; its age is time() less this',
+    (active) => active.activatedAt,
+  );
+  activeKeyTime(
+    'cellpass_next_key_rotation_timestamp_seconds',
+    'When the active key is replaced by itself; missing where keys.rotate_every_days is 0',
+    (active) => rotationDue(active, periods),
+  );
+  activeKeyTime(
+    'cellpass_active_key_certificate_expiry_timestamp_seconds',
+    "When the active key's certificate ends; leaves of the CA are issued anew at a quarter of their life",
+    (active) => active.certificate?.notAfter ?? null,
+  );
+  new Gauge({
+    name: 'cellpass_ca_expiry_timestamp_seconds',
+    help: 'When each CA that registries are given ends',
+    labelNames: ['id', 'state'],
+    registers,
+    aggregator,
+    collect() {
+      this.reset();
+      for (const { id, state, notAfter } of keyring.open().set.authorities) {
+        if (state !== 'retired') this.set({ id, state }, notAfter.getTime() / MS);
+      }
+    },
+  });
+}
+
+function activeKeyOf(keyring: Pick<Keyring, 'open'>): StoredKey | undefined {
+  return keyring.open().set.keys.find(({ state }) => state === 'active');
+}

@@ -1,0 +1,90 @@
+import type { Middleware } from 'koa';
+import { Counter, Histogram, type Registry } from 'prom-client';
+import { CellpassError } from '../../errors.ts';
+import type { Forwarder } from '../forward.ts';
+import type { RequestState } from '../request-state.ts';
+
+/** A part of a token request; `total` is all of it, whatever the answer. */
+export type Step = 'authenticate' | 'authorize' | 'sign' | 'forward' | 'total';
+
+export interface RequestMetrics {
+  /** Counts every answer. Its labels come from the routes, the answers and the closed set of causes, and from nothing that a client sends. */
+  readonly count: Middleware<RequestState>;
+  /** Does one step, and remembers how long it took, also where it failed. */
+  timed<T>(step: Step, work: () => Promise<T>): Promise<T>;
+  /** The same forwarder, counted by cell and answer. */
+  measured(forwarder: Forwarder): Forwarder;
+}
+
+/** Few, because each is a time series per step: from a token that was signed at once to one that nobody waits for any more. */
+const BUCKETS_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 3];
+const MS = 1000;
+const TOKEN_ROUTE = '/jwt/auth';
+
+export function createRequestMetrics(registry: Registry): RequestMetrics {
+  const registers = [registry];
+  const answers = new Counter({
+    name: 'cellpass_requests_total',
+    help: 'Answers by route, status and cause; cause "none": answered as asked, "granted_less": a token with less than asked',
+    labelNames: ['route', 'status', 'reason'],
+    registers,
+  });
+  const durations = new Histogram({
+    name: 'cellpass_request_step_duration_seconds',
+    help: 'How long the steps of token requests take; "total" is all of a request',
+    labelNames: ['step'],
+    buckets: BUCKETS_SECONDS,
+    registers,
+  });
+  const forwarded = new Counter({
+    name: 'cellpass_forwarded_requests_total',
+    help: 'Requests passed on to another cell, by cell and answer; "failed": none came in time',
+    labelNames: ['cell', 'outcome'],
+    registers,
+  });
+  const observe = (step: Step, startedAt: number): void =>
+    durations.observe({ step }, (performance.now() - startedAt) / MS);
+
+  const timed = async <T>(step: Step, work: () => Promise<T>): Promise<T> => {
+    const startedAt = performance.now();
+    try {
+      return await work();
+    } finally {
+      observe(step, startedAt);
+    }
+  };
+
+  return {
+    async count(ctx, next) {
+      const startedAt = performance.now();
+      await next();
+      const route = routeOf(ctx['_matchedRoute']);
+      answers.inc({ route, status: ctx.status, reason: reasonOf(ctx.state) });
+      if (route === TOKEN_ROUTE) observe('total', startedAt);
+    },
+    timed,
+    measured: (forwarder) => ({
+      async forward(ctx, asked, destination) {
+        const cell = destination.cell.id;
+        try {
+          await timed('forward', () => forwarder.forward(ctx, asked, destination));
+          forwarded.inc({ cell, outcome: `${Math.floor(ctx.status / 100)}xx` });
+        } catch (error) {
+          forwarded.inc({ cell, outcome: 'failed' });
+          throw error;
+        }
+      },
+      close: () => forwarder.close(),
+    }),
+  };
+}
+
+/** The router leaves its template, never the path that was asked. */
+function routeOf(template: unknown): string {
+  return typeof template === 'string' ? template : 'none';
+}
+
+function reasonOf({ error, trail }: RequestState): string {
+  if (error === undefined) return trail?.refused === true ? 'granted_less' : 'none';
+  return error instanceof CellpassError ? error.reason : 'internal';
+}

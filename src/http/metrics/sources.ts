@@ -1,0 +1,122 @@
+import { Counter, collectDefaultMetrics, Gauge, type Registry } from 'prom-client';
+import type { LaneUse } from '../../authn/password.ts';
+import type { TopologyServiceUse } from '../../cells/topology-service.ts';
+import type { PoolUse } from '../../store/drivers.ts';
+
+/** Where the numbers are kept that nobody has to tell: each is read when somebody asks for metrics. */
+export interface Sources {
+  readonly version: string;
+  /** Null: a database without a pool. */
+  readonly pool: () => PoolUse | null;
+  readonly lane: () => LaneUse;
+  readonly refusalsDropped: () => number;
+  readonly topologyService: () => TopologyServiceUse;
+}
+
+/** Of several processes the numbers are added, except where that says nothing. */
+export function sourceMetrics(registry: Registry, sources: Sources): void {
+  const registers = [registry];
+  new Gauge({
+    name: 'cellpass_build_info',
+    help: 'Always 1; the labels say what runs',
+    labelNames: ['version', 'node'],
+    registers,
+    aggregator: 'first',
+  }).set({ version: sources.version, node: process.version }, 1);
+  new Gauge({ name: 'cellpass_processes', help: 'Processes of this server', registers }).set(1);
+  poolMetrics(registry, sources.pool);
+  laneMetrics(registry, sources.lane);
+  counter(
+    registry,
+    'cellpass_refusals_dropped_total',
+    'Refusals that were not kept, so that "cellpass explain --request" knows nothing of them',
+    sources.refusalsDropped,
+  );
+  topologyMetrics(registry, sources.topologyService);
+}
+
+/** Event loop, memory, CPU, garbage collection of this process: once in its life, because they can't be taken back. */
+export function processMetrics(registry: Registry): void {
+  collectDefaultMetrics({ register: registry });
+}
+
+/** A counter whose number is kept elsewhere. */
+export function counter(registry: Registry, name: string, help: string, read: () => number): void {
+  new Counter({
+    name,
+    help,
+    registers: [registry],
+    collect() {
+      this.reset();
+      this.inc(read());
+    },
+  });
+}
+
+function poolMetrics(registry: Registry, read: () => PoolUse | null): void {
+  new Gauge({
+    name: 'cellpass_database_connections',
+    help: "The pool's connections that are open, those of them that are idle, and how many there may be",
+    labelNames: ['state'],
+    registers: [registry],
+    collect() {
+      const { total, idle, max } = read() ?? { total: 0, idle: 0, max: 0 };
+      this.set({ state: 'total' }, total);
+      this.set({ state: 'idle' }, idle);
+      this.set({ state: 'max' }, max);
+    },
+  });
+  new Gauge({
+    name: 'cellpass_database_waiting_queries',
+    help: 'Queries that wait for a connection of the pool',
+    registers: [registry],
+    collect() {
+      this.set(read()?.waiting ?? 0);
+    },
+  });
+}
+
+function laneMetrics(registry: Registry, read: () => LaneUse): void {
+  new Gauge({
+    name: 'cellpass_password_checks',
+    help: 'Passwords being hashed, and waiting for it',
+    labelNames: ['state'],
+    registers: [registry],
+    collect() {
+      const { running, waiting } = read();
+      this.set({ state: 'running' }, running);
+      this.set({ state: 'waiting' }, waiting);
+    },
+  });
+  counter(
+    registry,
+    'cellpass_password_checks_refused_total',
+    'Password logins answered 503 because too many waited',
+    () => read().refused,
+  );
+}
+
+function topologyMetrics(registry: Registry, read: () => TopologyServiceUse): void {
+  new Counter({
+    name: 'cellpass_topology_service_calls_total',
+    help: 'Questions to the Topology Service; "not_asked": it had failed several times in a row, or too many were asked at once',
+    labelNames: ['outcome'],
+    registers: [registry],
+    collect() {
+      const { answered, failed, notAsked } = read();
+      this.reset();
+      this.inc({ outcome: 'answered' }, answered);
+      this.inc({ outcome: 'failed' }, failed);
+      this.inc({ outcome: 'not_asked' }, notAsked);
+    },
+  });
+  new Gauge({
+    name: 'cellpass_topology_service_breaker_open',
+    help: '1 while nobody waits for the Topology Service, because it failed several times in a row',
+    registers: [registry],
+    aggregator: 'max',
+    collect() {
+      this.set(read().isAway ? 1 : 0);
+    },
+  });
+}
