@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { needs } from '../support/e2e/bench.ts';
-import { type FakeCell, type Router, startCell, startRouter } from '../support/e2e/router.ts';
+import { type FakeCell, type Router, startCell, startRouter } from '../support/e2e/haproxy.ts';
 import { debianTool } from '../support/e2e/tools.ts';
 
 describe('the registry router', function () {

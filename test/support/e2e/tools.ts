@@ -136,7 +136,8 @@ async function cacheFolder(): Promise<string> {
 }
 
 async function inPath(name: string): Promise<string | undefined> {
-  for (const folder of (process.env['PATH'] ?? '').split(delimiter)) {
+  // Where Debian puts servers, and not every user looks.
+  for (const folder of [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin']) {
     const path = join(folder, name);
     if (await executable(path)) return path;
   }
