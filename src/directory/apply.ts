@@ -8,7 +8,7 @@ import {
   writeDirectory,
 } from '../store/directory.ts';
 import type { IdSource } from '../store/directory-rows.ts';
-import type { Database, Sql } from '../store/drivers.ts';
+import { AT_LENGTH, type Database, type Sql } from '../store/drivers.ts';
 import { inOrder } from './check.ts';
 import type { DirectoryDocument } from './document.ts';
 import { checkEntries } from './entry-rules.ts';
@@ -97,7 +97,7 @@ async function hashPasswords(
   const hashes = new Map<number, string>();
   const withPassword = document.users?.filter(({ password }) => password !== undefined) ?? [];
   if (withPassword.length === 0) return hashes;
-  const stored = await readTable(database, 'users');
+  const stored = await database.transaction((sql) => readTable(sql, 'users'), AT_LENGTH);
   const byId = new Map(stored.map((row) => [row.id, row.password_hash]));
   const byName = new Map(stored.map((row) => [row.username_key, row.password_hash]));
   // One after the other: logins wait in the same queue.

@@ -8,10 +8,10 @@ import type {
   TableName,
 } from './directory-rows.ts';
 import { TABLES } from './directory-tables.ts';
-import type { Database, Sql } from './drivers.ts';
+import { AT_LENGTH, type Database, type Sql } from './drivers.ts';
 
 /** Any number that nothing else here locks; the same in every cellpass. */
-const DIRECTORY_LOCK = 7_021_002;
+const DIRECTORY_LOCK = 7_021_004;
 /** Rows a statement: one that is too long stalls the embedded database, and with it the event loop. */
 const ROWS_PER_STATEMENT = 5000;
 
@@ -23,7 +23,7 @@ export function changeDirectory<T>(database: Database, work: (sql: Sql) => Promi
   return database.transaction(async (sql) => {
     await sql.query('SELECT pg_advisory_xact_lock($1)', [DIRECTORY_LOCK]);
     return work(sql);
-  });
+  }, AT_LENGTH);
 }
 
 /** CI puts and deletes job tokens without the lock above; this one makes it wait, for a document that has some. */

@@ -1,6 +1,13 @@
 import { PGlite, type Transaction } from '@electric-sql/pglite';
 import pg from 'pg';
-import { CellpassError } from '../errors.ts';
+import {
+  borrow,
+  borrowPatiently,
+  createPool,
+  endWithin,
+  type Lease,
+  LONGEST_STATEMENT_MS,
+} from './connections.ts';
 import { listenOnPostgres } from './listen.ts';
 
 /** What a query answers: plain rows, alike on both drivers. */
@@ -24,11 +31,19 @@ export interface Sql {
   execute(text: string): Promise<void>;
 }
 
+export interface TransactionOptions {
+  /** How long one statement of it may take, a lock that it waits for included; 10 s, where the driver knows time-outs. */
+  readonly statementTimeoutMs?: number;
+}
+
+/** For what may take as long as the largest directory does. */
+export const AT_LENGTH: TransactionOptions = { statementTimeoutMs: LONGEST_STATEMENT_MS };
+
 /** A connected database. A query that fails because the database is away throws `unavailable`. */
 export interface Database extends Sql {
   readonly kind: 'postgres' | 'pglite';
   /** Commits when `work` resolves, rolls back when it throws. Not nested. */
-  transaction<T>(work: (sql: Sql) => Promise<T>): Promise<T>;
+  transaction<T>(work: (sql: Sql) => Promise<T>, options?: TransactionOptions): Promise<T>;
   /**
    * Runs `work` while this process holds `lock`, which no other has meanwhile; false, without running it, where another has it. `work`
    * may use the database.
@@ -53,7 +68,7 @@ export interface PoolUse {
 }
 
 export interface PostgresOptions {
-  /** Told of connections that break while idle; without a listener the process would end. */
+  /** Told of connections that break while idle. */
   readonly onIdleError?: (error: Error) => void;
   readonly maxConnections?: number;
 }
@@ -61,31 +76,33 @@ export interface PostgresOptions {
 const INT8 = 20;
 const DATE = 1082;
 const TIMESTAMPTZ = 1184;
-/** Together well under the 2 s in which a client must hear that the database is away. */
-const CONNECT_TIMEOUT_MS = 800;
-const QUERY_TIMEOUT_MS = 1000;
+/**
+ * From asking for a connection to the answer. A token takes two questions, one after the other, and whoever waits for it must hear
+ * within 2 s that the database is away.
+ */
+const ANSWER_TIMEOUT_MS = 900;
+/** For PostgreSQL to stop what was given up here. */
+const STATEMENT_TIMEOUT_MS = 1000;
+/** What a transaction waits for each answer; most have nothing to do that takes long, and wait for a lock at most. */
+const TRANSACTION_TIMEOUT_MS = 10_000;
 const CLOSE_TIMEOUT_MS = 2000;
-const TRANSACTION_QUERY_TIMEOUT_MS = 10 * 60 * 1000;
 
 export function openPostgres(url: string, options: PostgresOptions = {}): Database {
   const types = new pg.TypeOverrides();
   types.setTypeParser(INT8, Number);
   types.setTypeParser(DATE, String);
   const max = options.maxConnections ?? 10;
-  const pool = new pg.Pool({
-    connectionString: url,
-    types,
-    max,
-    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-    idleTimeoutMillis: 30_000,
-    keepAlive: true,
-    application_name: 'cellpass',
+  const pool = createPool(url, types, {
+    onIdleError: (error) => options.onIdleError?.(error),
+    maxConnections: max,
+    statementTimeoutMs: STATEMENT_TIMEOUT_MS,
   });
-  pool.on('error', (error) => options.onIdleError?.(error));
   return {
     kind: 'postgres',
-    ...postgresSql(pool, QUERY_TIMEOUT_MS),
-    transaction: (work) => postgresTransaction(pool, work),
+    query: (statement, params) => withLease(pool, (lease, leftMs) => ask(lease, leftMs(), statement, params)),
+    execute: (text) => executeAtLength(pool, text),
+    transaction: (work, { statementTimeoutMs = TRANSACTION_TIMEOUT_MS } = {}) =>
+      postgresTransaction(pool, statementTimeoutMs, work),
     tryExclusively: (lock, work) => postgresExclusively(pool, lock, work),
     listen: (channel, onNotice) => listenOnPostgres(url, channel, onNotice),
     poolUse: () => ({ total: pool.totalCount, idle: pool.idleCount, waiting: pool.waitingCount, max }),
@@ -93,87 +110,90 @@ export function openPostgres(url: string, options: PostgresOptions = {}): Databa
   };
 }
 
-/** A server that hangs answers no goodbye; whoever closes must not wait for it. */
-async function endWithin(pool: pg.Pool, timeoutMs: number): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const overdue = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, timeoutMs);
-  });
-  await Promise.race([pool.end(), overdue]);
-  clearTimeout(timer);
-}
-
-type Queryable = Pick<pg.Pool, 'query'>;
-
-function postgresSql(client: Queryable, timeoutMs: number): Sql {
-  return {
-    async query<R extends Row>(statement: string | Statement, params: readonly unknown[] = []) {
-      const named = typeof statement === 'string' ? { text: statement } : statement;
-      const config = { ...named, values: [...params], query_timeout: timeoutMs };
-      const result = await client.query<R>(config).catch(rethrow);
-      return result.rows;
-    },
-    async execute(text) {
-      await client.query(text).catch(rethrow);
-    },
-  };
-}
-
-async function postgresTransaction<T>(pool: pg.Pool, work: (sql: Sql) => Promise<T>): Promise<T> {
-  const client = await connectPatiently(pool);
-  let broken = false;
-  const onError = (): void => {
-    broken = true;
-  };
-  client.on('error', onError);
+/** `leftMs`: what is left of the time for an answer. */
+async function withLease<T>(
+  pool: pg.Pool,
+  work: (lease: Lease, leftMs: () => number) => Promise<T>,
+): Promise<T> {
+  const deadlineMs = performance.now() + ANSWER_TIMEOUT_MS;
+  const lease = await borrow(pool);
   try {
-    await client.query('BEGIN').catch(rethrow);
-    const result = await work(postgresSql(client, TRANSACTION_QUERY_TIMEOUT_MS));
-    await client.query('COMMIT').catch(rethrow);
+    return await work(lease, () => Math.max(1, deadlineMs - performance.now()));
+  } finally {
+    lease.release();
+  }
+}
+
+async function ask<R extends Row>(
+  lease: Lease,
+  timeoutMs: number,
+  statement: string | Statement,
+  params: readonly unknown[] = [],
+): Promise<readonly R[]> {
+  const named = typeof statement === 'string' ? { text: statement } : statement;
+  const { rows } = await lease.query<R>({ ...named, values: [...params] }, timeoutMs);
+  return rows;
+}
+
+/** Such as VACUUM, which no transaction takes. */
+async function executeAtLength(pool: pg.Pool, text: string): Promise<void> {
+  const lease = await borrowPatiently(pool);
+  try {
+    await lease.query({ text: `SET statement_timeout = ${LONGEST_STATEMENT_MS}` }, TRANSACTION_TIMEOUT_MS);
+    await lease.query({ text }, LONGEST_STATEMENT_MS);
+    await lease.query({ text: `SET statement_timeout = ${STATEMENT_TIMEOUT_MS}` }, TRANSACTION_TIMEOUT_MS);
+  } finally {
+    lease.release();
+  }
+}
+
+/** Where the connection is lost, PostgreSQL rolls back by itself; where it hangs, by the time-outs that BEGIN brings along. */
+async function postgresTransaction<T>(
+  pool: pg.Pool,
+  timeoutMs: number,
+  work: (sql: Sql) => Promise<T>,
+): Promise<T> {
+  const lease = await borrowPatiently(pool);
+  const shortMs = Math.min(timeoutMs, TRANSACTION_TIMEOUT_MS);
+  try {
+    await lease.query({ text: begin(timeoutMs) }, shortMs);
+    const result = await work(transactionSql(lease, timeoutMs));
+    await lease.query({ text: 'COMMIT' }, timeoutMs);
     return result;
   } catch (error) {
-    await client.query('ROLLBACK').catch(onError);
+    if (lease.isWhole())
+      await lease.query({ text: 'ROLLBACK' }, TRANSACTION_TIMEOUT_MS).catch(() => undefined);
     throw error;
   } finally {
-    client.off('error', onError);
-    client.release(broken);
+    lease.release();
   }
+}
+
+/** A process that was frozen, or whose host is gone, must not hold its locks for longer than the longest work may take. */
+function begin(statementTimeoutMs: number): string {
+  return (
+    `BEGIN; SET LOCAL statement_timeout = ${statementTimeoutMs}; ` +
+    `SET LOCAL idle_in_transaction_session_timeout = ${LONGEST_STATEMENT_MS}`
+  );
+}
+
+function transactionSql(lease: Lease, timeoutMs: number): Sql {
+  return {
+    query: (statement, params) => ask(lease, timeoutMs, statement, params),
+    execute: async (text) => {
+      await lease.query({ text }, timeoutMs);
+    },
+  };
 }
 
 /** A transaction of its own holds the lock: a connection that breaks lets go of it. */
 async function postgresExclusively(pool: pg.Pool, lock: number, work: () => Promise<void>): Promise<boolean> {
-  return postgresTransaction(pool, async (sql) => {
+  return postgresTransaction(pool, TRANSACTION_TIMEOUT_MS, async (sql) => {
     const [row] = await sql.query<{ held: boolean }>('SELECT pg_try_advisory_xact_lock($1) AS held', [lock]);
     if (row?.held !== true) return false;
     await work();
     return true;
   });
-}
-
-const PATIENT_TRIES = 5;
-
-/** Nothing waits for a transaction as a client waits for a token, so a slow moment deserves more tries. */
-async function connectPatiently(pool: pg.Pool): Promise<pg.PoolClient> {
-  for (let tries = 1; tries < PATIENT_TRIES; tries++) {
-    const client = await pool.connect().catch(() => undefined);
-    if (client !== undefined) return client;
-  }
-  return pool.connect().catch(rethrow);
-}
-
-/** SQLSTATE classes that say "not now": connection, resources, operator intervention (PostgreSQL, appendix A). */
-const UNAVAILABLE_CLASSES: ReadonlySet<string> = new Set(['08', '53', '57']);
-
-/** pg gives server errors a SQLSTATE; an error without one never reached the server or lost it. */
-function rethrow(error: unknown): never {
-  const sqlState = error instanceof pg.DatabaseError ? error.code : undefined;
-  if (sqlState === undefined || UNAVAILABLE_CLASSES.has(sqlState.slice(0, 2))) {
-    throw new CellpassError('unavailable', 'the database is not available', {
-      cause: error,
-      retryAfterSeconds: 1,
-    });
-  }
-  throw error;
 }
 
 /**

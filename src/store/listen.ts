@@ -31,6 +31,7 @@ async function connect(url: string, channel: string, onNotice: () => void): Prom
   const client = new pg.Client({
     connectionString: url,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    query_timeout: CONNECT_TIMEOUT_MS,
     keepAlive: true,
     application_name: 'cellpass listener',
   });

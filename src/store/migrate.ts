@@ -1,6 +1,6 @@
 import { Umzug, type UmzugStorage } from 'umzug';
 import { CellpassError } from '../errors.ts';
-import type { Database, Sql } from './drivers.ts';
+import { AT_LENGTH, type Database, type Sql } from './drivers.ts';
 import { sql as directory } from './migrations/0001-directory.ts';
 import { sql as keys } from './migrations/0002-keys.ts';
 import { sql as refusals } from './migrations/0003-refusals.ts';
@@ -30,7 +30,7 @@ export async function migrate(database: Database): Promise<readonly string[]> {
     await refuseNewerSchema(sql);
     const applied = await umzugOn(sql).up();
     return applied.map(({ name }) => name);
-  });
+  }, AT_LENGTH);
 }
 
 /** The names of the migrations that are not applied yet; for a server that was told not to migrate. */

@@ -2,7 +2,7 @@ import type { ErrorCode, Reason } from '../errors.ts';
 import type { Action } from '../policy/role.ts';
 import type { AskedScopes } from '../policy/scope.ts';
 import type { Subject } from '../policy/subject.ts';
-import type { Sql } from './drivers.ts';
+import type { Database, Sql } from './drivers.ts';
 import type { Facts } from './facts.ts';
 
 /** A subject as JSON has it. */
@@ -66,9 +66,16 @@ export async function saveRefusals(sql: Sql, refusals: readonly StoredRefusal[])
   await sql.query(SAVE, [JSON.stringify(rows).replaceAll('\\u0000', '\\ufffd')]);
 }
 
-export async function forgetRefusals(sql: Sql, { days, bytes }: Retention, now: Date): Promise<void> {
-  await sql.query(FORGET_OLD, [new Date(now.getTime() - days * 24 * 60 * 60 * 1000)]);
-  await sql.query(FORGET_OVER_BOUND, [bytes]);
+/** A transaction, because with many of them it takes longer than what a client may wait for. */
+export async function forgetRefusals(
+  database: Database,
+  { days, bytes }: Retention,
+  now: Date,
+): Promise<void> {
+  await database.transaction(async (sql) => {
+    await sql.query(FORGET_OLD, [new Date(now.getTime() - days * 24 * 60 * 60 * 1000)]);
+    await sql.query(FORGET_OVER_BOUND, [bytes]);
+  });
 }
 
 /** Undefined when it is not kept (any more). */

@@ -1,4 +1,4 @@
-import { type ChildProcessByStdio, spawn } from 'node:child_process';
+import { type ChildProcessByStdio, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, chown, cp, mkdir, mkdtemp, readFile, rm, symlink } from 'node:fs/promises';
 import { createServer } from 'node:net';
@@ -12,6 +12,13 @@ export interface TestPostgres {
   readonly pid: number;
   /** A new, empty database on the server. */
   createDatabase(): Promise<string>;
+  /** Ends it at once, as a crash does: what was committed is there after `start`. */
+  crash(): Promise<void>;
+  /** Again, at the same address. */
+  start(): Promise<void>;
+  /** All its processes stand still. Connections stand, and new ones are taken by the system, but nobody answers. */
+  freeze(): void;
+  thaw(): void;
   stop(): Promise<void>;
 }
 
@@ -31,7 +38,7 @@ export async function stopSharedPostgres(): Promise<void> {
 }
 
 /** A server of its own, for tests that stop or break it. PostgreSQL refuses to run as root, so then it runs as `nobody`. */
-export async function startPostgres(): Promise<TestPostgres> {
+export async function startPostgres(...extraSettings: readonly string[]): Promise<TestPostgres> {
   const folder = await mkdtemp(join(tmpdir(), 'cellpass-postgres-'));
   const identity: Identity = process.getuid?.() === 0 ? NOBODY : {};
   const binaries = await copyBinaries(folder);
@@ -47,37 +54,82 @@ export async function startPostgres(): Promise<TestPostgres> {
     ['-D', dataDir, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C', '--no-sync'],
     identity,
   );
-  const settings = ['fsync=off', 'listen_addresses=127.0.0.1', 'unix_socket_directories=', `port=${port}`];
-  const server = spawn(
-    binaries.postgres,
-    ['-D', dataDir, ...settings.flatMap((setting) => ['-c', setting])],
-    {
+  const settings = [
+    ...extraSettings,
+    'fsync=off',
+    'listen_addresses=127.0.0.1',
+    'unix_socket_directories=',
+    `port=${port}`,
+  ];
+  const launch = async (): Promise<Postmaster> => {
+    const args = ['-D', dataDir, ...settings.flatMap((setting) => ['-c', setting])];
+    const process = spawn(binaries.postgres, args, {
       ...identity,
       cwd: folder,
       stdio: ['ignore', 'ignore', 'pipe'],
-    },
-  );
-  const kill = (): boolean => server.kill('SIGKILL');
+    });
+    await untilReady(process);
+    return process;
+  };
+  let server = await launch();
+  const kill = (): void => {
+    thaw(server);
+    server.kill('SIGKILL');
+  };
   process.once('exit', kill);
-  await untilReady(server);
+  const end = async (signal: 'SIGINT' | 'SIGQUIT'): Promise<void> => {
+    const ended = server.exitCode === null && server.signalCode === null ? once(server, 'exit') : undefined;
+    thaw(server);
+    server.kill(signal);
+    await ended;
+  };
   const url = (database: string): string => `postgresql://postgres@127.0.0.1:${port}/${database}`;
   return {
-    pid: server.pid!,
+    get pid() {
+      return server.pid!;
+    },
     async createDatabase() {
       databases += 1;
       const name = `cellpass_${process.pid}_${databases}`;
       await createDatabase(url('postgres'), name);
       return url(name);
     },
+    crash: () => end('SIGQUIT'),
+    async start() {
+      server = await launch();
+    },
+    // First the one that would start others.
+    freeze: () => signalAll([server.pid!, ...childrenOf(server.pid!)], 'SIGSTOP'),
+    thaw: () => thaw(server),
     async stop() {
-      const ended = server.exitCode === null ? once(server, 'exit') : undefined;
       // Fast shutdown: connections are cut.
-      server.kill('SIGINT');
-      await ended;
+      await end('SIGINT');
       process.off('exit', kill);
       await rm(folder, { recursive: true, force: true });
     },
   };
+}
+
+type Postmaster = ChildProcessByStdio<null, null, Readable>;
+
+function thaw({ pid, exitCode, signalCode }: Postmaster): void {
+  if (pid !== undefined && exitCode === null && signalCode === null)
+    signalAll([...childrenOf(pid), pid], 'SIGCONT');
+}
+
+function childrenOf(pid: number): readonly number[] {
+  const { stdout } = spawnSync('ps', ['-o', 'pid=', '--ppid', String(pid)], { encoding: 'utf8' });
+  return stdout.split('\n').filter(Boolean).map(Number);
+}
+
+function signalAll(pids: readonly number[], signal: NodeJS.Signals): void {
+  for (const pid of pids) {
+    try {
+      process.kill(pid, signal);
+    } catch {
+      // It went by itself.
+    }
+  }
 }
 
 const NOBODY = { uid: 65_534, gid: 65_534 } as const;
@@ -113,7 +165,7 @@ async function run(command: string, args: readonly string[], identity: Identity)
   if (code !== 0) throw new Error(`${command} ended with ${code}: ${errors}`);
 }
 
-function untilReady(server: ChildProcessByStdio<null, null, Readable>): Promise<void> {
+function untilReady(server: Postmaster): Promise<void> {
   return new Promise((resolve, reject) => {
     let log = '';
     server.once('error', reject);

@@ -9,6 +9,10 @@ export interface Relay {
   cut(): Promise<void>;
   /** Connections stand and are taken, but nothing comes back. */
   silence(): void;
+  /** Of the next answer only the first half comes, and nothing after it until `mend`, which lets the rest through. */
+  halve(): void;
+  /** Every answer comes so much later. */
+  delay(ms: number): void;
   mend(): Promise<void>;
   close(): Promise<void>;
 }
@@ -18,6 +22,23 @@ export async function startRelay(url: string): Promise<Relay> {
   const upstreamPort = Number(target.port);
   const sockets = new Set<Socket>();
   let isSilent = false;
+  let halving: 'no' | 'next' | 'held' = 'no';
+  let held: (() => void)[] = [];
+  let delayMs = 0;
+  const pass = (client: Socket, chunk: Buffer): void => {
+    if (halving === 'held') {
+      held.push(() => client.write(chunk));
+      return;
+    }
+    if (halving === 'next') {
+      halving = 'held';
+      const half = Math.ceil(chunk.length / 2);
+      client.write(chunk.subarray(0, half));
+      held.push(() => client.write(chunk.subarray(half)));
+      return;
+    }
+    client.write(chunk);
+  };
   const keep = (socket: Socket): void => {
     sockets.add(socket);
     socket.on('error', () => socket.destroy()).on('close', () => sockets.delete(socket));
@@ -31,7 +52,11 @@ export async function startRelay(url: string): Promise<Relay> {
     const upstream = connect(upstreamPort, target.hostname);
     keep(upstream);
     client.on('data', (chunk) => upstream.write(chunk));
-    upstream.on('data', (chunk) => isSilent || client.write(chunk));
+    upstream.on('data', (chunk) => {
+      if (isSilent) return;
+      if (delayMs === 0) pass(client, chunk);
+      else setTimeout(() => client.writable && pass(client, chunk), delayMs).unref();
+    });
     client.on('close', () => upstream.destroy());
     upstream.on('close', () => client.destroy());
   });
@@ -52,9 +77,20 @@ export async function startRelay(url: string): Promise<Relay> {
     silence: () => {
       isSilent = true;
     },
+    halve: () => {
+      halving = 'next';
+    },
+    delay: (ms) => {
+      delayMs = ms;
+    },
     mend: async () => {
+      const wasHalved = halving !== 'no';
       isSilent = false;
-      dropAll();
+      halving = 'no';
+      delayMs = 0;
+      for (const send of held) send();
+      held = [];
+      if (!wasHalved) dropAll();
       if (!server.listening) await listen(server, port);
     },
     close: cut,
