@@ -85,7 +85,10 @@ export function writeRouter(settings: RouterSettings): RouterFiles {
   ];
   return {
     config: `${config.join('\n')}\n`,
-    files: new Map([...keys, [namespaces.name, namespaces.content], [unavailable.name, unavailable.content]]),
+    files: new Map([
+      ...keys,
+      ...[namespaces, unavailable].map(({ name, content }) => [name, content] as const),
+    ]),
   };
 }
 
@@ -145,6 +148,8 @@ function globalSection({ followDns }: RouterSettings, unavailableName: string): 
     '  log global',
     "  log-format '%ci %HM %HPO %ST %B %b %Tr/%Ta %ts'",
     '  option dontlognull',
+    '  # A reload ends a connection with an answer that says so, and not while the next request is on its way.',
+    '  option idle-close-on-response',
     '  # Whoever sends a request slowly is cut off; what follows its head may take its time.',
     '  timeout http-request 10s',
     '  timeout http-keep-alive 60s',
@@ -157,7 +162,7 @@ function globalSection({ followDns }: RouterSettings, unavailableName: string): 
     '  # A registry may take minutes over the end of a large upload.',
     '  timeout server 10m',
     '  default-server inter 1s fastinter 500ms downinter 1s fall 2 rise 1 on-marked-down shutdown-sessions',
-    ...[502, 503, 504].map((status) => `  errorfile ${status} ${quote(unavailableName)}`),
+    ...[500, 502, 503, 504].map((status) => `  errorfile ${status} ${quote(unavailableName)}`),
     '',
   ];
 }
@@ -166,9 +171,10 @@ function frontend(settings: RouterSettings, namespacesName: string): string[] {
   const { cells, certificateFile, binds } = settings;
   const legacy = cells.find((cell) => cell.legacy);
   const tls = certificateFile === null ? '' : ` ssl crt ${quote(certificateFile)} alpn http/1.1`;
+  // One protocol to think about: left to itself, HAProxy takes HTTP/2 without TLS, too.
   return [
     'frontend router',
-    ...binds.map((bind) => `  bind ${quote(bind)}${tls}`),
+    ...binds.map((bind) => `  bind ${quote(bind)} proto h1${tls}`),
     '',
     '  # Whom a request comes from, and how, is the word of this router alone.',
     ...['Forwarded', 'X-Real-IP', 'X-Forwarded-Port', 'X-Forwarded-Host'].map(
@@ -255,7 +261,7 @@ function issuers({ cells, caFile, followDns }: RouterSettings): string[] {
     '  http-check expect status 200',
     '  # The name of a server is the host that it is known by.',
     '  http-send-name-header Host',
-    '  timeout server 10s',
+    '  timeout server 3500ms',
     ...issuersByHost(cells).map(([host, url]) => `  server ${host} ${serverOf(url, { caFile, followDns })}`),
     '',
   ];
@@ -317,7 +323,10 @@ function namespaceFile(cells: readonly RouterCell[]): NamedFile {
   return nameByContent('namespaces', 'map', lines.join(''));
 }
 
-/** A registry that is away or slow is not a gateway's failure to clients, but something to be tried again. */
+/**
+ * What HAProxy answers in place of a server, in the form that clients of registries understand. A cell that is away or slow is to them no
+ * failure of a gateway, but something to be tried again.
+ */
 function unavailableFile(): NamedFile {
   const body = errorBody('UNAVAILABLE', 'the cell that answers this is away or slow; try again');
   const head = [

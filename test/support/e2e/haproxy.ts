@@ -1,7 +1,7 @@
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
+import { type AddressInfo, connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { exportJWK, SignJWT } from 'jose';
@@ -18,6 +18,8 @@ export interface Received {
   readonly method: string;
   readonly url: string;
   readonly headers: IncomingHttpHeaders;
+  /** Of the body, so far. */
+  bytes: number;
 }
 
 /** A small issuer and a small registry, which answer with their own name; what they were asked is kept. */
@@ -29,6 +31,7 @@ export interface FakeCell {
   published: KeyObject[];
   readonly key: KeyObject;
   sign(claims?: object, key?: KeyObject): Promise<string>;
+  stop(): Promise<void>;
 }
 
 export interface FakeServer {
@@ -53,9 +56,8 @@ export async function startCell(id: number): Promise<FakeCell> {
     if (path === '/.well-known/jwks.json') return { status: 200, body: await jwkSet(cell.published) };
     return { status: 200, body: { issuer: id } };
   });
-  const registry = await startServer(async (path, headers) => {
-    if (headers.authorization !== undefined) return { status: 200, body: { registry: id } };
-    return { status: path === '/v2/' ? 401 : 200, body: { registry: id } };
+  const registry = await startServer(async (_path, headers) => {
+    return { status: headers.authorization === undefined ? 401 : 200, body: { registry: id } };
   });
   const cell: FakeCell = {
     id,
@@ -65,6 +67,10 @@ export async function startCell(id: number): Promise<FakeCell> {
     registry,
     sign: (claims = {}, by = key) =>
       new SignJWT({ cell: `cell-${id}`, ...claims }).setProtectedHeader({ alg: 'RS256' }).sign(by),
+    stop: async () => {
+      await issuer.stop();
+      await registry.stop();
+    },
   };
   return cell;
 }
@@ -92,9 +98,11 @@ async function startServer(answer: Answer): Promise<FakeServer> {
   const start = async (): Promise<void> => {
     server = createServer({ maxHeaderSize: 65_536 }, async (request, response) => {
       const { method = '', url = '', headers } = request;
-      if (headers.host !== 'issuer' && method !== 'OPTIONS') received.push({ method, url, headers });
+      const asked: Received = { method, url, headers, bytes: 0 };
+      // Health checks come without it.
+      if (headers['x-forwarded-for'] !== undefined) received.push(asked);
       if (frozen) return;
-      request.resume();
+      for await (const chunk of request) asked.bytes += (chunk as Buffer).length;
       const { status, body } = await answer(url.split('?')[0]!, headers);
       response.writeHead(status, { 'Content-Type': 'application/json' }).end(JSON.stringify(body));
     });
@@ -124,18 +132,35 @@ async function startServer(answer: Answer): Promise<FakeServer> {
   };
 }
 
+/** One of `cells.yaml`; the first is legacy. */
+export interface RoutedCell {
+  readonly id: number;
+  readonly url: string;
+  readonly registry_url: string;
+  readonly namespaces?: readonly string[];
+}
+
+export function routed({ id, issuer, registry }: FakeCell, ...namespaces: readonly string[]): RoutedCell {
+  const [url, registry_url] = [issuer, registry].map(({ port }) => `http://127.0.0.1:${port}`) as [
+    string,
+    string,
+  ];
+  return { id, url, registry_url, namespaces };
+}
+
 export interface RouterUse {
   readonly haproxy: string;
-  readonly cells: readonly FakeCell[];
-  /** Of the cell with this id. */
-  readonly namespaces: Readonly<Record<number, readonly string[]>>;
+  readonly cells: readonly RoutedCell[];
   /** More of `cells haproxy`. */
   readonly options?: readonly string[];
+  /** Default: a free one. */
+  readonly port?: number;
 }
 
 export interface Router {
   readonly url: string;
   readonly port: number;
+  /** What `cells haproxy` writes to. */
   readonly dir: string;
   readonly child: Child;
   /** Runs `cells haproxy`; the outcome of `--json`. */
@@ -153,47 +178,85 @@ export interface WriteOutcome {
 }
 
 /** HAProxy before these cells, with what `cells haproxy` wrote. */
-export async function startRouter({ haproxy, cells, namespaces, options = [] }: RouterUse): Promise<Router> {
+export async function startRouter({ haproxy, cells, options = [], ...use }: RouterUse): Promise<Router> {
+  const port = use.port ?? (await freePort());
   const dir = await mkdtemp(join(tmpdir(), 'cellpass-router-'));
-  const cellsFile = join(dir, 'cells.yaml');
-  const port = await freePort();
-  const topology = cells.map(({ id, issuer, registry }) => ({
-    id,
-    legacy: id === 1,
-    url: `http://127.0.0.1:${issuer.port}`,
-    registry_url: `http://127.0.0.1:${registry.port}`,
-    namespaces: namespaces[id] ?? [],
-  }));
-  await writeFile(cellsFile, stringify({ cells: topology }));
+  const remove = () => rm(dir, { recursive: true, force: true });
+  try {
+    const { output, write } = await prepareFolder(dir, { cells, port, options });
+    const { config } = await write('--check', haproxy);
+    const child = startChild('haproxy', haproxy, ['-W', '-f', config]);
+    const loads = (): number => child.output().match(/Loading success/g)?.length ?? 0;
+    const loaded = (times: number) =>
+      until(
+        () => {
+          if (!child.running()) throw new Error(`HAProxy ended:\n${child.output()}`);
+          return loads() >= times || undefined;
+        },
+        () => `HAProxy did not load its configuration:\n${child.output()}`,
+      );
+    const stop = async (): Promise<void> => {
+      await child.stop();
+      await remove();
+    };
+    await loaded(1);
+    const reload = async (): Promise<void> => {
+      const before = loads();
+      child.signal('SIGUSR2');
+      await loaded(before + 1);
+    };
+    return { url: `http://127.0.0.1:${port}`, port, dir: output, child, write, reload, stop };
+  } catch (error) {
+    await remove();
+    throw error;
+  }
+}
+
+async function prepareFolder(
+  dir: string,
+  { cells, port, options }: { cells: readonly RoutedCell[]; port: number; options: readonly string[] },
+): Promise<{ readonly output: string; write(...more: string[]): Promise<WriteOutcome> }> {
   const output = join(dir, 'haproxy');
+  const cellsFile = join(dir, 'cells.yaml');
+  const [legacy, ...others] = cells;
+  await writeFile(cellsFile, stringify({ cells: [{ ...legacy, legacy: true }, ...others] }));
   const write = async (...more: string[]): Promise<WriteOutcome> => {
     const args = ['--output', output, '--bind', `127.0.0.1:${port}`, '--realm', REALM, '--json'];
     const environment = { CELLPASS_CELLS_FILE: cellsFile };
     return JSON.parse(await runCommand(['cells', 'haproxy', ...args, ...options, ...more], environment));
   };
-  const { config } = await write('--check', haproxy);
-  const child = startChild('haproxy', haproxy, ['-W', '-f', config]);
-  const stop = async (): Promise<void> => {
-    await child.stop();
-    await rm(dir, { recursive: true, force: true });
-  };
-  const url = `http://127.0.0.1:${port}`;
-  await until(
-    async () => {
-      if (!child.running()) throw new Error(`HAProxy ended:\n${child.output()}`);
-      return (await fetch(`${url}/v2/`).catch(() => undefined))?.status === 401 ? true : undefined;
-    },
-    () => `HAProxy is not ready:\n${child.output()}`,
+  return { output, write };
+}
+
+export interface RawAnswer {
+  readonly status: number;
+  /** Names in lower case. */
+  readonly headers: ReadonlyMap<string, string>;
+  readonly body: string;
+}
+
+/** Sends exactly this, where a client of HTTP would put it right. The head must ask for `Connection: close`. */
+export function sendRaw(port: number, text: string): Promise<RawAnswer> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(port, '127.0.0.1', () => socket.write(text));
+    let received = '';
+    socket
+      .setEncoding('latin1')
+      .on('data', (chunk: string) => {
+        received += chunk;
+      })
+      .on('error', reject)
+      .on('close', () => resolve(parseAnswer(received)));
+  });
+}
+
+function parseAnswer(text: string): RawAnswer {
+  const [head = '', body = ''] = text.split(/\r\n\r\n(.*)/s);
+  const [statusLine = '', ...lines] = head.split('\r\n');
+  const headers = lines.map(
+    (line) => [line.split(':')[0]!.toLowerCase(), line.replace(/^[^:]*:\s*/, '')] as const,
   );
-  const reload = async (): Promise<void> => {
-    const before = child.output().length;
-    child.signal('SIGUSR2');
-    await until(
-      () => (/Loading success|New worker/.test(child.output().slice(before)) ? true : undefined),
-      () => `HAProxy did not reload:\n${child.output()}`,
-    );
-  };
-  return { url, port, dir: output, child, write, reload, stop };
+  return { status: Number(statusLine.split(' ')[1]), headers: new Map(headers), body };
 }
 
 /** Runs a command in this process, and returns its stdout. */
