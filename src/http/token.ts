@@ -72,9 +72,9 @@ export function tokenEndpoint(deps: TokenEndpoint): Middleware<RequestState> {
     trail.refused = decision.rulings.some(({ verdict }) => verdict !== 'grant') || asked.dropped.length > 0;
 
     const key = deps.keyring.active();
-    const claims = await claim(deps, { service, cell: view.self, subject, decision, now, key });
+    const claims = claim(deps, { service, cell: view.self, subject, decision, now, key });
     logFields['kid'] = key.kid;
-    const token = await timed('sign', () => signToken(claims, key, service));
+    const token = await timed('sign', async () => signToken(claims, key, service));
     ctx.body = toTokenResponse(token, claims, service);
   };
 }
@@ -140,10 +140,7 @@ interface ClaimFacts {
   readonly key: SigningKey;
 }
 
-async function claim(
-  deps: TokenEndpoint,
-  { service, cell, subject, decision, now, key }: ClaimFacts,
-): Promise<ClaimSet> {
+function claim(deps: TokenEndpoint, { service, cell, subject, decision, now, key }: ClaimFacts): ClaimSet {
   const { access, validUntil } = decision;
   const grantsPush = access.some(({ actions }) => actions.includes('push') || actions.includes('*'));
   const claims = buildClaims({
@@ -158,7 +155,7 @@ async function claim(
     tokenId: randomUUID(),
   });
   if (!service.userClaim) return claims;
-  return { ...claims, user: await deps.userClaims(subject, key, service.kid, claims.exp) };
+  return { ...claims, user: deps.userClaims(subject, key, service.kid, claims.exp) };
 }
 
 function toTokenResponse(token: string, claims: ClaimSet, service: ServiceSettings): TokenResponse {

@@ -65,9 +65,9 @@ export class AuthorityAdministration {
     active: StoredKey,
     leaves: ReadonlyMap<string, KeyCertificate>,
   ): Promise<readonly ProbeAnswer[]> {
-    const { privateKey } = this.#workshop.opened(active);
+    const { sign } = this.#workshop.opened(active);
     const certificate = leaves.get(active.kid) ?? active.certificate;
-    const probes = await this.#workshop.options.probe(toSigningKey({ ...active, certificate }, privateKey));
+    const probes = await this.#workshop.options.probe(toSigningKey({ ...active, certificate }, sign));
     refuseIfRefused(probes);
     if (probes.length > 0 && probes.every(({ outcome }) => outcome === 'accepted')) return probes;
     throw new CellpassError(

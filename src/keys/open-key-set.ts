@@ -89,7 +89,7 @@ async function openAll<Stored extends { readonly encryptedPrivateKey: string | n
 
 function reopenedKey(stored: StoredKey, { signingKeys }: OpenKeySet): SigningKey | undefined {
   const key = signingKeys.find(({ kid }) => kid === stored.kid);
-  return key === undefined ? undefined : toSigningKey(stored, key.privateKey);
+  return key === undefined ? undefined : toSigningKey(stored, key.sign);
 }
 
 /**

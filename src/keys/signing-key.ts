@@ -1,4 +1,11 @@
-import { createPrivateKey, createPublicKey, webcrypto, X509Certificate } from 'node:crypto';
+import {
+  createPrivateKey,
+  createPublicKey,
+  type KeyObject,
+  sign,
+  webcrypto,
+  X509Certificate,
+} from 'node:crypto';
 import { CellpassError } from '../errors.ts';
 import { type Authority, issueLeaf, type LeafLife, toX5c } from './certificate.ts';
 import { identifyKey, jwkThumbprint, type PublicKey } from './jwks.ts';
@@ -6,14 +13,19 @@ import type { StoredKey } from './key-set.ts';
 import type { MasterKey } from './master-key.ts';
 import { refuseSampleKey } from './sample-keys.ts';
 
-/** A key that can sign: its private half is imported, and can't be exported again. Its JSON is its ids and state. */
+/** A key that can sign: its private half can be used, and not be had. Its JSON is its ids and state. */
 export interface SigningKey extends Omit<StoredKey, 'encryptedPrivateKey'> {
-  /** For RS256. */
-  readonly privateKey: webcrypto.CryptoKey;
+  readonly sign: Sign;
   /** The certificate for the `x5c` header, leaf first; empty for a key without one. */
   readonly x5c: readonly string[];
   toJSON(): unknown;
 }
+
+/**
+ * RS256 over the signing input of a JWS (RFC 7515 §5.1), in the caller's thread: handing it to another costs a fifth on top, and has
+ * to wait there for passwords that are being hashed. See docs/performance.md.
+ */
+export type Sign = (signingInput: string) => Buffer;
 
 const MODULUS_BITS = 2048;
 const RS256 = { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' } as const;
@@ -63,20 +75,17 @@ export async function openSigningKey(
   refuseSampleKey(key.thumbprint);
   const pkcs8 = await masterKey.decrypt(key.kid, encryptedPrivateKey);
   refuseMismatch(key, identifyKey(publicHalf(pkcs8)), 'private half');
-  return toSigningKey(stored, await webcrypto.subtle.importKey('pkcs8', pkcs8, RS256, false, ['sign']));
+  return toSigningKey(stored, createSign(pkcs8));
 }
 
 /** A stored key with its private half, which was opened before. Throws `conflict` when the certificate is another key's. */
-export function toSigningKey(
-  { encryptedPrivateKey: _, ...key }: StoredKey,
-  privateKey: webcrypto.CryptoKey,
-): SigningKey {
+export function toSigningKey({ encryptedPrivateKey: _, ...key }: StoredKey, sign: Sign): SigningKey {
   if (key.certificate !== null) {
     refuseMismatch(key, identifyKey(new X509Certificate(key.certificate.pem).publicKey), 'certificate');
   }
   return {
     ...key,
-    privateKey,
+    sign,
     x5c: key.certificate === null ? [] : toX5c(key.certificate.pem),
     toJSON: () => ({ kid: key.kid, thumbprint: key.thumbprint, state: key.state }),
   };
@@ -94,6 +103,16 @@ function refuseMismatch(stored: PublicKey, found: PublicKey, part: string): void
   );
 }
 
-function publicHalf(pkcs8: Uint8Array): ReturnType<typeof createPublicKey> {
-  return createPublicKey(createPrivateKey({ key: Buffer.from(pkcs8), format: 'der', type: 'pkcs8' }));
+/** The key is parsed once, and reached by nothing else. */
+function createSign(pkcs8: Uint8Array): Sign {
+  const privateKey = parsePkcs8(pkcs8);
+  return (signingInput) => sign('sha256', Buffer.from(signingInput, 'ascii'), privateKey);
+}
+
+function publicHalf(pkcs8: Uint8Array): KeyObject {
+  return createPublicKey(parsePkcs8(pkcs8));
+}
+
+function parsePkcs8(pkcs8: Uint8Array): KeyObject {
+  return createPrivateKey({ key: Buffer.from(pkcs8), format: 'der', type: 'pkcs8' });
 }

@@ -45,7 +45,7 @@ async function probe(registry: Registry, key: SigningKey, options: CanaryOptions
     const bare = await ask(registry, undefined, options);
     if (bare !== 401)
       return answer('unreachable', `GET ${registry.url}/v2/ without a token is ${bare}, not 401`);
-    const status = await ask(registry, await mintCanary(registry, key, options), options);
+    const status = await ask(registry, mintCanary(registry, key, options), options);
     if (status === 200) return answer('accepted', 'accepted');
     if (status === 401 || status === 403) return answer('refused', `not yet: ${whatItLacks(registry, key)}`);
     return answer('unreachable', `GET ${registry.url}/v2/ with a token is ${status}`);
@@ -69,11 +69,7 @@ async function ask(
   return response.status;
 }
 
-function mintCanary(
-  registry: Registry,
-  key: SigningKey,
-  { issuer, cell, now }: CanaryOptions,
-): Promise<string> {
+function mintCanary(registry: Registry, key: SigningKey, { issuer, cell, now }: CanaryOptions): string {
   const claims = buildClaims({
     issuer,
     service: registry.service.name,

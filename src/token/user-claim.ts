@@ -16,7 +16,7 @@ export type UserClaims = (
   key: SigningKey,
   kid: HeaderSettings['kid'],
   expiresAt: number,
-) => Promise<string>;
+) => string;
 
 export interface UserClaimOptions {
   readonly now: () => Date;
@@ -26,7 +26,7 @@ export interface UserClaimOptions {
 }
 
 interface Entry {
-  readonly jwt: Promise<string>;
+  readonly jwt: string;
   readonly exp: number;
 }
 
@@ -50,7 +50,6 @@ export function createUserClaims({ now, ttlSeconds, maxEntries = 10_000 }: UserC
     const jwt = signToken(claims, key, { kid, x5c: false });
     entries.delete(cacheKey);
     entries.set(cacheKey, { jwt, exp: claims.exp });
-    jwt.catch(() => entries.delete(cacheKey));
     dropOldest(entries, maxEntries);
     return jwt;
   };

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
-import { X509Certificate } from 'node:crypto';
+import { KeyObject, X509Certificate } from 'node:crypto';
 import { inspect } from 'node:util';
-import { CompactSign, compactVerify, createLocalJWKSet } from 'jose';
+import { compactVerify, createLocalJWKSet } from 'jose';
 import type { StoredKey } from '../../src/keys/key-set.ts';
 import {
   type Cell,
@@ -76,9 +76,10 @@ describe('the keyring', () => {
       const key = keyring.active();
       assert.equal(key.kid, cell.started.keys[0]!.kid);
       for (const kid of [key.kid, key.thumbprint]) {
-        const jws = await new CompactSign(new TextEncoder().encode('{}'))
-          .setProtectedHeader({ alg: 'RS256', kid })
-          .sign(key.privateKey);
+        const input = [{ alg: 'RS256', kid }, {}]
+          .map((part) => Buffer.from(JSON.stringify(part)).toString('base64url'))
+          .join('.');
+        const jws = `${input}.${key.sign(input).toString('base64url')}`;
         await compactVerify(
           jws,
           createLocalJWKSet({ keys: keyring.published().jwks.keys.map((jwk) => ({ ...jwk })) }),
@@ -202,7 +203,7 @@ describe('the keyring', () => {
     it('can’t be exported, and prints what keys list shows', async () => {
       const keyring = await cell.start();
       const key = keyring.active();
-      assert.equal(key.privateKey.extractable, false);
+      assert.ok(Object.values(key).every((value) => !(value instanceof KeyObject)));
       const { kid, thumbprint, state } = cell.started.keys[0]!;
       assert.deepEqual(JSON.parse(JSON.stringify(key)), { kid, thumbprint, state });
       const printed = inspect({ keyring, key }, { depth: 10, showHidden: true });
