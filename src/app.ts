@@ -5,11 +5,13 @@ import { applyDirectory, type DirectoryResource, exportDirectory } from './http/
 import { type ExplainResource, explain, explainRequest } from './http/admin/explain.ts';
 import { deleteJobToken, type JobTokenResource, putJobToken } from './http/admin/job-tokens.ts';
 import { keyRoutes } from './http/admin/keys.ts';
+import { listTokens, mintToken, revokeToken, type TokenResource } from './http/admin/tokens.ts';
 import type { ReadClientAddress } from './http/client-address.ts';
 import type { Contract } from './http/contract.ts';
 import { errorHandler } from './http/error-handler.ts';
 import { health, type Readiness, readiness } from './http/health.ts';
 import { jwkSet, tokenCa } from './http/jwks.ts';
+import { type LastUse, noteLastUse } from './http/last-use.ts';
 import { type MetricsReport, metrics } from './http/metrics/report.ts';
 import type { RequestMetrics } from './http/metrics/requests.ts';
 import { notFound } from './http/not-found.ts';
@@ -32,6 +34,7 @@ interface Common {
 export interface PublicDeps extends Common {
   readonly token: TokenEndpoint;
   readonly refusals: Pick<RefusalLog, 'add'>;
+  readonly lastUse: Pick<LastUse, 'note'>;
   readonly now: () => Date;
 }
 
@@ -39,6 +42,7 @@ export interface AdminDeps extends Common {
   readonly contract: Contract;
   readonly directory: DirectoryResource;
   readonly jobTokens: JobTokenResource;
+  readonly tokens: TokenResource;
   readonly keys: KeyAdministration;
   readonly authorities: AuthorityAdministration;
   readonly explain: ExplainResource;
@@ -48,10 +52,11 @@ export interface AdminDeps extends Common {
 /** What registries and their clients see. */
 export function createApp(deps: PublicDeps): Koa<RequestState> {
   const refusals = keepRefusals(deps.refusals, deps.now);
+  const lastUse = noteLastUse(deps.lastUse);
   const token = tokenEndpoint(deps.token);
   const router = new Router<RequestState>({ strict: true });
-  router.get('/jwt/auth', refusals, token);
-  router.post('/jwt/auth', refusals, token);
+  router.get('/jwt/auth', refusals, lastUse, token);
+  router.post('/jwt/auth', refusals, lastUse, token);
   addCommonRoutes(router, deps);
   return assemble(router, deps);
 }
@@ -63,6 +68,9 @@ export function createAdminApp(deps: AdminDeps): Koa<RequestState> {
   router.post('/admin/v1/directory', applyDirectory(deps.directory));
   router.put('/admin/v1/job-tokens/:id', putJobToken(deps.contract, deps.jobTokens));
   router.delete('/admin/v1/job-tokens/:id', deleteJobToken(deps.jobTokens));
+  router.get('/admin/v1/tokens', listTokens(deps.tokens));
+  router.post('/admin/v1/tokens', mintToken(deps.contract, deps.tokens));
+  router.post('/admin/v1/tokens/:id/revoke', revokeToken(deps.tokens));
   addKeyRoutes(router, deps);
   router.post('/admin/v1/explain', explain(deps.contract, deps.explain));
   router.get('/admin/v1/refusals/:id', explainRequest(deps.explain));

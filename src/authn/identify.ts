@@ -57,7 +57,7 @@ function fromAccessToken(token: AccessTokenRecord, now: Date): Outcome<UserSubje
   if (expiresAt !== null && expiresAt <= now) return 'token_expired';
   const reason = whyNoLogin(token.owner);
   if (reason !== null) return reason;
-  return { ...toUser(token.owner, token.scopes), expiresAt };
+  return { ...toUser(token.owner, token.scopes), expiresAt, accessTokenId: token.id };
 }
 
 function fromDeployToken(token: DeployTokenRecord, username: string, now: Date): Outcome<Subject> {

@@ -1,4 +1,4 @@
-import { parseBase36, readRoutableToken } from './routable-token.ts';
+import { parseBase36, printRouting, readRoutableToken } from './routable-token.ts';
 
 /** What one request says of itself; nothing of it is verified. */
 interface Credentials {
@@ -45,6 +45,22 @@ export function readCredentialForm(credentials: Credentials | null): CredentialF
     case 'routable':
       return named(reading.routing.c, password.startsWith(DEPLOY_TOKEN_PREFIX));
   }
+}
+
+/** What may be shown of a secret to whoever may list it. Null: it has no such part. */
+export interface ShowableParts {
+  /** Such as `glpat-`. */
+  readonly prefix: string | null;
+  /** Such as `c:2,o:1,p:101`. */
+  readonly routing: string | null;
+}
+
+export function showableParts(secret: string): ShowableParts {
+  const reading = readRoutableToken(secret);
+  if (reading.kind === 'routable') {
+    return { prefix: reading.prefix === '' ? null : reading.prefix, routing: printRouting(reading.routing) };
+  }
+  return { prefix: TOKEN_FORM.exec(secret)?.[0] ?? null, routing: null };
 }
 
 function named(cell: bigint | undefined, isDeployToken: boolean): CredentialForm {

@@ -22,7 +22,7 @@ type Key = (typeof KEYS)[number];
 
 /** What a secret turned out to be. `damaged`: it has the form, and its checksum is wrong, so that nobody ever issued it. */
 export type Reading =
-  | { readonly kind: 'routable'; readonly routing: Routing }
+  | { readonly kind: 'routable'; readonly prefix: string; readonly routing: Routing }
   | { readonly kind: 'opaque' | 'damaged' };
 
 const OPAQUE: Reading = { kind: 'opaque' };
@@ -51,7 +51,7 @@ export function readRoutableToken(secret: string): Reading {
   const bytes = Buffer.from(head.slice(prefixLength), 'base64url');
   const text = version === undefined ? oldRouting(bytes) : version === VERSION ? routingOf(bytes) : undefined;
   const routing = text === undefined ? undefined : parseRouting(text);
-  return routing === undefined ? OPAQUE : { kind: 'routable', routing };
+  return routing === undefined ? OPAQUE : { kind: 'routable', prefix: head.slice(0, prefixLength), routing };
 }
 
 /**
@@ -69,6 +69,13 @@ export function mintRoutableToken(prefix: string, routing: Routing): string {
   const length = payload.length.toString(RADIX).padStart(LENGTH_CHARACTERS, '0');
   const unchecked = `${prefix}${payload}.${VERSION}.${length}`;
   return unchecked + checksum(unchecked);
+}
+
+/** In decimal numbers, for people: `c:2,o:1,p:101`. */
+export function printRouting(routing: Routing): string {
+  return KEYS.filter((key) => routing[key] !== undefined)
+    .map((key) => `${key}:${routing[key]}`)
+    .join(',');
 }
 
 function checksum(text: string): string {

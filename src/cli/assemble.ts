@@ -5,11 +5,14 @@ import { type CurrentTopology, openTopology } from '../cells/current-topology.ts
 import type { Config } from '../config.ts';
 import { applyDirectory } from '../directory/apply.ts';
 import { exportDirectory } from '../directory/export.ts';
+import { mintToken } from '../directory/mint-token.ts';
+import { readTokenPage } from '../directory/token-page.ts';
 import type { Log } from '../http/access-log.ts';
 import type { DirectoryResource } from '../http/admin/directory.ts';
 import { createClientAddressReader } from '../http/client-address.ts';
 import { loadContract } from '../http/contract.ts';
 import { createForwarder, type Forwarder } from '../http/forward.ts';
+import { createLastUse, type LastUse } from '../http/last-use.ts';
 import { keyMetrics } from '../http/metrics/keys.ts';
 import { reportOf, type Snapshot } from '../http/metrics/report.ts';
 import { createRequestMetrics, type RequestMetrics } from '../http/metrics/requests.ts';
@@ -29,6 +32,7 @@ import type { Database } from '../store/drivers.ts';
 import { KEY_CHANNEL, ROTATION_LOCK } from '../store/keys.ts';
 import { PostgresStore } from '../store/postgres.ts';
 import { findRefusal, forgetRefusals, saveRefusals } from '../store/refusals.ts';
+import { revokeToken, saveTokenUses } from '../store/tokens.ts';
 import { createProbe, type Registry } from '../token/canary.ts';
 import { createUserClaims } from '../token/user-claim.ts';
 import { readVersion } from '../version.ts';
@@ -105,12 +109,18 @@ export async function assemble(parts: Parts): Promise<Assembly> {
   });
   const { argon2Lanes: lanes, argon2Queue: queue } = config.limits;
   const passwords = await createPasswordHasher({ lanes, queue });
+  const lastUse = createLastUse({
+    save: (uses, granularityMs) => saveTokenUses(database, uses, granularityMs),
+    log,
+    ...(parts.monotonicMs && { monotonicMs: parts.monotonicMs }),
+  });
   const deps = createDeps(parts, store, {
     passwords,
     keyring,
     keys: administration,
     authorities: new AuthorityAdministration(options),
     refusals,
+    lastUse,
     cells,
     forwarder,
     requests,
@@ -136,6 +146,7 @@ export async function assemble(parts: Parts): Promise<Assembly> {
       await schedule.close();
       await stopListening();
       await refusals.close();
+      await lastUse.close();
       await forwarder.close();
       await cells.close();
       await keyring.close();
@@ -220,6 +231,7 @@ function createDeps(
     keys,
     authorities,
     refusals,
+    lastUse,
     cells,
     forwarder,
     requests,
@@ -229,6 +241,7 @@ function createDeps(
     readonly requests: RequestMetrics;
     readonly passwords: PasswordHasher;
     readonly refusals: RefusalLog;
+    readonly lastUse: LastUse;
     readonly cells: CurrentTopology;
     readonly forwarder: Forwarder;
   },
@@ -254,6 +267,7 @@ function createDeps(
       timed: requests.timed,
     },
     refusals,
+    lastUse,
     now,
     contract: loadContract(),
     directory: {
@@ -263,6 +277,15 @@ function createDeps(
     jobTokens: {
       putJobToken: (token) => putJobToken(database, token),
       deleteJobToken: (id) => deleteJobToken(database, id),
+    },
+    tokens: {
+      mint: (order) =>
+        mintToken({ database, now, cell: config.cell, isLegacy: () => isLegacy(cells) }, order),
+      list: async (question) => {
+        await lastUse.flush();
+        return readTokenPage(database, question);
+      },
+      revoke: (key) => revokeToken(database, key, now()),
     },
     keys,
     authorities,
@@ -276,6 +299,11 @@ function createDeps(
       now,
     },
   };
+}
+
+function isLegacy(cells: CurrentTopology): boolean {
+  const { topology, self } = cells.view();
+  return topology.cells.some(({ id, legacy }) => id === self && legacy);
 }
 
 async function checkReady(store: PostgresStore, keyring: Keyring): Promise<void> {

@@ -6,6 +6,7 @@ import { explainCommand } from './explain.ts';
 import { keysCommand } from './keys.ts';
 import { migrateCommand, serveCommand } from './server-commands.ts';
 import type { Surroundings } from './surroundings.ts';
+import { tokenCommand } from './tokens.ts';
 
 /** Every command on one screen. Wrong usage throws commander's error, with exit code 0 where help or the version was asked for. */
 export function createProgram(surroundings: Surroundings, version: string): Command {
@@ -20,6 +21,7 @@ export function createProgram(surroundings: Surroundings, version: string): Comm
   program.addCommand(serveCommand(surroundings));
   program.addCommand(migrateCommand(surroundings));
   program.addCommand(directoryCommand(surroundings));
+  program.addCommand(tokenCommand(surroundings));
   program.addCommand(keysCommand(surroundings));
   program.addCommand(cellsCommand(surroundings));
   program.addCommand(explainCommand(surroundings));

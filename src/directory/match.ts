@@ -19,7 +19,8 @@ export interface Matching<E extends Entry, R extends Row> {
   readonly entries: readonly E[];
   readonly rows: Iterable<R>;
   readonly entryName: (entry: E) => string;
-  readonly rowName: (row: R) => string;
+  /** Null: only an id means it. */
+  readonly rowName: (row: R) => string | null;
 }
 
 /**
@@ -65,7 +66,7 @@ function indexRows<E extends Entry, R extends Row>({ rows, rowName }: Matching<E
   for (const row of rows) {
     byId.set(row.id, row);
     const name = rowName(row);
-    byName.set(name, [...(byName.get(name) ?? []), row]);
+    if (name !== null) byName.set(name, [...(byName.get(name) ?? []), row]);
   }
   return { byId, byName };
 }

@@ -1,8 +1,9 @@
-import type { AccessTokenRow, MemberRow, UserRow } from '../store/directory-rows.ts';
+import type { AccessTokenRow, UserRow } from '../store/directory-rows.ts';
+import { botMembership, newBot } from './bots.ts';
 import type { AccessTokenEntry } from './document.ts';
 import { byId, put, removeRow } from './draft.ts';
 import { matchEntries } from './match.ts';
-import { digestFor, revokedDigests } from './plan-secrets.ts';
+import { revokedDigests, secretFor } from './plan-secrets.ts';
 import { findGroup, findProject, findUser, newId, type Planning, type References } from './planning.ts';
 
 /** Whose the token is: the user's, the project's or the group's id, by kind. */
@@ -17,7 +18,7 @@ export function planAccessTokens(planning: Planning, references: References): vo
     entries: (document.access_tokens ?? []).flatMap((entry) => withOwner(planning, references, entry)),
     rows: draft.access_tokens.rows.values(),
     entryName: ({ kind, ownerId, name }) => `${kind}:${ownerId}:${name}`,
-    rowName: (row) => `${row.kind}:${ownerOf(row)}:${row.name}`,
+    rowName: (row) => (row.minted ? null : `${row.kind}:${ownerOf(row)}:${row.name}`),
   });
   const revoked = revokedDigests(planning);
   for (const [entry, stored] of matches) planAccessToken(planning, entry, stored, revoked);
@@ -65,8 +66,8 @@ function planAccessToken(
   }
   const id = stored?.id ?? newId(planning, 'access_tokens', entry);
   outcome.access_tokens.placeOf.set(id, entry.at);
-  const digest = digestFor(planning, 'access_tokens', entry, stored);
-  if (digest === undefined) return;
+  const secret = secretFor(planning, 'access_tokens', entry, stored);
+  if (secret === undefined) return;
   put(draft.access_tokens, {
     id,
     kind: entry.kind,
@@ -76,9 +77,9 @@ function planAccessToken(
     group_id: entry.kind === 'group' ? entry.ownerId : null,
     scopes: entry.scopes,
     expires_at: entry.expires_at,
-    revoked: entry.revoked || revoked.has(digest),
+    revoked: entry.revoked || revoked.has(secret.token_digest),
     minted: stored?.minted ?? false,
-    token_digest: digest,
+    ...secret,
   });
 }
 
@@ -86,39 +87,18 @@ function planAccessToken(
 function placeBot(planning: Planning, entry: Owned, stored: AccessTokenRow | null): number {
   if (entry.kind === 'personal') return entry.ownerId;
   const { draft } = planning;
-  const bot =
-    stored === null ? newBot(planning, entry.kind, entry.ownerId) : byId(draft.users, stored.user_id);
+  const { kind, ownerId, role } = entry;
+  const bot = stored === null ? makeBot(planning, kind, ownerId) : byId(draft.users, stored.user_id);
   if (bot === undefined) return 0;
   put(draft.users, bot);
-  put<MemberRow>(draft.members, {
-    source_type: entry.kind === 'project' ? 'Project' : 'Namespace',
-    source_id: entry.ownerId,
-    user_id: bot.id,
-    role: entry.role,
-    expires_at: null,
-  });
+  put(draft.members, botMembership({ kind, ownerId, botId: bot.id, role }));
   return bot.id;
 }
 
-/** Named as GitLab names them. */
-function newBot(planning: Planning, kind: 'project' | 'group', ownerId: number): UserRow {
-  const username = `${kind}_${ownerId}_bot_${planning.randomHex()}`;
-  return {
-    id: planning.takeId('unnamed'),
-    organization_id: 0,
-    username,
-    username_key: username,
-    email: null,
-    email_key: null,
-    kind: kind === 'project' ? 'project_bot' : 'group_bot',
-    state: 'active',
-    admin: false,
-    auditor: false,
-    external: false,
-    two_factor: false,
-    password_expired: false,
-    password_hash: null,
-  };
+/** Which organization it is in is known when everything has its place: see `placeBotsInOrganizations`. */
+function makeBot(planning: Planning, kind: 'project' | 'group', ownerId: number): UserRow {
+  const id = planning.takeId('unnamed');
+  return newBot({ id, kind, ownerId, organizationId: 0, randomHex: planning.randomHex() });
 }
 
 /** A bot is in the organization of its project or group, also after that has moved. */

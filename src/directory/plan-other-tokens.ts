@@ -3,7 +3,7 @@ import type { DeployTokenEntry, JobTokenEntry } from './document.ts';
 import { put, removeRow } from './draft.ts';
 import { keyOf } from './fields.ts';
 import { matchEntries } from './match.ts';
-import { digestFor, revokedDigests } from './plan-secrets.ts';
+import { digestFor, revokedDigests, secretFor } from './plan-secrets.ts';
 import { findGroup, findProject, findUser, newId, type Planning, type References } from './planning.ts';
 import { secretDigest } from './secret.ts';
 
@@ -16,7 +16,7 @@ export function planDeployTokens(planning: Planning, references: References): vo
     entries: document.deploy_tokens ?? [],
     rows: draft.deploy_tokens.rows.values(),
     entryName: ({ username }) => username,
-    rowName: ({ username }) => username,
+    rowName: ({ username, minted }) => (minted ? null : username),
   });
   const revoked = revokedDigests(planning);
   for (const [entry, stored] of matches) planDeployToken(planning, references, entry, stored, revoked);
@@ -38,23 +38,24 @@ function planDeployToken(
   const { draft, outcome } = planning;
   const id = stored?.id ?? newId(planning, 'deploy_tokens', entry);
   outcome.deploy_tokens.placeOf.set(id, entry.at);
-  const digest = digestFor(planning, 'deploy_tokens', entry, stored);
+  const secret = secretFor(planning, 'deploy_tokens', entry, stored);
   const group = entry.group ?? null;
   const group_id =
     group === null
       ? null
       : (findGroup(planning, references, group, ['deploy_tokens', entry.at, 'group']) ?? null);
   placeProjects(planning, references, entry, id);
-  if (digest === undefined) return;
+  if (secret === undefined) return;
   put(draft.deploy_tokens, {
     id,
+    name: stored?.name ?? null,
     username: entry.username,
     scopes: entry.scopes,
     group_id,
     expires_at: entry.expires_at,
-    revoked: entry.revoked || revoked.has(digest),
+    revoked: entry.revoked || revoked.has(secret.token_digest),
     minted: stored?.minted ?? false,
-    token_digest: digest,
+    ...secret,
   });
 }
 

@@ -1,6 +1,6 @@
 import type { Planning } from './planning.ts';
 import type { Path } from './read-document.ts';
-import { secretDigest } from './secret.ts';
+import { type StoredSecret, secretDigest, toStoredSecret } from './secret.ts';
 
 export type TokenSection = 'access_tokens' | 'deploy_tokens' | 'job_tokens';
 const NOUN: Record<TokenSection, string> = {
@@ -28,6 +28,22 @@ export function digestFor(
     planning.report([section, entry.at], 'is new: it needs token or token_sha256');
   }
   return digest;
+}
+
+/** The same with what a list may show of it, which a digest alone doesn't tell. */
+export function secretFor(
+  planning: Planning,
+  section: TokenSection,
+  entry: TokenEntry,
+  stored: StoredSecret | null,
+): StoredSecret | undefined {
+  const token_digest = digestFor(planning, section, entry, stored);
+  if (token_digest === undefined) return undefined;
+  if (entry.token !== undefined) return toStoredSecret(entry.token);
+  if (stored?.token_digest === token_digest) {
+    return { token_digest, token_prefix: stored.token_prefix, token_routing: stored.token_routing };
+  }
+  return { token_digest, token_prefix: null, token_routing: null };
 }
 
 /** Digests that no document brings back to life: of secrets that were revoked, whatever token they were in. */

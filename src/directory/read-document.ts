@@ -84,7 +84,7 @@ function readContent(
   if (strict.success) return { document: strict.data, unreadable: ALL_READABLE, problems: syntax };
   const { issues } = strict.error;
   const problems = issues
-    .flatMap((issue) => explain(issue, content))
+    .flatMap((issue) => explainIssue(issue, content))
     .map(({ path, message }) => locate(path, message));
   const lenient = documentSchema('lenient').safeParse(content);
   const document = lenient.success ? lenient.data : null;
@@ -148,7 +148,7 @@ export function printPath(path: Path): string {
 
 type Issue = z.core.$ZodIssue;
 
-function explain(
+export function explainIssue(
   issue: Issue,
   content: unknown,
 ): readonly { readonly path: Path; readonly message: string }[] {

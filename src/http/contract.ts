@@ -3,13 +3,14 @@ import { Ajv2020, type ErrorObject } from 'ajv/dist/2020.js';
 import formats from 'ajv-formats';
 import { parse } from 'yaml';
 import { CellpassError, type Problem } from '../errors.ts';
-import type { ExplainRequest, JobTokenInput, KeyInputs } from './types.ts';
+import type { ExplainRequest, JobTokenInput, KeyInputs, TokenOrderInput } from './types.ts';
 
 /** The contract at run time: the document itself, and its schemas as checks of what comes in. */
 export interface Contract {
   readonly document: object;
   /** @throws {CellpassError} `invalid`, with every problem. */
   parseJobToken(value: unknown): JobTokenInput;
+  parseTokenOrder(value: unknown): TokenOrderInput;
   parseExplainRequest(value: unknown): ExplainRequest;
   parseActivateKey(value: unknown): KeyInputs['ActivateKey'];
   parseRotateKeys(value: unknown): KeyInputs['RotateKeys'];
@@ -31,6 +32,7 @@ export function loadContract(): Contract {
   return {
     document,
     parseJobToken: parserFor<JobTokenInput>(ajv, 'JobToken'),
+    parseTokenOrder: parserFor<TokenOrderInput>(ajv, 'TokenOrder'),
     parseExplainRequest: parserFor<ExplainRequest>(ajv, 'ExplainRequest'),
     parseActivateKey: parserFor<KeyInputs['ActivateKey']>(ajv, 'ActivateKey'),
     parseRotateKeys: parserFor<KeyInputs['RotateKeys']>(ajv, 'RotateKeys'),

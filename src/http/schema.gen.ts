@@ -148,6 +148,44 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/admin/v1/tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Access and deploy tokens, without their secrets
+         * @description Access tokens by id, then deploy tokens by id. What is named in the query must be there.
+         */
+        get: operations["listTokens"];
+        put?: never;
+        /** A new routable token, which names this cell */
+        post: operations["mintToken"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/v1/tokens/{id}/revoke": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Refuse a token from now on and for ever; once more changes nothing */
+        post: operations["revokeToken"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/admin/v1/keys": {
         parameters: {
             query?: never;
@@ -662,6 +700,87 @@ export interface components {
             token?: string;
             token_sha256?: string;
         } & (unknown | unknown);
+        /** @enum {string} */
+        TokenKind: "personal" | "project" | "group" | "deploy";
+        /** @description Access tokens and deploy tokens are numbered apart, so the id says which; the number is the id in the directory document. */
+        TokenId: string;
+        /** @description What a new token is to be. Which fields go with which kind, and what they may hold, is as for its entry in a directory document. */
+        TokenOrder: {
+            kind: components["schemas"]["TokenKind"];
+            name?: string;
+            /** @description Of a personal token. */
+            user?: string;
+            /** @description Of a project token; a path. */
+            project?: string;
+            /** @description Of a deploy token, which has these or a group; paths. */
+            projects?: string[];
+            /** @description Of a group token or a deploy token; a path. */
+            group?: string;
+            /** @description Of a project or group token. */
+            role?: string;
+            /** @description Of a deploy token: what clients log in as. Default: gitlab+deploy-token-ID. */
+            username?: string;
+            scopes?: string[];
+            /** @description A date, on which the token is no longer good; of a deploy token also a date and time. */
+            expires_at?: string | null;
+        };
+        /** @description Ids that the secret itself tells, whoever wrote it. */
+        TokenRouting: {
+            /** @description Cell. */
+            c?: number;
+            /** @description Organization. */
+            o?: number;
+            /** @description Group. */
+            g?: number;
+            /** @description Project. */
+            p?: number;
+            /** @description User. */
+            u?: number;
+            /** @description Runner type. */
+            t?: number;
+        } | null;
+        Token: components["schemas"]["TokenFacts"];
+        /** @description Everything of a token but its secret. */
+        TokenFacts: {
+            id: components["schemas"]["TokenId"];
+            kind: components["schemas"]["TokenKind"];
+            name: string | null;
+            /** @description Whom it acts as: a user, the bot of a project or group token, or the login name of a deploy token. */
+            username: string;
+            /** @description Of a personal token. */
+            user: string | null;
+            /** @description Paths. */
+            projects: string[];
+            /** @description Path. */
+            group: string | null;
+            /** @description Of the bot. */
+            role: string | null;
+            scopes: string[];
+            /** @description A date of an access token, a date and time of a deploy token; null, never. */
+            expires_at: string | null;
+            revoked: boolean;
+            /** @description Made here; else declared in the directory document. */
+            minted: boolean;
+            /** @description Null: none, or the secret was given as a digest. */
+            prefix: string | null;
+            routing: components["schemas"]["TokenRouting"];
+            /**
+             * Format: date-time
+             * @description Within some minutes.
+             */
+            last_used_at: string | null;
+        };
+        MintedToken: {
+            /** @description The secret. */
+            token: string;
+            /** @description What keeps it from being of use as it is. */
+            warning: string | null;
+        } & components["schemas"]["TokenFacts"];
+        TokenPage: {
+            tokens: components["schemas"]["Token"][];
+            /** @description Where the next page begins, as `after`; null, there is none. */
+            next: null | components["schemas"]["TokenId"];
+        };
         ExplainRequest: {
             /** @description `user:NAME`, `token:ID`, `deploy-token:NAME`, `job:ID` or `anonymous`. */
             as: string;
@@ -1078,6 +1197,91 @@ export interface operations {
             };
             404: components["responses"]["Error"];
             422: components["responses"]["Invalid"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listTokens: {
+        parameters: {
+            query?: {
+                /** @description Personal tokens of this user. */
+                user?: string;
+                /** @description Tokens of this project; a path. */
+                project?: string;
+                /** @description Tokens of this group; a path. */
+                group?: string;
+                kind?: components["schemas"]["TokenKind"];
+                /** @description The `next` of the page before. */
+                after?: components["schemas"]["TokenId"];
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TokenPage"];
+                };
+            };
+            422: components["responses"]["Invalid"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    mintToken: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TokenOrder"];
+            };
+        };
+        responses: {
+            /** @description The token, with its secret, which no answer ever shows again. */
+            201: {
+                headers: {
+                    "Cache-Control": "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MintedToken"];
+                };
+            };
+            400: components["responses"]["Error"];
+            422: components["responses"]["Invalid"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    revokeToken: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["TokenId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is revoked. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Token"];
+                };
+            };
+            404: components["responses"]["Error"];
             503: components["responses"]["Unavailable"];
         };
     };

@@ -16,6 +16,10 @@ export type KeyList = Schemas['KeyList'];
 export type KeyHistory = Schemas['KeyHistory'];
 export type KeyOutcome = Schemas['KeyOutcome'];
 export type ProbeResult = Schemas['ProbeResult'];
+export type TokenOrderInput = Schemas['TokenOrder'];
+export type TokenView = Schemas['Token'];
+export type MintedTokenView = Schemas['MintedToken'];
+export type TokenPage = Schemas['TokenPage'];
 /** What the endpoints of keys and CAs take. */
 export type KeyInputs = Pick<
   Schemas,

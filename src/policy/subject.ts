@@ -28,6 +28,8 @@ export interface UserSubject extends Credential {
   readonly person: Person;
   /** The scopes of the access token; null for a password. */
   readonly tokenScopes: readonly string[] | null;
+  /** Where somebody came with an access token; no decision rests on it. */
+  readonly accessTokenId?: number;
 }
 
 export interface DeployTokenSubject extends Credential {

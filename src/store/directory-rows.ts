@@ -120,7 +120,16 @@ export interface ProtectedTagRow extends ProtectedRepositoryRow {
   readonly immutable: boolean;
 }
 
-export interface AccessTokenRow {
+/** A secret as it is stored: its digest, and what a list may show of it. */
+interface SecretColumns {
+  readonly token_digest: string;
+  /** Such as `glpat-`; null where there is none, or the secret was never seen. */
+  readonly token_prefix: string | null;
+  /** Such as `c:2,o:1,p:101`, in decimal numbers. */
+  readonly token_routing: string | null;
+}
+
+export interface AccessTokenRow extends SecretColumns {
   readonly id: number;
   readonly kind: 'personal' | 'project' | 'group';
   readonly name: string;
@@ -133,18 +142,18 @@ export interface AccessTokenRow {
   readonly revoked: boolean;
   /** Made by the command line; no document removes it. */
   readonly minted: boolean;
-  readonly token_digest: string;
 }
 
-export interface DeployTokenRow {
+export interface DeployTokenRow extends SecretColumns {
   readonly id: number;
+  /** What the command line called it; a document gives none. */
+  readonly name: string | null;
   readonly username: string;
   readonly scopes: readonly string[];
   readonly group_id: number | null;
   readonly expires_at: string | null;
   readonly revoked: boolean;
   readonly minted: boolean;
-  readonly token_digest: string;
 }
 
 export interface ProjectDeployTokenRow {

@@ -13,6 +13,8 @@ const RULE = [
   'minimum_role_for_delete',
 ] as const;
 
+const SECRET = ['token_digest', 'token_prefix', 'token_routing'] as const;
+
 /** Keys and columns of the directory's tables, each after those that it refers to. Columns that no document sets are left out. */
 export const TABLES: { readonly [T in TableName]: Table<DirectoryTables[T]> } = {
   settings: {
@@ -107,12 +109,12 @@ export const TABLES: { readonly [T in TableName]: Table<DirectoryTables[T]> } = 
       'expires_at',
       'revoked',
       'minted',
-      'token_digest',
+      ...SECRET,
     ],
   },
   deploy_tokens: {
     key: ['id'],
-    columns: ['id', 'username', 'scopes', 'group_id', 'expires_at', 'revoked', 'minted', 'token_digest'],
+    columns: ['id', 'name', 'username', 'scopes', 'group_id', 'expires_at', 'revoked', 'minted', ...SECRET],
   },
   project_deploy_tokens: {
     key: ['deploy_token_id', 'project_id'],

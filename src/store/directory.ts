@@ -72,12 +72,14 @@ function inUtc<R extends { readonly expires_at: string | null }>(row: R): R {
 }
 
 /** Everything is set-based: a statement for thousands of rows. Rows go after those that they refer to, and leave before them. */
-export async function writeDirectory(sql: Sql, changes: DirectoryChanges): Promise<void> {
+export async function writeDirectory(sql: Sql, changes: Partial<DirectoryChanges>): Promise<void> {
   for (const table of tableNames()) {
-    for (const rows of chunks(changes[table].upsert)) await sql.query(upsert(table), [JSON.stringify(rows)]);
+    for (const rows of chunks(changes[table]?.upsert ?? []))
+      await sql.query(upsert(table), [JSON.stringify(rows)]);
   }
   for (const table of tableNames().reverse()) {
-    for (const rows of chunks(changes[table].remove)) await sql.query(remove(table), [JSON.stringify(rows)]);
+    for (const rows of chunks(changes[table]?.remove ?? []))
+      await sql.query(remove(table), [JSON.stringify(rows)]);
   }
 }
 

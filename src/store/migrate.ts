@@ -5,6 +5,7 @@ import { sql as directory } from './migrations/0001-directory.ts';
 import { sql as keys } from './migrations/0002-keys.ts';
 import { sql as refusals } from './migrations/0003-refusals.ts';
 import { sql as keyLife } from './migrations/0004-key-life.ts';
+import { sql as tokens } from './migrations/0005-tokens.ts';
 
 /** In the order of their numbers. A migration that was released is never edited: add the next one. */
 const MIGRATIONS: readonly { readonly name: string; readonly sql: string }[] = [
@@ -12,6 +13,7 @@ const MIGRATIONS: readonly { readonly name: string; readonly sql: string }[] = [
   { name: '0002-keys', sql: keys },
   { name: '0003-refusals', sql: refusals },
   { name: '0004-key-life', sql: keyLife },
+  { name: '0005-tokens', sql: tokens },
 ];
 
 /** Any number that nothing else here locks; the same in every cellpass. */

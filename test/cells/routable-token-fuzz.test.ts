@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict';
 import { crc32 } from 'node:zlib';
 import { readCredentialForm } from '../../src/cells/credential-form.ts';
-import { mintRoutableToken, readRoutableToken } from '../../src/cells/routable-token.ts';
+import {
+  mintRoutableToken,
+  printRouting,
+  type Routing,
+  readRoutableToken,
+} from '../../src/cells/routable-token.ts';
 
 const INPUTS = 1_000_000;
 const CHARACTERS = 'ABCxyz019-_.+/=:ä \n\u0000~';
@@ -63,6 +68,13 @@ const TOKENS = Array.from({ length: 100 }, (_, at) =>
   }),
 );
 
+/** A routing of ids as they come, small and large, with its telling part or without. */
+function anyRouting(): Routing {
+  const id = (): bigint => BigInt(random(2 ** 32)) ** BigInt(1 + random(2));
+  const key = (['g', 'p', 'u', 't'] as const)[random(5)];
+  return { c: id(), o: id(), ...(key !== undefined && { [key]: id() }) };
+}
+
 describe('a million secrets that nobody would choose', () => {
   it('are each read as one of the three kinds, and none throws', function () {
     this.timeout(60_000);
@@ -75,5 +87,21 @@ describe('a million secrets that nobody would choose', () => {
     assert.equal(counts.routable + counts.damaged + counts.opaque, INPUTS);
     // Each way through the reader was taken.
     for (const [kind, count] of Object.entries(counts)) assert.ok(count > 100, `${kind}: ${count}`);
+  });
+
+  it('are told apart from what was minted, which reads as what it was made of', function () {
+    this.timeout(60_000);
+    for (let made = 0; made < INPUTS / 10; made++) {
+      const [prefix, routing] = [['glpat-', 'gldt-', 'glcbt-', ''][random(4)] ?? '', anyRouting()];
+      const token = mintRoutableToken(prefix, routing);
+      const reading = readRoutableToken(token);
+      // Compared by hand: a deep comparison takes a hundred times as long.
+      assert.equal(reading.kind, 'routable');
+      if (reading.kind !== 'routable') return;
+      assert.equal(
+        `${reading.prefix} ${printRouting(reading.routing)}`,
+        `${prefix} ${printRouting(routing)}`,
+      );
+    }
   });
 });

@@ -7,20 +7,20 @@ const MAXIMUM =
 const LARGE = 18_446_744_073_709_551_615n;
 
 /** Examples of the format, no secrets of anybody. */
-const VECTORS: [token: string, routing: Routing][] = [
-  ['EL25d_AKXDUtqLnIQHEpkG86MQM.01.0r1ajj2i3', { o: 1n }],
-  ['bzoxd_Rb5_cHeWe1JH56wr2FCBA.0r1pum4t4', { o: 1n }],
-  [MAXIMUM, { c: LARGE, g: LARGE, o: LARGE, p: LARGE, u: LARGE }],
-  ['glpat-HyYtNDtCSVBXXmVsc3qBiGM6MQpvOjEKdTpiCw.01.1218qvrvn', { c: 1n, o: 1n, u: 11n }],
-  ['glpat-PkVMU1phaG92fYSLkpmgp2M6MgpvOjEKdTpiCw.01.120i5c8o7', { c: 2n, o: 1n, u: 11n }],
-  ['gldt-fIOKkZifpq20u8LJ0Nfe5WM6MgpvOjEKcDoydAw.01.1311rcdx0', { c: 2n, o: 1n, p: 101n }],
-  ['glpat-YzoyCm86MQp1OmKboqmwt77FzNPa4ejv9v0EEA.120pzt5ik', { c: 2n, o: 1n, u: 11n }],
+const VECTORS: [token: string, routing: Routing, prefix: string][] = [
+  ['EL25d_AKXDUtqLnIQHEpkG86MQM.01.0r1ajj2i3', { o: 1n }, ''],
+  ['bzoxd_Rb5_cHeWe1JH56wr2FCBA.0r1pum4t4', { o: 1n }, ''],
+  [MAXIMUM, { c: LARGE, g: LARGE, o: LARGE, p: LARGE, u: LARGE }, '+'.repeat(20)],
+  ['glpat-HyYtNDtCSVBXXmVsc3qBiGM6MQpvOjEKdTpiCw.01.1218qvrvn', { c: 1n, o: 1n, u: 11n }, 'glpat-'],
+  ['glpat-PkVMU1phaG92fYSLkpmgp2M6MgpvOjEKdTpiCw.01.120i5c8o7', { c: 2n, o: 1n, u: 11n }, 'glpat-'],
+  ['gldt-fIOKkZifpq20u8LJ0Nfe5WM6MgpvOjEKcDoydAw.01.1311rcdx0', { c: 2n, o: 1n, p: 101n }, 'gldt-'],
+  ['glpat-YzoyCm86MQp1OmKboqmwt77FzNPa4ejv9v0EEA.120pzt5ik', { c: 2n, o: 1n, u: 11n }, 'glpat-'],
 ];
 
 describe('routable tokens', () => {
-  for (const [token, routing] of VECTORS) {
+  for (const [token, routing, prefix] of VECTORS) {
     it(`reads ${token.slice(0, 40)}`, () => {
-      assert.deepEqual(readRoutableToken(token), { kind: 'routable', routing });
+      assert.deepEqual(readRoutableToken(token), { kind: 'routable', prefix, routing });
     });
 
     it(`sees that ${token.slice(0, 40)} is damaged, whichever character it is`, () => {
@@ -57,7 +57,7 @@ describe('routable tokens', () => {
       fc.property(fc.constantFrom('glpat-', 'gldt-', 'glcbt-', ''), routing, (prefix, given) => {
         const token = mintRoutableToken(prefix, given);
         assert.ok(token.startsWith(prefix));
-        assert.deepEqual(readRoutableToken(token), { kind: 'routable', routing: given });
+        assert.deepEqual(readRoutableToken(token), { kind: 'routable', prefix, routing: given });
         assert.notEqual(mintRoutableToken(prefix, given), token);
       }),
       { numRuns: 1000 },

@@ -43,6 +43,7 @@ describe('the command line', () => {
     ['an unknown option', ['keys', 'list', '--nonsense']],
     ['a missing option', ['directory', 'apply']],
     ['a missing value', ['directory', 'check', '-f']],
+    ['a token without what its kind needs', ['token', 'create', '--kind', 'personal', '--scopes', 'api']],
     ['explain without a question', ['explain']],
     ['explain of two things at once', ['explain', '--as', 'anonymous', '--request', 'x']],
   ];
@@ -62,6 +63,10 @@ describe('the command line', () => {
     ['directory', 'apply'],
     ['directory', 'check'],
     ['directory', 'export'],
+    ['token'],
+    ['token', 'create'],
+    ['token', 'list'],
+    ['token', 'revoke'],
     ['keys'],
     ['keys', 'list'],
     ['keys', 'export-jwks'],
