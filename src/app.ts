@@ -8,6 +8,7 @@ import { keyRoutes } from './http/admin/keys.ts';
 import { listTokens, mintToken, revokeToken, type TokenResource } from './http/admin/tokens.ts';
 import type { ReadClientAddress } from './http/client-address.ts';
 import type { Contract } from './http/contract.ts';
+import { endConnections } from './http/drain.ts';
 import { errorHandler } from './http/error-handler.ts';
 import { health, type Readiness, readiness } from './http/health.ts';
 import { jwkSet, tokenCa } from './http/jwks.ts';
@@ -120,13 +121,19 @@ function addCommonRoutes(router: Router<RequestState>, deps: Common): void {
 
 function assemble(
   router: Router<RequestState>,
-  { log, readClientAddress, requests }: Pick<Common, 'log' | 'readClientAddress' | 'requests'>,
+  {
+    log,
+    readClientAddress,
+    requests,
+    readiness,
+  }: Pick<Common, 'log' | 'readClientAddress' | 'requests'> & Partial<Pick<Common, 'readiness'>>,
 ): Koa<RequestState> {
   const app = new Koa<RequestState>();
   // What reaches Koa's own handler is a client that went away while it was answered.
   app.on('error', (error) => log.debug({ err: error }, 'connection error'));
   app.use(accessLog(log, readClientAddress));
   app.use(requests.count);
+  if (readiness !== undefined) app.use(endConnections(readiness.isDraining));
   app.use(errorHandler());
   app.use(router.routes());
   app.use(notFound);

@@ -46,6 +46,8 @@ export interface Config {
   /** Processes that answer clients. */
   readonly workers: number;
   readonly migrate: boolean;
+  /** How long the listener stays open after SIGTERM, so that whoever asks `/readyz` sends no more. */
+  readonly drainSeconds: number;
   readonly logLevel: LogLevel;
   readonly keys: {
     readonly propagationSeconds: number;
@@ -179,6 +181,7 @@ function toConfig(given: Settings, unknownVariables: readonly string[]): Config 
     trustedProxies: given.trusted_proxies,
     workers: given.workers,
     migrate: given.migrate,
+    drainSeconds: given.drain_seconds,
     logLevel: given.log_level,
     keys: {
       propagationSeconds: given.keys.propagation_seconds,

@@ -1,4 +1,5 @@
 import type { RequestListener, Server } from 'node:http';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Config } from '../config.ts';
 import { CellpassError } from '../errors.ts';
 import type { Log } from '../http/access-log.ts';
@@ -19,11 +20,14 @@ export interface RunningServer {
   readonly publicUrl: string;
   /** Reads the TLS certificate and key again; throws, and keeps the old ones, when they are wrong. False without TLS. */
   reload(): boolean;
-  /** Answers what has begun, takes nothing new, and gives everything back. */
+  /** Goes on for as long as the settings say, no longer ready; then answers what has begun, and gives everything back. */
   close(): Promise<void>;
 }
 
-const DRAIN_MS = 10_000;
+/** For what has begun when the listener closes. */
+const LAST_ANSWERS_MS = 10_000;
+/** How often connections are looked at that had nothing to say while the listener closed. */
+const IDLE_CHECK_MS = 100;
 const now = (): Date => new Date();
 
 /** What is opened, in the order in which it is closed again. */
@@ -45,10 +49,15 @@ export function startPrimary(
   config: Config,
   log: Log,
   otherMetrics: () => Promise<readonly Snapshot[]>,
-): Promise<{ close(): Promise<void> }> {
+): Promise<{ drain(): void; close(): Promise<void> }> {
   return openAll(async (opened) => {
-    await openAdministration(config, log, opened, otherMetrics);
-    return { close: () => closeAll(opened) };
+    const { draining } = await openAdministration(config, log, opened, otherMetrics);
+    return {
+      drain: () => {
+        draining.now = true;
+      },
+      close: () => closeAll(opened),
+    };
   });
 }
 
@@ -170,6 +179,7 @@ async function openListener(
     },
     close: async () => {
       draining.now = true;
+      await delay(config.drainSeconds * 1000);
       await closeAll(opened);
     },
   };
@@ -220,11 +230,13 @@ function createSwitchable(): {
 
 function closeServer(server: Server): Promise<void> {
   return new Promise((resolve) => {
-    const overdue = setTimeout(() => server.closeAllConnections(), DRAIN_MS);
+    const overdue = setTimeout(() => server.closeAllConnections(), LAST_ANSWERS_MS);
+    // One that is kept for a next request, because its last answer had begun before it was known that there is none.
+    const idle = setInterval(() => server.closeIdleConnections(), IDLE_CHECK_MS);
     server.close(() => {
       clearTimeout(overdue);
+      clearInterval(idle);
       resolve();
     });
-    server.closeIdleConnections();
   });
 }

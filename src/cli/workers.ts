@@ -19,7 +19,7 @@ const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 5000;
 /** Whoever lived this long did not die of its start. */
 const SETTLED_MS = 60_000;
-/** Longer than a worker takes to drain. */
+/** Longer than a worker takes to end when it has drained. */
 const GRACE_MS = 15_000;
 
 /**
@@ -29,7 +29,7 @@ const GRACE_MS = 15_000;
 export async function startWorkers(config: Config, log: Log): Promise<RunningServer> {
   const metrics = createWorkerMetrics();
   const primary = await startPrimary(config, log, () => metrics.gather());
-  const pool = new WorkerPool(log, (worker) => metrics.watch(worker));
+  const pool = new WorkerPool(log, config.drainSeconds * 1000 + GRACE_MS, (worker) => metrics.watch(worker));
   try {
     const [first] = await Promise.all(Array.from({ length: config.workers }, () => pool.fork()));
     pool.keep();
@@ -40,6 +40,7 @@ export async function startWorkers(config: Config, log: Log): Promise<RunningSer
         return config.tls !== null;
       },
       close: async () => {
+        primary.drain();
         await pool.stop();
         await primary.close();
       },
@@ -60,12 +61,14 @@ interface Forked {
 class WorkerPool {
   readonly #log: Log;
   readonly #onListening: (worker: Worker) => void;
+  readonly #graceMs: number;
   readonly #workers = new Set<Worker>();
   readonly #stopping = new AbortController();
   #pauseMs = FIRST_PAUSE_MS;
 
-  constructor(log: Log, onListening: (worker: Worker) => void) {
+  constructor(log: Log, graceMs: number, onListening: (worker: Worker) => void) {
     this.#log = log;
+    this.#graceMs = graceMs;
     this.#onListening = onListening;
   }
 
@@ -104,7 +107,7 @@ class WorkerPool {
     this.order('stop');
     const overdue = setTimeout(() => {
       for (const worker of this.#workers) worker.process.kill('SIGKILL');
-    }, GRACE_MS);
+    }, this.#graceMs);
     await Promise.all(exits);
     clearTimeout(overdue);
   }

@@ -64,6 +64,7 @@ export const settings = z.strictObject({
   trusted_proxies: words.pipe(z.array(z.union([z.cidrv4(), z.cidrv6()], CIDR_HINT))).default([]),
   workers: z.coerce.number().int().min(1).max(128).default(1),
   migrate: flag.default(true),
+  drain_seconds: z.coerce.number().min(0).max(300).default(0),
   log_level: z.enum(LOG_LEVELS).default('info'),
   keys: z
     .strictObject({

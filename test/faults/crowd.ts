@@ -1,0 +1,63 @@
+import { Client } from 'undici';
+
+/** Clients that ask for tokens again and again, each on a connection that it keeps. */
+export interface Crowd {
+  /** How many requests had which status. */
+  readonly statuses: ReadonlyMap<number, number>;
+  /** Requests without an answer, in the words of the client. */
+  readonly failures: readonly string[];
+  /** Resolves when so many requests more have ended. */
+  more(requests: number): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export interface CrowdOptions {
+  readonly origin: string;
+  readonly clients: number;
+  readonly path: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+export function startCrowd({ origin, clients, path, headers = {} }: CrowdOptions): Crowd {
+  const statuses = new Map<number, number>();
+  const failures: string[] = [];
+  const waiting = new Set<() => void>();
+  let ended = 0;
+  let stopped = false;
+  const loop = async (): Promise<void> => {
+    const client = new Client(origin, { keepAliveTimeout: 60_000 });
+    while (!stopped) {
+      try {
+        const { statusCode, body } = await client.request({ method: 'GET', path, headers });
+        await body.dump();
+        statuses.set(statusCode, (statuses.get(statusCode) ?? 0) + 1);
+      } catch (error) {
+        failures.push(String(error));
+      }
+      ended += 1;
+      for (const look of waiting) look();
+    }
+    await client.destroy();
+  };
+  const loops = Array.from({ length: clients }, loop);
+  return {
+    statuses,
+    failures,
+    more(requests) {
+      const goal = ended + requests;
+      return new Promise((resolve) => {
+        const look = (): void => {
+          if (ended < goal) return;
+          waiting.delete(look);
+          resolve();
+        };
+        waiting.add(look);
+        look();
+      });
+    },
+    async stop() {
+      stopped = true;
+      await Promise.all(loops);
+    },
+  };
+}
