@@ -23,6 +23,29 @@ export interface Limits {
   readonly headerBytes: number;
   readonly argon2Lanes: number;
   readonly argon2Queue: number;
+  readonly failedAttempts: FailedAttemptLimits;
+  readonly connections: ConnectionLimits;
+}
+
+/** How many attempts may fail within `seconds`; 0: any number. */
+export interface FailedAttemptLimits {
+  readonly perAddress: number;
+  /** From one address as one account. */
+  readonly perAccount: number;
+  readonly seconds: number;
+}
+
+/** Of the public listener, in each process. */
+export interface ConnectionLimits {
+  readonly total: number;
+  /** Not of trusted proxies, behind which many stand. */
+  readonly perAddress: number;
+  /** From the first byte of a request, or from the connection, to the end of the headers. */
+  readonly headerSeconds: number;
+  /** From the first byte of a request to the end of its body. */
+  readonly requestSeconds: number;
+  /** Without a byte in either direction while something is under way. */
+  readonly stallSeconds: number;
 }
 
 export interface Config {
@@ -201,6 +224,18 @@ function toConfig(given: Settings, unknownVariables: readonly string[]): Config 
       headerBytes: given.limits.header_bytes,
       argon2Lanes: given.limits.argon2_lanes,
       argon2Queue: given.limits.argon2_queue,
+      failedAttempts: {
+        perAddress: given.limits.failed_attempts_per_address ?? given.limits.failed_attempts,
+        perAccount: given.limits.failed_attempts,
+        seconds: given.limits.failed_attempt_seconds,
+      },
+      connections: {
+        total: given.limits.connections,
+        perAddress: given.limits.connections_per_address,
+        headerSeconds: given.limits.header_seconds,
+        requestSeconds: given.limits.request_seconds,
+        stallSeconds: given.limits.stall_seconds,
+      },
     },
     retention: {
       refusalDays: given.retention.refusal_days,

@@ -15,6 +15,7 @@ export type ErrorCode =
   | 'not_found'
   | 'invalid' // the input of an admin is wrong; `problems` says where
   | 'conflict' // the input is right, but the state forbids it
+  | 'too_many_failures' // of attempts to log in, from one address or as one account
   | 'unavailable' // try again later
   | 'internal';
 
@@ -26,6 +27,12 @@ export type Reason =
   | 'malformed_basic'
   | 'malformed_credentials'
   | 'no_credentials'
+  | 'no_password'
+  | 'body_cut_off'
+  | 'client_gone'
+  | 'connections'
+  | 'too_many_failures'
+  | 'failures_not_counted'
   | 'refresh_token'
   | 'unknown'
   | 'wrong_password'

@@ -151,6 +151,23 @@ describe('the configuration file', () => {
     );
   });
 
+  const attempts: [text: string, perAddress: number, perAccount: number][] = [
+    ['{}', 30, 30],
+    ['{failed_attempts: 5}', 5, 5],
+    ['{failed_attempts_per_address: 1000}', 1000, 30],
+    ['{failed_attempts: 0}', 0, 0],
+    ['{failed_attempts: 0, failed_attempts_per_address: 30}', 30, 0],
+  ];
+  for (const [text, perAddress, perAccount] of attempts) {
+    it(`bounds failed attempts by address as by account, unless told otherwise: ${text}`, () => {
+      assert.deepEqual(loadConfig(write(`limits: ${text}`)).limits.failedAttempts, {
+        perAddress,
+        perAccount,
+        seconds: 180,
+      });
+    });
+  }
+
   const forms: [what: string, text: string][] = [
     ['a mapping', 'services: {plain: null, other: {kid: thumbprint, x5c: false, token_ttl_seconds: 600}}'],
     ['a list', 'services: [plain, {name: other, kid: thumbprint, x5c: false, token_ttl_seconds: 600}]'],

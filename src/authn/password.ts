@@ -4,10 +4,18 @@ import { CellpassError } from '../errors.ts';
 /** OWASP's smallest argon2id: its library's defaults would hold libuv's threads, which signing needs too. */
 const PARAMETERS = { type: argon2.argon2id, memoryCost: 19_456, timeCost: 2, parallelism: 1 } as const;
 
+/** `hash` null is an account that isn't there: it costs as much as a wrong password, and is never right. */
+export type VerifyPassword = (hash: string | null, password: string) => Promise<boolean>;
+
 export interface PasswordHasher {
   hash(password: string): Promise<string>;
-  /** `hash` null is an account that isn't there: it costs as much as a wrong password, and is never right. */
-  verify(hash: string | null, password: string): Promise<boolean>;
+  readonly verify: VerifyPassword;
+  /**
+   * Runs `work`, which may verify passwords, in a place of the lane; what it must have done before the next in line begins belongs into it.
+   * Whoever is `gone` gives up waiting.
+   * @throws {CellpassError} `unavailable` when too many wait.
+   */
+  inTurn<T>(work: (verify: VerifyPassword) => Promise<T>, gone: AbortSignal): Promise<T>;
   use(): LaneUse;
 }
 
@@ -31,35 +39,53 @@ export async function createPasswordHasher(
 ): Promise<PasswordHasher> {
   const { inLane, use } = createLane(limits);
   const decoy = await argon2.hash('nobody has this password', PARAMETERS);
+  const verify: VerifyPassword = async (hash, password) => {
+    const matches = await argon2.verify(hash ?? decoy, password);
+    return matches && hash !== null;
+  };
   return {
     hash: (password) => inLane(() => argon2.hash(password, PARAMETERS)),
-    verify: async (hash, password) => {
-      const matches = await inLane(() => argon2.verify(hash ?? decoy, password));
-      return matches && hash !== null;
-    },
+    verify: (hash, password) => inLane(() => verify(hash, password)),
+    inTurn: (work, gone) => inLane(() => work(verify), gone),
     use,
   };
 }
 
 interface Lane {
-  inLane<T>(work: () => Promise<T>): Promise<T>;
+  inLane<T>(work: () => Promise<T>, gone?: AbortSignal): Promise<T>;
   use(): LaneUse;
 }
 
 function createLane({ lanes, queue }: LaneLimits): Lane {
-  const waiting: (() => void)[] = [];
+  const waiting = new Set<() => void>();
   let running = 0;
   let refused = 0;
-  const inLane = async <T>(work: () => Promise<T>): Promise<T> => {
+
+  const waitForTurn = (gone: AbortSignal | undefined): Promise<void> =>
+    new Promise((resolve, reject) => {
+      const giveUp = (): void => {
+        waiting.delete(begin);
+        reject(clientGone());
+      };
+      const begin = (): void => {
+        gone?.removeEventListener('abort', giveUp);
+        resolve();
+      };
+      waiting.add(begin);
+      gone?.addEventListener('abort', giveUp, { once: true });
+    });
+
+  const inLane = async <T>(work: () => Promise<T>, gone?: AbortSignal): Promise<T> => {
+    if (gone?.aborted === true) throw clientGone();
     if (running >= lanes) {
-      if (waiting.length >= queue) {
+      if (waiting.size >= queue) {
         refused += 1;
         throw new CellpassError('unavailable', 'too many password logins at once', {
           reason: 'password_lane',
           retryAfterSeconds: 1,
         });
       }
-      await new Promise<void>((resolve) => waiting.push(resolve));
+      await waitForTurn(gone);
     } else {
       running += 1;
     }
@@ -67,10 +93,18 @@ function createLane({ lanes, queue }: LaneLimits): Lane {
       return await work();
     } finally {
       // The place goes straight to the next in line, so nobody can slip in between.
-      const next = waiting.shift();
+      const [next] = waiting;
       if (next === undefined) running -= 1;
-      else next();
+      else {
+        waiting.delete(next);
+        next();
+      }
     }
   };
-  return { inLane, use: () => ({ running, waiting: waiting.length, refused }) };
+  return { inLane, use: () => ({ running, waiting: waiting.size, refused }) };
+}
+
+/** Nobody reads it but the log. */
+function clientGone(): CellpassError {
+  return new CellpassError('unavailable', 'the client has gone away', { reason: 'client_gone' });
 }

@@ -1,5 +1,6 @@
 import { Registry as MetricsRegistry } from 'prom-client';
 import { type AdminDeps, createAdminApp, createApp, createMetricsApp, type PublicDeps } from '../app.ts';
+import { createFailedAttempts, type FailedAttempts } from '../authn/failed-attempts.ts';
 import { createPasswordHasher, type PasswordHasher } from '../authn/password.ts';
 import { type CurrentTopology, openTopology } from '../cells/current-topology.ts';
 import type { Config } from '../config.ts';
@@ -29,6 +30,7 @@ import { daysToSeconds, longestTokenLifeSeconds } from '../periods.ts';
 import { findSubject } from '../store/accounts.ts';
 import { deleteJobToken, putJobToken } from '../store/directory.ts';
 import type { Database } from '../store/drivers.ts';
+import { createFailureCounter, forgetFailures } from '../store/failure-counter.ts';
 import { KEY_CHANNEL, ROTATION_LOCK } from '../store/keys.ts';
 import { PostgresStore } from '../store/postgres.ts';
 import { findRefusal, forgetRefusals, saveRefusals } from '../store/refusals.ts';
@@ -107,6 +109,7 @@ export async function assemble(parts: Parts): Promise<Assembly> {
       ),
     log,
   });
+  const forgetting = setInterval(() => forgetFailuresQuietly(parts), FORGET_FAILURES_MS).unref();
   const { argon2Lanes: lanes, argon2Queue: queue } = config.limits;
   const passwords = await createPasswordHasher({ lanes, queue });
   const lastUse = createLastUse({
@@ -114,8 +117,10 @@ export async function assemble(parts: Parts): Promise<Assembly> {
     log,
     ...(parts.monotonicMs && { monotonicMs: parts.monotonicMs }),
   });
+  const failedAttempts = failedAttemptsOf(parts);
   const deps = createDeps(parts, store, {
     passwords,
+    failedAttempts,
     keyring,
     keys: administration,
     authorities: new AuthorityAdministration(options),
@@ -131,6 +136,7 @@ export async function assemble(parts: Parts): Promise<Assembly> {
     version: readVersion(),
     pool: () => database.poolUse(),
     lane: () => passwords.use(),
+    lockouts: () => failedAttempts.lockouts(),
     refusalsDropped: () => refusals.dropped(),
     topologyService: () => cells.serviceUse(),
   });
@@ -143,6 +149,7 @@ export async function assemble(parts: Parts): Promise<Assembly> {
     schedule,
     directory: deps.directory,
     close: async () => {
+      clearInterval(forgetting);
       await schedule.close();
       await stopListening();
       await refusals.close();
@@ -152,6 +159,34 @@ export async function assemble(parts: Parts): Promise<Assembly> {
       await keyring.close();
     },
   };
+}
+
+const FORGET_FAILURES_MS = 60_000;
+
+/** They are counted by the system's clock, whatever `now` says. */
+function forgetFailuresQuietly({ database, log }: Parts): void {
+  forgetFailures(database, new Date()).catch((error: unknown) =>
+    log.warn({ err: error }, 'old failed attempts could not be forgotten'),
+  );
+}
+
+function failedAttemptsOf({
+  config,
+  database,
+  log,
+  monotonicMs = () => performance.now(),
+}: Parts): FailedAttempts {
+  const { perAddress, perAccount, seconds } = config.limits.failedAttempts;
+  return createFailedAttempts({
+    counters: {
+      address: createFailureCounter(database, { name: 'address', seconds }),
+      account: createFailureCounter(database, { name: 'account', seconds }),
+    },
+    limits: { address: perAddress, account: perAccount },
+    seconds,
+    monotonicMs,
+    onLockout: ({ by, network }) => log.warn({ by, network }, 'too many failed attempts'),
+  });
 }
 
 /** A read that fails is tried again by the next poll, which says so in the log. */
@@ -224,7 +259,7 @@ function scheduleOf(
 }
 
 function createDeps(
-  { config, database, log, now, isDraining }: Parts,
+  parts: Parts,
   store: PostgresStore,
   {
     keyring,
@@ -237,15 +272,18 @@ function createDeps(
     requests,
     metrics,
     passwords,
+    failedAttempts,
   }: Pick<AdminDeps, 'keyring' | 'keys' | 'authorities' | 'metrics'> & {
     readonly requests: RequestMetrics;
     readonly passwords: PasswordHasher;
+    readonly failedAttempts: FailedAttempts;
     readonly refusals: RefusalLog;
     readonly lastUse: LastUse;
     readonly cells: CurrentTopology;
     readonly forwarder: Forwarder;
   },
 ): PublicDeps & AdminDeps {
+  const { config, database, log, now, isDraining } = parts;
   return {
     keyring,
     propagationSeconds: config.keys.propagationSeconds,
@@ -257,7 +295,7 @@ function createDeps(
     token: {
       cells: () => cells.view(),
       forwarder,
-      authenticator: { lookup: store, passwords },
+      authenticator: { lookup: store, passwords, failedAttempts },
       findFacts: (subject, paths) => store.findFacts(subject, paths),
       keyring,
       userClaims: createUserClaims({ now, ttlSeconds: longestTokenLifeSeconds(config.services) }),

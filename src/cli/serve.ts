@@ -4,9 +4,10 @@ import type { Config } from '../config.ts';
 import { CellpassError } from '../errors.ts';
 import type { Log } from '../http/access-log.ts';
 import { listenOnSocket, makeDataDir } from '../http/admin-socket.ts';
+import { trustIn } from '../http/client-address.ts';
 import type { Snapshot } from '../http/metrics/report.ts';
 import { processMetrics } from '../http/metrics/sources.ts';
-import { createHttpServer, listenOnTcp, readTls, reloadTls } from '../http/server.ts';
+import { createHttpServer, listenOnTcp, readTls, reloadTls, type ServerOptions } from '../http/server.ts';
 import { loadMasterKey, type RotatableMasterKey } from '../keys/master-key.ts';
 import type { Database } from '../store/drivers.ts';
 import { migrate, pendingMigrations } from '../store/migrate.ts';
@@ -28,6 +29,7 @@ export interface RunningServer {
 const LAST_ANSWERS_MS = 10_000;
 /** How often connections are looked at that had nothing to say while the listener closed. */
 const IDLE_CHECK_MS = 100;
+const REFUSAL_MS = 2000;
 const now = (): Date => new Date();
 
 /** What is opened, in the order in which it is closed again. */
@@ -167,8 +169,7 @@ async function openListener(
   { app }: Assembly,
   { opened, draining }: { readonly opened: Opened; readonly draining: Draining },
 ): Promise<RunningServer> {
-  const { headerBytes } = config.limits;
-  const publicServer = createHttpServer(app.callback(), { headerBytes, tls: config.tls });
+  const publicServer = createHttpServer(app.callback(), publicOptions(config));
   const port = await listenOnTcp(publicServer, config.listen);
   opened.push(() => closeServer(publicServer));
   return {
@@ -181,6 +182,21 @@ async function openListener(
       draining.now = true;
       await delay(config.drainSeconds * 1000);
       await closeAll(opened);
+    },
+  };
+}
+
+/** The admin socket has none of these bounds: whoever may open it is trusted, and large documents take long. */
+function publicOptions({ limits, tls, trustedProxies }: Config): ServerOptions {
+  const { total, perAddress, headerSeconds, requestSeconds, stallSeconds } = limits.connections;
+  return {
+    headerBytes: limits.headerBytes,
+    tls,
+    connections: { total, perAddress, isTrusted: trustIn(trustedProxies), refusalMs: REFUSAL_MS },
+    periods: {
+      headersMs: headerSeconds * 1000,
+      requestMs: requestSeconds * 1000,
+      stallMs: stallSeconds * 1000,
     },
   };
 }

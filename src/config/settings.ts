@@ -95,6 +95,14 @@ export const settings = z.strictObject({
       header_bytes: z.number().int().min(8192).default(65_536),
       argon2_lanes: z.number().int().min(1).max(4).default(1),
       argon2_queue: z.number().int().min(1).default(64),
+      failed_attempts: z.number().int().min(0).default(30),
+      failed_attempts_per_address: z.number().int().min(0).optional(),
+      failed_attempt_seconds: z.number().int().min(1).max(86_400).default(180),
+      connections: z.number().int().min(1).default(4096),
+      connections_per_address: z.number().int().min(1).default(1024),
+      header_seconds: z.number().int().min(1).max(300).default(10),
+      request_seconds: z.number().int().min(1).max(300).default(30),
+      stall_seconds: z.number().int().min(5).max(3600).default(60),
     })
     .prefault({}),
   retention: z

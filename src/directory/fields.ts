@@ -98,15 +98,15 @@ export const password = text.min(1, 'must not be empty').max(1024).optional();
 /** The order of the three parameters is not the same in every library. */
 const ARGON2ID =
   /^\$argon2id\$v=19\$([mtp]=\d{1,7},[mtp]=\d{1,7},[mtp]=\d{1,7})\$[A-Za-z0-9+/]{11,86}\$[A-Za-z0-9+/]{16,86}$/;
-/** KiB times passes: about three seconds of one core. Any login by this user costs that much, right or wrong. */
-const MAX_COST_KIB = 3 * 1024 * 1024;
-const MAX_MEMORY_KIB = 1024 * 1024;
+/** KiB times passes: about a third of a second of one core. Any login by this user costs that much, right or wrong. */
+const MAX_COST_KIB = 4 * 64 * 1024;
+const MAX_MEMORY_KIB = 64 * 1024;
 
 export const passwordHash = z
   .string('must be text: put it in quotes')
   .refine(
     isArgon2id,
-    'must be an argon2id hash such as $argon2id$v=19$m=19456,t=2,p=1$…, of at most 1 GiB and 3 GiB times passes',
+    'must be an argon2id hash such as $argon2id$v=19$m=19456,t=2,p=1$…, of at most 64 MiB and 4 lanes, and 256 MiB times passes',
   )
   .optional();
 
@@ -117,7 +117,7 @@ function isArgon2id(hash: string): boolean {
       .map((text) => [text[0], Number(text.slice(2))]),
   );
   const [memory = 0, passes = 0, lanes = 0] = ['m', 't', 'p'].map((name) => parameters.get(name));
-  if (passes < 1 || lanes < 1 || lanes > 16) return false;
+  if (passes < 1 || lanes < 1 || lanes > 4) return false;
   return memory >= 8 * lanes && memory <= MAX_MEMORY_KIB && memory * passes <= MAX_COST_KIB;
 }
 

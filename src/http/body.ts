@@ -3,7 +3,8 @@ import { CellpassError } from '../errors.ts';
 
 /**
  * The whole body, at most `limitBytes`.
- * @throws {CellpassError} `size`; the connection is closed, because the rest of the body is still on its way.
+ * @throws {CellpassError} `size`; the connection is closed, because the rest of the body is still on its way. `malformed` for one that
+ * ends early, which only the log can be told.
  */
 export async function readBody(request: IncomingMessage, limitBytes: number): Promise<Buffer> {
   const tooLarge = (): CellpassError =>
@@ -11,11 +12,16 @@ export async function readBody(request: IncomingMessage, limitBytes: number): Pr
   if (Number(request.headers['content-length'] ?? 0) > limitBytes) throw tooLarge();
   const chunks: Buffer[] = [];
   let size = 0;
-  for await (const chunk of request.iterator({ destroyOnReturn: false })) {
-    const bytes = Buffer.from(chunk);
-    size += bytes.length;
-    if (size > limitBytes) throw tooLarge();
-    chunks.push(bytes);
+  try {
+    for await (const chunk of request.iterator({ destroyOnReturn: false })) {
+      const bytes = Buffer.from(chunk);
+      size += bytes.length;
+      if (size > limitBytes) throw tooLarge();
+      chunks.push(bytes);
+    }
+  } catch (error) {
+    if (error instanceof CellpassError || !request.destroyed) throw error;
+    throw new CellpassError('malformed', 'the connection ended before the body', { reason: 'body_cut_off' });
   }
   return Buffer.concat(chunks);
 }

@@ -12,7 +12,7 @@ export type ReadClientAddress = (
  * from right to left. What stands further left was written by the client itself.
  */
 export function createClientAddressReader(trustedProxies: readonly string[]): ReadClientAddress {
-  const isTrusted = (address: ClientAddress): boolean => trustedProxies.some((range) => address.isIn(range));
+  const isTrusted = trustIn(trustedProxies);
   return (socketAddress, forwardedFor) => {
     let client = toClientAddress(socketAddress ?? '');
     const hops = forwardedFor?.split(',') ?? [];
@@ -24,6 +24,22 @@ export function createClientAddressReader(trustedProxies: readonly string[]): Re
     }
     return client;
   };
+}
+
+/** Whether an address is in one of the ranges. */
+export function trustIn(ranges: readonly string[]): (address: ClientAddress) => boolean {
+  return (address) => ranges.some((range) => address.isIn(range));
+}
+
+/**
+ * Whom an address counts as where one client must not count as many: an IPv6 address as its /64, of which one household or host has
+ * all. NAT64 (RFC 6052) puts every IPv4 address into one /64, so there it counts whole.
+ */
+export function toNetwork({ text }: ClientAddress): string {
+  if (!ipaddr.IPv6.isValid(text)) return text;
+  const address = ipaddr.IPv6.parse(text);
+  if (address.range() === 'rfc6052') return text;
+  return `${ipaddr.IPv6.networkAddressFromCIDR(`${text}/64`).toString()}/64`;
 }
 
 /** `text` in its canonical form; IPv4 in IPv6 (`::ffff:10.0.0.1`) counts as IPv4. An address that doesn't parse is in no range. */

@@ -25,6 +25,7 @@ const ANSWERS: Record<ErrorCode, Answer> = {
   not_found: { status: 404, code: 'NOT_FOUND' },
   invalid: { status: 422, code: 'INVALID' },
   conflict: { status: 409, code: 'CONFLICT' },
+  too_many_failures: { status: 429, code: 'TOOMANYREQUESTS' },
   unavailable: { status: 503, code: 'UNAVAILABLE' },
   internal: { status: 500, code: 'UNKNOWN' },
 };
@@ -58,7 +59,7 @@ export function toErrorAnswer(error: unknown, requestId: string): ErrorAnswer {
     code,
     headers: {
       ...(status === 401 && { 'WWW-Authenticate': BASIC_CHALLENGE }),
-      ...(status === 503 && { 'Retry-After': String(retryAfterSeconds ?? 1) }),
+      ...((status === 503 || status === 429) && { 'Retry-After': String(retryAfterSeconds ?? 1) }),
       ...(allow !== undefined && { Allow: allow }),
       ...(known.details.closesConnection === true && { Connection: 'close' }),
     },

@@ -95,6 +95,8 @@ const CREDENTIAL_REASONS: Partial<Record<string, string>> = {
   malformed_basic: 'the Authorization header is no Basic credentials',
   malformed_credentials: 'the user name or the password has control characters or is not UTF-8',
   no_credentials: 'the form has neither user name nor password',
+  no_password: 'the password is empty',
+  too_many_failures: 'too many attempts failed from this address, or from it as this account',
   refresh_token: 'no refresh tokens are issued',
 };
 

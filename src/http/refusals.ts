@@ -10,6 +10,7 @@ import type { RequestState, Trail } from './request-state.ts';
 /** What is worth a record; the others are no refusals, or say all there is to say. */
 const KEPT: ReadonlySet<ErrorCode> = new Set([
   'unauthorized',
+  'too_many_failures',
   'wrong_cell',
   'denied',
   'service_unknown',

@@ -531,7 +531,7 @@ export interface components {
         };
         ErrorList: {
             /** @enum {string} */
-            code: "UNAUTHORIZED" | "DENIED" | "UNSUPPORTED" | "UNAVAILABLE" | "SIZE_INVALID" | "UNKNOWN" | "NOT_FOUND" | "INVALID" | "CONFLICT";
+            code: "UNAUTHORIZED" | "DENIED" | "UNSUPPORTED" | "UNAVAILABLE" | "SIZE_INVALID" | "UNKNOWN" | "NOT_FOUND" | "INVALID" | "CONFLICT" | "TOOMANYREQUESTS";
             message: string;
             /** @description Ends in the request's id. */
             detail: string;
@@ -882,6 +882,16 @@ export interface components {
                 "application/json": components["schemas"]["Errors"];
             };
         };
+        /** @description Too many failed attempts from this address, or from it as this account: passwords are not tried, and unknown tokens are not told apart from them. Valid tokens are answered as ever. */
+        TooManyFailures: {
+            headers: {
+                "Retry-After": string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Errors"];
+            };
+        };
         /** @description Not now. */
         Unavailable: {
             headers: {
@@ -968,6 +978,7 @@ export interface operations {
             403: components["responses"]["Error"];
             404: components["responses"]["Error"];
             421: components["responses"]["OtherCell"];
+            429: components["responses"]["TooManyFailures"];
             431: components["responses"]["Error"];
             503: components["responses"]["Unavailable"];
         };
@@ -996,6 +1007,7 @@ export interface operations {
             403: components["responses"]["Error"];
             404: components["responses"]["Error"];
             421: components["responses"]["OtherCell"];
+            429: components["responses"]["TooManyFailures"];
             431: components["responses"]["Error"];
             503: components["responses"]["Unavailable"];
         };

@@ -1,9 +1,16 @@
 import { createPrivateKey, randomUUID, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { createServer, type RequestListener, type Server, STATUS_CODES } from 'node:http';
+import {
+  createServer,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+  STATUS_CODES,
+} from 'node:http';
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
 import type { Duplex } from 'node:stream';
 import { CellpassError } from '../errors.ts';
+import { boundConnections, type ConnectionBounds } from './connections.ts';
 import { toErrorAnswer } from './error-handler.ts';
 
 /** PEM files. */
@@ -15,22 +22,70 @@ export interface TlsFiles {
 export interface ServerOptions {
   readonly headerBytes: number;
   readonly tls: TlsFiles | null;
+  /** Default: any number. */
+  readonly connections?: ConnectionBounds;
+  readonly periods?: Partial<ServerPeriods>;
 }
+
+/** How long a connection may take for what. */
+export interface ServerPeriods {
+  /** To send a request line and headers, from the connection or the first byte. */
+  readonly headersMs: number;
+  /** To send a whole request. */
+  readonly requestMs: number;
+  /** To be idle between two requests. */
+  readonly keepAliveMs: number;
+  /** Without a byte in either direction while a request is under way; 0: for ever. */
+  readonly stallMs: number;
+  /** How often the first two are looked at. */
+  readonly checkMs: number;
+}
+
+const PERIODS: ServerPeriods = {
+  headersMs: 10_000,
+  requestMs: 30_000,
+  keepAliveMs: 65_000,
+  stallMs: 0,
+  checkMs: 1000,
+};
 
 /** A server whose every answer is a JSON body, also where Node itself would answer bare. */
 export function createHttpServer(listener: RequestListener, options: ServerOptions): Server {
+  const { tls, headerBytes, connections } = options;
+  const periods = { ...PERIODS, ...options.periods };
   const limits = {
-    maxHeaderSize: options.headerBytes,
-    headersTimeout: 10_000,
-    requestTimeout: 30_000,
-    keepAliveTimeout: 65_000,
+    maxHeaderSize: headerBytes,
+    headersTimeout: periods.headersMs,
+    requestTimeout: periods.requestMs,
+    keepAliveTimeout: periods.keepAliveMs,
+    connectionsCheckingInterval: periods.checkMs,
   };
   const server =
-    options.tls === null ? createServer(limits) : createTlsServer({ ...limits, ...readTls(options.tls) });
-  server.on('request', listener);
+    tls === null
+      ? createServer(limits)
+      : createTlsServer({ ...limits, handshakeTimeout: periods.headersMs, ...readTls(tls) });
+  server.timeout = periods.stallMs;
+  server.on('request', connections === undefined ? listener : refuseOver(server, listener, connections));
   server.on('clientError', answerBare);
   return server;
 }
+
+function refuseOver(server: Server, listener: RequestListener, bounds: ConnectionBounds): RequestListener {
+  const isOver = boundConnections(server, isTlsServer(server) ? 'secureConnection' : 'connection', bounds);
+  return (request, response) =>
+    isOver(request.socket) ? answerTooMany(response) : listener(request, response);
+}
+
+function answerTooMany(response: ServerResponse): void {
+  const cause = new CellpassError('unavailable', 'too many connections', {
+    reason: 'connections',
+    closesConnection: true,
+  });
+  const { status, headers, body } = toErrorAnswer(cause, randomUUID());
+  response.writeHead(status, { ...headers, 'Content-Type': JSON_TYPE }).end(JSON.stringify(body));
+}
+
+const JSON_TYPE = 'application/json; charset=utf-8';
 
 /** Reads certificate and key again; throws, and keeps the old ones, when they can't be read or don't fit. */
 export function reloadTls(server: Server, tls: TlsFiles): void {
@@ -88,7 +143,7 @@ function answerBare(error: NodeJS.ErrnoException, socket: Duplex): void {
   const body = JSON.stringify(answer.body);
   const head = [
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
-    'Content-Type: application/json; charset=utf-8',
+    `Content-Type: ${JSON_TYPE}`,
     `Content-Length: ${Buffer.byteLength(body)}`,
     'Connection: close',
   ];

@@ -17,8 +17,10 @@ import type { Facts } from '../store/facts.ts';
 import { BACKDATED_SECONDS, buildClaims, type ClaimSet } from '../token/claims.ts';
 import { signToken } from '../token/sign.ts';
 import type { UserClaims } from '../token/user-claim.ts';
+import { toNetwork } from './client-address.ts';
 import { decide, pathsOf } from './decide.ts';
 import type { Forwarder } from './forward.ts';
+import { untilGone } from './gone.ts';
 import type { RequestMetrics } from './metrics/requests.ts';
 import type { RequestState } from './request-state.ts';
 import { readTokenRequest, type TokenRequest } from './token-request.ts';
@@ -56,7 +58,13 @@ export function tokenEndpoint(deps: TokenEndpoint): Middleware<RequestState> {
       return deps.forwarder.forward(ctx, request, { ...choice, self: view.self });
     }
     const subject = choice.takesCredentials
-      ? await timed('authenticate', () => authenticate(deps.authenticator, request.credentials, now))
+      ? await timed('authenticate', () =>
+          authenticate(deps.authenticator, request.credentials, {
+            now,
+            network: toNetwork(clientAddress),
+            gone: () => untilGone(ctx.res),
+          }),
+        )
       : countAsNobody(choice.cell, asked);
     trail.subject = subject;
     Object.assign(logFields, describeAsked(request.service, asked), describeSubject(subject));

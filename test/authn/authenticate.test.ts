@@ -8,8 +8,8 @@ import type {
   DeployTokenRecord,
   JobRecord,
 } from '../../src/authn/account.ts';
-import { authenticate } from '../../src/authn/authenticate.ts';
-import { UNAUTHORIZED_MESSAGE } from '../../src/authn/basic.ts';
+import { type Authenticator, authenticate } from '../../src/authn/authenticate.ts';
+import { UNAUTHORIZED_MESSAGE, unauthorized } from '../../src/authn/basic.ts';
 import { mintRoutableToken } from '../../src/cells/routable-token.ts';
 import { CellpassError } from '../../src/errors.ts';
 
@@ -67,10 +67,35 @@ interface Attempt {
   readonly found?: Partial<CredentialAnswer>;
 }
 
+/** Never limits; writes down what it is told, in order. */
+function countingAttempts(counted: string[]): Authenticator['failedAttempts'] {
+  const told = (what: string, { network, loginKey }: { network: string; loginKey: string }): void => {
+    counted.push(`${what} ${loginKey} from ${network}`);
+  };
+  return {
+    admitPassword: async (attempt) => {
+      told('admit', attempt);
+      return {
+        refuseIfLimited: () => void counted.push('once more'),
+        failed: async (reason) => {
+          told('failed', attempt);
+          return unauthorized(reason);
+        },
+        succeeded: async () => told('succeeded', attempt),
+      };
+    },
+    tokenFailed: async (attempt, reason) => {
+      told('token failed', attempt);
+      return unauthorized(reason);
+    },
+  };
+}
+
 /** Runs one attempt against a store that answers `found`, and counts what it cost. */
 async function attempt({ username = 'alice', password = 'secret', found = {} }: Attempt) {
   const questions: CredentialQuestion[] = [];
   const hashes: (string | null)[] = [];
+  const counted: string[] = [];
   const outcome = await authenticate(
     {
       lookup: {
@@ -80,16 +105,19 @@ async function attempt({ username = 'alice', password = 'secret', found = {} }: 
         },
       },
       passwords: {
-        verify: async (hash, given) => {
-          hashes.push(hash);
-          return hash === 'the hash' && given === 'right';
-        },
+        inTurn: (work) =>
+          work(async (hash, given) => {
+            counted.push('hash');
+            hashes.push(hash);
+            return hash === 'the hash' && given === 'right';
+          }),
       },
+      failedAttempts: countingAttempts(counted),
     },
     username === '' && password === '' ? null : { username, password },
-    NOW,
+    { now: NOW, network: '192.0.2.1', gone: () => new AbortController().signal },
   ).catch((error: unknown) => error);
-  return { outcome, questions, hashes };
+  return { outcome, questions, hashes, counted };
 }
 
 describe('who is asking', () => {
@@ -347,6 +375,53 @@ describe('what an attempt costs', () => {
     it(what, async () => {
       const { questions, hashes } = await attempt(input);
       assert.deepEqual([questions.map((question) => question.kind), hashes], [[kind], expected]);
+    });
+  }
+
+  it('an empty password: nothing at all', async () => {
+    const { outcome, questions, hashes, counted } = await attempt({
+      password: '',
+      found: { account: alice },
+    });
+    assert.ok(outcome instanceof CellpassError);
+    assert.deepEqual([outcome.code, outcome.details.reason], ['unauthorized', 'no_password']);
+    assert.deepEqual([questions, hashes, counted], [[], [], []]);
+  });
+
+  const counts: [what: string, attempt: Attempt, expected: readonly string[]][] = [
+    [
+      'a wrong password, which is counted before the next is hashed',
+      { username: 'Alice', password: 'wrong', found: { account: alice } },
+      ['admit alice from 192.0.2.1', 'once more', 'hash', 'failed alice from 192.0.2.1'],
+    ],
+    [
+      'a right password of somebody with two-factor, which nobody may learn',
+      { password: 'right', found: { account: { ...alice, twoFactor: true } } },
+      ['admit alice from 192.0.2.1', 'once more', 'hash', 'failed alice from 192.0.2.1'],
+    ],
+    [
+      'a right password',
+      { password: 'right', found: { account: alice } },
+      ['admit alice from 192.0.2.1', 'once more', 'hash', 'succeeded alice from 192.0.2.1'],
+    ],
+    ['an unknown token', { password: 'glpat-x' }, ['token failed alice from 192.0.2.1']],
+    [
+      'an expired token',
+      { password: 'glpat-x', found: { accessToken: { ...accessToken, expiresOn: '2026-06-15' } } },
+      ['token failed alice from 192.0.2.1'],
+    ],
+    [
+      'an unknown job token',
+      { username: 'gitlab-ci-token' },
+      ['token failed gitlab-ci-token from 192.0.2.1'],
+    ],
+    ['a valid token: nothing', { password: 'glpat-x', found: { accessToken } }, []],
+    ['a valid token of any form: nothing', { password: 'old-token', found: { accessToken } }, []],
+    ['nobody: nothing', { username: '', password: '' }, []],
+  ];
+  for (const [what, input, expected] of counts) {
+    it(`counts ${what}`, async () => {
+      assert.deepEqual((await attempt(input)).counted, expected);
     });
   }
 

@@ -30,4 +30,55 @@ describe('passwords', () => {
     await assert.rejects(passwords.verify('not a hash', 'x'));
     assert.equal(await passwords.verify(null, 'x'), false);
   });
+
+  it('are taken one after the other, with what belongs to each', async () => {
+    const passwords = await createPasswordHasher({ lanes: 1, queue: 2 });
+    const steps: string[] = [];
+    const turn = (name: string) =>
+      passwords.inTurn(async (verify) => {
+        steps.push(`${name} begins`);
+        await verify(null, 'x');
+        await new Promise((resolve) => setImmediate(resolve));
+        steps.push(`${name} ends`);
+      }, new AbortController().signal);
+    await Promise.all([turn('first'), turn('second')]);
+    assert.deepEqual(steps, ['first begins', 'first ends', 'second begins', 'second ends']);
+  });
+
+  describe('of somebody who has gone', () => {
+    const gone = async (promise: Promise<unknown>): Promise<void> => {
+      await assert.rejects(promise, { code: 'unavailable', details: { reason: 'client_gone' } });
+    };
+
+    it('are not begun', async () => {
+      const passwords = await createPasswordHasher();
+      await gone(passwords.inTurn(() => assert.fail('begun'), AbortSignal.abort()));
+    });
+
+    it('leave their place to others', async () => {
+      const passwords = await createPasswordHasher({ lanes: 1, queue: 1 });
+      const controller = new AbortController();
+      const first = passwords.hash('first');
+      const waiting = passwords.inTurn(() => assert.fail('begun'), controller.signal);
+      const refused = gone(waiting);
+      await assert.rejects(passwords.hash('no place'), { code: 'unavailable' });
+      controller.abort();
+      const next = passwords.hash('next');
+      await refused;
+      assert.match(await first, /^\$argon2id/);
+      assert.match(await next, /^\$argon2id/);
+    });
+
+    it('are finished once begun', async () => {
+      const passwords = await createPasswordHasher({ lanes: 1, queue: 1 });
+      const controller = new AbortController();
+      const first = passwords.hash('first');
+      const second = passwords.inTurn(async (verify) => {
+        controller.abort();
+        return verify(null, 'x');
+      }, controller.signal);
+      await first;
+      assert.equal(await second, false);
+    });
+  });
 });

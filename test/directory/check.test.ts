@@ -177,18 +177,18 @@ const FIELDS: [
   [
     'a password hash',
     (value) => `{version: 1, users: [{username: a, password_hash: ${value}}]}`,
-    [phc('m=19456,t=2,p=1'), phc('m=1048576,t=3,p=4')],
+    [phc('m=19456,t=2,p=1'), phc('m=65536,t=3,p=4'), phc('m=65536,t=4,p=1'), phc('m=8,t=32768,p=1')],
     [
-      phc('m=1048577,t=1,p=1'),
-      phc('m=1048576,t=4,p=1'),
+      phc('m=65537,t=1,p=1'),
+      phc('m=65536,t=5,p=1'),
       phc('m=19456,t=0,p=1'),
-      phc('m=19456,t=2,p=17'),
+      phc('m=19456,t=2,p=5'),
       phc('m=7,t=2,p=1'),
       phc('m=19456,t=2,p=1').replace('argon2id', 'argon2i'),
       '$2y$10$abcdefghijklmnopqrstuv',
     ].map((value): [string, string] => [
       value,
-      'must be an argon2id hash such as $argon2id$v=19$m=19456,t=2,p=1$…, of at most 1 GiB and 3 GiB times passes',
+      'must be an argon2id hash such as $argon2id$v=19$m=19456,t=2,p=1$…, of at most 64 MiB and 4 lanes, and 256 MiB times passes',
     ]),
   ],
   [

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { createClientAddressReader, toClientAddress } from '../../src/http/client-address.ts';
+import { createClientAddressReader, toClientAddress, toNetwork } from '../../src/http/client-address.ts';
 
 describe("the client's address", () => {
   const rows: [
@@ -62,5 +62,21 @@ describe("the client's address", () => {
   for (const [address, range, isIn] of ranges) {
     it(`${address} is ${isIn ? '' : 'not '}in ${range}`, () =>
       assert.equal(toClientAddress(address).isIn(range), isIn));
+  }
+
+  const networks: [address: string, network: string][] = [
+    ['192.0.2.7', '192.0.2.7'],
+    ['::ffff:192.0.2.7', '192.0.2.7'],
+    ['2001:db8:0:1::7', '2001:db8:0:1::/64'],
+    ['2001:DB8:0:1:ffff:ffff:ffff:ffff', '2001:db8:0:1::/64'],
+    ['2001:db8:0:2::7', '2001:db8:0:2::/64'],
+    ['fe80::1%eth0', 'fe80::/64'],
+    ['64:ff9b::192.0.2.7', '64:ff9b::c000:207'],
+    ['nonsense', 'nonsense'],
+    ['', ''],
+  ];
+  for (const [address, network] of networks) {
+    it(`${JSON.stringify(address)} counts as ${JSON.stringify(network)}`, () =>
+      assert.equal(toNetwork(toClientAddress(address)), network));
   }
 });

@@ -1,6 +1,6 @@
 import type { CredentialQuestion } from '../../src/authn/account.ts';
-import { authenticate } from '../../src/authn/authenticate.ts';
-import type { Credentials } from '../../src/authn/basic.ts';
+import { type Authenticator, authenticate } from '../../src/authn/authenticate.ts';
+import { type Credentials, unauthorized } from '../../src/authn/basic.ts';
 import { projectPaths } from '../../src/policy/scope.ts';
 import type { Subject } from '../../src/policy/subject.ts';
 import type { TokenStore } from '../../src/store/store.ts';
@@ -12,6 +12,18 @@ export interface Asked {
   readonly subject: Subject;
   readonly paths: readonly string[];
 }
+
+const TAKING_ANYTHING: Pick<Authenticator, 'passwords' | 'failedAttempts'> = {
+  passwords: { inTurn: (work) => work(() => Promise.resolve(true)) },
+  failedAttempts: {
+    admitPassword: async () => ({
+      refuseIfLimited: () => undefined,
+      failed: async (reason) => unauthorized(reason),
+      succeeded: async () => undefined,
+    }),
+    tokenFailed: async (_attempt, reason) => unauthorized(reason),
+  },
+};
 
 /** Images lie two components below their project, so that each scope could belong to three projects. */
 export async function askedBy(
@@ -25,8 +37,11 @@ export async function askedBy(
       return store.findCredentials(question);
     },
   };
-  const passwords = { verify: () => Promise.resolve(true) };
-  const subject = await authenticate({ lookup, passwords }, credentials, new Date());
+  const subject = await authenticate({ lookup, ...TAKING_ANYTHING }, credentials, {
+    now: new Date(),
+    network: '127.0.0.1',
+    gone: () => new AbortController().signal,
+  });
   const [question] = questions;
   if (question === undefined) throw new Error('authentication asked nothing');
   const names = Array.from({ length: scopes }, (_, index) => `${projectPath(index + 1)}/image/layer`);

@@ -52,6 +52,7 @@ export interface Ask {
 export interface TestServerOptions {
   readonly environment?: Readonly<Record<string, string>>;
   readonly services?: Config['services'];
+  readonly limits?: Partial<Config['limits']>;
   readonly now?: () => Date;
   readonly monotonicMs?: () => number;
   readonly openDatabase?: () => Promise<Database>;
@@ -64,6 +65,9 @@ export interface TestServerOptions {
   readonly isDraining?: () => boolean;
 }
 
+/** Most tests fail often, and always from the same address. */
+const PATIENT = { perAddress: 1_000_000, perAccount: 1_000_000, seconds: 180 };
+
 /** Requests come from loopback, which counts as a trusted proxy here: a test says its address by `X-Forwarded-For`. */
 export async function startTestServer(options: TestServerOptions = {}): Promise<TestServer> {
   const now = options.now ?? (() => new Date());
@@ -72,7 +76,11 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
   await migrate(database);
   const lines: Record<string, unknown>[] = [];
   const assembly = await assemble({
-    config: { ...config, services: options.services ?? config.services },
+    config: {
+      ...config,
+      services: options.services ?? config.services,
+      limits: { ...config.limits, failedAttempts: PATIENT, ...options.limits },
+    },
     database,
     masterKey: inMemory(options.masterKey ?? (await createMasterKey(randomBytes(32), 'the test key'))),
     log: options.log ?? recordingLog(lines),

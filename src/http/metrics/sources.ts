@@ -1,4 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, type Registry } from 'prom-client';
+import type { Lockouts } from '../../authn/failed-attempts.ts';
 import type { LaneUse } from '../../authn/password.ts';
 import type { TopologyServiceUse } from '../../cells/topology-service.ts';
 import type { PoolUse } from '../../store/drivers.ts';
@@ -9,6 +10,7 @@ export interface Sources {
   /** Null: a database without a pool. */
   readonly pool: () => PoolUse | null;
   readonly lane: () => LaneUse;
+  readonly lockouts: () => Lockouts;
   readonly refusalsDropped: () => number;
   readonly topologyService: () => TopologyServiceUse;
 }
@@ -26,6 +28,7 @@ export function sourceMetrics(registry: Registry, sources: Sources): void {
   new Gauge({ name: 'cellpass_processes', help: 'Processes of this server', registers }).set(1);
   poolMetrics(registry, sources.pool);
   laneMetrics(registry, sources.lane);
+  lockoutMetrics(registry, sources.lockouts);
   counter(
     registry,
     'cellpass_refusals_dropped_total',
@@ -94,6 +97,21 @@ function laneMetrics(registry: Registry, read: () => LaneUse): void {
     'Password logins answered 503 because too many waited',
     () => read().refused,
   );
+}
+
+function lockoutMetrics(registry: Registry, read: () => Lockouts): void {
+  new Counter({
+    name: 'cellpass_lockouts_total',
+    help: 'Times that too many attempts had failed: from one address, or as one account from one address',
+    labelNames: ['by'],
+    registers: [registry],
+    collect() {
+      const { address, account } = read();
+      this.reset();
+      this.inc({ by: 'address' }, address);
+      this.inc({ by: 'account' }, account);
+    },
+  });
 }
 
 function topologyMetrics(registry: Registry, read: () => TopologyServiceUse): void {

@@ -1,0 +1,210 @@
+import { createHash, createHmac, randomBytes } from 'node:crypto';
+import { createExpiringMap } from '../cells/expiring-map.ts';
+import { CellpassError, type Reason } from '../errors.ts';
+import { unauthorized } from './basic.ts';
+
+/** Failures of one key, and in how long they are forgotten. */
+export interface FailureCount {
+  readonly failures: number;
+  readonly endsInMs: number;
+}
+
+/** Shared by all processes of a cell. @throws {CellpassError} `unavailable` by each method. */
+export interface FailureCounter {
+  read(key: string): Promise<FailureCount>;
+  /** One more; resolves with how many there are now. */
+  add(key: string): Promise<FailureCount>;
+  forget(key: string): Promise<void>;
+}
+
+/** Who tries, and what. */
+export interface Attempt {
+  /** An IPv4 address, or the network of an IPv6 address. */
+  readonly network: string;
+  /** User name or e-mail in lower case. */
+  readonly loginKey: string;
+  /** SHA-256 of the secret. */
+  readonly digest: Uint8Array;
+}
+
+/** A password that may be tried, and then ends one way or the other. */
+export interface PasswordAttempt {
+  /** Once more, when its turn to be hashed comes; from memory. @throws {CellpassError} `too_many_failures` */
+  refuseIfLimited(): void;
+  /** Counts the failure. Resolves with what to answer. */
+  failed(reason: Reason): Promise<CellpassError>;
+  /** Forgets the failures of this account from this address; nobody else's. */
+  succeeded(): Promise<void>;
+}
+
+/**
+ * Bounds how often secrets can be guessed, by address and by pair of address and account. Passwords are refused before they cost a hash;
+ * of tokens only unknown ones are, after their look-up, so that nobody's failures stand in the way of a valid token.
+ */
+export interface FailedAttempts {
+  /** @throws {CellpassError} `too_many_failures`, `unavailable` */
+  admitPassword(attempt: Attempt): Promise<PasswordAttempt>;
+  /** Counts a token that was refused, by address alone, because its login name says nothing. Resolves with what to answer. */
+  tokenFailed(attempt: Attempt, reason: Reason): Promise<CellpassError>;
+  /** How many there were, seen by this process. */
+  lockouts(): Lockouts;
+}
+
+export type Lockouts = Readonly<Record<Lockout['by'], number>>;
+
+/** An address, or an account from an address, has failed as often as it may. */
+export interface Lockout {
+  readonly by: 'address' | 'account';
+  readonly network: string;
+}
+
+export interface FailedAttemptsOptions {
+  readonly counters: Readonly<Record<Lockout['by'], FailureCounter>>;
+  /** 0: any number. */
+  readonly limits: Readonly<Record<Lockout['by'], number>>;
+  readonly seconds: number;
+  readonly monotonicMs: () => number;
+  /** Once per lockout, in whichever process it happens. */
+  readonly onLockout: (lockout: Lockout) => void;
+}
+
+/** Keys known to be limited, and secrets that failed a moment ago; over that, the oldest are asked for or counted again. */
+const REMEMBERED = 10_000;
+
+export function createFailedAttempts(options: FailedAttemptsOptions): FailedAttempts {
+  const { seconds, monotonicMs, onLockout } = options;
+  const limited = createExpiringMap<number>({ lifeMs: seconds * 1000, max: REMEMBERED, monotonicMs });
+  const beginAttempt = rememberRepeats(monotonicMs);
+  const lockouts = { address: 0, account: 0 };
+
+  const refuseIfLimited = (places: readonly Place[]): void =>
+    refuseOver(places.map(({ name }) => (limited.get(name) ?? 0) - monotonicMs()));
+
+  const ask = async (place: Place, question: 'read' | 'add'): Promise<Tally> => {
+    const count = await place.counter[question](place.key);
+    if (count.failures >= place.limit) limited.set(place.name, monotonicMs() + count.endsInMs);
+    return { ...place, ...count };
+  };
+
+  const count = async (attempt: Attempt, places: readonly Place[]): Promise<void> => {
+    refuseIfLimited(places);
+    const begun = beginAttempt(attempt);
+    if (begun === 'repeated') return;
+    try {
+      const tallies = await Promise.all(places.map((place) => ask(place, 'add')));
+      for (const { by, failures, limit } of tallies) {
+        if (failures !== limit) continue;
+        lockouts[by] += 1;
+        onLockout({ by, network: attempt.network });
+      }
+      refuseOver(tallies.map(({ failures, limit, endsInMs }) => (failures > limit ? endsInMs : 0)));
+    } catch (error) {
+      begun.isCounted = false;
+      throw error;
+    }
+  };
+
+  const answer = (attempt: Attempt, places: readonly Place[], reason: Reason): Promise<CellpassError> =>
+    count(attempt, places).then(() => unauthorized(reason), toTooMany);
+
+  return {
+    async admitPassword(attempt) {
+      const places = placesOf(options, attempt);
+      refuseIfLimited(places);
+      const tallies = await Promise.all(places.map((place) => ask(place, 'read')));
+      refuseIfLimited(places);
+      const forgivable = tallies.filter(({ by, failures }) => by === 'account' && failures > 0);
+      return {
+        refuseIfLimited: () => refuseIfLimited(places),
+        failed: (reason) => answer(attempt, places, reason),
+        succeeded: async () => {
+          await Promise.all(forgivable.map(({ counter, key }) => counter.forget(key)));
+        },
+      };
+    },
+    tokenFailed: (attempt, reason) =>
+      answer(
+        attempt,
+        placesOf(options, attempt).filter(({ by }) => by === 'address'),
+        reason,
+      ),
+    lockouts: () => ({ ...lockouts }),
+  };
+}
+
+/** Where one attempt counts. */
+interface Place {
+  readonly by: Lockout['by'];
+  readonly counter: FailureCounter;
+  readonly limit: number;
+  /** In the counter. */
+  readonly key: string;
+  /** Among all counters. */
+  readonly name: string;
+}
+
+type Tally = Place & FailureCount;
+
+function placesOf({ counters, limits }: FailedAttemptsOptions, attempt: Attempt): readonly Place[] {
+  const { network, loginKey } = attempt;
+  // A digest, because a login name may be long, and may be a password that was typed into the wrong field.
+  const account = createHash('sha256').update(loginKey).digest('base64url').slice(0, ACCOUNT_CHARACTERS);
+  const keys = { address: network, account: `${network} ${account}` };
+  const all = (['address', 'account'] as const).map((by) => ({
+    by,
+    counter: counters[by],
+    limit: limits[by],
+    key: keys[by],
+    name: `${by} ${keys[by]}`,
+  }));
+  return all.filter(({ limit }) => limit > 0);
+}
+
+/** 132 bits. */
+const ACCOUNT_CHARACTERS = 22;
+
+/** How long, and how often, the same secret as the same account from the same address is the same attempt. */
+const REPEAT_MS = 10_000;
+const REPEATS = 3;
+
+/** An attempt that counts; not after all, where the counting failed. */
+interface Begun {
+  isCounted: boolean;
+  repeatsLeft: number;
+}
+
+/**
+ * Clients send one wrong password by POST and by GET. The same secret again tells a guesser nothing new; the bound is for what it costs.
+ * Secrets are remembered as a digest under a key that nobody else has.
+ */
+function rememberRepeats(monotonicMs: () => number): (attempt: Attempt) => Begun | 'repeated' {
+  const secret = randomBytes(32);
+  const recent = createExpiringMap<Begun>({ lifeMs: REPEAT_MS, max: REMEMBERED, monotonicMs });
+  return ({ network, loginKey, digest }) => {
+    const digested = createHmac('sha256', secret).update(`${network}\0${loginKey}\0`).update(digest);
+    const name = digested.digest('base64url');
+    const before = recent.get(name);
+    if (before?.isCounted === true && before.repeatsLeft > 0) {
+      before.repeatsLeft -= 1;
+      return 'repeated';
+    }
+    const begun = { isCounted: true, repeatsLeft: REPEATS };
+    recent.set(name, begun);
+    return begun;
+  };
+}
+
+/** @throws {CellpassError} `too_many_failures` where any wait is left. */
+function refuseOver(waitsMs: readonly number[]): void {
+  const waitMs = Math.max(0, ...waitsMs);
+  if (waitMs === 0) return;
+  throw new CellpassError('too_many_failures', 'too many failed attempts: try again later, or use a token', {
+    reason: 'too_many_failures',
+    retryAfterSeconds: Math.ceil(waitMs / 1000),
+  });
+}
+
+function toTooMany(error: unknown): CellpassError {
+  if (error instanceof CellpassError && error.code === 'too_many_failures') return error;
+  throw error;
+}

@@ -1,0 +1,73 @@
+import { randomBytes } from 'node:crypto';
+import type { Response } from 'supertest';
+import type { Config } from '../../src/config.ts';
+import type { TestServer } from '../support/server.ts';
+
+const random = (prefix = ''): string => prefix + randomBytes(12).toString('hex');
+
+/** Who may log in with what, new in every run. */
+export const SECRETS = {
+  password: random(),
+  token: random('glpat-'),
+  deployToken: random('gldt-'),
+  job: random('glcbt-'),
+};
+
+export const DIRECTORY = {
+  users: [
+    { username: 'alice', password: SECRETS.password },
+    { username: 'bob', email: 'bob@example.com', password: SECRETS.password },
+  ],
+  groups: [{ path: 'acme', members: [{ user: 'bob', role: 'developer' }] }],
+  projects: [{ path: 'acme/app', id: 101, visibility: 'public' }],
+  access_tokens: [
+    { name: 'a', kind: 'personal', user: 'bob', scopes: ['read_registry'], token: SECRETS.token },
+    // Of an older form, which could be a password.
+    { name: 'b', kind: 'personal', user: 'bob', scopes: ['read_registry'], token: SECRETS.token.slice(6) },
+  ],
+  deploy_tokens: [
+    { username: 'puller', group: 'acme', scopes: ['read_registry'], token: SECRETS.deployToken },
+  ],
+  job_tokens: [{ project: 'acme/app', user: 'bob', token: SECRETS.job }],
+};
+
+export const VALID_TOKENS: readonly (readonly [what: string, username: string, token: string])[] = [
+  ['an access token', 'bob', SECRETS.token],
+  ['an access token of an older form', 'bob', SECRETS.token.slice(6)],
+  ['a deploy token', 'puller', SECRETS.deployToken],
+  ['a job token', 'gitlab-ci-token', SECRETS.job],
+];
+
+/** A limit that tests reach fast. */
+export const LIMITS: Config['limits']['failedAttempts'] = { perAddress: 10, perAccount: 4, seconds: 180 };
+
+let addresses = 0;
+
+/** One that no test has used. */
+export function newAddress(): string {
+  addresses += 1;
+  return `192.0.2.${addresses}`;
+}
+
+export const guess = (
+  server: TestServer,
+  username: string,
+  ip: string,
+  password = random(),
+): Promise<Response> => Promise.resolve(server.ask({ as: [username, password], ip }));
+
+export const logIn = (server: TestServer, username: string, ip: string): Promise<Response> =>
+  guess(server, username, ip, SECRETS.password);
+
+export const guessToken = (server: TestServer, ip: string): Promise<Response> =>
+  guess(server, 'anybody', ip, random('glpat-'));
+
+/** The statuses of as many guesses, one after the other. */
+export async function statusesOf(times: number, ask: () => Promise<Response>): Promise<readonly number[]> {
+  const statuses: number[] = [];
+  for (let n = 0; n < times; n++) statuses.push((await ask()).status);
+  return statuses;
+}
+
+export const times = (count: number, status: number): readonly number[] =>
+  Array.from({ length: count }, () => status);

@@ -1,0 +1,214 @@
+import assert from 'node:assert/strict';
+import argon2 from 'argon2';
+import fc from 'fast-check';
+import request, { type Response } from 'supertest';
+import {
+  DIRECTORY,
+  guess,
+  guessToken,
+  LIMITS,
+  logIn,
+  newAddress,
+  SECRETS,
+  statusesOf,
+  times,
+  VALID_TOKENS,
+} from '../http/failing.ts';
+import { assertError } from '../http/reading.ts';
+import { startTestServer, type TestServer } from '../support/server.ts';
+
+const PULL = 'repository:acme/app:pull';
+
+describe('security checks: what somebody can do who only tries', () => {
+  const servers: TestServer[] = [];
+  const start = async (options: Parameters<typeof startTestServer>[0], directory: object = DIRECTORY) => {
+    const server = await startTestServer(options);
+    servers.push(server);
+    await server.apply(directory);
+    return server;
+  };
+  after(async () => {
+    for (const server of servers) await server.close();
+  });
+
+  describe('security check 17: who fails too often does not learn who exists', () => {
+    it('is told the same in every case', async () => {
+      const server = await start({ limits: { failedAttempts: LIMITS } });
+      const ip = newAddress();
+      await statusesOf(LIMITS.perAddress, () => guessToken(server, ip));
+      const answers: Response[] = [];
+      for (const [username, password] of [
+        ['bob', 'wrong'],
+        ['bob', SECRETS.password],
+        ['bob@example.com', SECRETS.password],
+        ['nobody', 'wrong'],
+        ['', 'wrong'],
+        ['bob', `${SECRETS.token}x`],
+        ['puller', 'gldt-unknown'],
+        ['gitlab-ci-token', 'unknown'],
+      ] as const) {
+        answers.push(await guess(server, username, ip, password));
+      }
+      const withoutRequest = answers.map(({ status, text, headers }) => [
+        status,
+        text.replace(/request [0-9a-f-]{36}/, ''),
+        Object.keys(headers).sort(),
+      ]);
+      assert.equal(withoutRequest[0]?.[0], 429);
+      for (const answer of withoutRequest) assert.deepEqual(answer, withoutRequest[0]);
+    });
+  });
+
+  describe('security check 23: nobody chooses the address that they fail from', () => {
+    it('by X-Forwarded-For, where no proxy is trusted', async () => {
+      const server = await start({
+        environment: { CELLPASS_TRUSTED_PROXIES: '192.0.2.0/24' },
+        limits: { failedAttempts: LIMITS },
+      });
+      const spoofed = await statusesOf(LIMITS.perAddress + 1, () => guessToken(server, newAddress()));
+      assert.deepEqual(spoofed, [...times(LIMITS.perAddress, 401), 429]);
+    });
+
+    it('by what they write before the entry of a trusted one', async () => {
+      const server = await start({ limits: { failedAttempts: LIMITS } });
+      const ip = newAddress();
+      const spoofed = await statusesOf(LIMITS.perAddress + 1, () =>
+        guessToken(server, `${newAddress()}, ${ip}`),
+      );
+      assert.deepEqual(spoofed, [...times(LIMITS.perAddress, 401), 429]);
+    });
+
+    it('and no header breaks the server', async () => {
+      const server = await start({ limits: { failedAttempts: { ...LIMITS, perAddress: 0 } } });
+      const header = fc.oneof(
+        fc
+          .array(
+            fc.constantFrom('192.0.2.1', '::1', '127.0.0.1', 'x', '', '[::1]:1', '1.2', '::ffff:1.2.3.4'),
+            {
+              maxLength: 40,
+            },
+          )
+          .map((hops) => hops.join(',')),
+        fc.string({ unit: 'grapheme-ascii', maxLength: 200 }),
+      );
+      await fc.assert(
+        fc.asyncProperty(header, async (value) => {
+          const { status } = await server.ask({ as: ['bob', 'glpat-unknown'], ip: value.trim() });
+          assert.equal(status, 401);
+        }),
+        { numRuns: 50 },
+      );
+    });
+  });
+
+  describe('security check 39: failing is no weapon', () => {
+    let server: TestServer;
+    before(async () => {
+      server = await start({ limits: { failedAttempts: LIMITS } });
+    });
+
+    it('against the same account elsewhere', async () => {
+      const attacker = newAddress();
+      await statusesOf(LIMITS.perAddress * 2, () => guess(server, 'bob', attacker));
+      assertError(await guess(server, 'bob', attacker), 429, 'TOOMANYREQUESTS');
+      assert.equal((await logIn(server, 'bob', newAddress())).status, 200);
+    });
+
+    it('against valid tokens behind the same address', async () => {
+      const shared = newAddress();
+      await statusesOf(LIMITS.perAddress, () => guessToken(server, shared));
+      for (const [, username, token] of VALID_TOKENS) {
+        assert.equal((await server.ask({ as: [username, token], scope: PULL, ip: shared })).status, 200);
+      }
+    });
+
+    it('and an IPv6 host has one address, however many it has; its neighbour another', async () => {
+      let n = 0;
+      const statuses = await statusesOf(LIMITS.perAddress + 1, () => {
+        n += 1;
+        return guessToken(server, `2001:db8:0:1::${n.toString(16)}`);
+      });
+      assert.deepEqual(statuses, [...times(LIMITS.perAddress, 401), 429]);
+      assertError(await logIn(server, 'bob', '2001:db8:0:1:ffff::1'), 429, 'TOOMANYREQUESTS');
+      assert.equal((await logIn(server, 'bob', '2001:db8:0:2::1')).status, 200);
+    });
+
+    it('and asking without a password is no failure', async () => {
+      const ip = newAddress();
+      for (const as of [
+        ['', ''],
+        ['bob', ''],
+      ] as const) {
+        await statusesOf(LIMITS.perAddress + 1, async () => server.ask({ as, ip }));
+      }
+      assert.equal((await logIn(server, 'bob', ip)).status, 200);
+    });
+  });
+
+  describe('security check 41: nobody makes it work more than it can', () => {
+    /** The dearest hash that may be imported, which holds the lane for long. */
+    const dear = { memoryCost: 65_536, timeCost: 4, parallelism: 1 };
+    let server: TestServer;
+    before(async () => {
+      const password_hash = await argon2.hash(SECRETS.password, dear);
+      const directory = { ...DIRECTORY, users: [...DIRECTORY.users, { username: 'dear', password_hash }] };
+      server = await start({ limits: { argon2Lanes: 1, argon2Queue: 1 } }, directory);
+    });
+
+    it('with passwords: over the queue they are 503 with Retry-After, and tokens are answered meanwhile', async () => {
+      let isBusy = true;
+      const logins = Promise.all(
+        Array.from({ length: 12 }, async () => logIn(server, 'dear', newAddress())),
+      ).finally(() => {
+        isBusy = false;
+      });
+      let whileBusy = 0;
+      do {
+        assert.equal((await server.ask({ as: ['bob', SECRETS.token], scope: PULL })).status, 200);
+        if (isBusy) whileBusy += 1;
+      } while (isBusy);
+      const answers = await logins;
+      const refused = answers.filter(({ status }) => status !== 200);
+      assert.ok(refused.length > 0 && refused.length < answers.length, `${refused.length} refused`);
+      for (const answer of refused) {
+        assertError(answer, 503, 'UNAVAILABLE');
+        assert.equal(answer.headers['retry-after'], '1');
+      }
+      assert.ok(whileBusy > 3, `${whileBusy} tokens while the lane was busy`);
+    });
+
+    it('with passwords that nobody waits for: they are not hashed', async () => {
+      const isNoted = () => server.log.some(({ reason }) => reason === 'client_gone');
+      const deadline = Date.now() + 10_000;
+      // Which one comes to the lane first is chance, so it may take more than one try.
+      while (!isNoted()) {
+        assert.ok(Date.now() < deadline, 'not noticed');
+        const busy = logIn(server, 'dear', newAddress());
+        await server.ask({ as: ['bob', SECRETS.token] });
+        const waiting = server.ask({ as: ['nobody', 'waits'] });
+        waiting.end(() => undefined);
+        await server.ask({ as: ['bob', SECRETS.token] });
+        waiting.abort();
+        assert.equal((await busy).status, 200);
+      }
+    });
+
+    it('with hashes that are imported: what costs too much is refused', async () => {
+      const hash = (parameters: string) => `$argon2id$v=19$${parameters}$${'A'.repeat(22)}$${'A'.repeat(43)}`;
+      for (const [parameters, status] of [
+        ['m=65536,t=4,p=4', 200],
+        ['m=4194304,t=1,p=1', 422],
+        ['m=65537,t=1,p=1', 422],
+        ['m=19456,t=100,p=1', 422],
+        ['m=65536,t=1,p=64', 422],
+      ] as const) {
+        const document = { version: 1, users: [{ username: 'imported', password_hash: hash(parameters) }] };
+        const response = await request(server.admin)
+          .post('/admin/v1/directory')
+          .set('Content-Type', 'application/yaml')
+          .send(JSON.stringify(document));
+        assert.equal(response.status, status, parameters);
+      }
+    });
+  });
+});
