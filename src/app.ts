@@ -6,6 +6,7 @@ import { type ExplainResource, explain, explainRequest } from './http/admin/expl
 import { deleteJobToken, type JobTokenResource, putJobToken } from './http/admin/job-tokens.ts';
 import { keyRoutes } from './http/admin/keys.ts';
 import { listTokens, mintToken, revokeToken, type TokenResource } from './http/admin/tokens.ts';
+import { type AuditLog, keepIssued } from './http/audit.ts';
 import type { ReadClientAddress } from './http/client-address.ts';
 import type { Contract } from './http/contract.ts';
 import { endConnections } from './http/drain.ts';
@@ -36,6 +37,7 @@ export interface PublicDeps extends Common {
   readonly token: TokenEndpoint;
   readonly refusals: Pick<RefusalLog, 'add'>;
   readonly lastUse: Pick<LastUse, 'note'>;
+  readonly audit: Pick<AuditLog, 'add'>;
   readonly now: () => Date;
 }
 
@@ -54,10 +56,11 @@ export interface AdminDeps extends Common {
 export function createApp(deps: PublicDeps): Koa<RequestState> {
   const refusals = keepRefusals(deps.refusals, deps.now);
   const lastUse = noteLastUse(deps.lastUse);
+  const issued = keepIssued(deps.audit);
   const token = tokenEndpoint(deps.token);
   const router = new Router<RequestState>({ strict: true });
-  router.get('/jwt/auth', refusals, lastUse, token);
-  router.post('/jwt/auth', refusals, lastUse, token);
+  router.get('/jwt/auth', refusals, lastUse, issued, token);
+  router.post('/jwt/auth', refusals, lastUse, issued, token);
   addCommonRoutes(router, deps);
   return assemble(router, deps);
 }

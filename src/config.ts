@@ -80,8 +80,13 @@ export interface Config {
   };
   readonly registries: readonly RegistrySettings[];
   readonly limits: Limits;
-  /** How long refusals can be explained, and how much room they may take. */
-  readonly retention: { readonly refusalDays: number; readonly refusalBytes: number };
+  /** How long refusals can be explained and issued tokens are on record (0: they aren't), and how much room that may take. */
+  readonly retention: {
+    readonly refusalDays: number;
+    readonly refusalBytes: number;
+    readonly auditDays: number;
+    readonly auditBytes: number;
+  };
   /** Names that look like settings but are none: usually a slip, but an orchestrator may also set some of its own. */
   readonly unknownVariables: readonly string[];
 }
@@ -240,6 +245,8 @@ function toConfig(given: Settings, unknownVariables: readonly string[]): Config 
     retention: {
       refusalDays: given.retention.refusal_days,
       refusalBytes: given.retention.refusal_bytes,
+      auditDays: given.retention.audit_days,
+      auditBytes: given.retention.audit_bytes,
     },
     unknownVariables,
   };

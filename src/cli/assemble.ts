@@ -10,6 +10,7 @@ import { mintToken } from '../directory/mint-token.ts';
 import { readTokenPage } from '../directory/token-page.ts';
 import type { Log } from '../http/access-log.ts';
 import type { DirectoryResource } from '../http/admin/directory.ts';
+import { type AuditLog, createAuditLog } from '../http/audit.ts';
 import { createClientAddressReader } from '../http/client-address.ts';
 import { loadContract } from '../http/contract.ts';
 import { createForwarder, type Forwarder } from '../http/forward.ts';
@@ -31,6 +32,7 @@ import { findSubject } from '../store/accounts.ts';
 import { deleteJobToken, putJobToken } from '../store/directory.ts';
 import type { Database } from '../store/drivers.ts';
 import { createFailureCounter, forgetFailures } from '../store/failure-counter.ts';
+import { createIssuedTokens } from '../store/issued-tokens.ts';
 import { KEY_CHANNEL, ROTATION_LOCK } from '../store/keys.ts';
 import { PostgresStore } from '../store/postgres.ts';
 import { findRefusal, forgetRefusals, saveRefusals } from '../store/refusals.ts';
@@ -110,6 +112,7 @@ export async function assemble(parts: Parts): Promise<Assembly> {
     log,
   });
   const forgetting = setInterval(() => forgetFailuresQuietly(parts), FORGET_FAILURES_MS).unref();
+  const audit = auditOf(parts);
   const { argon2Lanes: lanes, argon2Queue: queue } = config.limits;
   const passwords = await createPasswordHasher({ lanes, queue });
   const lastUse = createLastUse({
@@ -126,6 +129,7 @@ export async function assemble(parts: Parts): Promise<Assembly> {
     authorities: new AuthorityAdministration(options),
     refusals,
     lastUse,
+    audit,
     cells,
     forwarder,
     requests,
@@ -137,6 +141,7 @@ export async function assemble(parts: Parts): Promise<Assembly> {
     pool: () => database.poolUse(),
     lane: () => passwords.use(),
     lockouts: () => failedAttempts.lockouts(),
+    audit: () => audit.use(),
     refusalsDropped: () => refusals.dropped(),
     topologyService: () => cells.serviceUse(),
   });
@@ -154,6 +159,7 @@ export async function assemble(parts: Parts): Promise<Assembly> {
       await stopListening();
       await refusals.close();
       await lastUse.close();
+      await audit.close();
       await forwarder.close();
       await cells.close();
       await keyring.close();
@@ -242,6 +248,24 @@ function firstService({ services: [first] }: Config): string {
   return first?.name ?? '';
 }
 
+/** Of the room for issued tokens, what anonymous clients can cause gets a tenth. */
+const ANONYMOUS_PART = 0.1;
+
+function auditOf({ config, database, log, now, monotonicMs }: Parts): AuditLog {
+  const { auditDays: days, auditBytes } = config.retention;
+  const anonymousBytes = Math.floor(auditBytes * ANONYMOUS_PART);
+  const knownBytes = auditBytes - anonymousBytes;
+  const issuedTokens = createIssuedTokens(database);
+  const audit = createAuditLog({
+    save: issuedTokens.save,
+    trim: () => issuedTokens.trim({ days, knownBytes, anonymousBytes }, now()),
+    mostBytes: { known: knownBytes, anonymous: anonymousBytes },
+    log,
+    ...(monotonicMs && { monotonicMs }),
+  });
+  return days === 0 ? { ...audit, add: () => undefined } : audit;
+}
+
 function scheduleOf(
   { config, database, now, log }: Parts,
   keyring: Keyring,
@@ -267,6 +291,7 @@ function createDeps(
     authorities,
     refusals,
     lastUse,
+    audit,
     cells,
     forwarder,
     requests,
@@ -279,6 +304,7 @@ function createDeps(
     readonly failedAttempts: FailedAttempts;
     readonly refusals: RefusalLog;
     readonly lastUse: LastUse;
+    readonly audit: AuditLog;
     readonly cells: CurrentTopology;
     readonly forwarder: Forwarder;
   },
@@ -306,6 +332,7 @@ function createDeps(
     },
     refusals,
     lastUse,
+    audit,
     now,
     contract: loadContract(),
     directory: {

@@ -113,6 +113,12 @@ export const settings = z.strictObject({
         .int()
         .min(0)
         .default(64 * 1024 * 1024),
+      audit_days: z.number().int().min(0).max(3650).default(30),
+      audit_bytes: z
+        .number()
+        .int()
+        .min(1024 * 1024)
+        .default(1024 * 1024 * 1024),
     })
     .prefault({}),
 });

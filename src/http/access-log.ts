@@ -12,6 +12,26 @@ export interface Log {
   error(fields: object, message: string): void;
 }
 
+const LONGEST_TEXT = 300;
+const LONGEST_LIST = 2000;
+
+/** A text that a client chose, so that no line grows by it. */
+export function cutForLog(text: string): string {
+  return text.length <= LONGEST_TEXT ? text : `${text.slice(0, LONGEST_TEXT)}…`;
+}
+
+/** As many as fit in about 2,000 characters, and how many more there are. */
+export function listForLog(texts: readonly string[]): readonly string[] {
+  const listed: string[] = [];
+  let length = 0;
+  for (const text of texts) {
+    if (length >= LONGEST_LIST) return [...listed, `… and ${texts.length - listed.length} more`];
+    listed.push(cutForLog(text));
+    length += Math.min(text.length, LONGEST_TEXT);
+  }
+  return listed;
+}
+
 /** Names the request, and writes one line when it is answered. */
 export function accessLog(log: Log, readClientAddress: ReadClientAddress): Middleware<RequestState> {
   return async (ctx, next) => {
@@ -28,7 +48,7 @@ export function accessLog(log: Log, readClientAddress: ReadClientAddress): Middl
     const fields = {
       request_id: requestId,
       method: ctx.method,
-      path: ctx.path,
+      path: cutForLog(ctx.path),
       status: ctx.status,
       client: clientAddress.text,
       ...logFields,

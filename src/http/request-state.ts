@@ -2,6 +2,7 @@ import type { ClientAddress } from '../policy/project.ts';
 import type { AskedScopes } from '../policy/scope.ts';
 import type { Subject } from '../policy/subject.ts';
 import type { Facts } from '../store/facts.ts';
+import type { ClaimSet } from '../token/claims.ts';
 
 /** What each request carries along; `ctx.state`. */
 export interface RequestState {
@@ -22,4 +23,6 @@ export interface Trail {
   facts?: Facts;
   /** Some of what was asked was not granted. */
   refused?: boolean;
+  /** A token was signed. */
+  issued?: { readonly claims: ClaimSet; readonly kid: string; readonly cell: number };
 }

@@ -17,6 +17,7 @@ import type { Facts } from '../store/facts.ts';
 import { BACKDATED_SECONDS, buildClaims, type ClaimSet } from '../token/claims.ts';
 import { signToken } from '../token/sign.ts';
 import type { UserClaims } from '../token/user-claim.ts';
+import { cutForLog, listForLog } from './access-log.ts';
 import { toNetwork } from './client-address.ts';
 import { decide, pathsOf } from './decide.ts';
 import type { Forwarder } from './forward.ts';
@@ -51,6 +52,7 @@ export function tokenEndpoint(deps: TokenEndpoint): Middleware<RequestState> {
     const asked = parseScopes(request.scopes);
     trail.asked = asked;
     const view = deps.cells();
+    logFields['cell'] = view.self;
     const choice = await choose(view, request, asked);
     if (choice.kind === 'there') {
       Object.assign(logFields, describeAsked(request.service, asked));
@@ -81,8 +83,9 @@ export function tokenEndpoint(deps: TokenEndpoint): Middleware<RequestState> {
 
     const key = deps.keyring.active();
     const claims = claim(deps, { service, cell: view.self, subject, decision, now, key });
-    logFields['kid'] = key.kid;
+    Object.assign(logFields, { kid: key.kid, jti: claims.jti });
     const token = await timed('sign', async () => signToken(claims, key, service));
+    trail.issued = { claims, kid: key.kid, cell: view.self };
     ctx.body = toTokenResponse(token, claims, service);
   };
 }
@@ -182,8 +185,8 @@ function describeSubject(subject: Subject): Record<string, unknown> {
 
 function describeAsked(service: string | null, asked: AskedScopes): Record<string, unknown> {
   return {
-    service,
-    asked: asked.scopes.map(printScope),
+    service: service && cutForLog(service),
+    asked: listForLog(asked.scopes.map(printScope)),
     ...(asked.dropped.length > 0 && { dropped: asked.dropped.length }),
   };
 }
@@ -191,9 +194,9 @@ function describeAsked(service: string | null, asked: AskedScopes): Record<strin
 function describeDecision({ access, rulings }: Decision): Record<string, unknown> {
   const refused = rulings.filter(({ verdict }) => verdict !== 'grant');
   return {
-    granted: access.map(({ type, name, actions }) => `${type}:${name}:${actions.join(',')}`),
+    granted: listForLog(access.map(({ type, name, actions }) => `${type}:${name}:${actions.join(',')}`)),
     ...(refused.length > 0 && {
-      refused: refused.map((ruling) => `${ruling.scope.name}:${ruling.action} ${ruling.rule}`),
+      refused: listForLog(refused.map((ruling) => `${ruling.scope.name}:${ruling.action} ${ruling.rule}`)),
     }),
   };
 }

@@ -6,6 +6,7 @@ import { sql as keys } from './migrations/0002-keys.ts';
 import { sql as refusals } from './migrations/0003-refusals.ts';
 import { sql as keyLife } from './migrations/0004-key-life.ts';
 import { sql as tokens } from './migrations/0005-tokens.ts';
+import { sql as issuedTokens } from './migrations/0006-issued-tokens.ts';
 import { sql as failedAttempts } from './migrations/0007-failed-attempts.ts';
 
 /** In the order of their numbers. A migration that was released is never edited: add the next one. */
@@ -15,6 +16,7 @@ const MIGRATIONS: readonly { readonly name: string; readonly sql: string }[] = [
   { name: '0003-refusals', sql: refusals },
   { name: '0004-key-life', sql: keyLife },
   { name: '0005-tokens', sql: tokens },
+  { name: '0006-issued-tokens', sql: issuedTokens },
   { name: '0007-failed-attempts', sql: failedAttempts },
 ];
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { pino } from 'pino';
 import request from 'supertest';
 import { openPostgres } from '../../src/store/drivers.ts';
+import { until } from '../support/e2e/child.ts';
 import { sharedPostgres } from '../support/postgres.ts';
 import { type Relay, startRelay } from '../support/relay.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
@@ -46,7 +47,7 @@ describe('the log', () => {
       ip: '203.0.113.7',
     });
     assert.equal(server.log.length, before + 1);
-    const { request_id, duration_ms, kid, ...rest } = lastLine();
+    const { request_id, duration_ms, kid, jti, ...rest } = lastLine();
     assert.deepEqual(rest, {
       level: 'info',
       message: 'request',
@@ -54,6 +55,7 @@ describe('the log', () => {
       path: '/jwt/auth',
       status: 200,
       client: '203.0.113.7',
+      cell: 1,
       service: 'container_registry',
       subject: 'alice',
       auth_type: 'personal_access_token',
@@ -62,8 +64,38 @@ describe('the log', () => {
       refused: ['alice/app:push credential_ability'],
     });
     assert.equal(kid, server.keyring.active().kid);
+    assert.match(String(jti), /^[0-9a-f-]{36}$/);
     assert.ok(Number(duration_ms) > 0);
     assert.match(String(request_id), /^[0-9a-f-]{36}$/);
+  });
+
+  it('has no more than a few thousand characters, whatever a client asks', async () => {
+    const long = 'n'.repeat(240);
+    const scope = Array.from({ length: 64 }, (_, n) => `repository:alice/app/${long}${n}:pull,push,delete`);
+    const before = server.log.length;
+    await server.ask({ as: ['x', CANARIES.token], scope });
+    await server.ask({ as: ['x', CANARIES.token], service: 's'.repeat(5000) });
+    await request(server.app).get(`/${'p'.repeat(5000)}`);
+    await server.ask({ as: ['n'.repeat(200), 'p'.repeat(3000)], scope });
+    const lines = server.log.slice(before);
+    assert.equal(lines.length, 4);
+    for (const line of lines) assert.ok(JSON.stringify(line).length < 8000, JSON.stringify(line));
+    assert.match(JSON.stringify(lines[0]), /and \d+ more/);
+  });
+
+  it('does not name whom nobody has verified', async () => {
+    const mistyped = `typed-${secret('glpat-').slice(6)}`;
+    const before = server.log.length;
+    await server.ask({ as: [mistyped, 'alice'], scope: 'repository:alice/app:pull' });
+    await server.ask({ as: [mistyped, CANARIES.token], scope: 'repository:alice/app:pull' });
+    const form = { grant_type: 'password', service: 'container_registry', username: mistyped, password: 'x' };
+    await request(server.app).post('/jwt/auth').type('form').send(form);
+    const lines = server.log.slice(before);
+    assert.deepEqual(
+      lines.map((line) => line['subject']),
+      [undefined, 'alice', undefined],
+    );
+    assert.doesNotMatch(JSON.stringify(lines), /typed-/);
   });
 
   it('has the id that the client got, and the reason that it did not get', async () => {
@@ -167,12 +199,22 @@ describe('the log at its lowest level, as it is written', () => {
     const kept = await server.database.query('SELECT record::text FROM refusals');
     assert.ok(kept.length > 0);
     // A secret that somebody asks as a repository's name is, of course, in the record of what was asked; the log has no dropped scopes.
+    const audited = await until(
+      async () => {
+        const rows = await server.database.query('SELECT to_jsonb(t)::text AS record FROM issued_tokens t');
+        return rows.length > 0 ? JSON.stringify(rows) : undefined;
+      },
+      () => 'no token is on record',
+    );
+    const metrics = (await request(server.admin).get('/metrics')).text;
     const records = JSON.stringify(kept).replaceAll(/repository:[^"\\]*/g, '');
     for (const secretText of secrets) {
       const forms = [secretText, Buffer.from(`alice:${secretText}`).toString('base64')];
       for (const form of forms) {
         assert.ok(!written.includes(form), 'in the log');
         assert.ok(!records.includes(form), 'in a record');
+        assert.ok(!audited.includes(form), 'in the audit record');
+        assert.ok(!metrics.includes(form), 'in the metrics');
       }
     }
   });

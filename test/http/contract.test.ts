@@ -16,6 +16,7 @@ const NO_DEPS = {
   token: {},
   requests: { count: () => undefined },
   refusals: {},
+  audit: {},
   readiness: {},
   contract: {},
   explain: {},

@@ -3,6 +3,7 @@ import type { Lockouts } from '../../authn/failed-attempts.ts';
 import type { LaneUse } from '../../authn/password.ts';
 import type { TopologyServiceUse } from '../../cells/topology-service.ts';
 import type { PoolUse } from '../../store/drivers.ts';
+import type { AuditUse } from '../audit.ts';
 
 /** Where the numbers are kept that nobody has to tell: each is read when somebody asks for metrics. */
 export interface Sources {
@@ -11,6 +12,7 @@ export interface Sources {
   readonly pool: () => PoolUse | null;
   readonly lane: () => LaneUse;
   readonly lockouts: () => Lockouts;
+  readonly audit: () => AuditUse;
   readonly refusalsDropped: () => number;
   readonly topologyService: () => TopologyServiceUse;
 }
@@ -35,6 +37,7 @@ export function sourceMetrics(registry: Registry, sources: Sources): void {
     'Refusals that were not kept, so that "cellpass explain --request" knows nothing of them',
     sources.refusalsDropped,
   );
+  auditMetrics(registry, sources.audit);
   topologyMetrics(registry, sources.topologyService);
 }
 
@@ -110,6 +113,38 @@ function lockoutMetrics(registry: Registry, read: () => Lockouts): void {
       this.reset();
       this.inc({ by: 'address' }, address);
       this.inc({ by: 'account' }, account);
+    },
+  });
+}
+
+function auditMetrics(registry: Registry, read: () => AuditUse): void {
+  new Gauge({
+    name: 'cellpass_audit_waiting',
+    help: 'Issued tokens that wait to be recorded',
+    registers: [registry],
+    collect() {
+      this.set(read().waiting);
+    },
+  });
+  counter(registry, 'cellpass_audit_written_total', 'Issued tokens that were recorded', () => read().written);
+  new Counter({
+    name: 'cellpass_audit_lost_total',
+    help: 'Issued tokens that are missing from the audit record, by cause',
+    labelNames: ['reason'],
+    registers: [registry],
+    collect() {
+      this.reset();
+      for (const [reason, count] of Object.entries(read().lost)) this.inc({ reason }, count);
+    },
+  });
+  new Gauge({
+    name: 'cellpass_audit_bytes',
+    help: 'What the audit record takes on disk, of named subjects and of nobody; retention.audit_bytes bounds both together',
+    labelNames: ['kind'],
+    registers: [registry],
+    aggregator: 'max',
+    collect() {
+      for (const [kind, bytes] of Object.entries(read().bytes)) this.set({ kind }, bytes);
     },
   });
 }
