@@ -80,7 +80,7 @@ export function writeRouter(settings: RouterSettings): RouterFiles {
   const config = [
     ...globalSection(settings, unavailable.name),
     ...frontend(settings, namespaces.name),
-    ...issuers(settings),
+    ...issuers(settings, namespaces.name),
     ...settings.cells.flatMap((cell) => registry(cell, settings)),
   ];
   return {
@@ -161,7 +161,7 @@ function globalSection({ followDns }: RouterSettings, unavailableName: string): 
     '  retries 2',
     '  # A registry may take minutes over the end of a large upload.',
     '  timeout server 10m',
-    '  default-server inter 1s fastinter 500ms downinter 1s fall 2 rise 1 on-marked-down shutdown-sessions',
+    '  default-server inter 1s fastinter 500ms downinter 1s fall 2 rise 1',
     ...[500, 502, 503, 504].map((status) => `  errorfile ${status} ${quote(unavailableName)}`),
     '',
   ];
@@ -249,9 +249,15 @@ function refusal({ realm, service }: RouterSettings): string[] {
   ];
 }
 
-function issuers({ cells, caFile, followDns }: RouterSettings): string[] {
+/**
+ * Any issuer answers, and passes on what belongs to another cell. A request goes to the one that is likely to answer it, by its first
+ * scope, else to the legacy cell's: that saves a hop, and an issuer that is silent keeps nobody waiting but those of its own cell.
+ */
+function issuers({ cells, caFile, followDns }: RouterSettings, namespacesName: string): string[] {
+  const hosts = issuersByHost(cells);
+  const namespace = 'urlp(scope),url_dec,field(2,:),lower,field(1,/)';
   return [
-    '# Any issuer answers, and passes on what belongs to another cell.',
+    '# Any issuer answers, and passes on what belongs to another cell; the one of the first scope needs not.',
     'backend issuers',
     '  balance roundrobin',
     '  option redispatch 1',
@@ -259,18 +265,25 @@ function issuers({ cells, caFile, followDns }: RouterSettings): string[] {
     '  option httpchk',
     '  http-check send meth GET uri /readyz ver HTTP/1.1 hdr Host issuer',
     '  http-check expect status 200',
+    `  http-request set-var(txn.near) ${quote(`${namespace},map_str("${namespacesName}")`)}`,
+    ...cells
+      .filter(({ legacy }) => legacy)
+      .map((cell) => `  http-request set-var(txn.near) str(${nameOf(cell)}) if !{ var(txn.near) -m found }`),
+    ...hosts.flatMap(
+      ([host, { id }]) => `  use-server ${host} if { var(txn.near) -m str ${nameOf({ id })} }`,
+    ),
     '  # The name of a server is the host that it is known by.',
     '  http-send-name-header Host',
     '  timeout server 3500ms',
-    ...issuersByHost(cells).map(([host, url]) => `  server ${host} ${serverOf(url, { caFile, followDns })}`),
+    ...hosts.map(([host, { url }]) => `  server ${host} ${serverOf(url, { caFile, followDns })}`),
     '',
   ];
 }
 
 /** The names of servers hold no brackets, and each is given once. */
-function issuersByHost(cells: readonly RouterCell[]): readonly (readonly [host: string, url: string])[] {
+function issuersByHost(cells: readonly RouterCell[]): readonly (readonly [host: string, cell: RouterCell])[] {
   const reachable = cells.filter(({ url }) => isReachable(url));
-  return [...new Map(reachable.map(({ url }) => [new URL(url).host.replace(/[[\]]/g, ''), url] as const))];
+  return [...new Map(reachable.map((cell) => [new URL(cell.url).host.replace(/[[\]]/g, ''), cell] as const))];
 }
 
 function registry(cell: RouterCell, { caFile, followDns }: RouterSettings): string[] {
@@ -281,7 +294,7 @@ function registry(cell: RouterCell, { caFile, followDns }: RouterSettings): stri
     `  http-check send meth GET uri /v2/ ver HTTP/1.1 hdr Host ${quote(host)}`,
     '  http-check expect status 200,401',
     `  http-request set-header Host ${quote(host)}`,
-    `  server registry ${serverOf(cell.registryUrl, { caFile, followDns })}`,
+    `  server registry ${serverOf(cell.registryUrl, { caFile, followDns })} on-marked-down shutdown-sessions`,
     '',
   ];
 }

@@ -44,7 +44,12 @@ describe('the registry router', function () {
 
   const ask = async (path: string, headers: Record<string, string> = {}) => {
     const response = await fetch(`${router.url}${path}`, { headers });
-    return { status: response.status, body: (await response.json()) as object };
+    return { status: response.status, body: (await response.json()) as { issuer?: number } };
+  };
+  const timed = async <T>(asking: () => Promise<T>) => {
+    const begun = performance.now();
+    const answer = await asking();
+    return { answer, tookMs: performance.now() - begun };
   };
   const raw = (requestLine: string, ...headers: string[]) =>
     sendRaw(
@@ -281,20 +286,69 @@ describe('the registry router', function () {
   });
 
   describe('to issuers', () => {
-    it('goes to any of them, credentials and all', async () => {
-      const answers = await Promise.all(
-        Array.from({ length: 8 }, () => ask('/jwt/auth?service=x', { Authorization: 'Basic YTpi' })),
-      );
-      assert.deepEqual([...new Set(answers.map(({ body }) => JSON.stringify(body)))].sort(), [
-        '{"issuer":1}',
-        '{"issuer":2}',
-      ]);
+    const near: readonly [query: string, issuer: number][] = [
+      ['service=x', 1],
+      ['scope=repository:acme/app:pull', 2],
+      ['scope=repository%3Aacme%2Fapp%3Apull%2Cpush', 2],
+      ['scope=repository:ACME/app:pull', 2],
+      ['scope=repository(plugin):acme/app:pull', 2],
+      ['service=x&scope=repository:acme/app:pull&scope=repository:town/app:pull', 2],
+      ['scope=repository:town/app:pull', 1],
+      ['scope=repository:acmes/app:pull', 1],
+      ['scope=registry:catalog:*', 1],
+      ['scope=%zz', 1],
+      ['scope=', 1],
+    ];
+    for (const [query, issuer] of near) {
+      it(`?${query} goes to that of cell ${issuer}`, async () => {
+        assert.deepEqual(await ask(`/jwt/auth?${query}`), { status: 200, body: { issuer } });
+      });
+    }
+
+    it('goes credentials and all', async () => {
+      await ask('/jwt/auth?scope=repository:acme/app:pull', { Authorization: 'Basic YTpi' });
       const { url, headers } = two.issuer.received.at(-1)!;
       assert.deepEqual(
         [url, headers.authorization, headers.host],
-        ['/jwt/auth?service=x', 'Basic YTpi', `127.0.0.1:${two.issuer.port}`],
+        ['/jwt/auth?scope=repository:acme/app:pull', 'Basic YTpi', `127.0.0.1:${two.issuer.port}`],
       );
       assert.equal((await ask('/.well-known/jwks.json')).status, 200);
+    });
+
+    for (const [near, far] of [
+      [1, 2],
+      [2, 1],
+    ] as const) {
+      it(`goes to the issuer of cell ${far} while that of cell ${near} is away`, async () => {
+        const cell = near === 1 ? one : two;
+        const query = near === 1 ? '' : '?scope=repository:acme/app:pull';
+        await cell.issuer.stop();
+        const answers = [await ask(`/jwt/auth${query}`), await ask(`/jwt/auth${query}`)];
+        await cell.issuer.start();
+        for (const answer of answers) assert.deepEqual(answer, { status: 200, body: { issuer: far } });
+        await until(
+          async () => (await ask(`/jwt/auth${query}`)).body.issuer === near || undefined,
+          () => `the issuer of cell ${near} did not come back`,
+        );
+      });
+    }
+
+    it('keeps waiting nobody but those of the cell whose issuer is silent, and those less than 4 s', async () => {
+      two.issuer.freeze(true);
+      const waiting = timed(() => ask('/jwt/auth?scope=repository:acme/app:pull'));
+      const others = await Promise.all(Array.from({ length: 8 }, () => timed(() => ask('/jwt/auth'))));
+      const { answer, tookMs } = await waiting;
+      two.issuer.freeze(false);
+      for (const other of others) {
+        assert.deepEqual(other.answer, { status: 200, body: { issuer: 1 } });
+        assert.ok(other.tookMs < 3000, `${other.tookMs} ms`);
+      }
+      assert.equal(answer.status, 503);
+      assert.ok(tookMs < 4000, `${tookMs} ms`);
+      await until(
+        async () => (await ask('/jwt/auth?scope=repository:acme/app:pull')).body.issuer === 2 || undefined,
+        () => 'the issuer of cell 2 did not come back',
+      );
     });
 
     it('passes 64 long scopes', async () => {
@@ -315,7 +369,8 @@ describe('the registry router', function () {
       };
       await ask('/v2/acme/app/tags/list', claims);
       const last = () => [one, two].map(({ issuer }) => issuer.received.at(-1)!);
-      await Promise.all([ask('/jwt/auth', claims), ask('/jwt/auth', claims)]);
+      await ask('/jwt/auth', claims);
+      await ask('/jwt/auth?scope=repository:acme/app:pull', claims);
       for (const { headers } of [two.registry.received.at(-1)!, ...last()]) {
         assert.deepEqual(
           ['x-forwarded-for', 'x-real-ip', 'forwarded', 'x-forwarded-host', 'x-forwarded-proto'].map(
