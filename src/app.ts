@@ -1,8 +1,15 @@
 import Router from '@koa/router';
-import Koa from 'koa';
+import Koa, { type Middleware } from 'koa';
 import { accessLog, type Log } from './http/access-log.ts';
+import {
+  type AdminTokenResource,
+  createAdminToken,
+  listAdminTokens,
+  revokeAdminToken,
+} from './http/admin/admin-tokens.ts';
 import { applyDirectory, type DirectoryResource, exportDirectory } from './http/admin/directory.ts';
 import { type ExplainResource, explain, explainRequest } from './http/admin/explain.ts';
+import { adminBySocket, adminByToken } from './http/admin/identify.ts';
 import { deleteJobToken, type JobTokenResource, putJobToken } from './http/admin/job-tokens.ts';
 import { keyRoutes } from './http/admin/keys.ts';
 import { listTokens, mintToken, revokeToken, type TokenResource } from './http/admin/tokens.ts';
@@ -50,6 +57,7 @@ export interface AdminDeps extends Common {
   readonly authorities: AuthorityAdministration;
   readonly explain: ExplainResource;
   readonly metrics: MetricsReport;
+  readonly adminTokens: AdminTokenResource;
 }
 
 /** What registries and their clients see. */
@@ -65,8 +73,17 @@ export function createApp(deps: PublicDeps): Koa<RequestState> {
   return assemble(router, deps);
 }
 
-/** What the command line uses, on a listener of its own. */
+/** What the command line uses, for a listener that only admins can reach. */
 export function createAdminApp(deps: AdminDeps): Koa<RequestState> {
+  return assemble(adminRouter(deps), deps, adminBySocket);
+}
+
+/** The same for a listener that others can reach, too: every path needs an admin token. */
+export function createRemoteAdminApp(deps: AdminDeps): Koa<RequestState> {
+  return assemble(adminRouter(deps), deps, adminByToken(deps.adminTokens));
+}
+
+function adminRouter(deps: AdminDeps): Router<RequestState> {
   const router = new Router<RequestState>({ strict: true });
   router.get('/admin/v1/directory', exportDirectory(deps.directory));
   router.post('/admin/v1/directory', applyDirectory(deps.directory));
@@ -78,12 +95,15 @@ export function createAdminApp(deps: AdminDeps): Koa<RequestState> {
   addKeyRoutes(router, deps);
   router.post('/admin/v1/explain', explain(deps.contract, deps.explain));
   router.get('/admin/v1/refusals/:id', explainRequest(deps.explain));
+  router.get('/admin/v1/admin-tokens', listAdminTokens(deps.adminTokens));
+  router.post('/admin/v1/admin-tokens', createAdminToken(deps.contract, deps.adminTokens));
+  router.post('/admin/v1/admin-tokens/:id/revoke', revokeAdminToken(deps.adminTokens));
   router.get('/metrics', metrics(deps.metrics));
   router.get('/openapi.json', (ctx) => {
     ctx.body = deps.contract.document;
   });
   addCommonRoutes(router, deps);
-  return assemble(router, deps);
+  return router;
 }
 
 /** For Prometheus, on a listener that asks for no token. */
@@ -130,6 +150,7 @@ function assemble(
     requests,
     readiness,
   }: Pick<Common, 'log' | 'readClientAddress' | 'requests'> & Partial<Pick<Common, 'readiness'>>,
+  ...beforeRoutes: readonly Middleware<RequestState>[]
 ): Koa<RequestState> {
   const app = new Koa<RequestState>();
   // What reaches Koa's own handler is a client that went away while it was answered.
@@ -138,6 +159,7 @@ function assemble(
   app.use(requests.count);
   if (readiness !== undefined) app.use(endConnections(readiness.isDraining));
   app.use(errorHandler());
+  for (const middleware of beforeRoutes) app.use(middleware);
   app.use(router.routes());
   app.use(notFound);
   return app;

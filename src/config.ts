@@ -54,6 +54,8 @@ export interface Config {
   readonly dataDir: string;
   readonly keysDir: string;
   readonly listen: ListenAddress;
+  /** The admin API over TCP; null: over the socket alone. */
+  readonly adminListen: ListenAddress | null;
   /** Where Prometheus asks without a token; null: over the admin API alone. */
   readonly metricsListen: ListenAddress | null;
   readonly tls: { readonly certFile: string; readonly keyFile: string } | null;
@@ -98,9 +100,6 @@ const OTHER_VARIABLES: ReadonlySet<string> = new Set([
   'CELLPASS_TEST_INSTALL',
 ]);
 
-/** Part of the contract, for parts of cellpass that are still to come: setting one must not be silently without effect. */
-const NOT_YET = ['admin_listen'] as const;
-
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /**
@@ -112,18 +111,8 @@ export function loadConfig(environment: Environment): Config {
   const file = readConfigFile(environment['CELLPASS_CONFIG']);
   const fromEnvironment = readEnvironment(environment);
   const given = { ...file, ...fromEnvironment.known };
-  const notYet = NOT_YET.filter((name) => given[name] !== undefined);
-  const known = Object.fromEntries(
-    Object.entries(given).filter(([name]) => !NOT_YET.some((other) => other === name)),
-  );
-  const parsed = settings.safeParse(known);
-  const problems: Problem[] = [
-    ...notYet.map((name) => ({
-      path: variable(name),
-      message: 'is not supported by this version: unset it',
-    })),
-    ...(parsed.success ? contradictions(parsed.data) : parsed.error.issues.flatMap(toProblems)),
-  ];
+  const parsed = settings.safeParse(given);
+  const problems = parsed.success ? contradictions(parsed.data) : parsed.error.issues.flatMap(toProblems);
   if (!parsed.success || problems.length > 0) throw invalid(problems);
   return toConfig(parsed.data, fromEnvironment.unknown);
 }
@@ -150,7 +139,7 @@ interface FromEnvironment {
 }
 
 function readEnvironment(environment: Environment): FromEnvironment {
-  const names: readonly string[] = [...Object.keys(settings.shape), ...NOT_YET];
+  const names = Object.keys(settings.shape);
   const ours = Object.entries(environment).filter(
     ([name, value]) => name.startsWith('CELLPASS_') && value !== undefined && value !== '',
   );
@@ -199,6 +188,7 @@ function toConfig(given: Settings, unknownVariables: readonly string[]): Config 
     dataDir: given.data_dir,
     keysDir: given.keys_dir,
     listen: given.listen,
+    adminListen: given.admin_listen ?? null,
     metricsListen: given.metrics_listen ?? null,
     tls: given.tls_cert && given.tls_key ? { certFile: given.tls_cert, keyFile: given.tls_key } : null,
     publicUrl: given.public_url ?? null,

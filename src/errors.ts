@@ -1,6 +1,7 @@
 /** Why a request or a command can't be answered as asked. Statuses belong to `http/error-handler.ts`. */
 export type ErrorCode =
   | 'unauthorized' // credentials wrong, unknown, expired, revoked
+  | 'admin_unauthorized' // no good admin token, where one is needed
   | 'wrong_cell' // credentials of a kind that this cell does not take
   | 'mixed_cells' // the scopes live in more than one cell, or can't be told apart in time
   | 'other_cell' // another cell answers this, and it is not passed on
@@ -63,6 +64,8 @@ export type Reason =
   | 'forwarding_loop'
   | 'topology_service'
   | 'password_lane'
+  | 'no_admin_token'
+  | 'unknown_admin_token'
   | 'draining';
 
 /** One thing wrong in an input. `line` counts from 1. */

@@ -85,7 +85,15 @@ describe('the configuration', () => {
     ['CELLPASS_PUBLIC_URL', 'https://user@auth.example.com'],
     ['CELLPASS_SERVICES', ','],
     ['CELLPASS_WORKERS', '2'],
-    ['CELLPASS_ADMIN_LISTEN', '127.0.0.1:9000'],
+    ['CELLPASS_ADMIN_LISTEN', '9000'],
+    ['CELLPASS_ADMIN_LISTEN', '0.0.0.0:9000'],
+    ['CELLPASS_ADMIN_LISTEN', '[::]:9000'],
+    ['CELLPASS_ADMIN_LISTEN', '10.0.0.1:9000'],
+    ['CELLPASS_ADMIN_LISTEN', '[::ffff:10.0.0.1]:9000'],
+    ['CELLPASS_ADMIN_LISTEN', '128.0.0.1:9000'],
+    ['CELLPASS_ADMIN_LISTEN', 'admin.example.com:9000'],
+    ['CELLPASS_ADMIN_LISTEN', '127.0.0.1.example.com:9000'],
+    ['CELLPASS_ADMIN_LISTEN', 'localhost.example.com:9000'],
   ];
   for (const [name, value] of wrong) {
     it(`refuses ${name}=${value}`, () => assert.deepEqual(reported({ [name]: value }), [name]));
@@ -106,6 +114,11 @@ describe('the configuration', () => {
       ({ trustedProxies }) => trustedProxies,
       ['10.0.0.0/8', '::1/128'],
     ],
+    ['CELLPASS_ADMIN_LISTEN', '', ({ adminListen }) => adminListen, null],
+    ['CELLPASS_ADMIN_LISTEN', '127.1.2.3:9000', ({ adminListen }) => adminListen?.host, '127.1.2.3'],
+    ['CELLPASS_ADMIN_LISTEN', '[::1]:9000', ({ adminListen }) => adminListen?.host, '::1'],
+    ['CELLPASS_ADMIN_LISTEN', '[::ffff:127.0.0.1]:9000', ({ adminListen }) => adminListen?.port, 9000],
+    ['CELLPASS_ADMIN_LISTEN', 'localhost:9000', ({ adminListen }) => adminListen?.host, 'localhost'],
     ['CELLPASS_MIGRATE', 'false', ({ migrate }) => migrate, false],
     ['CELLPASS_WORKERS', '1', ({ workers }) => workers, 1],
     ['CELLPASS_ISSUER', '', ({ issuer }) => issuer, 'cellpass'],
@@ -116,6 +129,16 @@ describe('the configuration', () => {
   for (const [name, value, read, expected] of right) {
     it(`reads ${name}=${value}`, () => assert.deepEqual(read(loadConfig({ [name]: value })), expected));
   }
+
+  it('takes the admin API to other machines with TLS alone', () => {
+    const anywhere = { CELLPASS_ADMIN_LISTEN: '0.0.0.0:9000' };
+    assert.deepEqual(reported({ ...anywhere, CELLPASS_TLS_CERT: 'cert.pem' }), [
+      'CELLPASS_TLS_KEY',
+      'CELLPASS_ADMIN_LISTEN',
+    ]);
+    const tls = { CELLPASS_TLS_CERT: 'cert.pem', CELLPASS_TLS_KEY: 'key.pem' };
+    assert.deepEqual(loadConfig({ ...anywhere, ...tls }).adminListen, { host: '0.0.0.0', port: 9000 });
+  });
 
   it('takes both halves of TLS', () => {
     const { tls } = loadConfig({ CELLPASS_TLS_CERT: 'cert.pem', CELLPASS_TLS_KEY: 'key.pem' });

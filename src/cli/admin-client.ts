@@ -1,10 +1,8 @@
-import { userInfo } from 'node:os';
 import createClient, { type Client } from 'openapi-fetch';
 import { Agent, fetch } from 'undici';
-import { loadConfig } from '../config.ts';
 import { CellpassError, type Problem } from '../errors.ts';
 import type { paths } from '../http/schema.gen.ts';
-import { adminSocketPath } from './socket-path.ts';
+import { type AdminFlags, type AdminRoute, routeToAdmin } from './admin-route.ts';
 import type { Surroundings } from './surroundings.ts';
 
 export interface AdminClient {
@@ -14,11 +12,11 @@ export interface AdminClient {
 
 /** Connects, and lets go of the connection whatever happens. */
 export async function withAdmin<T>(
-  { environment }: Surroundings,
+  surroundings: Surroundings,
+  flags: AdminFlags,
   work: (client: AdminClient) => Promise<T>,
 ): Promise<T> {
-  const socketPath = adminSocketPath(loadConfig(environment));
-  const client = connectToAdmin(socketPath, actorName(environment));
+  const client = connectToAdmin(routeToAdmin(surroundings, flags));
   try {
     return await work(client);
   } finally {
@@ -26,43 +24,30 @@ export async function withAdmin<T>(
   }
 }
 
-/** Who types, for the audit record: the person behind sudo, and the account. */
-function actorName(environment: Surroundings['environment']): string {
-  const account = accountName();
-  const person = environment['SUDO_USER'];
-  return person === undefined ? account : `${person} as ${account}`;
-}
-
-/** An account without an entry in the system's list has no name. */
-function accountName(): string {
-  try {
-    return userInfo().username;
-  } catch {
-    return `uid ${process.getuid?.() ?? 'unknown'}`;
-  }
-}
-
-/** A typed client of the admin API, over the server's Unix socket. */
-function connectToAdmin(socketPath: string, actor: string): AdminClient {
-  const agent = new Agent({ connect: { socketPath }, headersTimeout: 0, bodyTimeout: 0 });
+/** A typed client of the admin API. */
+function connectToAdmin({ baseUrl, name, connect, headers, ifUnreachable }: AdminRoute): AdminClient {
+  const agent = new Agent({ connect, headersTimeout: 0, bodyTimeout: 0 });
   const api = createClient<paths>({
-    baseUrl: 'http://cellpass',
+    baseUrl,
     // undici's fetch takes no Request of Node's own.
     fetch: async (request) => {
       const body = request.method === 'GET' || request.method === 'HEAD' ? null : await request.arrayBuffer();
       const response = await fetch(request.url, {
         method: request.method,
-        headers: [...request.headers, ['Cellpass-Actor', actor]],
+        headers: [...request.headers, ...headers],
         body,
         signal: request.signal,
         dispatcher: agent,
+        // Whoever is next would be shown the token.
+        redirect: 'manual',
       }).catch((error: unknown) => {
-        throw unreachable(socketPath, error);
+        throw unreachable(`no server answers on ${name}`, ifUnreachable, error);
       });
-      const headers = new Headers([...response.headers]);
+      if (response.status >= 300 && response.status < 400) throw redirected(name);
+      const answer = new Headers([...response.headers]);
       return new Response(response.status === 204 ? null : await response.arrayBuffer(), {
         status: response.status,
-        headers,
+        headers: answer,
       });
     },
   });
@@ -87,6 +72,12 @@ export function dataOf<T>({ data, error, response }: Answer<T>): T {
 function toError(status: number, body: unknown): CellpassError {
   if (status === 503)
     return new CellpassError('unavailable', messageIn(body) ?? 'the server is still starting; try again');
+  if (status === 401) {
+    return new CellpassError(
+      'admin_unauthorized',
+      'the server does not take CELLPASS_ADMIN_TOKEN, which is unknown, expired or revoked: make another with "cellpass admin-token create" on its host',
+    );
+  }
   const problems = problemsIn(body);
   const message = messageIn(body) ?? `the server answered ${status}`;
   return new CellpassError(status === 422 ? 'invalid' : 'conflict', message, problems && { problems });
@@ -105,11 +96,14 @@ function problemsIn(body: unknown): readonly Problem[] | undefined {
     : undefined;
 }
 
-function unreachable(socketPath: string, error: unknown): CellpassError {
+function unreachable(what: string, advice: string, error: unknown): CellpassError {
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause.message : String(error);
+  return new CellpassError('unavailable', `${what} (${cause}): ${advice}`, { cause: error });
+}
+
+function redirected(name: string): CellpassError {
   return new CellpassError(
-    'unavailable',
-    `no server answers on ${socketPath} (${cause}): start it with "cellpass serve", or set CELLPASS_DATA_DIR to its data directory`,
-    { cause: error },
+    'conflict',
+    `${name} sends its clients elsewhere, where the admin token must not go: give --admin-url the address of the admin API itself`,
   );
 }

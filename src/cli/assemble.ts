@@ -1,5 +1,12 @@
 import { Registry as MetricsRegistry } from 'prom-client';
-import { type AdminDeps, createAdminApp, createApp, createMetricsApp, type PublicDeps } from '../app.ts';
+import {
+  type AdminDeps,
+  createAdminApp,
+  createApp,
+  createMetricsApp,
+  createRemoteAdminApp,
+  type PublicDeps,
+} from '../app.ts';
 import { createFailedAttempts, type FailedAttempts } from '../authn/failed-attempts.ts';
 import { createPasswordHasher, type PasswordHasher } from '../authn/password.ts';
 import { type CurrentTopology, openTopology } from '../cells/current-topology.ts';
@@ -29,6 +36,12 @@ import { createSchedule, SCHEDULE_ACTOR, type Schedule } from '../keys/schedule.
 import type { AdministrationOptions } from '../keys/workshop.ts';
 import { daysToSeconds, longestTokenLifeSeconds } from '../periods.ts';
 import { findSubject } from '../store/accounts.ts';
+import {
+  createAdminToken,
+  listAdminTokens,
+  recogniseAdminToken,
+  revokeAdminToken,
+} from '../store/admin-tokens.ts';
 import { deleteJobToken, putJobToken } from '../store/directory.ts';
 import type { Database } from '../store/drivers.ts';
 import { createFailureCounter, forgetFailures } from '../store/failure-counter.ts';
@@ -60,7 +73,9 @@ export interface Parts {
 
 export interface Assembly {
   readonly app: ReturnType<typeof createApp>;
+  /** For the socket alone: it asks nobody for a token. */
   readonly admin: ReturnType<typeof createAdminApp>;
+  readonly remoteAdmin: ReturnType<typeof createRemoteAdminApp>;
   readonly metrics: ReturnType<typeof createMetricsApp>;
   /** What this process counts. */
   readonly registry: MetricsRegistry;
@@ -148,6 +163,7 @@ export async function assemble(parts: Parts): Promise<Assembly> {
   return {
     app: createApp(deps),
     admin: createAdminApp(deps),
+    remoteAdmin: createRemoteAdminApp(deps),
     metrics: createMetricsApp(deps),
     registry,
     keyring,
@@ -351,6 +367,13 @@ function createDeps(
         return readTokenPage(database, question);
       },
       revoke: (key) => revokeToken(database, key, now()),
+    },
+    adminTokens: {
+      recognise: (digest) => recogniseAdminToken(database, digest, now()),
+      create: (token) => createAdminToken(database, token),
+      list: () => listAdminTokens(database),
+      revoke: (id, actor) => revokeAdminToken(database, id, { actor, now: now() }),
+      now,
     },
     keys,
     authorities,

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { dataOf } from './admin-client.ts';
+import { adminUrlOption } from './admin-route.ts';
 import { readPem, type StepFlags, takeStep } from './key-outcome.ts';
 import type { Surroundings } from './surroundings.ts';
 
@@ -9,6 +10,7 @@ export function addAuthorityCommands(keys: Command, surroundings: Surroundings):
     .command('stage-ca')
     .description('make a new CA, exported beside the old one and issuing nothing yet')
     .option('--json', 'print JSON')
+    .addOption(adminUrlOption())
     .action((flags: StepFlags) =>
       takeStep(surroundings, flags, async ({ api }) => dataOf(await api.POST('/admin/v1/authorities/stage'))),
     );
@@ -18,6 +20,7 @@ export function addAuthorityCommands(keys: Command, surroundings: Surroundings):
     .requiredOption('--pem <file>', 'its private key: EC P-256, or RSA of 2048 bits or more')
     .requiredOption('--cert <file>', 'its certificate')
     .option('--json', 'print JSON')
+    .addOption(adminUrlOption())
     .action(({ pem, cert, ...flags }: StepFlags & { readonly pem: string; readonly cert: string }) =>
       takeStep(surroundings, flags, async ({ api }) => {
         const body = { key_pem: readPem(pem), certificate_pem: readPem(cert) };
@@ -29,6 +32,7 @@ export function addAuthorityCommands(keys: Command, surroundings: Surroundings):
     .description('let the new CA issue, once every registry accepts it')
     .option('--force', 'although a registry may refuse every token')
     .option('--json', 'print JSON')
+    .addOption(adminUrlOption())
     .action((flags: StepFlags) =>
       takeStep(surroundings, flags, async ({ api }) => {
         const body = { force: flags.force === true };
@@ -39,6 +43,7 @@ export function addAuthorityCommands(keys: Command, surroundings: Surroundings):
     .command('discard-ca')
     .description('drop the new CA before it issues')
     .option('--json', 'print JSON')
+    .addOption(adminUrlOption())
     .action((flags: StepFlags) =>
       takeStep(surroundings, flags, async ({ api }) =>
         dataOf(await api.POST('/admin/v1/authorities/discard')),

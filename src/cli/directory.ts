@@ -4,10 +4,11 @@ import { parse } from 'yaml';
 import { checkDirectory } from '../directory/check.ts';
 import { CellpassError, type Problem } from '../errors.ts';
 import { type AdminClient, dataOf, withAdmin } from './admin-client.ts';
+import { type AdminFlags, adminUrlOption, type JsonFlags } from './admin-route.ts';
 import type { Surroundings } from './surroundings.ts';
 import { printTable } from './table.ts';
 
-interface ApplyOptions {
+interface ApplyOptions extends AdminFlags {
   readonly file: string;
   readonly prune?: boolean;
   readonly json?: boolean;
@@ -23,8 +24,9 @@ export function directoryCommand(surroundings: Surroundings): Command {
     .requiredOption('-f, --file <file>', 'the document; - for standard input')
     .option('--prune', 'remove entries that a section of the file no longer names')
     .option('--json', 'print JSON')
+    .addOption(adminUrlOption())
     .action((options: ApplyOptions) =>
-      withAdmin(surroundings, (client) => apply(surroundings, client, options)),
+      withAdmin(surroundings, options, (client) => apply(surroundings, client, options)),
     );
   directory
     .command('check')
@@ -36,8 +38,9 @@ export function directoryCommand(surroundings: Surroundings): Command {
     .command('export')
     .description('print the directory as a document, without secrets')
     .option('--json', 'print JSON, which apply and check read as well')
-    .action(({ json }: { json?: boolean }) =>
-      withAdmin(surroundings, (client) => exportDocument(surroundings, client, json === true)),
+    .addOption(adminUrlOption())
+    .action(({ json, ...flags }: JsonFlags) =>
+      withAdmin(surroundings, flags, (client) => exportDocument(surroundings, client, json === true)),
     );
   return directory;
 }

@@ -1,9 +1,10 @@
 import { Command, Option } from 'commander';
 import type { Explanation } from '../http/types.ts';
 import { type AdminClient, dataOf, withAdmin } from './admin-client.ts';
+import { type AdminFlags, adminUrlOption } from './admin-route.ts';
 import type { Surroundings } from './surroundings.ts';
 
-interface ExplainOptions {
+interface ExplainOptions extends AdminFlags {
   readonly as?: string;
   readonly scope?: readonly string[];
   readonly tokenScopes?: string;
@@ -34,12 +35,13 @@ export function explainCommand(surroundings: Surroundings): Command {
     .option('--at <time>', 'the moment, such as 2027-01-31T00:00:00Z (default: now)')
     .option('--request <id>', 'a refusal that happened, with its facts as they were')
     .option('--json', 'print JSON')
+    .addOption(adminUrlOption())
     .addHelpText('after', EXAMPLES)
     .action(async (options: ExplainOptions, command: Command) => {
       if (options.request === undefined && (options.as === undefined || options.scope === undefined)) {
         command.error('error: give --as WHO with one --scope or more, or --request ID', { exitCode: 2 });
       }
-      await withAdmin(surroundings, async (client) => {
+      await withAdmin(surroundings, options, async (client) => {
         const explanation = await ask(client, options);
         surroundings.stdout(
           options.json ? `${JSON.stringify(explanation)}\n` : printExplanation(explanation),

@@ -2,22 +2,22 @@ import { readFileSync } from 'node:fs';
 import { CellpassError } from '../errors.ts';
 import type { KeyOutcome, ProbeResult } from '../http/types.ts';
 import { type AdminClient, withAdmin } from './admin-client.ts';
+import type { JsonFlags } from './admin-route.ts';
 import type { Surroundings } from './surroundings.ts';
 import { printTable } from './table.ts';
 
 /** The options that every step on keys takes. */
-export interface StepFlags {
-  readonly json?: boolean;
+export interface StepFlags extends JsonFlags {
   readonly force?: boolean;
 }
 
 /** Takes a step through the admin API and prints its outcome. */
 export function takeStep(
   surroundings: Surroundings,
-  { json }: StepFlags,
+  { json, ...flags }: StepFlags,
   step: (client: AdminClient) => Promise<KeyOutcome>,
 ): Promise<void> {
-  return withAdmin(surroundings, async (client) => {
+  return withAdmin(surroundings, flags, async (client) => {
     const outcome = await step(client);
     surroundings.stdout(
       json ? `${JSON.stringify(outcome)}\n` : `${outcome.message}\n${printProbes(outcome.probes)}`,

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { dataOf } from './admin-client.ts';
+import { adminUrlOption } from './admin-route.ts';
 import { readPem, type StepFlags, takeStep } from './key-outcome.ts';
 import type { Surroundings } from './surroundings.ts';
 
@@ -11,6 +12,7 @@ export function addKeySteps(keys: Command, surroundings: Surroundings): void {
     .command('stage')
     .description('make a key, published but not signing')
     .option('--json', 'print JSON')
+    .addOption(adminUrlOption())
     .action((flags: StepFlags) =>
       takeStep(surroundings, flags, async ({ api }) => dataOf(await api.POST('/admin/v1/keys/stage'))),
     );
@@ -19,6 +21,7 @@ export function addKeySteps(keys: Command, surroundings: Surroundings): void {
     .description('let the pending key sign, and retire the one before')
     .option('--force', FORCE)
     .option('--json', 'print JSON')
+    .addOption(adminUrlOption())
     .action((kid: string | undefined, flags: StepFlags) =>
       takeStep(surroundings, flags, async ({ api }) => {
         const body = { ...(kid !== undefined && { kid }), force: flags.force === true };
@@ -31,6 +34,7 @@ export function addKeySteps(keys: Command, surroundings: Surroundings): void {
     .option('--force', FORCE)
     .option('--dry-run', 'say what would be done, and do nothing')
     .option('--json', 'print JSON')
+    .addOption(adminUrlOption())
     .action((flags: StepFlags & { readonly dryRun?: boolean }) =>
       takeStep(surroundings, flags, async ({ api }) => {
         const body = { force: flags.force === true, dry_run: flags.dryRun === true };
@@ -41,6 +45,7 @@ export function addKeySteps(keys: Command, surroundings: Surroundings): void {
     .command('retire <kid>')
     .description('drop a pending key')
     .option('--json', 'print JSON')
+    .addOption(adminUrlOption())
     .action((kid: string, flags: StepFlags) =>
       takeStep(surroundings, flags, async ({ api }) =>
         dataOf(await api.POST('/admin/v1/keys/retire', { body: { kid } })),
@@ -55,6 +60,7 @@ function addEmergency(keys: Command, surroundings: Surroundings): void {
     .description('take a key out of the JWK Set at once; of the active one, the pending one takes over')
     .requiredOption('--reason <text>', 'why, for the record')
     .option('--json', 'print JSON')
+    .addOption(adminUrlOption())
     .action((kid: string, { reason, ...flags }: StepFlags & { readonly reason: string }) =>
       takeStep(surroundings, flags, async ({ api }) =>
         dataOf(await api.POST('/admin/v1/keys/revoke', { body: { kid, reason } })),
@@ -66,6 +72,7 @@ function addEmergency(keys: Command, surroundings: Surroundings): void {
     .requiredOption('--pem <file>', 'the private key, PKCS #1 or PKCS #8')
     .option('--cert <file>', 'its certificate, which tokens will show; without it they show none')
     .option('--json', 'print JSON')
+    .addOption(adminUrlOption())
     .action(({ pem, cert, ...flags }: StepFlags & { readonly pem: string; readonly cert?: string }) =>
       takeStep(surroundings, flags, async ({ api }) => {
         const body = {
@@ -79,6 +86,7 @@ function addEmergency(keys: Command, surroundings: Surroundings): void {
     .command('rewrap')
     .description('encrypt all private halves under a new master.key')
     .option('--json', 'print JSON')
+    .addOption(adminUrlOption())
     .action((flags: StepFlags) =>
       takeStep(surroundings, flags, async ({ api }) => dataOf(await api.POST('/admin/v1/keys/rewrap'))),
     );

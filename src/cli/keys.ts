@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import { CellpassError } from '../errors.ts';
 import type { KeyHistory, KeyList, ProbeResult } from '../http/types.ts';
 import { dataOf, withAdmin } from './admin-client.ts';
+import { adminUrlOption, type JsonFlags } from './admin-route.ts';
 import { addAuthorityCommands } from './authorities.ts';
 import { addKeyExports } from './key-exports.ts';
 import { printProbes } from './key-outcome.ts';
@@ -26,8 +27,9 @@ function addLists(keys: Command, surroundings: Surroundings): void {
     .command('list')
     .description('every key and CA with its state, and what happens next')
     .option('--json', 'print JSON')
-    .action(({ json }: { json?: boolean }) =>
-      withAdmin(surroundings, async ({ api }) => {
+    .addOption(adminUrlOption())
+    .action(({ json, ...flags }: JsonFlags) =>
+      withAdmin(surroundings, flags, async ({ api }) => {
         const listing = dataOf(await api.GET('/admin/v1/keys'));
         stdout(json ? `${JSON.stringify(listing)}\n` : printKeys(listing, new Date()));
       }),
@@ -36,8 +38,9 @@ function addLists(keys: Command, surroundings: Surroundings): void {
     .command('history')
     .description('who changed keys, when and why; the newest first')
     .option('--json', 'print JSON')
-    .action(({ json }: { json?: boolean }) =>
-      withAdmin(surroundings, async ({ api }) => {
+    .addOption(adminUrlOption())
+    .action(({ json, ...flags }: JsonFlags) =>
+      withAdmin(surroundings, flags, async ({ api }) => {
         const history = dataOf(await api.GET('/admin/v1/keys/history'));
         stdout(json ? `${JSON.stringify(history)}\n` : printHistory(history));
       }),
@@ -46,8 +49,9 @@ function addLists(keys: Command, surroundings: Surroundings): void {
     .command('probe')
     .description('ask every registry whether it accepts the pending key; exit 1 unless all do')
     .option('--json', 'print JSON')
-    .action(({ json }: { json?: boolean }) =>
-      withAdmin(surroundings, async ({ api }) => {
+    .addOption(adminUrlOption())
+    .action(({ json, ...flags }: JsonFlags) =>
+      withAdmin(surroundings, flags, async ({ api }) => {
         const result = dataOf(await api.POST('/admin/v1/keys/probe'));
         stdout(json ? `${JSON.stringify(result)}\n` : printProbes(result.probes));
         refuseUnlessAccepted(result);

@@ -41,20 +41,21 @@ type Opened = (() => Promise<void>)[];
  */
 export function startServer(config: Config, log: Log): Promise<RunningServer> {
   return openAll(async (opened) => {
-    const { assembly, draining } = await openAdministration(config, log, opened);
-    return openListener(config, assembly, { opened, draining });
+    const { assembly, draining, adminServers } = await openAdministration(config, log, opened);
+    return openListener(config, assembly, { opened, draining, otherServers: adminServers });
   });
 }
 
-/** What there is once for all workers: migrations, the admin socket, rotation by itself. */
+/** What there is once for all workers: migrations, the admin API, rotation by itself. */
 export function startPrimary(
   config: Config,
   log: Log,
   otherMetrics: () => Promise<readonly Snapshot[]>,
-): Promise<{ drain(): void; close(): Promise<void> }> {
+): Promise<Pick<RunningServer, 'reload' | 'close'> & { drain(): void }> {
   return openAll(async (opened) => {
-    const { draining } = await openAdministration(config, log, opened, otherMetrics);
+    const { draining, adminServers } = await openAdministration(config, log, opened, otherMetrics);
     return {
+      reload: () => reloadAll(config, adminServers),
       drain: () => {
         draining.now = true;
       },
@@ -73,7 +74,7 @@ export function startWorker(
     const database = await openDatabase(config, log);
     opened.push(() => database.close());
     const assembly = await openAssembly(config, { database, log, draining, opened });
-    const server = await openListener(config, assembly, { opened, draining });
+    const server = await openListener(config, assembly, { opened, draining, otherServers: [] });
     return { ...server, metrics: () => assembly.registry.getMetricsAsJSON() };
   });
 }
@@ -101,7 +102,12 @@ async function openAdministration(
   log: Log,
   opened: Opened,
   otherMetrics?: () => Promise<readonly Snapshot[]>,
-): Promise<{ readonly assembly: Assembly; readonly draining: Draining }> {
+): Promise<{
+  readonly assembly: Assembly;
+  readonly draining: Draining;
+  /** Over TCP: one, or none. */
+  readonly adminServers: readonly Server[];
+}> {
   const draining = { now: false };
   const socketPath = adminSocketPath(config);
   // What can be seen to be wrong at once is refused before anything is made.
@@ -117,9 +123,25 @@ async function openAdministration(
   await prepareDatabase(config, database, log);
   const assembly = await openAssembly(config, { database, log, draining, opened, otherMetrics });
   await openMetricsListener(config, assembly, opened);
+  const adminServers = await openAdminListener(config, assembly, { log, opened });
   assembly.schedule.start();
   admin.switchTo(assembly.admin.callback());
-  return { assembly, draining };
+  return { assembly, draining, adminServers };
+}
+
+async function openAdminListener(
+  config: Config,
+  { remoteAdmin }: Assembly,
+  { log, opened }: { readonly log: Log; readonly opened: Opened },
+): Promise<readonly Server[]> {
+  const { adminListen, tls } = config;
+  if (adminListen === null) return [];
+  // Strangers reach it, too, but a large document is applied in silence.
+  const server = createHttpServer(remoteAdmin.callback(), { ...tcpOptions(config), periods: {} });
+  const port = await listenOnTcp(server, adminListen, 'CELLPASS_ADMIN_LISTEN');
+  opened.push(() => closeServer(server));
+  log.info({ url: listenerUrl({ ...adminListen, port }, tls) }, 'the admin API answers over TCP');
+  return [server];
 }
 
 async function openAssembly(
@@ -167,17 +189,18 @@ async function openMetricsListener(config: Config, { metrics }: Assembly, opened
 async function openListener(
   config: Config,
   { app }: Assembly,
-  { opened, draining }: { readonly opened: Opened; readonly draining: Draining },
+  {
+    opened,
+    draining,
+    otherServers,
+  }: { readonly opened: Opened; readonly draining: Draining; readonly otherServers: readonly Server[] },
 ): Promise<RunningServer> {
-  const publicServer = createHttpServer(app.callback(), publicOptions(config));
+  const publicServer = createHttpServer(app.callback(), tcpOptions(config));
   const port = await listenOnTcp(publicServer, config.listen);
   opened.push(() => closeServer(publicServer));
   return {
-    publicUrl: config.publicUrl ?? listenerUrl(config, port),
-    reload: () => {
-      if (config.tls !== null) reloadTls(publicServer, config.tls);
-      return config.tls !== null;
-    },
+    publicUrl: config.publicUrl ?? listenerUrl({ ...config.listen, port }, config.tls),
+    reload: () => reloadAll(config, [publicServer, ...otherServers]),
     close: async () => {
       draining.now = true;
       await delay(config.drainSeconds * 1000);
@@ -186,8 +209,15 @@ async function openListener(
   };
 }
 
+/** False without TLS. */
+function reloadAll({ tls }: Config, servers: readonly Server[]): boolean {
+  if (tls === null) return false;
+  for (const server of servers) reloadTls(server, tls);
+  return true;
+}
+
 /** The admin socket has none of these bounds: whoever may open it is trusted, and large documents take long. */
-function publicOptions({ limits, tls, trustedProxies }: Config): ServerOptions {
+function tcpOptions({ limits, tls, trustedProxies }: Config): ServerOptions {
   const { total, perAddress, headerSeconds, requestSeconds, stallSeconds } = limits.connections;
   return {
     headerBytes: limits.headerBytes,
@@ -223,9 +253,8 @@ async function openMasterKey(config: Config, store: PostgresStore, log: Log): Pr
   return masterKey;
 }
 
-function listenerUrl(config: Config, port: number): string {
-  const { host } = config.listen;
-  return `${config.tls === null ? 'http' : 'https'}://${host.includes(':') ? `[${host}]` : host}:${port}`;
+function listenerUrl({ host, port }: Config['listen'], tls: Config['tls']): string {
+  return `${tls === null ? 'http' : 'https'}://${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
 /** The admin socket listens before there is anything to answer with. */

@@ -1,12 +1,13 @@
 import { type Command, Option } from 'commander';
 import type { MintedTokenView, TokenOrderInput } from '../http/types.ts';
 import { dataOf, withAdmin } from './admin-client.ts';
+import { type AdminFlags, adminUrlOption } from './admin-route.ts';
 import type { Surroundings } from './surroundings.ts';
 
 export const TOKEN_KINDS = ['personal', 'project', 'group', 'deploy'] as const;
 type Kind = (typeof TOKEN_KINDS)[number];
 
-interface CreateOptions {
+interface CreateOptions extends AdminFlags {
   readonly kind: Kind;
   readonly scopes: string;
   readonly user?: string;
@@ -57,11 +58,12 @@ export function addTokenCreate(token: Command, surroundings: Surroundings): void
       'the day on which it is no longer good; a deploy token also takes a time, as 2027-01-31T12:00:00Z',
     )
     .option('--json', 'print JSON')
+    .addOption(adminUrlOption())
     .addHelpText('after', EXAMPLES)
     .action((options: CreateOptions, command: Command) => {
       const mistake = mistakeIn(options);
       if (mistake !== null) command.error(`error: ${mistake}`, { exitCode: 2 });
-      return withAdmin(surroundings, async ({ api }) => {
+      return withAdmin(surroundings, options, async ({ api }) => {
         const minted = dataOf(await api.POST('/admin/v1/tokens', { body: toOrder(options) }));
         show(surroundings, minted, options.json === true);
       });

@@ -1,6 +1,7 @@
 import { Command, Option } from 'commander';
 import type { TokenPage, TokenView } from '../http/types.ts';
 import { type AdminClient, dataOf, withAdmin } from './admin-client.ts';
+import { type AdminFlags, adminUrlOption, type JsonFlags } from './admin-route.ts';
 import type { Surroundings } from './surroundings.ts';
 import { printTable } from './table.ts';
 import { addTokenCreate, TOKEN_KINDS } from './token-create.ts';
@@ -13,8 +14,9 @@ export function tokenCommand(surroundings: Surroundings): Command {
     .command('revoke <id>')
     .description('refuse a token from now on and for ever; ids are as list shows them')
     .option('--json', 'print JSON')
-    .action((id: string, { json }: { json?: boolean }) =>
-      withAdmin(surroundings, async ({ api }) => {
+    .addOption(adminUrlOption())
+    .action((id: string, { json, ...flags }: JsonFlags) =>
+      withAdmin(surroundings, flags, async ({ api }) => {
         const revoked = dataOf(await api.POST('/admin/v1/tokens/{id}/revoke', { params: { path: { id } } }));
         surroundings.stdout(
           json
@@ -26,7 +28,7 @@ export function tokenCommand(surroundings: Surroundings): Command {
   return token;
 }
 
-interface ListOptions {
+interface ListOptions extends AdminFlags {
   readonly user?: string;
   readonly project?: string;
   readonly group?: string;
@@ -48,11 +50,12 @@ function addTokenList(token: Command, surroundings: Surroundings): void {
     .addOption(new Option('--kind <kind>', 'tokens of this kind').choices(TOKEN_KINDS))
     .option('--limit <number>', 'how many at most', String(PAGE))
     .option('--json', 'print JSON')
+    .addOption(adminUrlOption())
     .action((options: ListOptions, command: Command) => {
       if (!/^[1-9][0-9]{0,8}$/.test(options.limit)) {
         command.error('error: --limit must be a number of 1 or more', { exitCode: 2 });
       }
-      return withAdmin(surroundings, async (client) => {
+      return withAdmin(surroundings, options, async (client) => {
         const page = await fetchTokens(client, options);
         surroundings.stdout(options.json ? `${JSON.stringify(page)}\n` : printTokens(page.tokens));
         if (page.next === null) return;

@@ -23,7 +23,7 @@ const SETTLED_MS = 60_000;
 const GRACE_MS = 15_000;
 
 /**
- * Several processes behind one listener, and one that keeps them: it owns the admin socket and what is to be done once. A worker that
+ * Several processes behind one listener, and one that keeps them: it owns the admin API and what is to be done once. A worker that
  * dies is replaced. Throws what the first worker that can't start says.
  */
 export async function startWorkers(config: Config, log: Log): Promise<RunningServer> {
@@ -37,7 +37,7 @@ export async function startWorkers(config: Config, log: Log): Promise<RunningSer
       publicUrl: first?.publicUrl ?? '',
       reload: () => {
         pool.order('reload');
-        return config.tls !== null;
+        return primary.reload();
       },
       close: async () => {
         primary.drain();

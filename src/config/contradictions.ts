@@ -5,6 +5,7 @@ import {
   longestTokenLifeSeconds,
   shortestRotationSeconds,
 } from '../periods.ts';
+import { isLoopback } from './loopback.ts';
 import { toServices } from './services.ts';
 import { type Settings, variable } from './settings.ts';
 
@@ -16,6 +17,14 @@ export function contradictions(given: Settings): readonly Problem[] {
     problems.push({
       path: variable(missing),
       message: 'is missing: the certificate and its key go together',
+    });
+  }
+  const isEncrypted = given.tls_cert !== undefined && given.tls_key !== undefined;
+  if (given.admin_listen !== undefined && !isEncrypted && !isLoopback(given.admin_listen.host)) {
+    problems.push({
+      path: variable('admin_listen'),
+      message:
+        'is not a loopback address, where admin tokens would be sent in the clear: set CELLPASS_TLS_CERT and CELLPASS_TLS_KEY',
     });
   }
   if (given.workers > 1 && given.database_url === undefined) {

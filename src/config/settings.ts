@@ -52,6 +52,7 @@ export const settings = z.strictObject({
   data_dir: path.default('./data'),
   keys_dir: path.default('./keys'),
   listen: z.string().transform(toListenAddress).prefault('127.0.0.1:8080'),
+  admin_listen: z.string().transform(toListenAddress).optional(),
   metrics_listen: z.string().transform(toListenAddress).optional(),
   tls_cert: path.optional(),
   tls_key: path.optional(),

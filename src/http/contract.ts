@@ -3,7 +3,7 @@ import { Ajv2020, type ErrorObject } from 'ajv/dist/2020.js';
 import formats from 'ajv-formats';
 import { parse } from 'yaml';
 import { CellpassError, type Problem } from '../errors.ts';
-import type { ExplainRequest, JobTokenInput, KeyInputs, TokenOrderInput } from './types.ts';
+import type { AdminTokenOrder, ExplainRequest, JobTokenInput, KeyInputs, TokenOrderInput } from './types.ts';
 
 /** The contract at run time: the document itself, and its schemas as checks of what comes in. */
 export interface Contract {
@@ -19,6 +19,7 @@ export interface Contract {
   parseImportKey(value: unknown): KeyInputs['ImportKey'];
   parseImportAuthority(value: unknown): KeyInputs['ImportAuthority'];
   parseActivateAuthority(value: unknown): KeyInputs['ActivateAuthority'];
+  parseAdminTokenOrder(value: unknown): AdminTokenOrder;
 }
 
 /** Reads `openapi/openapi.yaml`, which the package ships beside `src` and `dist`. */
@@ -41,6 +42,7 @@ export function loadContract(): Contract {
     parseImportKey: parserFor<KeyInputs['ImportKey']>(ajv, 'ImportKey'),
     parseImportAuthority: parserFor<KeyInputs['ImportAuthority']>(ajv, 'ImportAuthority'),
     parseActivateAuthority: parserFor<KeyInputs['ActivateAuthority']>(ajv, 'ActivateAuthority'),
+    parseAdminTokenOrder: parserFor<AdminTokenOrder>(ajv, 'AdminTokenOrder'),
   };
 }
 

@@ -11,6 +11,7 @@ interface Answer {
 /** The one table from error code to what the client sees; the codes are those that docker's parser knows. */
 const ANSWERS: Record<ErrorCode, Answer> = {
   unauthorized: { status: 401, code: 'UNAUTHORIZED' },
+  admin_unauthorized: { status: 401, code: 'UNAUTHORIZED' },
   wrong_cell: { status: 401, code: 'UNAUTHORIZED' },
   mixed_cells: { status: 400, code: 'UNSUPPORTED' },
   other_cell: { status: 421, code: 'UNSUPPORTED' },
@@ -30,7 +31,9 @@ const ANSWERS: Record<ErrorCode, Answer> = {
   internal: { status: 500, code: 'UNKNOWN' },
 };
 
+/** What a 401 asks for (RFC 9110 section 11.6.1). */
 const BASIC_CHALLENGE = 'Basic realm="cellpass"';
+const BEARER_CHALLENGE = 'Bearer realm="cellpass admin"';
 
 /** The status and the code that an error becomes. */
 export function answerFor(code: ErrorCode): Answer {
@@ -58,7 +61,7 @@ export function toErrorAnswer(error: unknown, requestId: string): ErrorAnswer {
     status,
     code,
     headers: {
-      ...(status === 401 && { 'WWW-Authenticate': BASIC_CHALLENGE }),
+      ...(status === 401 && { 'WWW-Authenticate': challengeFor(known.code) }),
       ...((status === 503 || status === 429) && { 'Retry-After': String(retryAfterSeconds ?? 1) }),
       ...(allow !== undefined && { Allow: allow }),
       ...(known.details.closesConnection === true && { Connection: 'close' }),
@@ -68,6 +71,10 @@ export function toErrorAnswer(error: unknown, requestId: string): ErrorAnswer {
         ? { errors, problems: [...(problems ?? [{ path: '', message: known.message }])] }
         : { errors },
   };
+}
+
+function challengeFor(code: ErrorCode): string {
+  return code === 'admin_unauthorized' ? BEARER_CHALLENGE : BASIC_CHALLENGE;
 }
 
 /** Turns whatever is thrown below it into an answer, and leaves the cause for the log. */

@@ -4,6 +4,13 @@ import type { Subject } from '../policy/subject.ts';
 import type { Facts } from '../store/facts.ts';
 import type { ClaimSet } from '../token/claims.ts';
 
+/** Whoever asks on the admin API. */
+export interface Admin {
+  readonly over: 'socket' | 'tcp';
+  /** For the audit record and the log. */
+  readonly actor: string;
+}
+
 /** What each request carries along; `ctx.state`. */
 export interface RequestState {
   requestId: string;
@@ -11,6 +18,8 @@ export interface RequestState {
   /** What the handler adds to its line in the log. Never a secret. */
   logFields: Record<string, unknown>;
   error?: unknown;
+  /** Who asks, on the admin API. */
+  admin?: Admin;
   /** Of a token request. */
   trail: Trail;
 }

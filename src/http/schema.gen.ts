@@ -441,6 +441,41 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/admin/v1/admin-tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Admin tokens, without their secrets */
+        get: operations["listAdminTokens"];
+        put?: never;
+        /** A new admin token; over the socket alone */
+        post: operations["createAdminToken"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/v1/admin-tokens/{id}/revoke": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Refuse an admin token from now on and for ever; once more changes nothing */
+        post: operations["revokeAdminToken"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/metrics": {
         parameters: {
             query?: never;
@@ -554,6 +589,37 @@ export interface components {
             alg: "RS256";
             /** @constant */
             use: "sig";
+        };
+        AdminTokenOrder: {
+            /** @description What the audit record calls whoever uses it. */
+            name: string;
+            /** @description A date and time, or a date, on whose first moment (UTC) the token ends; without it, never. */
+            expires_at?: string | null;
+        };
+        AdminToken: components["schemas"]["AdminTokenFacts"];
+        CreatedAdminToken: {
+            /** @description The secret. */
+            token: string;
+        } & components["schemas"]["AdminTokenFacts"];
+        /** @description Everything of an admin token but its secret. */
+        AdminTokenFacts: {
+            id: number;
+            name: string;
+            /** Format: date-time */
+            created_at: string;
+            created_by: string;
+            /** Format: date-time */
+            expires_at: string | null;
+            /** Format: date-time */
+            revoked_at: string | null;
+            /**
+             * Format: date-time
+             * @description To the minute.
+             */
+            last_used_at: string | null;
+        };
+        AdminTokenList: {
+            admin_tokens: components["schemas"]["AdminToken"][];
         };
         KeyList: {
             keys: components["schemas"]["Key"][];
@@ -882,6 +948,16 @@ export interface components {
                 "application/json": components["schemas"]["Errors"];
             };
         };
+        /** @description Over TCP, without an admin token that is good now. */
+        AdminUnauthorized: {
+            headers: {
+                "WWW-Authenticate": "Bearer realm=\"cellpass admin\"";
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Errors"];
+            };
+        };
         /** @description Too many failed attempts from this address, or from it as this account: passwords are not tried, and unknown tokens are not told apart from them. Valid tokens are answered as ever. */
         TooManyFailures: {
             headers: {
@@ -944,7 +1020,7 @@ export interface components {
         Hop: string;
         /** @description `held-back`: the client gave credentials that this cell doesn't take, so they were not passed on. They count as nobody's. */
         HeldBack: string;
-        /** @description Who asks, for the audit record. A name that whoever may open the socket gives, not one that was checked. */
+        /** @description Who asks, for the audit record. A name that whoever may open the socket gives, not one that was checked; over TCP it counts for nothing. */
         Actor: string;
     };
     requestBodies: never;
@@ -1041,6 +1117,7 @@ export interface operations {
                 };
                 content?: never;
             };
+            401: components["responses"]["AdminUnauthorized"];
             503: components["responses"]["Unavailable"];
         };
     };
@@ -1062,6 +1139,7 @@ export interface operations {
                     "application/x-pem-file": string;
                 };
             };
+            401: components["responses"]["AdminUnauthorized"];
             503: components["responses"]["Unavailable"];
         };
     };
@@ -1075,6 +1153,7 @@ export interface operations {
         requestBody?: never;
         responses: {
             200: components["responses"]["Healthy"];
+            401: components["responses"]["AdminUnauthorized"];
         };
     };
     getReadiness: {
@@ -1087,6 +1166,7 @@ export interface operations {
         requestBody?: never;
         responses: {
             200: components["responses"]["Healthy"];
+            401: components["responses"]["AdminUnauthorized"];
             503: components["responses"]["Unavailable"];
         };
     };
@@ -1108,6 +1188,7 @@ export interface operations {
                     "application/json": Record<string, never>;
                 };
             };
+            401: components["responses"]["AdminUnauthorized"];
         };
     };
     exportDirectory: {
@@ -1128,6 +1209,7 @@ export interface operations {
                     "application/yaml": string;
                 };
             };
+            401: components["responses"]["AdminUnauthorized"];
             503: components["responses"]["Unavailable"];
         };
     };
@@ -1157,6 +1239,7 @@ export interface operations {
                 };
             };
             400: components["responses"]["Error"];
+            401: components["responses"]["AdminUnauthorized"];
             422: components["responses"]["Invalid"];
             503: components["responses"]["Unavailable"];
         };
@@ -1184,6 +1267,7 @@ export interface operations {
                 content?: never;
             };
             400: components["responses"]["Error"];
+            401: components["responses"]["AdminUnauthorized"];
             409: components["responses"]["Error"];
             422: components["responses"]["Invalid"];
             503: components["responses"]["Unavailable"];
@@ -1207,6 +1291,7 @@ export interface operations {
                 };
                 content?: never;
             };
+            401: components["responses"]["AdminUnauthorized"];
             404: components["responses"]["Error"];
             422: components["responses"]["Invalid"];
             503: components["responses"]["Unavailable"];
@@ -1241,6 +1326,7 @@ export interface operations {
                     "application/json": components["schemas"]["TokenPage"];
                 };
             };
+            401: components["responses"]["AdminUnauthorized"];
             422: components["responses"]["Invalid"];
             503: components["responses"]["Unavailable"];
         };
@@ -1269,6 +1355,7 @@ export interface operations {
                 };
             };
             400: components["responses"]["Error"];
+            401: components["responses"]["AdminUnauthorized"];
             422: components["responses"]["Invalid"];
             503: components["responses"]["Unavailable"];
         };
@@ -1293,6 +1380,7 @@ export interface operations {
                     "application/json": components["schemas"]["Token"];
                 };
             };
+            401: components["responses"]["AdminUnauthorized"];
             404: components["responses"]["Error"];
             503: components["responses"]["Unavailable"];
         };
@@ -1315,6 +1403,7 @@ export interface operations {
                     "application/json": components["schemas"]["KeyList"];
                 };
             };
+            401: components["responses"]["AdminUnauthorized"];
             503: components["responses"]["Unavailable"];
         };
     };
@@ -1336,6 +1425,7 @@ export interface operations {
                     "application/json": components["schemas"]["KeyHistory"];
                 };
             };
+            401: components["responses"]["AdminUnauthorized"];
             503: components["responses"]["Unavailable"];
         };
     };
@@ -1360,6 +1450,7 @@ export interface operations {
                     "application/x-pem-file": string;
                 };
             };
+            401: components["responses"]["AdminUnauthorized"];
             404: components["responses"]["Error"];
             409: components["responses"]["Error"];
             422: components["responses"]["Invalid"];
@@ -1370,7 +1461,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Who asks, for the audit record. A name that whoever may open the socket gives, not one that was checked. */
+                /** @description Who asks, for the audit record. A name that whoever may open the socket gives, not one that was checked; over TCP it counts for nothing. */
                 "Cellpass-Actor"?: components["parameters"]["Actor"];
             };
             path?: never;
@@ -1388,6 +1479,7 @@ export interface operations {
                 };
             };
             400: components["responses"]["Error"];
+            401: components["responses"]["AdminUnauthorized"];
             404: components["responses"]["Error"];
             409: components["responses"]["Error"];
             422: components["responses"]["Invalid"];
@@ -1398,7 +1490,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Who asks, for the audit record. A name that whoever may open the socket gives, not one that was checked. */
+                /** @description Who asks, for the audit record. A name that whoever may open the socket gives, not one that was checked; over TCP it counts for nothing. */
                 "Cellpass-Actor"?: components["parameters"]["Actor"];
             };
             path?: never;
@@ -1420,6 +1512,7 @@ export interface operations {
                 };
             };
             400: components["responses"]["Error"];
+            401: components["responses"]["AdminUnauthorized"];
             404: components["responses"]["Error"];
             409: components["responses"]["Error"];
             422: components["responses"]["Invalid"];
@@ -1430,7 +1523,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Who asks, for the audit record. A name that whoever may open the socket gives, not one that was checked. */
+                /** @description Who asks, for the audit record. A name that whoever may open the socket gives, not one that was checked; over TCP it counts for nothing. */
                 "Cellpass-Actor"?: components["parameters"]["Actor"];
             };
             path?: never;
@@ -1452,6 +1545,7 @@ export interface operations {
                 };
             };
             400: components["responses"]["Error"];
+            401: components["responses"]["AdminUnauthorized"];
             404: components["responses"]["Error"];
             409: components["responses"]["Error"];
             422: components["responses"]["Invalid"];
@@ -1462,7 +1556,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Who asks, for the audit record. A name that whoever may open the socket gives, not one that was checked. */
+                /** @description Who asks, for the audit record. A name that whoever may open the socket gives, not one that was checked; over TCP it counts for nothing. */
                 "Cellpass-Actor"?: components["parameters"]["Actor"];
             };
             path?: never;
@@ -1484,6 +1578,7 @@ export interface operations {
                 };
             };
             400: components["responses"]["Error"];
+            401: components["responses"]["AdminUnauthorized"];
             404: components["responses"]["Error"];
             409: components["responses"]["Error"];
             422: components["responses"]["Invalid"];
@@ -1494,7 +1589,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Who asks, for the audit record. A name that whoever may open the socket gives, not one that was checked. */
+                /** @description Who asks, for the audit record. A name that whoever may open the socket gives, not one that was checked; over TCP it counts for nothing. */
                 "Cellpass-Actor"?: components["parameters"]["Actor"];
             };
             path?: never;
@@ -1516,6 +1611,7 @@ export interface operations {
                 };
             };
             400: components["responses"]["Error"];
+            401: components["responses"]["AdminUnauthorized"];
             404: components["responses"]["Error"];
             409: components["responses"]["Error"];
             422: components["responses"]["Invalid"];
@@ -1526,7 +1622,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Who asks, for the audit record. A name that whoever may open the socket gives, not one that was checked. */
+                /** @description Who asks, for the audit record. A name that whoever may open the socket gives, not one that was checked; over TCP it counts for nothing. */
                 "Cellpass-Actor"?: components["parameters"]["Actor"];
             };
             path?: never;
@@ -1548,6 +1644,7 @@ export interface operations {
                 };
             };
             400: components["responses"]["Error"];
+            401: components["responses"]["AdminUnauthorized"];
             404: components["responses"]["Error"];
             409: components["responses"]["Error"];
             422: components["responses"]["Invalid"];
@@ -1558,7 +1655,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Who asks, for the audit record. A name that whoever may open the socket gives, not one that was checked. */
+                /** @description Who asks, for the audit record. A name that whoever may open the socket gives, not one that was checked; over TCP it counts for nothing. */
                 "Cellpass-Actor"?: components["parameters"]["Actor"];
             };
             path?: never;
@@ -1576,6 +1673,7 @@ export interface operations {
                 };
             };
             400: components["responses"]["Error"];
+            401: components["responses"]["AdminUnauthorized"];
             404: components["responses"]["Error"];
             409: components["responses"]["Error"];
             422: components["responses"]["Invalid"];
@@ -1586,7 +1684,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Who asks, for the audit record. A name that whoever may open the socket gives, not one that was checked. */
+                /** @description Who asks, for the audit record. A name that whoever may open the socket gives, not one that was checked; over TCP it counts for nothing. */
                 "Cellpass-Actor"?: components["parameters"]["Actor"];
             };
             path?: never;
@@ -1604,6 +1702,7 @@ export interface operations {
                 };
             };
             400: components["responses"]["Error"];
+            401: components["responses"]["AdminUnauthorized"];
             404: components["responses"]["Error"];
             409: components["responses"]["Error"];
             422: components["responses"]["Invalid"];
@@ -1614,7 +1713,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Who asks, for the audit record. A name that whoever may open the socket gives, not one that was checked. */
+                /** @description Who asks, for the audit record. A name that whoever may open the socket gives, not one that was checked; over TCP it counts for nothing. */
                 "Cellpass-Actor"?: components["parameters"]["Actor"];
             };
             path?: never;
@@ -1632,6 +1731,7 @@ export interface operations {
                 };
             };
             400: components["responses"]["Error"];
+            401: components["responses"]["AdminUnauthorized"];
             404: components["responses"]["Error"];
             409: components["responses"]["Error"];
             422: components["responses"]["Invalid"];
@@ -1642,7 +1742,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Who asks, for the audit record. A name that whoever may open the socket gives, not one that was checked. */
+                /** @description Who asks, for the audit record. A name that whoever may open the socket gives, not one that was checked; over TCP it counts for nothing. */
                 "Cellpass-Actor"?: components["parameters"]["Actor"];
             };
             path?: never;
@@ -1664,6 +1764,7 @@ export interface operations {
                 };
             };
             400: components["responses"]["Error"];
+            401: components["responses"]["AdminUnauthorized"];
             404: components["responses"]["Error"];
             409: components["responses"]["Error"];
             422: components["responses"]["Invalid"];
@@ -1674,7 +1775,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Who asks, for the audit record. A name that whoever may open the socket gives, not one that was checked. */
+                /** @description Who asks, for the audit record. A name that whoever may open the socket gives, not one that was checked; over TCP it counts for nothing. */
                 "Cellpass-Actor"?: components["parameters"]["Actor"];
             };
             path?: never;
@@ -1696,6 +1797,7 @@ export interface operations {
                 };
             };
             400: components["responses"]["Error"];
+            401: components["responses"]["AdminUnauthorized"];
             404: components["responses"]["Error"];
             409: components["responses"]["Error"];
             422: components["responses"]["Invalid"];
@@ -1706,7 +1808,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Who asks, for the audit record. A name that whoever may open the socket gives, not one that was checked. */
+                /** @description Who asks, for the audit record. A name that whoever may open the socket gives, not one that was checked; over TCP it counts for nothing. */
                 "Cellpass-Actor"?: components["parameters"]["Actor"];
             };
             path?: never;
@@ -1724,8 +1826,93 @@ export interface operations {
                 };
             };
             400: components["responses"]["Error"];
+            401: components["responses"]["AdminUnauthorized"];
             404: components["responses"]["Error"];
             409: components["responses"]["Error"];
+            422: components["responses"]["Invalid"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listAdminTokens: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Oldest first, with those that are no longer good. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AdminTokenList"];
+                };
+            };
+            401: components["responses"]["AdminUnauthorized"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    createAdminToken: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Who asks, for the audit record. A name that whoever may open the socket gives, not one that was checked; over TCP it counts for nothing. */
+                "Cellpass-Actor"?: components["parameters"]["Actor"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AdminTokenOrder"];
+            };
+        };
+        responses: {
+            /** @description The token, with its secret, which no answer ever shows again. */
+            201: {
+                headers: {
+                    "Cache-Control": "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CreatedAdminToken"];
+                };
+            };
+            400: components["responses"]["Error"];
+            401: components["responses"]["AdminUnauthorized"];
+            403: components["responses"]["Error"];
+            422: components["responses"]["Invalid"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    revokeAdminToken: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Who asks, for the audit record. A name that whoever may open the socket gives, not one that was checked; over TCP it counts for nothing. */
+                "Cellpass-Actor"?: components["parameters"]["Actor"];
+            };
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is revoked. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AdminToken"];
+                };
+            };
+            401: components["responses"]["AdminUnauthorized"];
+            404: components["responses"]["Error"];
             422: components["responses"]["Invalid"];
             503: components["responses"]["Unavailable"];
         };
@@ -1748,6 +1935,7 @@ export interface operations {
                     "text/plain": string;
                 };
             };
+            401: components["responses"]["AdminUnauthorized"];
         };
     };
     explain: {
@@ -1773,6 +1961,7 @@ export interface operations {
                 };
             };
             400: components["responses"]["Error"];
+            401: components["responses"]["AdminUnauthorized"];
             404: components["responses"]["Error"];
             422: components["responses"]["Invalid"];
             503: components["responses"]["Unavailable"];
@@ -1799,6 +1988,7 @@ export interface operations {
                     "application/json": components["schemas"]["Explanation"];
                 };
             };
+            401: components["responses"]["AdminUnauthorized"];
             404: components["responses"]["Error"];
             422: components["responses"]["Invalid"];
             503: components["responses"]["Unavailable"];

@@ -8,6 +8,7 @@ import { sql as keyLife } from './migrations/0004-key-life.ts';
 import { sql as tokens } from './migrations/0005-tokens.ts';
 import { sql as issuedTokens } from './migrations/0006-issued-tokens.ts';
 import { sql as failedAttempts } from './migrations/0007-failed-attempts.ts';
+import { sql as adminTokens } from './migrations/0008-admin-tokens.ts';
 
 /** In the order of their numbers. A migration that was released is never edited: add the next one. */
 const MIGRATIONS: readonly { readonly name: string; readonly sql: string }[] = [
@@ -18,6 +19,7 @@ const MIGRATIONS: readonly { readonly name: string; readonly sql: string }[] = [
   { name: '0005-tokens', sql: tokens },
   { name: '0006-issued-tokens', sql: issuedTokens },
   { name: '0007-failed-attempts', sql: failedAttempts },
+  { name: '0008-admin-tokens', sql: adminTokens },
 ];
 
 /** Any number that nothing else here locks; the same in every cellpass. */

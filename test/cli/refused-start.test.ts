@@ -1,12 +1,11 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { connect } from 'node:tls';
 import { Agent, fetch } from 'undici';
 import { freePort } from '../support/postgres.ts';
 import { assertRefused, makeSite, type Site } from './support.ts';
+import { makeTls, untilServed } from './tls.ts';
 
 /** Starts and stops once, so that there are keys. */
 async function madeSite(): Promise<Site> {
@@ -150,30 +149,3 @@ describe('TLS', () => {
     }
   });
 });
-
-/** A new certificate for this host, in the same two files. */
-async function makeTls(site: Site, host: string) {
-  await mkdir(site.dir, { recursive: true });
-  const env = { CELLPASS_TLS_CERT: join(site.dir, 'tls.crt'), CELLPASS_TLS_KEY: join(site.dir, 'tls.key') };
-  const files = ['-keyout', env.CELLPASS_TLS_KEY, '-out', env.CELLPASS_TLS_CERT];
-  const subject = ['-subj', `/CN=${host}`, '-addext', `subjectAltName=DNS:${host}`];
-  const kind = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '1'];
-  execFileSync('openssl', ['req', '-x509', ...kind, ...files, ...subject], { stdio: 'ignore' });
-  return env;
-}
-
-/** The reload answers nobody, so the certificate is asked for until it is the one: bounded, and without waiting. */
-async function untilServed(url: string, host: string): Promise<void> {
-  const { hostname, port } = new URL(url);
-  for (let tries = 0; tries < 200; tries++) {
-    const shown = await new Promise<string>((resolve, reject) => {
-      const socket = connect({ host: hostname, port: Number(port), rejectUnauthorized: false }, () => {
-        resolve(String(socket.getPeerCertificate().subject.CN));
-        socket.destroy();
-      });
-      socket.once('error', reject);
-    });
-    if (shown === host) return;
-  }
-  assert.fail(`${host} is not shown`);
-}

@@ -42,6 +42,8 @@ describe('the command line', () => {
     ['an unknown subcommand', ['keys', 'nonsense']],
     ['an unknown option', ['keys', 'list', '--nonsense']],
     ['a missing option', ['directory', 'apply']],
+    ['a missing name', ['admin-token', 'create']],
+    ['a way to a server for a command that needs none', ['doctor', '--admin-url', 'https://a.example']],
     ['a missing value', ['directory', 'check', '-f']],
     ['a token without what its kind needs', ['token', 'create', '--kind', 'personal', '--scopes', 'api']],
     ['explain without a question', ['explain']],
@@ -88,6 +90,10 @@ describe('the command line', () => {
     ['cells'],
     ['cells', 'haproxy'],
     ['explain'],
+    ['admin-token'],
+    ['admin-token', 'create'],
+    ['admin-token', 'list'],
+    ['admin-token', 'revoke'],
     ['doctor'],
   ];
   it('has help everywhere', async () => {

@@ -86,8 +86,8 @@ export function violationsOf({ method, path, status, headers, body }: Exchange):
   seen.add(name);
   const declared = operation?.responses?.[String(status)];
   if (declared === undefined) {
-    // What no route of this listener takes is not in the contract, but it must still look like every other error.
-    if (status === 404 || status === 405)
+    // What no route of this listener takes, or nobody may even ask for, is not in the contract, but it must still look like every other error.
+    if (status === 401 || status === 404 || status === 405)
       return method === 'HEAD' ? [] : checkBody(name, errorsSchema(), body);
     return [
       `${name}: ${operation === undefined ? 'not in the contract' : 'this status is not in the contract'}`,

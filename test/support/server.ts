@@ -29,6 +29,8 @@ export interface TestServer {
   readonly database: Database;
   readonly app: Server;
   readonly admin: Server;
+  /** The admin API as it is over TCP. */
+  readonly remoteAdmin: Server;
   readonly keyring: Keyring;
   readonly schedule: Schedule;
   /** Empty where a test brings a log of its own. */
@@ -89,14 +91,16 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     ...(options.monotonicMs && { monotonicMs: options.monotonicMs }),
     ...(options.topologyPollMs && { topologyPollMs: options.topologyPollMs }),
   });
-  const { app, admin, keyring, schedule, directory } = assembly;
+  const { app, admin, remoteAdmin, keyring, schedule, directory } = assembly;
   const serverOptions = { headerBytes: config.limits.headerBytes, tls: null };
   const appServer = await listen(createHttpServer(watched(app.callback()), serverOptions), options.port);
   const adminServer = await listen(createHttpServer(watched(admin.callback()), serverOptions));
+  const remoteServer = await listen(createHttpServer(watched(remoteAdmin.callback()), serverOptions));
   return {
     database,
     app: appServer,
     admin: adminServer,
+    remoteAdmin: remoteServer,
     keyring,
     schedule,
     log: lines,
@@ -118,6 +122,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     close: async () => {
       appServer.close();
       adminServer.close();
+      remoteServer.close();
       await assembly.close();
       await database.close();
     },

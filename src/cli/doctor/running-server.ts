@@ -13,7 +13,7 @@ export async function askRunningServer(
   surroundings: Surroundings,
   config: Config,
 ): Promise<Kept | undefined> {
-  return withAdmin(surroundings, async ({ api }) => {
+  return withAdmin(surroundings, {}, async ({ api }) => {
     const signal = AbortSignal.timeout(TIMEOUT_MS);
     const ready = await api.GET('/readyz', { signal }).catch(() => undefined);
     if (ready === undefined) return undefined;

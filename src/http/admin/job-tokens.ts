@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
-import type { Context, Middleware } from 'koa';
+import type { Middleware } from 'koa';
 import { CellpassError } from '../../errors.ts';
 import type { JobToken } from '../../store/directory.ts';
 import { readJson } from '../body.ts';
 import type { Contract } from '../contract.ts';
+import { readId } from './read-id.ts';
 
 export interface JobTokenResource {
   /** Throws `invalid` for an unknown project or user, `conflict` for a secret that another job has. */
@@ -34,12 +35,6 @@ export function deleteJobToken(tokens: JobTokenResource): Middleware {
     if (!existed) throw new CellpassError('not_found', 'no job token has this id');
     ctx.status = 204;
   };
-}
-
-function readId(ctx: Context): number {
-  const id = Number(ctx['params'].id);
-  if (Number.isSafeInteger(id) && id > 0) return id;
-  throw new CellpassError('invalid', 'the id must be a positive whole number');
 }
 
 /** The contract has seen to it that one of the two is there. */

@@ -6,6 +6,7 @@ import type { PemPair } from '../../keys/import.ts';
 import type { StepOptions } from '../../keys/workshop.ts';
 import { readJson } from '../body.ts';
 import type { Contract } from '../contract.ts';
+import { adminOf } from './identify.ts';
 
 /** What the commands of `cellpass keys` reach; each is one method of an administration. */
 export interface KeyRoutes {
@@ -90,16 +91,7 @@ function readOptionalJson({ req }: Context): Promise<unknown> {
 }
 
 function by(ctx: Context, force = false): StepOptions {
-  return { actor: actorOf(ctx), force };
-}
-
-/** Whoever may open the socket is an admin; what they call themselves is for the record. */
-function actorOf(ctx: Context): string {
-  const name = ctx
-    .get('Cellpass-Actor')
-    .replace(/[^\x20-\x7e]/g, '')
-    .slice(0, 255);
-  return name === '' ? 'admin socket' : `admin socket (${name})`;
+  return { actor: adminOf(ctx).actor, force };
 }
 
 function readKid(ctx: Context): string {

@@ -1,0 +1,86 @@
+import type { Middleware } from 'koa';
+import { adminTokenDigest, newAdminTokenSecret } from '../../authn/admin-token.ts';
+import { timestamp } from '../../directory/fields.ts';
+import { CellpassError } from '../../errors.ts';
+import type { AdminToken, NewAdminToken } from '../../store/admin-tokens.ts';
+import { readJson } from '../body.ts';
+import type { Contract } from '../contract.ts';
+import type { AdminTokenBody } from '../types.ts';
+import { type AdminTokenLookup, adminOf } from './identify.ts';
+import { readId } from './read-id.ts';
+
+export interface AdminTokenResource extends AdminTokenLookup {
+  create(token: NewAdminToken): Promise<AdminToken>;
+  list(): Promise<readonly AdminToken[]>;
+  /** Undefined when there is none. */
+  revoke(id: number, actor: string): Promise<AdminToken | undefined>;
+  now(): Date;
+}
+
+/** Over the socket alone: with a token that leaked nobody can make another one, which would outlive its revocation. */
+export function createAdminToken(contract: Contract, tokens: AdminTokenResource): Middleware {
+  return async (ctx) => {
+    const { over, actor } = adminOf(ctx);
+    if (over !== 'socket') {
+      throw new CellpassError(
+        'denied',
+        'admin tokens are made over the admin socket alone: run this on the host of the server, without --admin-url',
+      );
+    }
+    const input = contract.parseAdminTokenOrder(await readJson(ctx.req));
+    const now = tokens.now();
+    const secret = newAdminTokenSecret();
+    const created = await tokens.create({
+      name: input.name,
+      expiresAt: readExpiry(input.expires_at, now),
+      createdAt: now,
+      createdBy: actor,
+      digest: adminTokenDigest(secret),
+    });
+    ctx.status = 201;
+    ctx.set('Cache-Control', 'no-store');
+    ctx.body = { ...toBody(created), token: secret };
+  };
+}
+
+export function listAdminTokens(tokens: AdminTokenResource): Middleware {
+  return async (ctx) => {
+    ctx.body = { admin_tokens: (await tokens.list()).map(toBody) };
+  };
+}
+
+export function revokeAdminToken(tokens: AdminTokenResource): Middleware {
+  return async (ctx) => {
+    const revoked = await tokens.revoke(readId(ctx), adminOf(ctx).actor);
+    if (revoked === undefined) throw new CellpassError('not_found', 'no admin token has this id');
+    ctx.body = toBody(revoked);
+  };
+}
+
+function readExpiry(text: string | null | undefined, now: Date): Date | null {
+  const { data, error } = timestamp.safeParse(text);
+  const message = error?.issues[0]?.message;
+  if (message !== undefined) throw wrongExpiry(message);
+  if (data == null) return null;
+  const expiresAt = new Date(data);
+  if (expiresAt <= now) throw wrongExpiry('must be in the future');
+  return expiresAt;
+}
+
+function wrongExpiry(message: string): CellpassError {
+  return new CellpassError('invalid', `expires_at ${message}`, {
+    problems: [{ path: 'expires_at', message }],
+  });
+}
+
+function toBody(token: AdminToken): AdminTokenBody {
+  return {
+    id: token.id,
+    name: token.name,
+    created_at: token.createdAt.toISOString(),
+    created_by: token.createdBy,
+    expires_at: token.expiresAt?.toISOString() ?? null,
+    revoked_at: token.revokedAt?.toISOString() ?? null,
+    last_used_at: token.lastUsedAt?.toISOString() ?? null,
+  };
+}

@@ -1,0 +1,116 @@
+import type { Database, Sql, Statement } from './drivers.ts';
+
+/** Everything of an admin token but its secret, which nothing here can give back. */
+export interface AdminToken {
+  readonly id: number;
+  readonly name: string;
+  readonly createdAt: Date;
+  /** An actor, as in the audit record. */
+  readonly createdBy: string;
+  readonly expiresAt: Date | null;
+  readonly revokedAt: Date | null;
+  /** To the minute. */
+  readonly lastUsedAt: Date | null;
+}
+
+export interface NewAdminToken extends Pick<AdminToken, 'name' | 'createdAt' | 'createdBy' | 'expiresAt'> {
+  /** SHA-256. */
+  readonly digest: Uint8Array;
+}
+
+type AdminTokenRow = {
+  readonly id: number;
+  readonly name: string;
+  readonly created_at: Date;
+  readonly created_by: string;
+  readonly expires_at: Date | null;
+  readonly revoked_at: Date | null;
+  readonly last_used_at: Date | null;
+};
+
+const COLUMNS = 'id, name, created_at, created_by, expires_at, revoked_at, last_used_at';
+
+const INSERT = `
+INSERT INTO admin_tokens (name, token_sha256, created_at, created_by, expires_at) VALUES ($1, $2, $3, $4, $5)
+RETURNING ${COLUMNS}`;
+
+const LIST = `SELECT ${COLUMNS} FROM admin_tokens ORDER BY id`;
+
+const REVOKE = `UPDATE admin_tokens SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL RETURNING ${COLUMNS}`;
+
+const FIND = `SELECT ${COLUMNS} FROM admin_tokens WHERE id = $1`;
+
+/** One round trip, and a write at most once a minute. */
+const RECOGNISE: Statement = {
+  name: 'recognise_admin_token',
+  text: `
+WITH found AS (
+  SELECT id, name, last_used_at FROM admin_tokens
+  WHERE token_sha256 = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)
+), used AS (
+  UPDATE admin_tokens SET last_used_at = $2
+  WHERE id IN (SELECT id FROM found WHERE last_used_at IS NULL OR last_used_at < $2::timestamptz - interval '1 minute')
+)
+SELECT id, name FROM found`,
+};
+
+const INSERT_EVENT = `
+INSERT INTO audit_events (happened_at, actor, area, action, subject) VALUES ($1, $2, 'admin_tokens', $3, $4)`;
+
+/** Of a token that is good at `now`; undefined for every other. */
+export async function recogniseAdminToken(
+  sql: Sql,
+  digest: Uint8Array,
+  now: Date,
+): Promise<Pick<AdminToken, 'id' | 'name'> | undefined> {
+  const [row] = await sql.query<{ id: number; name: string }>(RECOGNISE, [digest, now]);
+  return row;
+}
+
+export async function createAdminToken(database: Database, token: NewAdminToken): Promise<AdminToken> {
+  const { name, digest, createdAt, createdBy, expiresAt } = token;
+  return database.transaction(async (sql) => {
+    const rows = await sql.query<AdminTokenRow>(INSERT, [name, digest, createdAt, createdBy, expiresAt]);
+    const [created] = rows.map(toAdminToken);
+    if (created === undefined) throw new Error('the new admin token was not returned');
+    await sql.query(INSERT_EVENT, [createdAt, createdBy, 'create', subjectOf(created)]);
+    return created;
+  });
+}
+
+/** Oldest first, with those that are no longer good. */
+export async function listAdminTokens(sql: Sql): Promise<readonly AdminToken[]> {
+  return (await sql.query<AdminTokenRow>(LIST)).map(toAdminToken);
+}
+
+/** For ever; of one that is revoked already nothing changes. Undefined when there is none. */
+export async function revokeAdminToken(
+  database: Database,
+  id: number,
+  { actor, now }: { readonly actor: string; readonly now: Date },
+): Promise<AdminToken | undefined> {
+  return database.transaction(async (sql) => {
+    const [revoked] = (await sql.query<AdminTokenRow>(REVOKE, [id, now])).map(toAdminToken);
+    if (revoked !== undefined) {
+      await sql.query(INSERT_EVENT, [now, actor, 'revoke', subjectOf(revoked)]);
+      return revoked;
+    }
+    return (await sql.query<AdminTokenRow>(FIND, [id])).map(toAdminToken)[0];
+  });
+}
+
+function subjectOf({ id, name }: AdminToken): string {
+  return `${name} (${id})`;
+}
+
+function toAdminToken(row: AdminTokenRow): AdminToken {
+  return {
+    id: row.id,
+    name: row.name,
+    createdAt: row.created_at,
+    createdBy: row.created_by,
+    expiresAt: row.expires_at,
+    revokedAt: row.revoked_at,
+    lastUsedAt: row.last_used_at,
+  };
+}
