@@ -114,6 +114,22 @@ describe('bad input', () => {
       });
     }
 
+    it("a body that ends before it is all there is nobody's fault but the client's", async () => {
+      const { port } = server.app.address() as AddressInfo;
+      const socket = createConnection(port, '127.0.0.1');
+      socket.write(`${POST}Content-Length: 100\r\n\r\ngrant_type=`);
+      await once(socket, 'connect');
+      const noted = () => server.log.find(({ reason }) => reason === 'body_cut_off');
+      const deadline = Date.now() + 10_000;
+      while (noted() === undefined) {
+        assert.ok(Date.now() < deadline, 'not in the log');
+        // Whatever is answered meanwhile comes later.
+        await get('');
+        socket.destroy();
+      }
+      assert.deepEqual([noted()?.['level'], noted()?.['status']], ['info', 400]);
+    });
+
     it('a body at the limit is read', async () => {
       const form = 'grant_type=password&username=a&password=b&x=';
       assertError(await post(form.padEnd(limits.bodyBytes, 'y')), 401, 'UNAUTHORIZED');

@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import request from 'supertest';
 import { loadConfig } from '../../src/config.ts';
 import { createMasterKey } from '../../src/keys/master-key.ts';
 import { type Database, openPostgres } from '../../src/store/drivers.ts';
-import { sharedPostgres } from '../support/postgres.ts';
+import { freePort, sharedPostgres } from '../support/postgres.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 import {
   DIRECTORY,
@@ -43,7 +46,8 @@ describe('failed attempts', () => {
     };
   };
 
-  before(async () => {
+  before(async function () {
+    this.timeout(60_000);
     url = await (await sharedPostgres()).createDatabase();
     const masterKey = await createMasterKey(randomBytes(32), 'the key of both');
     const options = {
@@ -281,6 +285,45 @@ describe('failed attempts', () => {
       const deadline = Date.now() + 10_000;
       while ((await logIn(brief, 'bob', ip)).status !== 200)
         assert.ok(Date.now() < deadline, 'still limited');
+    });
+  });
+
+  describe('in another cell, to which they were passed on', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'cellpass-failed-'));
+    let one: TestServer;
+    let two: TestServer;
+    before(async () => {
+      const ports = [await freePort(), await freePort()];
+      const file = join(folder, 'cells.yaml');
+      const cells = ports.map((port, n) => ({
+        id: n + 1,
+        legacy: n === 0,
+        url: `http://127.0.0.1:${port}`,
+        namespaces: [`group-${n + 1}`],
+      }));
+      writeFileSync(file, JSON.stringify({ cells }));
+      const start = (id: 1 | 2): Promise<TestServer> =>
+        startTestServer({
+          environment: { CELLPASS_CELL: String(id), CELLPASS_CELLS_FILE: file },
+          limits: { failedAttempts: LIMITS },
+          port: ports[id - 1]!,
+        });
+      one = await start(1);
+      two = await start(2);
+      servers.push(one, two);
+      await one.apply(DIRECTORY);
+    });
+    after(() => rmSync(folder, { recursive: true }));
+
+    it("count there, as the client's, and the 429 comes back as it is", async () => {
+      const ip = newAddress();
+      assert.deepEqual(await statusesOf(LIMITS.perAccount, () => guess(two, 'bob', ip)), times(4, 401));
+      for (const asked of [two, one]) {
+        const refused = await logIn(asked, 'bob', ip);
+        assertError(refused, 429, 'TOOMANYREQUESTS');
+        assert.match(refused.headers['retry-after'] ?? '', /^\d+$/);
+      }
+      assert.equal((await logIn(two, 'bob', newAddress())).status, 200);
     });
   });
 
