@@ -1,0 +1,80 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { collectDefaultMetrics, Registry } from 'prom-client';
+import request from 'supertest';
+import { parse } from 'yaml';
+import { startTestServer } from './support/server.ts';
+
+const read = (path: string): string => readFileSync(new URL(`../${path}`, import.meta.url), 'utf8');
+const NAME = /\b(?:cellpass|nodejs|process)_[a-z0-9_]+/g;
+
+/** `name` → type, as in a scrape. */
+async function exposed(): Promise<ReadonlyMap<string, string>> {
+  const server = await startTestServer();
+  try {
+    const { text } = await request(server.admin).get('/metrics');
+    const registry = new Registry();
+    collectDefaultMetrics({ register: registry });
+    const lines = [...`${text}\n${await registry.metrics()}`.matchAll(/^# TYPE (\S+) (\S+)$/gm)];
+    return new Map(lines.map(([, name = '', type = '']) => [name, type]));
+  } finally {
+    await server.close();
+  }
+}
+
+interface Dashboard {
+  readonly panels: readonly {
+    readonly title: string;
+    readonly targets?: readonly { readonly expr: string }[];
+  }[];
+}
+interface Rules {
+  readonly groups: readonly {
+    readonly rules: readonly { readonly alert: string; readonly expr: string }[];
+  }[];
+}
+
+describe('what is written of the metrics', () => {
+  let metrics: ReadonlyMap<string, string>;
+  before(async () => {
+    metrics = await exposed();
+  });
+
+  /** A name as a query has it: a histogram only by its parts. */
+  const isThere = (name: string): boolean => {
+    const base = name.replace(/_(bucket|sum|count)$/, '');
+    return metrics.get(base) === 'histogram' ? base !== name : metrics.has(name);
+  };
+  const unknownIn = (expr: string): readonly string[] =>
+    (expr.match(NAME) ?? []).filter((name) => !isThere(name));
+
+  it('is true of every panel of the dashboard', () => {
+    const { panels }: Dashboard = JSON.parse(read('deploy/grafana/cellpass.json'));
+    const queries = panels.flatMap(({ title, targets = [] }) =>
+      targets.map(({ expr }) => [title, expr] as const),
+    );
+    assert.ok(queries.length > 15);
+    for (const [title, expr] of queries) {
+      assert.match(expr, NAME, title);
+      assert.deepEqual(unknownIn(expr), [], title);
+    }
+  });
+
+  it('is true of every alert', () => {
+    const { groups }: Rules = parse(read('deploy/prometheus/alerts.yml'));
+    const rules = groups.flatMap((group) => group.rules);
+    assert.ok(rules.length > 6);
+    for (const { alert, expr } of rules) {
+      assert.match(expr, NAME, alert);
+      assert.deepEqual(unknownIn(expr), [], alert);
+    }
+  });
+
+  it('lists every metric, and none that is not there, in docs/monitoring.md', () => {
+    const rows = [...read('docs/monitoring.md').matchAll(/^\| `(cellpass_[a-z_]+)` \|/gm)].map(
+      ([, name]) => name,
+    );
+    const ours = [...metrics.keys()].filter((name) => name.startsWith('cellpass_'));
+    assert.deepEqual([...rows].sort(), ours.sort());
+  });
+});
