@@ -10,6 +10,7 @@ import { type OciImage, writeImage } from './oci-image.ts';
 import { type Registry, startRegistry, type Trust } from './registry.ts';
 import { fetchToken } from './registry-api.ts';
 import { INSTALL_MS } from './tools.ts';
+import { type Programs, startTwoCells, type TwoCells } from './two-cells.ts';
 
 /** What the tests of one file share. */
 export interface Bench {
@@ -95,6 +96,25 @@ export function useRegistry(bench: () => Bench, use: RegistryUse): () => Registr
   });
   printOutputOnFailure(() => registry?.child);
   return () => registry!;
+}
+
+/** Runs two cells behind one host name for the suite that it stands in. */
+export function useTwoCells(programs: () => Programs): () => TwoCells {
+  let scene: TwoCells | undefined;
+  before(async function () {
+    this.timeout(START_MS);
+    scene = await startTwoCells(programs());
+  });
+  after(async function () {
+    this.timeout(START_MS);
+    await scene?.stop();
+  });
+  for (const id of [1, 2] as const) {
+    printOutputOnFailure(() => scene?.cells[id].cellpass.child);
+    printOutputOnFailure(() => scene?.cells[id].registry.child);
+  }
+  printOutputOnFailure(() => scene?.router.child);
+  return () => scene!;
 }
 
 /** The ways a registry can trust cellpass. */

@@ -30,13 +30,21 @@ export interface CellpassOptions {
 export interface Cellpass {
   readonly url: string;
   readonly realm: string;
+  /** The process as it runs now. */
   readonly child: Child;
+  readonly databaseUrl: string;
+  /** Where its `master.key` lies. */
+  readonly keysDir: string;
   /** Runs a command of the CLI and returns its stdout; throws if it fails. */
   command(...args: string[]): Promise<string>;
   /** The published JWK Set, as text. */
   jwks(): Promise<string>;
   /** Another process on the same database, with the same master key, and a data directory of its own. */
   replica(): Promise<Cellpass>;
+  /** Ends the process, and keeps what it has. */
+  halt(): Promise<void>;
+  /** After `halt`: a new process at the same address. */
+  resume(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -76,9 +84,15 @@ async function startProcess(options: CellpassOptions, shared: Shared): Promise<C
   const url = `http://localhost:${port}`;
   const publicUrl = options.publicUrl ?? url;
   const env = await environment(dir, port, { ...options, publicUrl }, shared);
-  const child = startChild('cellpass', BIN, ['serve'], { env, cwd: dir });
+  const run = (): Child => startChild('cellpass', BIN, ['serve'], { env, cwd: dir });
+  let child = run();
+  const resume = async () => {
+    if (!child.running()) child = run();
+    await ready(url, child);
+  };
+  const halt = () => child.stop();
   const stop = async () => {
-    await child.stop();
+    await halt();
     await rm(dir, { recursive: true, force: true });
   };
   const command = async (...args: string[]) => {
@@ -87,14 +101,27 @@ async function startProcess(options: CellpassOptions, shared: Shared): Promise<C
     return stdout;
   };
   try {
-    await ready(url, child);
+    await resume();
   } catch (error) {
     await stop();
     throw error;
   }
-  const jwks = async () => (await fetch(`${url}/.well-known/jwks.json`)).text();
-  const replica = () => startProcess(options, { ...shared, masterKeyFile: join(dir, 'keys', 'master.key') });
-  return { url, realm: `${publicUrl}/jwt/auth`, child, command, jwks, replica, stop };
+  const keysDir = join(dir, 'keys');
+  return {
+    url,
+    realm: `${publicUrl}/jwt/auth`,
+    get child() {
+      return child;
+    },
+    databaseUrl: shared.databaseUrl,
+    keysDir,
+    command,
+    jwks: async () => (await fetch(`${url}/.well-known/jwks.json`)).text(),
+    replica: () => startProcess(options, { ...shared, masterKeyFile: join(keysDir, 'master.key') }),
+    halt,
+    resume,
+    stop,
+  };
 }
 
 async function environment(

@@ -74,6 +74,8 @@ export function startChild(name: string, command: string, args: string[], option
     async stop() {
       if (!running) return;
       child.kill('SIGTERM');
+      // One that was held by SIGSTOP would not hear of it.
+      child.kill('SIGCONT');
       const impatience = setTimeout(() => child.kill('SIGKILL'), GRACE_MS);
       await ended;
       clearTimeout(impatience);

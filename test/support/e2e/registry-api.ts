@@ -10,8 +10,21 @@ export interface TokenRequest {
   readonly credentials?: Credentials;
 }
 
-/** Asks the token server as a client would, and returns the token of a 200. */
-export async function fetchToken({ realm, service, scopes, credentials }: TokenRequest): Promise<string> {
+/** What the token server made of a request. */
+export interface TokenAnswer {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly body: string;
+  readonly tookMs: number;
+}
+
+/** Asks the token server as a client would. */
+export async function askForToken({
+  realm,
+  service,
+  scopes,
+  credentials,
+}: TokenRequest): Promise<TokenAnswer> {
   const query = new URLSearchParams({ service });
   for (const scope of scopes) query.append('scope', scope);
   const headers: Record<string, string> = {};
@@ -19,9 +32,16 @@ export async function fetchToken({ realm, service, scopes, credentials }: TokenR
     const pair = `${credentials.username}:${credentials.password}`;
     headers['authorization'] = `Basic ${Buffer.from(pair).toString('base64')}`;
   }
+  const begun = performance.now();
   const response = await fetch(`${realm}?${query}`, { headers });
   const body = await response.text();
-  assert.equal(response.status, 200, body);
+  return { status: response.status, headers: response.headers, body, tookMs: performance.now() - begun };
+}
+
+/** As `askForToken`; returns the token of a 200. */
+export async function fetchToken(request: TokenRequest): Promise<string> {
+  const { status, body } = await askForToken(request);
+  assert.equal(status, 200, body);
   const { token }: { token: string } = JSON.parse(body);
   return token;
 }

@@ -20,6 +20,8 @@ export interface RegistryOptions {
   readonly trust: Trust;
   /** The store of another registry, to take its place; default: a store of its own. */
   readonly storage?: string;
+  /** Default: a free one. */
+  readonly port?: number;
 }
 
 export interface Registry {
@@ -59,7 +61,7 @@ export async function startRegistry(options: RegistryOptions): Promise<Registry>
 
 async function configuration(
   dir: string,
-  { realm, service, issuer, trust, storage = join(dir, 'storage') }: RegistryOptions,
+  { realm, service, issuer, trust, storage = join(dir, 'storage'), port = 0 }: RegistryOptions,
 ): Promise<object> {
   const token: Record<string, string> = { realm, service, issuer };
   for (const [name, text] of Object.entries(trust)) {
@@ -74,7 +76,7 @@ async function configuration(
       maintenance: { uploadpurging: { enabled: false } },
     },
     // Port 0: the registry takes a free one and logs which.
-    http: { addr: '127.0.0.1:0', secret: 'the-same-for-registries-of-one-store' },
+    http: { addr: `127.0.0.1:${port}`, secret: 'the-same-for-registries-of-one-store' },
     auth: { token },
   };
 }
