@@ -1,0 +1,80 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import request from 'supertest';
+import { parse } from 'yaml';
+import { startTestServer, type TestServer } from '../support/server.ts';
+
+type Login = readonly [username: string, password: string];
+
+interface Example {
+  readonly users: readonly { readonly username: string; readonly password?: string }[];
+  readonly access_tokens: readonly { readonly token: string }[];
+  readonly deploy_tokens: readonly { readonly username: string; readonly token: string }[];
+  readonly job_tokens: readonly { readonly token: string }[];
+}
+
+const EXAMPLE: Example = parse(readFileSync(new URL('../../examples/acme.yaml', import.meta.url), 'utf8'));
+
+/** What other servers had, or have, when they were new. */
+const DEFAULTS: readonly Login[] = ['admin', 'root', 'cellpass'].flatMap((name) =>
+  ['', name, 'password', '5iveL!fe', 'Harbor12345', 'badmin'].map((password): Login => [name, password]),
+);
+
+/** Everything that the public example document would let in. */
+const EXAMPLES: readonly Login[] = [
+  ...EXAMPLE.users.flatMap(({ username, password }): Login[] => (password ? [[username, password]] : [])),
+  ...EXAMPLE.access_tokens.map(({ token }): Login => ['anybody', token]),
+  ...EXAMPLE.deploy_tokens.map(({ username, token }): Login => [username, token]),
+  ...EXAMPLE.job_tokens.map(({ token }): Login => ['gitlab-ci-token', token]),
+];
+
+describe('security check 5: a fresh installation', () => {
+  let server: TestServer;
+  before(async () => {
+    server = await startTestServer();
+  });
+  after(() => server.close());
+
+  /** Every attempt must meet the look-up, not the bound on attempts: each comes from an address of its own. */
+  let address = 0;
+  const answerTo = async (as: Login): Promise<number> => {
+    address++;
+    const ip = `203.0.${address >> 8}.${address & 255}`;
+    return (await server.ask({ as, scope: 'registry:catalog:*', ip })).status;
+  };
+
+  it('security check 5: knows nobody and no secret', async () => {
+    const { text } = await request(server.admin).get('/admin/v1/directory').buffer().expect(200);
+    const { users = [], access_tokens = [], deploy_tokens = [], job_tokens = [] } = parse(text);
+    assert.deepEqual([users, access_tokens, deploy_tokens, job_tokens], [[], [], [], []]);
+    const tokens = await request(server.admin).get('/admin/v1/tokens').expect(200);
+    assert.deepEqual(tokens.body.tokens, []);
+    const { body } = await request(server.admin).get('/admin/v1/admin-tokens').expect(200);
+    assert.deepEqual(body.admin_tokens, []);
+  });
+
+  it('security check 5: lets nobody in, with no default that any server had, nor with the examples', async () => {
+    assert.ok(EXAMPLES.length > 5);
+    const admitted: Login[] = [];
+    for (const login of [...DEFAULTS, ...EXAMPLES]) {
+      if ((await answerTo(login)) !== 401) admitted.push(login);
+    }
+    assert.deepEqual(admitted, []);
+  });
+
+  it('security check 5: grants nothing to nobody', async () => {
+    for (const scope of [
+      'repository:acme/web:pull',
+      'registry:catalog:*',
+      'repository:a/b:pull,push,delete,*',
+    ]) {
+      await server.ask({ scope }).expect(403);
+    }
+  });
+
+  it('security check 5: the same logins are let in when the example is applied, so that they would be seen', async () => {
+    await server.apply(readFileSync(new URL('../../examples/acme.yaml', import.meta.url), 'utf8'));
+    const statuses = await Promise.all(EXAMPLES.map(answerTo));
+    assert.ok(statuses.some((status) => status === 200));
+  });
+});
