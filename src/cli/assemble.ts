@@ -364,7 +364,8 @@ function createDeps(
         mintToken({ database, now, cell: config.cell, isLegacy: () => isLegacy(cells) }, order),
       list: async (question) => {
         await lastUse.flush();
-        return readTokenPage(database, question);
+        // In a transaction, which gets more time than what a client waits for.
+        return database.transaction((sql) => readTokenPage(sql, question));
       },
       revoke: (key) => revokeToken(database, key, now()),
     },

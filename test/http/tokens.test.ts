@@ -180,12 +180,18 @@ for (const [driver, options] of DRIVERS) {
     });
 
     it('are not what an entry of the same name means', async () => {
-      const minted = await mint({ ...personal, name: 'declared' });
+      const minted = await mint({ ...personal, name: 'twin' });
+      const declared = `glpat-${randomBytes(10).toString('hex')}`;
+      const twin = { name: 'twin', kind: 'personal', user: 'alice', scopes: ['api'], token: declared };
       const sameUser = await mint({ ...deploy, username: 'twin' });
       const entry = { username: 'twin', projects: ['acme/app'], scopes: ['read_registry'] };
       const secret = `gldt-${randomBytes(10).toString('hex')}`;
-      await server().apply({ ...DIRECTORY, deploy_tokens: [{ ...entry, token: secret }] });
-      for (const token of [minted.token, DECLARED]) {
+      await server().apply({
+        ...DIRECTORY,
+        access_tokens: [...DIRECTORY.access_tokens, twin],
+        deploy_tokens: [{ ...entry, token: secret }],
+      });
+      for (const token of [minted.token, declared, DECLARED]) {
         await server()
           .ask({ as: ['x', token], scope: ALL })
           .expect(200);
