@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import type { HaproxyOptions } from './cells/haproxy.ts';
+import { printFindings, refuseIfFailed } from './doctor.ts';
 import type { Surroundings } from './surroundings.ts';
 
 // What the commands are made of is loaded when it is needed: other commands start faster.
@@ -31,6 +32,19 @@ export function cellsCommand(surroundings: Surroundings): Command {
     .action(async (options: HaproxyOptions) => {
       const { writeHaproxy } = await import('./cells/haproxy.ts');
       await writeHaproxy(surroundings, options);
+    });
+  cells
+    .command('check')
+    .description(
+      'read the topology, and ask every issuer, registry and the router whether they answer; needs no server',
+    )
+    .option('--ca-file <file>', 'what their certificates are verified with; default: what Node trusts')
+    .option('--json', 'print JSON')
+    .action(async ({ caFile, json }: { caFile?: string; json?: boolean }) => {
+      const { examineCells } = await import('./cells/check.ts');
+      const checks = await examineCells(surroundings, caFile ?? null);
+      surroundings.stdout(json ? `${JSON.stringify({ checks })}\n` : printFindings(checks));
+      refuseIfFailed(checks);
     });
   return cells;
 }

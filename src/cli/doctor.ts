@@ -25,7 +25,8 @@ export function printFindings(findings: readonly Finding[]): string {
   return findings.map(({ name, outcome, message }) => `${MARKS[outcome]}  ${name}: ${message}\n`).join('');
 }
 
-function refuseIfFailed(findings: readonly Finding[]): void {
+/** @throws {CellpassError} `conflict`, naming what failed. */
+export function refuseIfFailed(findings: readonly Finding[]): void {
   const failed = findings.filter(({ outcome }) => outcome === 'failed').map(({ name }) => name);
   if (failed.length === 0) return;
   const count = failed.length === 1 ? '1 check' : `${failed.length} checks`;

@@ -1,6 +1,8 @@
 import type { Command } from 'commander';
+import { loadConfig } from '../config.ts';
 import { dataOf, withAdmin } from './admin-client.ts';
-import { adminUrlOption, type JsonFlags } from './admin-route.ts';
+import { type AdminFlags, adminUrlOption, type JsonFlags } from './admin-route.ts';
+import { topologyOf } from './cells/topology-of.ts';
 import type { Surroundings } from './surroundings.ts';
 
 /** What registries are given. */
@@ -22,13 +24,22 @@ export function addKeyExports(keys: Command, surroundings: Surroundings): void {
   keys
     .command('export-ca')
     .description("the CA certificates, for a registry's rootcertbundle")
+    .option(
+      '--all-cells',
+      'of every cell in CELLPASS_CELLS_FILE, for a registry that they share; needs no server here',
+    )
+    .option(
+      '--ca-file <file>',
+      "with --all-cells: what the cells' own TLS is verified with; default: what Node trusts",
+    )
     .option('--json', 'print JSON')
     .addOption(adminUrlOption())
-    .action(({ json, ...flags }: JsonFlags) =>
-      withAdmin(surroundings, flags, async ({ api }) => {
-        printPem(dataOf(await api.GET('/.well-known/token-ca.pem', { parseAs: 'text' })), json);
-      }),
-    );
+    .action(async ({ allCells, caFile, json, ...flags }: ExportCaOptions) => {
+      printPem(
+        allCells ? await ofAllCells(surroundings, caFile) : await ofThisCell(surroundings, flags),
+        json,
+      );
+    });
   keys
     .command('export-cert <kid>')
     .description('the certificate of one key, for a rootcertbundle that lists keys one by one')
@@ -41,4 +52,21 @@ export function addKeyExports(keys: Command, surroundings: Surroundings): void {
         printPem(pem, json);
       }),
     );
+}
+
+interface ExportCaOptions extends JsonFlags {
+  readonly allCells?: boolean;
+  readonly caFile?: string;
+}
+
+function ofThisCell(surroundings: Surroundings, flags: AdminFlags): Promise<string> {
+  return withAdmin(surroundings, flags, async ({ api }) =>
+    dataOf(await api.GET('/.well-known/token-ca.pem', { parseAs: 'text' })),
+  );
+}
+
+async function ofAllCells({ environment }: Surroundings, caFile: string | undefined): Promise<string> {
+  // Loaded when it is needed: other commands start faster.
+  const { bundleAuthorities } = await import('./cells/all-authorities.ts');
+  return bundleAuthorities(topologyOf(loadConfig(environment)), caFile ?? null);
 }

@@ -88,6 +88,7 @@ describe('the command line', () => {
     ['keys', 'activate-ca'],
     ['keys', 'discard-ca'],
     ['cells'],
+    ['cells', 'check'],
     ['cells', 'haproxy'],
     ['explain'],
     ['admin-token'],

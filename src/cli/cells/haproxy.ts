@@ -1,7 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
-import { readTopology } from '../../cells/current-topology.ts';
 import { isReachable, type RouterCell, type RouterKey, writeRouter } from '../../cells/haproxy.ts';
 import type { Cell, Topology } from '../../cells/topology.ts';
 import { type Config, loadConfig } from '../../config.ts';
@@ -12,6 +11,7 @@ import { printTable } from '../table.ts';
 import { type CellClient, createCellClient } from './ask.ts';
 import { readPublishedKeys } from './published-keys.ts';
 import { CONFIG_NAME, readIfThere, writeIfChanged, writeRouterFolder } from './router-folder.ts';
+import { topologyOf } from './topology-of.ts';
 
 export interface HaproxyOptions {
   readonly output: string;
@@ -75,12 +75,6 @@ export async function writeHaproxy(surroundings: Surroundings, options: HaproxyO
     warnings,
   };
   surroundings.stdout(options.json ? `${JSON.stringify(result)}\n` : printResult(result));
-}
-
-/** @throws {CellpassError} `invalid` without a topology, or with one that is wrong. */
-export function topologyOf({ cellsFile }: Config): Topology {
-  if (cellsFile !== null) return readTopology(cellsFile, null);
-  throw new CellpassError('invalid', 'CELLPASS_CELLS_FILE is not set: it names the topology, cells.yaml');
 }
 
 function checkerOf({ check }: HaproxyOptions): string | null {

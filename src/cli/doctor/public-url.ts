@@ -85,7 +85,8 @@ export function judgeHealth(url: string, status: number, body: string): Verdict 
   );
 }
 
-function isHealth(body: string): boolean {
+/** Whether it is what cellpass answers where it is well. */
+export function isHealth(body: string): boolean {
   try {
     const health: unknown = JSON.parse(body);
     return typeof health === 'object' && health !== null && 'status' in health && health.status === 'ok';

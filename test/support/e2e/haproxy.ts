@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { exportJWK, SignJWT } from 'jose';
 import { stringify } from 'yaml';
 import { createProgram } from '../../../src/cli/program.ts';
+import type { Surroundings } from '../../../src/cli/surroundings.ts';
 import { freePort } from '../postgres.ts';
 import { type Child, startChild, until } from './child.ts';
 
@@ -29,6 +30,8 @@ export interface FakeCell {
   readonly registry: FakeServer;
   /** What it publishes; tests may change it. */
   published: KeyObject[];
+  /** Its token-ca.pem. */
+  authorities: string;
   readonly key: KeyObject;
   sign(claims?: object, key?: KeyObject): Promise<string>;
   stop(): Promise<void>;
@@ -48,21 +51,23 @@ export function newKey(bits = 2048): KeyObject {
   return generateKeyPairSync('rsa', { modulusLength: bits }).privateKey;
 }
 
-export async function startCell(id: number): Promise<FakeCell> {
-  const key = newKey();
+export async function startCell(id: number, key = newKey()): Promise<FakeCell> {
   const published = [key];
   const issuer = await startServer(async (path) => {
     if (path === '/readyz') return { status: 200, body: { status: 'ok' } };
+    if (path === '/.well-known/token-ca.pem') return { status: 200, body: cell.authorities };
     if (path === '/.well-known/jwks.json') return { status: 200, body: await jwkSet(cell.published) };
     return { status: 200, body: { issuer: id } };
   });
   const registry = await startServer(async (_path, headers) => {
-    return { status: headers.authorization === undefined ? 401 : 200, body: { registry: id } };
+    if (headers.authorization !== undefined) return { status: 200, body: { registry: id } };
+    return { status: 401, body: { registry: id }, challenge: `Bearer realm="${REALM}",service="${SERVICE}"` };
   });
   const cell: FakeCell = {
     id,
     key,
     published,
+    authorities: '',
     issuer,
     registry,
     sign: (claims = {}, by = key) =>
@@ -87,7 +92,7 @@ async function jwkSet(keys: readonly KeyObject[]): Promise<object> {
 type Answer = (
   path: string,
   headers: IncomingHttpHeaders,
-) => Promise<{ readonly status: number; readonly body: object }>;
+) => Promise<{ readonly status: number; readonly body: object | string; readonly challenge?: string }>;
 
 async function startServer(answer: Answer): Promise<FakeServer> {
   const received: Received[] = [];
@@ -103,8 +108,10 @@ async function startServer(answer: Answer): Promise<FakeServer> {
       if (headers['x-forwarded-for'] !== undefined) received.push(asked);
       if (frozen) return;
       for await (const chunk of request) asked.bytes += (chunk as Buffer).length;
-      const { status, body } = await answer(url.split('?')[0]!, headers);
-      response.writeHead(status, { 'Content-Type': 'application/json' }).end(JSON.stringify(body));
+      const { status, body, challenge } = await answer(url.split('?')[0]!, headers);
+      if (challenge !== undefined) response.setHeader('WWW-Authenticate', challenge);
+      response.writeHead(status, { 'Content-Type': 'application/json' });
+      response.end(typeof body === 'string' ? body : JSON.stringify(body));
     });
     server.on('connection', (socket) => {
       sockets.add(socket);
@@ -259,22 +266,17 @@ function parseAnswer(text: string): RawAnswer {
   return { status: Number(statusLine.split(' ')[1]), headers: new Map(headers), body };
 }
 
-/** Runs a command in this process, and returns its stdout. */
+/** Runs a command in this process, and returns its stdout unless it is given elsewhere. */
 export async function runCommand(
   args: readonly string[],
   environment: Readonly<Record<string, string>>,
+  { stdout, stderr = () => undefined }: Partial<Pick<Surroundings, 'stdout' | 'stderr'>> = {},
 ): Promise<string> {
   let printed = '';
-  const program = createProgram(
-    {
-      environment,
-      stdout: (text) => {
-        printed += text;
-      },
-      stderr: () => undefined,
-    },
-    '0',
-  );
+  const keep = (text: string): void => {
+    printed += text;
+  };
+  const program = createProgram({ environment, stdout: stdout ?? keep, stderr }, '0');
   await program.parseAsync([...args], { from: 'user' });
   return printed;
 }
