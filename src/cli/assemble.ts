@@ -245,7 +245,10 @@ function administrationOptions(
     const { routerUrl } = cells.view().topology;
     const router =
       routerUrl === null ? [] : [{ name: 'router', url: routerUrl, service: firstService(config) }];
-    return [...config.registries, ...router].flatMap(toRegistry);
+    return [
+      ...config.registries.flatMap(toRegistry),
+      ...router.flatMap(toRegistry).map((registry) => ({ ...registry, isRouter: true })),
+    ];
   };
   return {
     store,

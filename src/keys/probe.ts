@@ -38,7 +38,7 @@ export function refuseIfRefused(probes: readonly ProbeAnswer[]): void {
   if (refusing.length === 0) return;
   throw new CellpassError(
     'conflict',
-    `${describeProbes(refusing)}: give it what it lacks ("cellpass keys export-ca", "export-cert" or "export-jwks"), or use --force, with which it refuses every token`,
+    `${describeProbes(refusing)}: give it what it lacks ("cellpass keys export-ca", "export-cert" or "export-jwks"; a router: "cellpass cells haproxy", and a reload), or use --force, with which it refuses every token`,
   );
 }
 

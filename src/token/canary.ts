@@ -12,6 +12,8 @@ export interface Registry {
   readonly url: string;
   /** The service that it calls itself, with how tokens for it look. */
   readonly service: HeaderSettings & { readonly name: string };
+  /** It stands before registries, and knows keys rather than CAs. */
+  readonly isRouter?: boolean;
 }
 
 export interface CanaryOptions {
@@ -84,7 +86,10 @@ function mintCanary(registry: Registry, key: SigningKey, { issuer, cell, now }: 
   return signToken(claims, key, registry.service);
 }
 
-function whatItLacks({ service }: Registry, key: SigningKey): string {
+function whatItLacks({ service, isRouter = false }: Registry, key: SigningKey): string {
+  if (isRouter) {
+    return `it has no rule for the key ${key.kid} (or the registry behind it refuses it)`;
+  }
   const issuer = key.certificate?.authorityId;
   const shown = service.x5c && key.x5c.length > 0;
   const byCertificate = issuer == null ? 'the imported certificate' : `the CA ${issuer}`;

@@ -51,14 +51,19 @@ describe('the canary', () => {
     url: string,
     {
       service,
+      isRouter = false,
       ...options
-    }: Partial<CanaryOptions> & { readonly service?: Partial<Registry['service']> } = {},
+    }: Partial<CanaryOptions> & {
+      readonly service?: Partial<Registry['service']>;
+      readonly isRouter?: boolean;
+    } = {},
     shown = key,
   ): Promise<ProbeAnswer> {
     const registry = {
       name: 'eu-1',
       url,
       service: { name: 'images', kid: 'libtrust', x5c: true, ...service },
+      isRouter,
     } as const;
     const [answer] = await createProbe({
       registries: () => [registry],
@@ -110,6 +115,12 @@ describe('the canary', () => {
     const imported = { ...key, certificate: { ...key.certificate!, authorityId: null } };
     const { because } = await probe(await registryThat(401), {}, imported);
     assert.match(because, /doesn't contain the imported certificate/);
+  });
+
+  it('that is refused by a router names the key, which is what a router knows', async () => {
+    const { outcome, because } = await probe(await registryThat(401), { isRouter: true });
+    assert.equal(outcome, 'refused');
+    assert.match(because, new RegExp(`^not yet: it has no rule for the key ${key.kid} `));
   });
 
   it('says nothing where everybody is let in', async () => {

@@ -25,7 +25,10 @@ export function describeCellRotation({ rotations, scene, clients }: CellRotation
       await command('keys', 'stage');
       for (let rotation = 0; rotation < rotations; rotation++) {
         // The registry trusts the CA; what is missing is the router's rule.
-        await assert.rejects(command('keys', 'activate'), /^cellpass: registry router: not yet/m);
+        await assert.rejects(
+          command('keys', 'activate'),
+          /^cellpass: registry router: not yet: it has no rule for the key /m,
+        );
         await scene().writeRouter(2);
         await scene().router.reload();
         await command('keys', 'rotate');
