@@ -1,4 +1,5 @@
-import type { InstanceState, Project } from '../policy/project.ts';
+import type { InstanceState, Project, RepositoryRule, TagRule } from '../policy/project.ts';
+import { MINIMUM_ROLES, type MinimumRole, ROLES } from '../policy/role.ts';
 import { personOf, type Subject } from '../policy/subject.ts';
 import type { Sql } from './drivers.ts';
 
@@ -138,6 +139,33 @@ export async function findFacts(sql: Sql, subject: Subject, paths: readonly stri
   if (row === undefined) throw new Error('the settings row is missing: the database was not migrated');
   return {
     instance: { registryEnabled: row.registry_enabled, maintenanceMode: row.maintenance_mode },
-    projects: row.projects.filter(({ asked }) => asked).map(({ asked: _, ...project }) => project),
+    projects: row.projects
+      .filter(({ asked }) => asked)
+      .map(({ asked: _, ...project }) => inKnownWords(project)),
   };
+}
+
+const KNOWN_ROLES: ReadonlySet<string> = new Set(ROLES);
+const KNOWN_MINIMUMS: ReadonlySet<string> = new Set(MINIMUM_ROLES);
+
+/** A role that a later version has stored, while both run, gives nothing here; as a rule's minimum it asks for the most. */
+function inKnownWords(project: Project): Project {
+  const inKnown = <R extends RepositoryRule | TagRule>(rule: R): R => ({
+    ...rule,
+    minimumRoleForPush: knownMinimum(rule.minimumRoleForPush),
+    minimumRoleForDelete: knownMinimum(rule.minimumRoleForDelete),
+  });
+  return {
+    ...project,
+    memberships: project.memberships.filter(
+      ({ role, invitation }) =>
+        KNOWN_ROLES.has(role) && (invitation === null || KNOWN_ROLES.has(invitation.role)),
+    ),
+    protectedRepositories: project.protectedRepositories.map(inKnown),
+    protectedTags: project.protectedTags.map(inKnown),
+  };
+}
+
+function knownMinimum(minimum: MinimumRole | null): MinimumRole | null {
+  return minimum === null || KNOWN_MINIMUMS.has(minimum) ? minimum : 'admin';
 }
