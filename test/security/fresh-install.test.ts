@@ -53,6 +53,20 @@ describe('security check 5: a fresh installation', () => {
     assert.deepEqual(body.admin_tokens, []);
   });
 
+  it('security check 5: has no row in any table that holds secrets', async () => {
+    const columns = await server.database.query(
+      `SELECT table_name FROM information_schema.columns JOIN information_schema.tables USING (table_schema, table_name)
+        WHERE table_schema = 'public' AND table_type = 'BASE TABLE' AND column_name ~ 'digest|password_hash|secret'`,
+    );
+    const tables = [...new Set(columns.map(({ table_name }) => String(table_name)))];
+    for (const known of ['users', 'access_tokens', 'deploy_tokens', 'job_tokens']) {
+      assert.ok(tables.includes(known), known);
+    }
+    for (const table of tables) {
+      assert.deepEqual(await server.database.query(`SELECT 1 FROM "${table}" LIMIT 1`), [], table);
+    }
+  });
+
   it('security check 5: lets nobody in, with no default that any server had, nor with the examples', async () => {
     assert.ok(EXAMPLES.length > 5);
     const admitted: Login[] = [];
@@ -76,5 +90,18 @@ describe('security check 5: a fresh installation', () => {
     await server.apply(readFileSync(new URL('../../examples/acme.yaml', import.meta.url), 'utf8'));
     const statuses = await Promise.all(EXAMPLES.map(answerTo));
     assert.ok(statuses.some((status) => status === 200));
+  });
+
+  it('security check 5: has no default for a secret in Compose, and no value in its example', () => {
+    const read = (name: string): string =>
+      readFileSync(new URL(`../../deploy/${name}`, import.meta.url), 'utf8');
+    const variables = read('compose.yaml').match(/\$\{[^}]*\}/g) ?? [];
+    assert.ok(variables.length >= 5);
+    for (const variable of variables) assert.match(variable, /^\$\{[A-Z_]+:\?[^}]+\}$/);
+    const names = new Set(variables.map((variable) => variable.slice(2, variable.indexOf(':'))));
+    const settings = read('env.example')
+      .split('\n')
+      .filter((line) => line !== '' && !line.startsWith('#'));
+    assert.deepEqual(new Set(settings), new Set([...names].map((name) => `${name}=`)));
   });
 });
