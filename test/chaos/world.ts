@@ -1,0 +1,143 @@
+import { execFileSync } from 'node:child_process';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { stringify } from 'yaml';
+import { type AdminApi, openAdminApi } from '../faults/admin-api.ts';
+import { type Child, startChild, until } from '../support/e2e/child.ts';
+import { freePort, startPostgres, type TestPostgres } from '../support/postgres.ts';
+import { type Relay, startRelay } from '../support/relay.ts';
+
+const BIN = join(import.meta.dirname, '../../bin/cellpass');
+export const ISSUER = 'cellpass-chaos';
+export const SERVICE = 'container_registry';
+const WORKERS = 2;
+const DRAIN_SECONDS = 1;
+
+/** A cellpass that is killed, stopped and started again at the same address; it reaches PostgreSQL by a relay of its own. */
+export interface Replica {
+  readonly name: string;
+  readonly url: string;
+  readonly relay: Relay;
+  readonly admin: AdminApi;
+  readonly child: Child;
+  /** When it, or a process of it, was last not there, by `performance.now()`; Infinity: now. */
+  readonly awayAtMs: number;
+  workerPids(): readonly number[];
+  /** Whether one of its processes is about to be ended. */
+  expectLoss(): void;
+  /** Ends it with this signal, and starts another. */
+  replace(signal: 'SIGTERM' | 'SIGKILL'): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export interface World {
+  readonly dir: string;
+  readonly postgres: TestPostgres;
+  readonly databaseUrl: string;
+  readonly replicas: readonly Replica[];
+  close(): Promise<void>;
+}
+
+export async function openWorld(): Promise<World> {
+  const dir = await mkdtemp(join(tmpdir(), 'cellpass-chaos-'));
+  const postgres = await startPostgres();
+  const databaseUrl = await postgres.createDatabase();
+  await mkdir(join(dir, 'keys'));
+  const replicas: Replica[] = [];
+  const close = async (): Promise<void> => {
+    postgres.thaw();
+    await Promise.all(replicas.map((replica) => replica.stop()));
+    await postgres.stop();
+    await rm(dir, { recursive: true, force: true });
+  };
+  try {
+    for (const name of ['one', 'two']) replicas.push(await startReplica(name, dir, databaseUrl));
+    return { dir, postgres, databaseUrl, replicas, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+async function startReplica(name: string, dir: string, databaseUrl: string): Promise<Replica> {
+  const relay = await startRelay(databaseUrl);
+  const port = await freePort();
+  const url = `http://localhost:${port}`;
+  const config = join(dir, `${name}.yaml`);
+  // Keys become active without a wait, by force: what is tested is that nothing is lost on the way.
+  await writeFile(config, stringify({ keys: { propagation_seconds: 2, rotate_every_days: 0 } }));
+  const env = {
+    HOME: dir,
+    CELLPASS_CONFIG: config,
+    CELLPASS_DATABASE_URL: relay.url,
+    CELLPASS_DATA_DIR: join(dir, name),
+    CELLPASS_KEYS_DIR: join(dir, 'keys'),
+    CELLPASS_LISTEN: `127.0.0.1:${port}`,
+    CELLPASS_PUBLIC_URL: url,
+    CELLPASS_ISSUER: ISSUER,
+    CELLPASS_WORKERS: String(WORKERS),
+    CELLPASS_DRAIN_SECONDS: String(DRAIN_SECONDS),
+    CELLPASS_LOG_LEVEL: 'warn',
+  };
+  const start = (): Child => startChild(`cellpass ${name}`, BIN, ['serve'], { env, cwd: dir });
+  let child = start();
+  let awayAtMs = Number.POSITIVE_INFINITY;
+  const admin = openAdminApi(join(dir, name, 'admin.sock'));
+  const ready = async (): Promise<void> => {
+    await until(
+      async () => {
+        // Without a database it refuses to start; whoever keeps services starts it again.
+        if (!child.running()) child = start();
+        const response = await fetch(`${url}/readyz`, { signal: AbortSignal.timeout(2000) }).catch(
+          () => undefined,
+        );
+        await response?.arrayBuffer();
+        return response?.ok ? true : undefined;
+      },
+      () => `replica ${name} is not ready:\n${child.output()}`,
+      120_000,
+    );
+    awayAtMs = performance.now();
+  };
+  await ready();
+  return {
+    name,
+    url,
+    relay,
+    admin,
+    get child() {
+      return child;
+    },
+    get awayAtMs() {
+      return awayAtMs;
+    },
+    workerPids: () => childrenOf(child.pid!),
+    expectLoss: () => {
+      awayAtMs = performance.now();
+    },
+    async replace(signal) {
+      awayAtMs = Number.POSITIVE_INFINITY;
+      child.signal(signal);
+      await child.ended;
+      child = start();
+      await ready();
+    },
+    async stop() {
+      await child.stop();
+      await admin.close();
+      await relay.close();
+    },
+  };
+}
+
+function childrenOf(pid: number): readonly number[] {
+  try {
+    return execFileSync('ps', ['-o', 'pid=', '--ppid', String(pid)], { encoding: 'utf8' })
+      .split('\n')
+      .filter((line) => line.trim() !== '')
+      .map(Number);
+  } catch {
+    return [];
+  }
+}
