@@ -217,8 +217,14 @@ class PolledKeyring implements Keyring {
     this.#fingerprint = JSON.stringify(open.set);
     this.#warnOfAuthority(readAt);
     this.#active = activeKey(open);
-    const published = publishJwkSet(publishedKeys(open.set, readAt));
+    const published = publishJwkSet(this.#publishedKeys(readAt));
     if (published.etag !== this.#published.etag) this.#published = published;
+  }
+
+  /** Tokens die by the clocks of registries: one that was moved forward here must not end the publication of their key. */
+  #publishedKeys(now: Date): KeySet['keys'] {
+    const passed = (kid: string): Date => new Date(now.getTime() - this.clock.skippedMsSince(kid));
+    return this.#open.set.keys.filter((key) => isPublished(key, passed(key.kid)));
   }
 
   /** Once a day, and long before: every registry has to be given the next one. */
@@ -276,10 +282,6 @@ class PolledKeyring implements Keyring {
 
 function activeKey({ signingKeys }: OpenKeySet): SigningKey | undefined {
   return signingKeys.find(({ state }) => state === 'active');
-}
-
-function publishedKeys(set: KeySet, now: Date): KeySet['keys'] {
-  return set.keys.filter((key) => isPublished(key, now));
 }
 
 function unavailable(message: string): CellpassError {

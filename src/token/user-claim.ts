@@ -37,8 +37,9 @@ export function createUserClaims({ now, ttlSeconds, maxEntries = 10_000 }: UserC
     const info = userInfo(subject);
     const cacheKey = JSON.stringify([key.kid, kid, info]);
     const known = entries.get(cacheKey);
-    if (known !== undefined && known.exp >= expiresAt) return known.jwt;
     const seconds = Math.floor(now().getTime() / 1000);
+    // One of the future was made before the clock was set back, and would be in force too late, and for too long.
+    if (known !== undefined && known.exp >= expiresAt && known.exp <= seconds + ttlSeconds) return known.jwt;
     const claims = {
       jti: randomUUID(),
       iat: seconds - BACKDATED_SECONDS,
