@@ -31,6 +31,7 @@ export type Reason =
   | 'no_password'
   | 'body_cut_off'
   | 'client_gone'
+  | 'too_slow'
   | 'connections'
   | 'too_many_failures'
   | 'failures_not_counted'

@@ -22,6 +22,7 @@ import { toNetwork } from './client-address.ts';
 import { decide, pathsOf } from './decide.ts';
 import type { Forwarder } from './forward.ts';
 import { untilGone } from './gone.ts';
+import { inTime } from './in-time.ts';
 import type { RequestMetrics } from './metrics/requests.ts';
 import type { RequestState } from './request-state.ts';
 import { readTokenRequest, type TokenRequest } from './token-request.ts';
@@ -41,6 +42,9 @@ export interface TokenEndpoint {
   readonly timed: RequestMetrics['timed'];
 }
 
+/** Short of the 2 s in which a client must have its answer. */
+const ANSWER_TIMEOUT_MS = 1800;
+
 /** The token endpoint: its steps, top to bottom. */
 export function tokenEndpoint(deps: TokenEndpoint): Middleware<RequestState> {
   const { timed } = deps;
@@ -59,34 +63,36 @@ export function tokenEndpoint(deps: TokenEndpoint): Middleware<RequestState> {
       refuseToPassOn(view, choice.cell, request);
       return deps.forwarder.forward(ctx, request, { ...choice, self: view.self });
     }
-    const subject = choice.takesCredentials
-      ? await timed('authenticate', () =>
-          authenticate(deps.authenticator, request.credentials, {
-            now,
-            network: toNetwork(clientAddress),
-            gone: () => untilGone(ctx.res),
-          }),
-        )
-      : countAsNobody(choice.cell, asked);
-    trail.subject = subject;
-    Object.assign(logFields, describeAsked(request.service, asked), describeSubject(subject));
+    ctx.body = await inTime(ANSWER_TIMEOUT_MS, async (late) => {
+      const subject = choice.takesCredentials
+        ? await timed('authenticate', () =>
+            authenticate(deps.authenticator, request.credentials, {
+              now,
+              network: toNetwork(clientAddress),
+              gone: () => AbortSignal.any([untilGone(ctx.res), late]),
+            }),
+          )
+        : countAsNobody(choice.cell, asked);
+      trail.subject = subject;
+      Object.assign(logFields, describeAsked(request.service, asked), describeSubject(subject));
 
-    const service = findService(deps.services, request.service);
-    const { decision, refusal } = await timed('authorize', async () => {
-      const facts = await deps.findFacts(subject, pathsOf(asked));
-      trail.facts = facts;
-      return decide({ subject, asked, facts, now, clientAddress });
+      const service = findService(deps.services, request.service);
+      const { decision, refusal } = await timed('authorize', async () => {
+        const facts = await deps.findFacts(subject, pathsOf(asked));
+        trail.facts = facts;
+        return decide({ subject, asked, facts, now, clientAddress });
+      });
+      Object.assign(logFields, describeDecision(decision));
+      if (refusal !== null) throw choice.takesCredentials ? refusal : forStranger(choice.cell, refusal);
+      trail.refused = decision.rulings.some(({ verdict }) => verdict !== 'grant') || asked.dropped.length > 0;
+
+      const key = deps.keyring.active();
+      const claims = claim(deps, { service, cell: view.self, subject, decision, now, key });
+      Object.assign(logFields, { kid: key.kid, jti: claims.jti });
+      const token = await timed('sign', async () => signToken(claims, key, service));
+      trail.issued = { claims, kid: key.kid, cell: view.self };
+      return toTokenResponse(token, claims, service);
     });
-    Object.assign(logFields, describeDecision(decision));
-    if (refusal !== null) throw choice.takesCredentials ? refusal : forStranger(choice.cell, refusal);
-    trail.refused = decision.rulings.some(({ verdict }) => verdict !== 'grant') || asked.dropped.length > 0;
-
-    const key = deps.keyring.active();
-    const claims = claim(deps, { service, cell: view.self, subject, decision, now, key });
-    Object.assign(logFields, { kid: key.kid, jti: claims.jti });
-    const token = await timed('sign', async () => signToken(claims, key, service));
-    trail.issued = { claims, kid: key.kid, cell: view.self };
-    ctx.body = toTokenResponse(token, claims, service);
   };
 }
 

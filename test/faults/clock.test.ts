@@ -92,11 +92,11 @@ describe('a clock that is set', () => {
     clock.advance(10 * MINUTE_MS);
     await server.keyring.refresh();
     await tick();
-    assert.deepEqual(states(), ['retired', 'active']);
+    assert.deepEqual(states(), ['retired', 'active', 'pending']);
     for (const step of [-32 * DAY_MS, 20 * DAY_MS, 12 * DAY_MS]) {
       await setClock(step);
       await tick();
-      assert.deepEqual(states(), ['retired', 'active'], `after ${step} ms`);
+      assert.deepEqual(states(), ['retired', 'active', 'pending'], `after ${step} ms`);
     }
   });
 

@@ -33,7 +33,9 @@ describe('a server whose PostgreSQL', () => {
     postgres = await startPostgres(`max_connections=${ALL_CONNECTIONS}`);
     url = await postgres.createDatabase();
     relay = await startRelay(url);
-    server = await startTestServer({ openDatabase: async () => openPostgres(relay.url) });
+    server = await startTestServer({
+      openDatabase: async () => openPostgres(relay.url),
+    });
     await server.apply(ACME);
   });
   after(async () => {
@@ -85,6 +87,11 @@ describe('a server whose PostgreSQL', () => {
         const tookMs = performance.now() - startedAt;
         assert.ok(tookMs < BOUND_MS, `${name}: ${tookMs} ms`);
         if (response.status === 200) assert.equal((await claimsOf(server, response)).sub, subject, name);
+        else if (response.status === 401)
+          assert.ok(
+            strangers.some(([who]) => who === name),
+            name,
+          );
         else assertAway(response);
         return response.status;
       }),
@@ -152,6 +159,13 @@ describe('a server whose PostgreSQL', () => {
     await assertServes();
     relay.delay(800);
     for (const status of await visit(visitors)) assert.ok(status === 200 || status === 503);
+    await relay.mend();
+    await assertHeals();
+  });
+
+  it('takes 0.6 s for each of the many answers of a password that is wrong, answers in time', async () => {
+    relay.delay(600);
+    for (const status of await visit(strangers.slice(0, 1))) assert.ok([401, 503].includes(status));
     await relay.mend();
     await assertHeals();
   });
