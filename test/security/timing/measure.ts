@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { until } from '../../support/e2e/child.ts';
 import type { Group, TimedCase } from './cases.ts';
 import type { Answer, Connection } from './connection.ts';
 import { figuresOf, type GroupFigures } from './figures.ts';
@@ -23,7 +24,7 @@ export async function measure(
     assertAlike(group, [...answers.values()]);
     last = answers;
   }
-  assertReasons(last, await server.readLog());
+  await assertReasons(last, server);
   return figuresOf(
     group.name,
     runs.map(({ one, micros }) => ({ name: one.name, micros })),
@@ -55,7 +56,16 @@ function assertAlike({ name, status }: Group, answers: readonly Answer[]): void 
   assert.deepEqual(new Set(seen), new Set([expected]), name);
 }
 
-function assertReasons(answers: ReadonlyMap<TimedCase, Answer>, log: ReadonlyMap<string, LogLine>): void {
+async function assertReasons(answers: ReadonlyMap<TimedCase, Answer>, server: TimedServer): Promise<void> {
+  const ids = [...answers.values()].map(({ requestId }) => requestId);
+  // The server writes its log in batches, behind the answers.
+  const log = await until(
+    async () => {
+      const lines = await server.readLog();
+      return ids.every((id) => lines.has(id)) ? lines : undefined;
+    },
+    () => 'the log lacks the last answers',
+  );
   for (const [{ name, because }, { requestId }] of answers)
     assert.equal(reasonIn(log.get(requestId)), because, `${name}: the log shows another reason`);
 }
