@@ -62,7 +62,11 @@ async function ask(
   { timeoutMs = TIMEOUT_MS }: CanaryOptions,
 ): Promise<number> {
   const response = await fetch(`${url}/v2/`, {
-    ...(token !== undefined && { headers: { Authorization: `Bearer ${token}` } }),
+    headers: {
+      // On a connection that was kept, an answer may come from a process that a reload has replaced.
+      Connection: 'close',
+      ...(token !== undefined && { Authorization: `Bearer ${token}` }),
+    },
     // A registry that sends tokens elsewhere must not be given one.
     redirect: 'manual',
     signal: AbortSignal.timeout(timeoutMs),

@@ -149,6 +149,17 @@ describe('the canary', () => {
     assert.deepEqual([outcome, /with a token is 307/.test(because), sent], ['unreachable', true, []]);
   });
 
+  it('comes on connections of its own, so that after a reload the new process is asked', async () => {
+    const url = await registryThat(200);
+    let connections = 0;
+    servers.at(-1)!.on('connection', () => {
+      connections += 1;
+    });
+    await probe(url);
+    await probe(url);
+    assert.equal(connections, 4);
+  });
+
   it('is answered for each registry, one broken or not', async () => {
     const urls = [await registryThat(200), 'http://127.0.0.1:1', await registryThat(401)];
     const registries = urls.map((url, i) => ({
