@@ -102,11 +102,21 @@ const UNAVAILABLE_CLASSES: ReadonlySet<string> = new Set(['08', '53', '57', '58'
 
 /** pg gives server errors a SQLSTATE; an error without one never reached the server or lost it. */
 function toUnavailable(error: unknown): unknown {
-  const sqlState = error instanceof pg.DatabaseError ? error.code : undefined;
-  const isAway = sqlState === undefined || UNAVAILABLE_CLASSES.has(sqlState.slice(0, 2));
-  return isAway ? unavailable(error) : error;
+  return error instanceof pg.DatabaseError ? unlessNotNow(error, error.code) : unavailable(error);
 }
 
-function unavailable(cause: unknown): CellpassError {
-  return new CellpassError('unavailable', 'the database is not available', { cause, retryAfterSeconds: 1 });
+/** The error itself, or `unavailable` where its SQLSTATE says that it may go well later. */
+export function unlessNotNow(error: unknown, sqlState: string | undefined): unknown {
+  const isAway = sqlState === undefined || UNAVAILABLE_CLASSES.has(sqlState.slice(0, 2));
+  return isAway ? unavailable(error, sqlState) : error;
+}
+
+const DISK_FULL = '53100';
+
+function unavailable(cause: unknown, sqlState?: string): CellpassError {
+  const message =
+    sqlState === DISK_FULL
+      ? 'the disk of the database is full: make room there'
+      : 'the database is not available';
+  return new CellpassError('unavailable', message, { cause, retryAfterSeconds: 1 });
 }

@@ -7,6 +7,7 @@ import {
   endWithin,
   type Lease,
   LONGEST_STATEMENT_MS,
+  unlessNotNow,
 } from './connections.ts';
 import { listenOnPostgres } from './listen.ts';
 
@@ -210,7 +211,7 @@ export async function openPglite(dataDir?: string): Promise<Database> {
   return {
     kind: 'pglite',
     ...pgliteSql(pglite),
-    transaction: (work) => pglite.transaction((transaction) => work(pgliteSql(transaction))),
+    transaction: (work) => telling(pglite.transaction((transaction) => work(pgliteSql(transaction)))),
     // One process, and its locks always succeed.
     tryExclusively: async (_lock, work) => {
       await work();
@@ -226,11 +227,21 @@ function pgliteSql(pglite: Pick<PGlite | Transaction, 'query' | 'exec'>): Sql {
   return {
     async query<R extends Row>(statement: string | Statement, params: readonly unknown[] = []) {
       const text = typeof statement === 'string' ? statement : statement.text;
-      const result = await pglite.query<R>(text, [...params]);
+      const result = await telling(pglite.query<R>(text, [...params]));
       return result.rows;
     },
     async execute(text) {
-      await pglite.exec(text);
+      await telling(pglite.exec(text));
     },
   };
+}
+
+/** Tells a full disk from what is broken: it goes well again when there is room. An error without a SQLSTATE is never "not now" here. */
+async function telling<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    const hasState = error instanceof Error && 'code' in error && typeof error.code === 'string';
+    throw hasState ? unlessNotNow(error, String(error.code)) : error;
+  }
 }

@@ -10,6 +10,8 @@ import { type Replica, SERVICE } from './world.ts';
 const BOUND_MS = 2500;
 /** A process that ends takes what is on its way to it along, also a little before and after. */
 const LOSS_MS = 3000;
+/** After which a client gives up. */
+const LONGEST_WAIT_MS = 10_000;
 const PAUSE_MS = 20;
 const REQUEST_ID = /request [0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const ACTIONS = [['pull'], ['pull', 'push']] as const;
@@ -35,7 +37,12 @@ export interface Clients {
 export function startClients(count: number, options: ClientOptions): Clients {
   const durations: number[] = [];
   let stopped = false;
-  const pools = new Map(options.replicas.map(({ url }) => [url, new Pool(url, { connections: count })]));
+  const pools = new Map(
+    options.replicas.map(({ url }) => [
+      url,
+      new Pool(url, { connections: count, headersTimeout: LONGEST_WAIT_MS }),
+    ]),
+  );
   const loop = async (): Promise<void> => {
     while (!stopped) {
       const replica = options.random.pick(options.replicas);
@@ -129,7 +136,9 @@ function pickCredential({ random, timeline, secrets }: ClientOptions): Credentia
     const user = random.pick(USERS);
     return { kind: 'password', user, password: secrets.passwords[user]! };
   }
-  const { id, secret } = random.pick(timeline.latest().tokens);
+  const { tokens } = timeline.latest();
+  const live = tokens.filter(({ revoked }) => !revoked);
+  const { id, secret } = random.pick(random.below(4) === 0 ? tokens : live);
   return { kind: 'token', id, password: secret };
 }
 

@@ -83,7 +83,8 @@ export function changeState(state: State, random: Random): { readonly name: stri
     };
   }
   if (kind < 7) {
-    const user = random.pick(USERS);
+    // Two at most, so that most of what is asked is granted.
+    const user = random.pick(state.blocked.length < 2 ? USERS : state.blocked);
     const isBlocked = state.blocked.includes(user);
     const blocked = isBlocked ? state.blocked.filter((name) => name !== user) : [...state.blocked, user];
     return { name: isBlocked ? 'unblock a user' : 'block a user', next: { ...state, blocked } };

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { makeSite, type Server, type Site } from '../cli/support.ts';
 import { newSecret } from '../security/town.ts';
 import { until } from '../support/e2e/child.ts';
+import { startPostgres } from '../support/postgres.ts';
 import { type Balancer, startBalancer } from './balancer.ts';
 import { type Crowd, startCrowd } from './crowd.ts';
 
@@ -105,6 +106,26 @@ describe('a server that drains', function () {
       assert.equal(await ended, 0);
     } finally {
       await site.remove();
+    }
+  });
+});
+
+describe('a server whose PostgreSQL is frozen', function () {
+  this.timeout(60_000);
+  it('ends at SIGTERM all the same, and with 0', async () => {
+    const postgres = await startPostgres();
+    const site = await makeSite('postgresql');
+    try {
+      const server = await site.serve({ CELLPASS_DATABASE_URL: await postgres.createDatabase() });
+      postgres.freeze();
+      await fetch(`${server.url}/jwt/auth?service=container_registry`);
+      const startedAt = performance.now();
+      assert.equal(await server.stop(), 0);
+      assert.ok(performance.now() - startedAt < 20_000);
+    } finally {
+      postgres.thaw();
+      await site.remove();
+      await postgres.stop();
     }
   });
 });
