@@ -340,8 +340,8 @@ function createDeps(
     token: {
       cells: () => cells.view(),
       forwarder,
-      authenticator: { lookup: store, passwords, failedAttempts },
-      findFacts: (subject, paths) => store.findFacts(subject, paths),
+      authenticator: { passwords, failedAttempts },
+      inquire: (paths) => store.inquire(paths),
       keyring,
       userClaims: createUserClaims({ now, ttlSeconds: longestTokenLifeSeconds(config.services) }),
       issuer: config.issuer,

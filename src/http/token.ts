@@ -13,7 +13,7 @@ import type { SigningKey } from '../keys/signing-key.ts';
 import type { Decision } from '../policy/grant.ts';
 import { type AskedScopes, parseScopes, printScope } from '../policy/scope.ts';
 import { authType, type Subject, subjectName } from '../policy/subject.ts';
-import type { Facts } from '../store/facts.ts';
+import type { TokenStore } from '../store/store.ts';
 import { BACKDATED_SECONDS, buildClaims, type ClaimSet } from '../token/claims.ts';
 import { signToken } from '../token/sign.ts';
 import type { UserClaims } from '../token/user-claim.ts';
@@ -32,8 +32,8 @@ export interface TokenEndpoint {
   /** The cells by now. */
   readonly cells: () => CellView;
   readonly forwarder: Forwarder;
-  readonly authenticator: Authenticator;
-  readonly findFacts: (subject: Subject, paths: readonly string[]) => Promise<Facts>;
+  readonly authenticator: Omit<Authenticator, 'lookup'>;
+  readonly inquire: TokenStore['inquire'];
   readonly keyring: Pick<Keyring, 'active'>;
   readonly userClaims: UserClaims;
   readonly issuer: string;
@@ -63,10 +63,12 @@ export function tokenEndpoint(deps: TokenEndpoint): Middleware<RequestState> {
       refuseToPassOn(view, choice.cell, request);
       return deps.forwarder.forward(ctx, request, { ...choice, self: view.self });
     }
+    const inquiry = deps.inquire(pathsOf(asked));
+    const authenticator = { ...deps.authenticator, lookup: inquiry };
     ctx.body = await inTime(ANSWER_TIMEOUT_MS, async (late) => {
       const subject = choice.takesCredentials
         ? await timed('authenticate', () =>
-            authenticate(deps.authenticator, request.credentials, {
+            authenticate(authenticator, request.credentials, {
               now,
               network: toNetwork(clientAddress),
               gone: () => AbortSignal.any([untilGone(ctx.res), late]),
@@ -78,7 +80,7 @@ export function tokenEndpoint(deps: TokenEndpoint): Middleware<RequestState> {
 
       const service = findService(deps.services, request.service);
       const { decision, refusal } = await timed('authorize', async () => {
-        const facts = await deps.findFacts(subject, pathsOf(asked));
+        const facts = await inquiry.findFacts(subject);
         trail.facts = facts;
         return decide({ subject, asked, facts, now, clientAddress });
       });

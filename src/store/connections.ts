@@ -16,19 +16,43 @@ export interface PoolOptions {
 
 export function createPool(url: string, types: pg.CustomTypesConfig, options: PoolOptions): pg.Pool {
   const pool = new pg.Pool({
-    connectionString: url,
-    types,
+    ...clientSettings(url, types),
     max: options.maxConnections,
-    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     idleTimeoutMillis: 30_000,
-    keepAlive: true,
-    application_name: 'cellpass',
   });
   pool.on('error', options.onIdleError);
-  // A statement and no start-up parameter, which poolers refuse. It goes ahead of the first one and nobody waits for it.
-  const limit = `SET statement_timeout = ${options.statementTimeoutMs}`;
-  pool.on('connect', (client) => void client.query(limit).catch(() => undefined));
+  pool.on('connect', (client) => limitStatements(client, options.statementTimeoutMs));
   return pool;
+}
+
+/** For `createLanes`. */
+export function createPipelinedClient(
+  url: string,
+  types: pg.CustomTypesConfig,
+  { statementTimeoutMs }: Pick<PoolOptions, 'statementTimeoutMs'>,
+): pg.Client {
+  // The type of the settings doesn't know pipeline mode.
+  const settings = { ...clientSettings(url, types), pipeline: true };
+  const client = new pg.Client(settings);
+  client.once('connect', () => limitStatements(client, statementTimeoutMs));
+  return client;
+}
+
+function clientSettings(url: string, types: pg.CustomTypesConfig): pg.ClientConfig {
+  return {
+    connectionString: url,
+    types,
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    keepAlive: true,
+    // Sooner than anything on the way forgets a connection on which nothing is said.
+    keepAliveInitialDelayMillis: 30_000,
+    application_name: 'cellpass',
+  };
+}
+
+/** A statement and no start-up parameter, which poolers refuse. It goes ahead of the first one and nobody waits for it. */
+function limitStatements(client: pg.ClientBase, timeoutMs: number): void {
+  client.query(`SET statement_timeout = ${timeoutMs}`).catch(() => undefined);
 }
 
 /** A connection of the pool in one hand, until it is released. */
@@ -88,12 +112,12 @@ export async function borrowPatiently(pool: pg.Pool): Promise<Lease> {
 }
 
 /** A server that hangs answers no goodbye; whoever closes must not wait for it. */
-export async function endWithin(pool: pg.Pool, timeoutMs: number): Promise<void> {
+export async function within(timeoutMs: number, goodbye: Promise<unknown>): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const overdue = new Promise<void>((resolve) => {
     timer = setTimeout(resolve, timeoutMs);
   });
-  await Promise.race([pool.end(), overdue]);
+  await Promise.race([goodbye, overdue]);
   clearTimeout(timer);
 }
 
@@ -101,7 +125,7 @@ export async function endWithin(pool: pg.Pool, timeoutMs: number): Promise<void>
 const UNAVAILABLE_CLASSES: ReadonlySet<string> = new Set(['08', '53', '57', '58']);
 
 /** pg gives server errors a SQLSTATE; an error without one never reached the server or lost it. */
-function toUnavailable(error: unknown): unknown {
+export function toUnavailable(error: unknown): unknown {
   return error instanceof pg.DatabaseError ? unlessNotNow(error, error.code) : unavailable(error);
 }
 

@@ -3,12 +3,14 @@ import pg from 'pg';
 import {
   borrow,
   borrowPatiently,
+  createPipelinedClient,
   createPool,
-  endWithin,
   type Lease,
   LONGEST_STATEMENT_MS,
   unlessNotNow,
+  within,
 } from './connections.ts';
+import { createLanes } from './lanes.ts';
 import { listenOnPostgres } from './listen.ts';
 
 /** What a query answers: plain rows, alike on both drivers. */
@@ -72,6 +74,8 @@ export interface PostgresOptions {
   /** Told of connections that break while idle. */
   readonly onIdleError?: (error: Error) => void;
   readonly maxConnections?: number;
+  /** Connections beside the pool, for prepared statements; 0: these take one of the pool, too. */
+  readonly lanes?: number;
 }
 
 const INT8 = 20;
@@ -87,6 +91,8 @@ const STATEMENT_TIMEOUT_MS = 1000;
 /** What a transaction waits for each answer; most have nothing to do that takes long, and wait for a lock at most. */
 const TRANSACTION_TIMEOUT_MS = 10_000;
 const CLOSE_TIMEOUT_MS = 2000;
+/** One could be busy with something long; more than two only wake more of PostgreSQL's processes for the same work. See docs/performance.md. */
+const LANES = 2;
 
 export function openPostgres(url: string, options: PostgresOptions = {}): Database {
   const types = new pg.TypeOverrides();
@@ -98,16 +104,25 @@ export function openPostgres(url: string, options: PostgresOptions = {}): Databa
     maxConnections: max,
     statementTimeoutMs: STATEMENT_TIMEOUT_MS,
   });
+  const laneCount = options.lanes ?? LANES;
+  const lanes = createLanes({
+    count: laneCount,
+    createClient: () => createPipelinedClient(url, types, { statementTimeoutMs: STATEMENT_TIMEOUT_MS }),
+    onError: (error) => options.onIdleError?.(error),
+  });
   return {
     kind: 'postgres',
-    query: (statement, params) => withLease(pool, (lease, leftMs) => ask(lease, leftMs(), statement, params)),
+    query: (statement, params) =>
+      typeof statement === 'string' || laneCount === 0
+        ? withLease(pool, (lease, leftMs) => ask(lease, leftMs(), statement, params))
+        : ask(lanes, ANSWER_TIMEOUT_MS, statement, params),
     execute: (text) => executeAtLength(pool, text),
     transaction: (work, { statementTimeoutMs = TRANSACTION_TIMEOUT_MS } = {}) =>
       postgresTransaction(pool, statementTimeoutMs, work),
     tryExclusively: (lock, work) => postgresExclusively(pool, lock, work),
     listen: (channel, onNotice) => listenOnPostgres(url, channel, onNotice),
     poolUse: () => ({ total: pool.totalCount, idle: pool.idleCount, waiting: pool.waitingCount, max }),
-    close: () => endWithin(pool, CLOSE_TIMEOUT_MS),
+    close: () => within(CLOSE_TIMEOUT_MS, Promise.all([pool.end(), lanes.close()])),
   };
 }
 
@@ -126,13 +141,13 @@ async function withLease<T>(
 }
 
 async function ask<R extends Row>(
-  lease: Lease,
+  connection: Pick<Lease, 'query'>,
   timeoutMs: number,
   statement: string | Statement,
   params: readonly unknown[] = [],
 ): Promise<readonly R[]> {
   const named = typeof statement === 'string' ? { text: statement } : statement;
-  const { rows } = await lease.query<R>({ ...named, values: [...params] }, timeoutMs);
+  const { rows } = await connection.query<R>({ ...named, values: [...params] }, timeoutMs);
   return rows;
 }
 

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
+import { within } from './connections.ts';
 
 const RECONNECT_MS = 1000;
 const CONNECT_TIMEOUT_MS = 5000;
@@ -75,13 +76,10 @@ async function follow(
       continue;
     }
     await Promise.race([listener.ended, stop]);
-    await endWithin(listener.client, GOODBYE_MS);
+    await within(
+      GOODBYE_MS,
+      listener.client.end().catch(() => undefined),
+    );
     listener = undefined;
   }
-}
-
-/** A server that hangs answers no goodbye. */
-async function endWithin(client: pg.Client, timeoutMs: number): Promise<void> {
-  const ended = client.end().catch(() => undefined);
-  await Promise.race([ended, delay(timeoutMs, undefined, { ref: false })]);
 }

@@ -9,6 +9,7 @@ import { sql as tokens } from './migrations/0005-tokens.ts';
 import { sql as issuedTokens } from './migrations/0006-issued-tokens.ts';
 import { sql as failedAttempts } from './migrations/0007-failed-attempts.ts';
 import { sql as adminTokens } from './migrations/0008-admin-tokens.ts';
+import { sql as recordsAsJson } from './migrations/0009-records-as-json.ts';
 
 /** In the order of their numbers. A migration that was released is never edited: add the next one. */
 const MIGRATIONS: readonly { readonly name: string; readonly sql: string }[] = [
@@ -20,6 +21,7 @@ const MIGRATIONS: readonly { readonly name: string; readonly sql: string }[] = [
   { name: '0006-issued-tokens', sql: issuedTokens },
   { name: '0007-failed-attempts', sql: failedAttempts },
   { name: '0008-admin-tokens', sql: adminTokens },
+  { name: '0009-records-as-json', sql: recordsAsJson },
 ];
 
 /** Any number that nothing else here locks; the same in every cellpass. */

@@ -1,10 +1,9 @@
-import type { CredentialAnswer, CredentialQuestion } from '../authn/account.ts';
 import { CellpassError } from '../errors.ts';
 import type { KeyChange, KeyEvent, KeySet, KeyStore } from '../keys/key-set.ts';
 import type { Subject } from '../policy/subject.ts';
-import { findCredentials } from './accounts.ts';
 import type { Database } from './drivers.ts';
 import { type Facts, findFacts } from './facts.ts';
+import { type Inquiry, inquire } from './inquiry.ts';
 import { createKeyStore } from './keys.ts';
 import type { Store } from './store.ts';
 
@@ -18,8 +17,8 @@ export class PostgresStore implements Store {
     this.#keys = createKeyStore(database);
   }
 
-  findCredentials(question: CredentialQuestion): Promise<CredentialAnswer> {
-    return findCredentials(this.#database, question);
+  inquire(paths: readonly string[]): Inquiry {
+    return inquire(this.#database, paths);
   }
 
   findFacts(subject: Subject, paths: readonly string[]): Promise<Facts> {

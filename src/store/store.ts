@@ -1,12 +1,14 @@
-import type { CredentialLookup } from '../authn/account.ts';
 import type { KeyStore } from '../keys/key-set.ts';
 import type { Subject } from '../policy/subject.ts';
 import type { Facts } from './facts.ts';
+import type { Inquiry } from './inquiry.ts';
 
 /**
- * What every token request asks, in at most two round trips. Another source, such as GitLab's own tables, could answer it.
+ * What every token request asks, in one round trip. Another source, such as GitLab's own tables, could answer it.
  */
-export interface TokenStore extends CredentialLookup {
+export interface TokenStore {
+  /** Begins the questions of one request, about these projects (paths in lower case). */
+  inquire(paths: readonly string[]): Inquiry;
   /** The projects among `paths` (lower case) with how the subject stands to each, and the state of the installation. */
   findFacts(subject: Subject, paths: readonly string[]): Promise<Facts>;
 }

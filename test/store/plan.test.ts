@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
-import { findCredentials } from '../../src/store/accounts.ts';
 import { type Database, openPostgres } from '../../src/store/drivers.ts';
 import { findFacts } from '../../src/store/facts.ts';
+import { inquire } from '../../src/store/inquiry.ts';
 import { migrate } from '../../src/store/migrate.ts';
 import { PostgresStore } from '../../src/store/postgres.ts';
 import { askedBy } from '../support/asked.ts';
@@ -24,13 +24,13 @@ const REQUESTS: [name: string, credentials: { username: string; password: string
   ['a member who asks for 64 scopes', CREDENTIALS.member, MOST_PROJECTS],
 ];
 
-describe('the plans of the two queries of a request', () => {
+describe('the plans of what a request asks', () => {
   let database: Database;
   let store: PostgresStore;
 
   before(async () => {
     // One connection: prepared statements are its own.
-    database = openPostgres(await (await sharedPostgres()).createDatabase(), { maxConnections: 1 });
+    database = openPostgres(await (await sharedPostgres()).createDatabase(), { maxConnections: 1, lanes: 0 });
     store = new PostgresStore(database);
     await migrate(database);
     await seedAskedProjects(database, MOST_PROJECTS);
@@ -43,7 +43,7 @@ describe('the plans of the two queries of a request', () => {
   for (const [name, credentials, scopes] of REQUESTS) {
     it(`scan no large table, and never all members of a group or all groups of a user: ${name}`, async () => {
       const { question, subject, paths } = await askedBy(store, { credentials, scopes });
-      await assertNarrow(await sentBy(database, (sql) => findCredentials(sql, question)));
+      await assertNarrow(await sentBy(database, (sql) => inquire(sql, paths).findCredentials(question)));
       await assertNarrow(await sentBy(database, (sql) => findFacts(sql, subject, paths)));
     });
   }
@@ -59,13 +59,13 @@ describe('the plans of the two queries of a request', () => {
   it('are made once for a connection, not for each request', async () => {
     const { question, subject, paths } = await askedBy(store, { credentials: CREDENTIALS.member, scopes: 1 });
     for (let count = 0; count < 8; count++) {
-      await store.findCredentials(question);
+      await store.inquire(paths).findCredentials(question);
       await store.findFacts(subject, paths);
     }
     const kept = await database.query(
-      "SELECT name FROM pg_prepared_statements WHERE name LIKE 'find-%' AND generic_plans > 0 ORDER BY name",
+      "SELECT name FROM pg_prepared_statements WHERE name ~ '^(find|inquire)-' AND generic_plans > 0 ORDER BY name",
     );
-    assert.deepEqual(kept, [{ name: 'find-credentials' }, { name: 'find-facts' }]);
+    assert.deepEqual(kept, [{ name: 'find-facts' }, { name: 'inquire-token' }]);
   });
 });
 

@@ -171,8 +171,9 @@ for (const [driver, open] of DRIVERS) {
 
     describe('who has this secret', () => {
       it('finds an access token with its owner, and its date as text', async () => {
-        const { accessToken, passwordAuthentication, account, deployToken, job } =
-          await store.findCredentials({
+        const { accessToken, passwordAuthentication, account, deployToken, job } = await store
+          .inquire([])
+          .findCredentials({
             digest: digestOf(TOKENS.personal),
             kind: 'token',
             loginKey: 'alice',
@@ -204,7 +205,7 @@ for (const [driver, open] of DRIVERS) {
       });
 
       it("finds a project token's bot", async () => {
-        const { accessToken } = await store.findCredentials({
+        const { accessToken } = await store.inquire([]).findCredentials({
           digest: digestOf(TOKENS.bot),
           kind: 'token',
           loginKey: '',
@@ -213,7 +214,7 @@ for (const [driver, open] of DRIVERS) {
       });
 
       it('finds a deploy token, and its end as a moment', async () => {
-        const { deployToken } = await store.findCredentials({
+        const { deployToken } = await store.inquire([]).findCredentials({
           digest: digestOf(TOKENS.deploy),
           kind: 'token',
           loginKey: '',
@@ -232,11 +233,14 @@ for (const [driver, open] of DRIVERS) {
 
       it('finds a job, and only where a job is asked for', async () => {
         const digest = digestOf(TOKENS.job);
-        const { job } = await store.findCredentials({ digest, kind: 'job', loginKey: '' });
+        const { job } = await store.inquire([]).findCredentials({ digest, kind: 'job', loginKey: '' });
         assert.deepEqual([job?.projectId, job?.projectPath, job?.user?.id], [102, 'acme/open', 11]);
         assert.deepEqual(job?.expiresAt, new Date('2099-01-31T10:00:00Z'));
-        assert.equal((await store.findCredentials({ digest, kind: 'token', loginKey: '' })).job, null);
-        const other = await store.findCredentials({
+        assert.equal(
+          (await store.inquire([]).findCredentials({ digest, kind: 'token', loginKey: '' })).job,
+          null,
+        );
+        const other = await store.inquire([]).findCredentials({
           digest: digestOf(TOKENS.personal),
           kind: 'job',
           loginKey: '',
@@ -258,7 +262,7 @@ for (const [driver, open] of DRIVERS) {
       ];
       for (const [loginKey, found] of logins) {
         it(`by name, ${loginKey} is ${found === null ? 'nobody' : 'somebody'}`, async () => {
-          const { account } = await store.findCredentials({
+          const { account } = await store.inquire([]).findCredentials({
             digest: digestOf('x'),
             kind: 'token_or_password',
             loginKey,
@@ -355,7 +359,7 @@ for (const [driver, open] of DRIVERS) {
 
       it('knows how far a deploy token reaches', async () => {
         const idOf = async (secret: string) =>
-          (await store.findCredentials({ digest: digestOf(secret), kind: 'token', loginKey: '' }))
+          (await store.inquire([]).findCredentials({ digest: digestOf(secret), kind: 'token', loginKey: '' }))
             .deployToken!.id;
         const reach = async (secret: string, path: string) =>
           (await find(asDeployToken(await idOf(secret)), path)).ownDeployToken;

@@ -34,7 +34,7 @@ export async function askedBy(
   const lookup = {
     findCredentials: (question: CredentialQuestion) => {
       questions.push(question);
-      return store.findCredentials(question);
+      return store.inquire([]).findCredentials(question);
     },
   };
   const subject = await authenticate({ lookup, ...TAKING_ANYTHING }, credentials, {
