@@ -78,7 +78,7 @@ async function tryPassword(
     const matches = await verify(question.found.account?.passwordHash ?? null, question.password);
     const user = toUserOrReason(question, matches);
     if (typeof user === 'string') throw await attempt.failed(user);
-    await attempt.succeeded();
+    attempt.succeeded();
     return user;
   }, gone());
 }

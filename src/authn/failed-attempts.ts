@@ -33,8 +33,8 @@ export interface PasswordAttempt {
   refuseIfLimited(): void;
   /** Counts the failure. Resolves with what to answer. */
   failed(reason: Reason): Promise<CellpassError>;
-  /** Forgets the failures of this account from this address; nobody else's. */
-  succeeded(): Promise<void>;
+  /** Forgets the failures of this account from this address; nobody else's. Nobody waits for it, and where it fails they count on. */
+  succeeded(): void;
 }
 
 /**
@@ -117,8 +117,8 @@ export function createFailedAttempts(options: FailedAttemptsOptions): FailedAtte
       return {
         refuseIfLimited: () => refuseIfLimited(places),
         failed: (reason) => answer(attempt, places, reason),
-        succeeded: async () => {
-          await Promise.all(forgivable.map(({ counter, key }) => counter.forget(key)));
+        succeeded: () => {
+          for (const { counter, key } of forgivable) counter.forget(key).catch(() => undefined);
         },
       };
     },

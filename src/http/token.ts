@@ -47,12 +47,10 @@ const ANSWER_TIMEOUT_MS = 1800;
 
 /** The token endpoint: its steps, top to bottom. */
 export function tokenEndpoint(deps: TokenEndpoint): Middleware<RequestState> {
-  const { timed } = deps;
   return async (ctx) => {
     ctx.set('Cache-Control', 'no-store');
-    const { trail, clientAddress, logFields } = ctx.state;
+    const { trail, logFields } = ctx.state;
     const request = await readTokenRequest(ctx, deps.limits);
-    const { now } = trail;
     const asked = parseScopes(request.scopes);
     trail.asked = asked;
     const view = deps.cells();
@@ -63,39 +61,67 @@ export function tokenEndpoint(deps: TokenEndpoint): Middleware<RequestState> {
       refuseToPassOn(view, choice.cell, request);
       return deps.forwarder.forward(ctx, request, { ...choice, self: view.self });
     }
-    const inquiry = deps.inquire(pathsOf(asked));
-    const authenticator = { ...deps.authenticator, lookup: inquiry };
-    ctx.body = await inTime(ANSWER_TIMEOUT_MS, async (late) => {
-      const subject = choice.takesCredentials
-        ? await timed('authenticate', () =>
-            authenticate(authenticator, request.credentials, {
-              now,
-              network: toNetwork(clientAddress),
-              gone: () => AbortSignal.any([untilGone(ctx.res), late]),
-            }),
-          )
-        : countAsNobody(choice.cell, asked);
-      trail.subject = subject;
-      Object.assign(logFields, describeAsked(request.service, asked), describeSubject(subject));
-
-      const service = findService(deps.services, request.service);
-      const { decision, refusal } = await timed('authorize', async () => {
-        const facts = await inquiry.findFacts(subject);
-        trail.facts = facts;
-        return decide({ subject, asked, facts, now, clientAddress });
-      });
-      Object.assign(logFields, describeDecision(decision));
-      if (refusal !== null) throw choice.takesCredentials ? refusal : forStranger(choice.cell, refusal);
-      trail.refused = decision.rulings.some(({ verdict }) => verdict !== 'grant') || asked.dropped.length > 0;
-
-      const key = deps.keyring.active();
-      const claims = claim(deps, { service, cell: view.self, subject, decision, now, key });
-      Object.assign(logFields, { kid: key.kid, jti: claims.jti });
-      const token = await timed('sign', async () => signToken(claims, key, service));
-      trail.issued = { claims, kid: key.kid, cell: view.self };
-      return toTokenResponse(token, claims, service);
-    });
+    ctx.body = await inTime(ANSWER_TIMEOUT_MS, (late) =>
+      issue(deps, ctx.state, {
+        request,
+        asked,
+        view,
+        choice,
+        gone: () => AbortSignal.any([untilGone(ctx.res), late]),
+      }),
+    );
   };
+}
+
+/** What is known before anybody is asked. */
+interface Admitted {
+  readonly request: TokenRequest;
+  readonly asked: AskedScopes;
+  readonly view: CellView;
+  readonly choice: HereOrThere;
+  /** Aborted when nobody waits for the answer any more. */
+  readonly gone: () => AbortSignal;
+}
+
+/** The steps of a request that this cell answers. */
+async function issue(
+  deps: TokenEndpoint,
+  state: RequestState,
+  { request, asked, view, choice, gone }: Admitted,
+): Promise<TokenResponse> {
+  const { timed } = deps;
+  const { trail, clientAddress, logFields } = state;
+  const { now } = trail;
+  const inquiry = deps.inquire(pathsOf(asked));
+  const authenticator = { ...deps.authenticator, lookup: inquiry };
+  const subject = choice.takesCredentials
+    ? await timed('authenticate', () =>
+        authenticate(authenticator, request.credentials, {
+          now,
+          network: toNetwork(clientAddress),
+          gone,
+        }),
+      )
+    : countAsNobody(choice.cell, asked);
+  trail.subject = subject;
+  Object.assign(logFields, describeAsked(request.service, asked), describeSubject(subject));
+
+  const service = findService(deps.services, request.service);
+  const { decision, refusal } = await timed('authorize', async () => {
+    const facts = await inquiry.findFacts(subject);
+    trail.facts = facts;
+    return decide({ subject, asked, facts, now, clientAddress });
+  });
+  Object.assign(logFields, describeDecision(decision));
+  if (refusal !== null) throw choice.takesCredentials ? refusal : forStranger(choice.cell, refusal);
+  trail.refused = decision.rulings.some(({ verdict }) => verdict !== 'grant') || asked.dropped.length > 0;
+
+  const key = deps.keyring.active();
+  const claims = claim(deps, { service, cell: view.self, subject, decision, now, key });
+  Object.assign(logFields, { kid: key.kid, jti: claims.jti });
+  const token = await timed('sign', async () => signToken(claims, key, service));
+  trail.issued = { claims, kid: key.kid, cell: view.self };
+  return toTokenResponse(token, claims, service);
 }
 
 type HereOrThere = Exclude<Choice, { readonly kind: 'refused' }>;

@@ -81,7 +81,7 @@ function countingAttempts(counted: string[]): Authenticator['failedAttempts'] {
           told('failed', attempt);
           return unauthorized(reason);
         },
-        succeeded: async () => told('succeeded', attempt),
+        succeeded: () => told('succeeded', attempt),
       };
     },
     tokenFailed: async (attempt, reason) => {

@@ -40,7 +40,7 @@ describe('failed attempts', () => {
       query: (statement, params) => {
         const name = typeof statement === 'string' ? '' : statement.name;
         // What runs in the background has its own.
-        if (/^(find-credentials$|find-facts$|failed_attempts:)/.test(name)) queries += 1;
+        if (/^((find|inquire)-|failed_attempts:)/.test(name)) queries += 1;
         return database.query(statement, params);
       },
     };
@@ -259,7 +259,7 @@ describe('failed attempts', () => {
 
     it('a valid token nothing, nor nobody', async () => {
       const ip = newAddress();
-      assert.equal(await costOf(async () => server.ask({ as: ['bob', SECRETS.token], scope: PULL, ip })), 2);
+      assert.equal(await costOf(async () => server.ask({ as: ['bob', SECRETS.token], scope: PULL, ip })), 1);
       assert.equal(await costOf(async () => server.ask({ scope: PULL, ip })), 1);
     });
 

@@ -19,7 +19,7 @@ const TAKING_ANYTHING: Pick<Authenticator, 'passwords' | 'failedAttempts'> = {
     admitPassword: async () => ({
       refuseIfLimited: () => undefined,
       failed: async (reason) => unauthorized(reason),
-      succeeded: async () => undefined,
+      succeeded: () => undefined,
     }),
     tokenFailed: async (_attempt, reason) => unauthorized(reason),
   },
