@@ -123,6 +123,13 @@ describe('security check 34: secrets are nowhere but where they belong', functio
     const { stdout, stderr } = await site.run(args, { input });
     sinks.add(`the command ${args.join(' ')}`, stdout + stderr);
   };
+  /** Makes a token, whose secret is said this once. */
+  const mint = async (what: string, ...options: string[]): Promise<void> => {
+    const { code, stdout, stderr } = await site.run([what, 'create', ...options, '--json']);
+    assert.equal(code, 0, stderr);
+    sinks.add(`what was said of a new ${what}`, stderr);
+    made.push({ name: `a new ${what}`, secret: JSON.parse(stdout).token });
+  };
   /** Sends it by the socket, and keeps what comes back. */
   const administer = async (...request: Parameters<AdminApi['send']>): Promise<void> => {
     const { status, body } = await api.send(...request);
@@ -199,6 +206,8 @@ describe('security check 34: secrets are nowhere but where they belong', functio
       token: SECRETS.job.secret,
     });
     await administer('PUT', '/admin/v1/job-tokens/9', `{"project": "acme/app", "token": "${token}`);
+    await mint('token', '--kind', 'personal', '--user', 'alice', '--scopes', 'api', '--name', 'minted');
+    await mint('admin-token', '--name', 'minted');
     const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
     const pem = String(privateKey.export({ type: 'pkcs8', format: 'pem' }));
     made.push({ name: 'an imported key', secret: String(privateKey.export({ format: 'jwk' }).d) });
