@@ -68,6 +68,30 @@ describe('connections to a PostgreSQL that hangs', () => {
     });
   }
 
+  it('whose statements don’t wait for each other are thrown away, too', async () => {
+    const statement = { name: 'ask-number', text: 'SELECT $1::int AS number' };
+    const askPrepared = async (number: number): Promise<unknown> => {
+      const [row] = await database.query(statement, [number]);
+      return row?.['number'];
+    };
+    assert.equal(await askPrepared(-1), -1);
+    for (const [, hang, goOn] of hangs) {
+      hang();
+      const hanging = await Promise.allSettled(NUMBERS.map(askPrepared));
+      // One of two lanes may be whole; what it answers is its own.
+      for (const [at, one] of hanging.entries()) if (one.status === 'fulfilled') assert.equal(one.value, at);
+      await goOn();
+      await until(
+        () =>
+          Promise.all(NUMBERS.map(askPrepared)).then(
+            (all) => all.every((number, at) => number === at),
+            () => undefined,
+          ),
+        () => 'it does not heal',
+      );
+    }
+  });
+
   it('wait for a connection and its answer for less than half of what a client is given', async () => {
     await askNumber(0);
     relay.silence();
