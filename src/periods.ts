@@ -43,3 +43,6 @@ export function shortestRotationSeconds(propagationSeconds: number, longestToken
 export function daysToSeconds(days: number): number {
   return days * DAY_SECONDS;
 }
+
+/** What clients take for the shortest life of a token (docker, BuildKit and others: distribution's token.md). */
+export const SHORTEST_LIFE_SECONDS = 60;

@@ -38,6 +38,7 @@ describe('the configuration', () => {
             kid: 'libtrust',
             x5c: true,
             userClaim: true,
+            tokenReuseSeconds: 0,
             issuedAt: false,
             tokenTtlSeconds: 300,
             pushTtlSeconds: 300,
@@ -227,6 +228,11 @@ describe('the configuration file', () => {
       ['CELLPASS_REGISTRIES.1.name', 'CELLPASS_REGISTRIES.1.service'],
     ],
     ['a registry without a URL', 'registries: [{name: a, url: here}]', ['CELLPASS_REGISTRIES.0.url']],
+    [
+      'tokens that would be given again in their last minute',
+      'services: {registry: {token_reuse_seconds: 241}, slow: {push_ttl_seconds: 60, token_reuse_seconds: 1}, fine: {token_reuse_seconds: 240}}',
+      ['CELLPASS_SERVICES.registry.token_reuse_seconds', 'CELLPASS_SERVICES.slow.token_reuse_seconds'],
+    ],
     [
       'rotations that overtake each other',
       'keys: {propagation_seconds: 86400, rotate_every_days: 1}',

@@ -51,6 +51,7 @@ import { PostgresStore } from '../store/postgres.ts';
 import { findRefusal, forgetRefusals, saveRefusals } from '../store/refusals.ts';
 import { revokeToken, saveTokenUses } from '../store/tokens.ts';
 import { createProbe, type Registry } from '../token/canary.ts';
+import { createReuse } from '../token/reuse.ts';
 import { createUserClaims } from '../token/user-claim.ts';
 import { readVersion } from '../version.ts';
 
@@ -343,6 +344,7 @@ function createDeps(
       authenticator: { passwords, failedAttempts },
       inquire: (paths) => store.inquire(paths),
       keyring,
+      signOrReuse: createReuse(),
       userClaims: createUserClaims({ now, ttlSeconds: longestTokenLifeSeconds(config.services) }),
       issuer: config.issuer,
       services: new Map(config.services.map((service) => [service.name, service])),

@@ -3,6 +3,7 @@ import {
   daysToSeconds,
   leafOutlivesTokens,
   longestTokenLifeSeconds,
+  SHORTEST_LIFE_SECONDS,
   shortestRotationSeconds,
 } from '../periods.ts';
 import { isLoopback } from './loopback.ts';
@@ -33,7 +34,12 @@ export function contradictions(given: Settings): readonly Problem[] {
       message: 'the embedded database belongs to one process: set CELLPASS_DATABASE_URL, or leave it at 1',
     });
   }
-  return [...problems, ...periodContradictions(given), ...registryContradictions(given)];
+  return [
+    ...problems,
+    ...periodContradictions(given),
+    ...reuseContradictions(given),
+    ...registryContradictions(given),
+  ];
 }
 
 /** What would let a token outlive the publication of its key, or its leaf certificate. */
@@ -55,6 +61,16 @@ function periodContradictions(given: Settings): readonly Problem[] {
     });
   }
   return problems;
+}
+
+/** Clients take a token for good for a minute at the least, however old it was when they got it. */
+function reuseContradictions(given: Settings): readonly Problem[] {
+  return toServices(given).flatMap(({ name, tokenReuseSeconds, tokenTtlSeconds, pushTtlSeconds }) => {
+    const most = Math.min(tokenTtlSeconds, pushTtlSeconds) - SHORTEST_LIFE_SECONDS;
+    if (tokenReuseSeconds <= most) return [];
+    const message = `must be ${most} at the most: tokens live ${most + SHORTEST_LIFE_SECONDS} s, and the last minute is not given again`;
+    return [{ path: `CELLPASS_SERVICES.${name}.token_reuse_seconds`, message }];
+  });
 }
 
 function registryContradictions({ registries, services: known }: Settings): readonly Problem[] {

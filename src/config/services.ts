@@ -12,6 +12,8 @@ export interface ServiceSettings {
   readonly tokenTtlSeconds: number;
   /** The life of tokens that grant a push, for uploads that take long. */
   readonly pushTtlSeconds: number;
+  /** How long the same subject gets the same token for the same grant; 0: each request gets its own. */
+  readonly tokenReuseSeconds: number;
 }
 
 /** In the order in which they are set. */
@@ -33,5 +35,6 @@ function toServiceSettings(
     issuedAt: given.issued_at,
     tokenTtlSeconds,
     pushTtlSeconds: given.push_ttl_seconds ?? tokenTtlSeconds,
+    tokenReuseSeconds: given.token_reuse_seconds,
   };
 }

@@ -37,6 +37,7 @@ const serviceSettings = z.strictObject({
   issued_at: flag.default(false),
   token_ttl_seconds: ttl.optional(),
   push_ttl_seconds: ttl.optional(),
+  token_reuse_seconds: z.coerce.number().int().min(0).max(3540).default(0),
 });
 const serviceName = z.string().min(1).max(255);
 /** A list of names, of settings that carry their name, or a mapping from name to settings. */

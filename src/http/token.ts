@@ -14,8 +14,8 @@ import type { Decision } from '../policy/grant.ts';
 import { type AskedScopes, parseScopes, printScope } from '../policy/scope.ts';
 import { authType, type Subject, subjectName } from '../policy/subject.ts';
 import type { TokenStore } from '../store/store.ts';
-import { BACKDATED_SECONDS, buildClaims, type ClaimSet } from '../token/claims.ts';
-import { signToken } from '../token/sign.ts';
+import { buildClaims, type ClaimSet } from '../token/claims.ts';
+import type { SignedToken, SignOrReuse } from '../token/reuse.ts';
 import type { UserClaims } from '../token/user-claim.ts';
 import { cutForLog, listForLog } from './access-log.ts';
 import { toNetwork } from './client-address.ts';
@@ -36,6 +36,7 @@ export interface TokenEndpoint {
   readonly inquire: TokenStore['inquire'];
   readonly keyring: Pick<Keyring, 'active'>;
   readonly userClaims: UserClaims;
+  readonly signOrReuse: SignOrReuse;
   readonly issuer: string;
   readonly services: ReadonlyMap<string, ServiceSettings>;
   readonly limits: Limits;
@@ -118,10 +119,10 @@ async function issue(
 
   const key = deps.keyring.active();
   const claims = claim(deps, { service, cell: view.self, subject, decision, now, key });
-  Object.assign(logFields, { kid: key.kid, jti: claims.jti });
-  const token = await timed('sign', async () => signToken(claims, key, service));
-  trail.issued = { claims, kid: key.kid, cell: view.self };
-  return toTokenResponse(token, claims, service);
+  const signed = await timed('sign', async () => deps.signOrReuse(claims, key, service));
+  Object.assign(logFields, describeSigned(signed, key));
+  trail.issued = { claims: signed.claims, kid: key.kid, cell: view.self };
+  return toTokenResponse(signed, now, service);
 }
 
 type HereOrThere = Exclude<Choice, { readonly kind: 'refused' }>;
@@ -203,8 +204,9 @@ function claim(deps: TokenEndpoint, { service, cell, subject, decision, now, key
   return { ...claims, user: deps.userClaims(subject, key, service.kid, claims.exp) };
 }
 
-function toTokenResponse(token: string, claims: ClaimSet, service: ServiceSettings): TokenResponse {
-  const issuedAt = claims.iat + BACKDATED_SECONDS;
+/** Clients count the life of a token from when they got it. */
+function toTokenResponse({ token, claims }: SignedToken, now: Date, service: ServiceSettings): TokenResponse {
+  const issuedAt = Math.floor(now.getTime() / 1000);
   return {
     token,
     access_token: token,
@@ -215,6 +217,10 @@ function toTokenResponse(token: string, claims: ClaimSet, service: ServiceSettin
 
 function describeSubject(subject: Subject): Record<string, unknown> {
   return { subject: subjectName(subject), auth_type: authType(subject) };
+}
+
+function describeSigned({ claims, reused }: SignedToken, { kid }: SigningKey): Record<string, unknown> {
+  return { kid, jti: claims.jti, ...(reused && { reused }) };
 }
 
 function describeAsked(service: string | null, asked: AskedScopes): Record<string, unknown> {

@@ -21,6 +21,8 @@ export interface Statement {
   /** Prepared under this name, where the driver prepares; so one name is one text for ever. */
   readonly name: string;
   readonly text: string;
+  /** Short, and asked so often that it has connections of its own; see `lanes.ts`. */
+  readonly isHot?: true;
 }
 
 /** The one small interface over a database. */
@@ -74,7 +76,7 @@ export interface PostgresOptions {
   /** Told of connections that break while idle. */
   readonly onIdleError?: (error: Error) => void;
   readonly maxConnections?: number;
-  /** Connections beside the pool, for prepared statements; 0: these take one of the pool, too. */
+  /** Connections beside the pool, for hot statements; 0: these take one of the pool, too. */
   readonly lanes?: number;
 }
 
@@ -113,9 +115,9 @@ export function openPostgres(url: string, options: PostgresOptions = {}): Databa
   return {
     kind: 'postgres',
     query: (statement, params) =>
-      typeof statement === 'string' || laneCount === 0
-        ? withLease(pool, (lease, leftMs) => ask(lease, leftMs(), statement, params))
-        : ask(lanes, ANSWER_TIMEOUT_MS, statement, params),
+      typeof statement !== 'string' && statement.isHot && laneCount > 0
+        ? ask(lanes, ANSWER_TIMEOUT_MS, statement, params)
+        : withLease(pool, (lease, leftMs) => ask(lease, leftMs(), statement, params)),
     execute: (text) => executeAtLength(pool, text),
     transaction: (work, { statementTimeoutMs = TRANSACTION_TIMEOUT_MS } = {}) =>
       postgresTransaction(pool, statementTimeoutMs, work),
@@ -146,7 +148,8 @@ async function ask<R extends Row>(
   statement: string | Statement,
   params: readonly unknown[] = [],
 ): Promise<readonly R[]> {
-  const named = typeof statement === 'string' ? { text: statement } : statement;
+  const named =
+    typeof statement === 'string' ? { text: statement } : { name: statement.name, text: statement.text };
   const { rows } = await connection.query<R>({ ...named, values: [...params] }, timeoutMs);
   return rows;
 }

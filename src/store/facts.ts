@@ -139,6 +139,7 @@ export function projectFacts(relations: readonly Relation[]): string {
 
 const factsAbout = (name: string, ids: string, relations: readonly Relation[]): Statement => ({
   name,
+  isHot: true,
   text: `
     SELECT settings.registry_enabled, settings.maintenance_mode, found.projects
     FROM settings CROSS JOIN (SELECT $1::text[] AS paths${ids} OFFSET 0) AS asked ${projectFacts(relations)}`,

@@ -33,6 +33,7 @@ export interface Inquiry extends CredentialLookup {
 const INQUIRE: Readonly<Record<SecretKind, Statement>> = {
   job: {
     name: 'inquire-job',
+    isHot: true,
     text: `
       SELECT settings.password_authentication, settings.registry_enabled, settings.maintenance_mode, job.record AS job, ${askedIds()}, found.projects
       FROM settings ${JOB}
@@ -42,6 +43,7 @@ const INQUIRE: Readonly<Record<SecretKind, Statement>> = {
   },
   token: {
     name: 'inquire-token',
+    isHot: true,
     text: `
       SELECT settings.password_authentication, settings.registry_enabled, settings.maintenance_mode, access_token.known, access_token.record AS access_token, deploy_token.record AS deploy_token,
         ${askedIds()}, found.projects
@@ -53,6 +55,7 @@ const INQUIRE: Readonly<Record<SecretKind, Statement>> = {
   },
   token_or_password: {
     name: 'inquire-token-or-password',
+    isHot: true,
     text: `
       SELECT settings.password_authentication, settings.registry_enabled, settings.maintenance_mode, access_token.known, access_token.record AS access_token, deploy_token.record AS deploy_token,
         account.account, ${askedIds()}, found.projects

@@ -13,6 +13,7 @@ const PLAIN: ServiceSettings = {
   kid: 'libtrust',
   x5c: true,
   userClaim: true,
+  tokenReuseSeconds: 0,
   issuedAt: false,
   tokenTtlSeconds: 300,
   pushTtlSeconds: 300,

@@ -92,7 +92,7 @@ for (const [driver, open] of DRIVERS) {
       'TRUNCATE issued_tokens',
       'TRUNCATE issued_tokens_known',
       'TRUNCATE issued_tokens_known_20261124',
-      'INSERT INTO issued_tokens SELECT * FROM issued_tokens ON CONFLICT (jti, issued_at, auth_type) DO UPDATE SET subject = excluded.service',
+      'INSERT INTO issued_tokens SELECT * FROM issued_tokens ON CONFLICT (jti, issued_at, auth_type, request_id) DO UPDATE SET subject = excluded.service',
     ];
     for (const change of changes) {
       it(`refuse ${change}`, async () => {

@@ -15,8 +15,8 @@ CREATE TABLE issued_tokens (
   expires_at timestamptz NOT NULL,
   request_id uuid NOT NULL,
   cell integer NOT NULL,
-  -- Partitions can have no other unique key; a batch that is written twice leaves one row each.
-  PRIMARY KEY (jti, issued_at, auth_type)
+  -- Partitions can have no other unique key; a batch that is written twice leaves one row each. A token may be given to several requests.
+  PRIMARY KEY (jti, issued_at, auth_type, request_id)
 ) PARTITION BY LIST (auth_type);
 CREATE TABLE issued_tokens_anonymous PARTITION OF issued_tokens FOR VALUES IN ('none') PARTITION BY RANGE (issued_at);
 CREATE TABLE issued_tokens_known PARTITION OF issued_tokens DEFAULT PARTITION BY RANGE (issued_at);
