@@ -25,6 +25,11 @@ function report(error: unknown): number {
   // commander has printed its own message, or the help that was asked for.
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
   process.stderr.write(`cellpass: ${error instanceof Error ? error.message : String(error)}\n`);
-  if (!(error instanceof CellpassError) && error instanceof Error) process.stderr.write(`${error.stack}\n`);
+  if (error instanceof Error && !saysItAll(error)) process.stderr.write(`${error.stack}\n`);
   return 1;
+}
+
+/** What was written for people, or what the system refused, such as a folder that may not be written to. */
+function saysItAll(error: Error): boolean {
+  return error instanceof CellpassError || 'syscall' in error;
 }

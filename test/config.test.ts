@@ -84,6 +84,7 @@ describe('the configuration', () => {
     ['CELLPASS_TOKEN_TTL_SECONDS', 'soon'],
     ['CELLPASS_PUBLIC_URL', 'auth.example.com'],
     ['CELLPASS_PUBLIC_URL', 'https://user@auth.example.com'],
+    ['CELLPASS_PUBLIC_URL', 'https://:secret@auth.example.com'],
     ['CELLPASS_SERVICES', ','],
     ['CELLPASS_WORKERS', '2'],
     ['CELLPASS_ADMIN_LISTEN', '9000'],

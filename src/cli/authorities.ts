@@ -1,7 +1,8 @@
 import type { Command } from 'commander';
 import { dataOf } from './admin-client.ts';
 import { adminUrlOption } from './admin-route.ts';
-import { readPem, type StepFlags, takeStep } from './key-outcome.ts';
+import { type StepFlags, takeStep } from './key-outcome.ts';
+import { readTextFile } from './read-file.ts';
 import type { Surroundings } from './surroundings.ts';
 
 /** The commands that change the CA, which registries trust for years. */
@@ -23,7 +24,7 @@ export function addAuthorityCommands(keys: Command, surroundings: Surroundings):
     .addOption(adminUrlOption())
     .action(({ pem, cert, ...flags }: StepFlags & { readonly pem: string; readonly cert: string }) =>
       takeStep(surroundings, flags, async ({ api }) => {
-        const body = { key_pem: readPem(pem), certificate_pem: readPem(cert) };
+        const body = { key_pem: readTextFile(pem), certificate_pem: readTextFile(cert) };
         return dataOf(await api.POST('/admin/v1/authorities/import', { body }));
       }),
     );

@@ -1,10 +1,10 @@
-import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { parse } from 'yaml';
 import { checkDirectory } from '../directory/check.ts';
 import { CellpassError, type Problem } from '../errors.ts';
 import { type AdminClient, dataOf, withAdmin } from './admin-client.ts';
 import { type AdminFlags, adminUrlOption, type JsonFlags } from './admin-route.ts';
+import { readTextFile } from './read-file.ts';
 import type { Surroundings } from './surroundings.ts';
 import { printTable } from './table.ts';
 
@@ -79,14 +79,7 @@ async function exportDocument({ stdout }: Surroundings, { api }: AdminClient, js
 }
 
 function readDocument(file: string): string {
-  try {
-    return readFileSync(file === '-' ? 0 : file, 'utf8');
-  } catch (error) {
-    throw new CellpassError(
-      'invalid',
-      `can't read ${file}: ${error instanceof Error ? error.message : String(error)}`,
-    );
-  }
+  return readTextFile(file === '-' ? 0 : file);
 }
 
 /** Prints each problem with the file's name before it, in the form that editors jump to, and sums them up in the error. */

@@ -1,5 +1,3 @@
-import { readFileSync } from 'node:fs';
-import { CellpassError } from '../errors.ts';
 import type { KeyOutcome, ProbeResult } from '../http/types.ts';
 import { type AdminClient, withAdmin } from './admin-client.ts';
 import type { JsonFlags } from './admin-route.ts';
@@ -35,14 +33,4 @@ export function printProbes(probes: ProbeResult['probes']): string {
       outcome === 'accepted' ? '' : because,
     ]),
   );
-}
-
-/** A PEM file that an option names. */
-export function readPem(file: string): string {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new CellpassError('invalid', `cannot read ${file}: ${reason}`, { cause });
-  }
 }

@@ -1,7 +1,8 @@
 import type { Command } from 'commander';
 import { dataOf } from './admin-client.ts';
 import { adminUrlOption } from './admin-route.ts';
-import { readPem, type StepFlags, takeStep } from './key-outcome.ts';
+import { type StepFlags, takeStep } from './key-outcome.ts';
+import { readTextFile } from './read-file.ts';
 import type { Surroundings } from './surroundings.ts';
 
 const FORCE = 'although a registry may refuse its tokens';
@@ -76,8 +77,8 @@ function addEmergency(keys: Command, surroundings: Surroundings): void {
     .action(({ pem, cert, ...flags }: StepFlags & { readonly pem: string; readonly cert?: string }) =>
       takeStep(surroundings, flags, async ({ api }) => {
         const body = {
-          key_pem: readPem(pem),
-          ...(cert !== undefined && { certificate_pem: readPem(cert) }),
+          key_pem: readTextFile(pem),
+          ...(cert !== undefined && { certificate_pem: readTextFile(cert) }),
         };
         return dataOf(await api.POST('/admin/v1/keys/import', { body }));
       }),

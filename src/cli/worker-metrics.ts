@@ -30,13 +30,13 @@ const ANSWER_MS = 1000;
  */
 export function createWorkerMetrics(): WorkerMetrics {
   const latest = new Map<Worker, Snapshot>();
-  let ended: Snapshot[] = [];
+  let ended: readonly Snapshot[] = [];
   let questions = 0;
   return {
     watch(worker) {
       latest.set(worker, []);
       worker.once('exit', () => {
-        ended.push(countedBy(latest.get(worker) ?? []));
+        ended = [...ended, countedBy(latest.get(worker) ?? [])];
         latest.delete(worker);
       });
     },
@@ -48,9 +48,10 @@ export function createWorkerMetrics(): WorkerMetrics {
           if (answer !== undefined && latest.has(worker)) latest.set(worker, answer);
         }),
       );
-      const before = ended.splice(0);
+      const before = ended;
       const sum = await addUp(before).getMetricsAsJSON();
-      ended = [sum, ...ended];
+      // Unless another worker ended meanwhile, or somebody else asked and was first: then the next time.
+      if (ended === before) ended = [sum];
       return [...latest.values(), ...ended];
     },
   };

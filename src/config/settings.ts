@@ -162,12 +162,13 @@ function toPublicUrl(text: string, context: z.core.$RefinementCtx): string {
     /^https?:$/.test(url.protocol) &&
     url.search === '' &&
     url.hash === '' &&
-    url.username === '';
+    url.username === '' &&
+    url.password === '';
   if (!isPlain) {
     context.issues.push({
       code: 'custom',
       input: text,
-      message: 'must be an http(s) URL without query and fragment, such as https://auth.example.com',
+      message: 'must be an http(s) URL without user, query and fragment, such as https://auth.example.com',
     });
     return z.NEVER;
   }

@@ -68,7 +68,8 @@ const dateOnly = z.iso
 
 export const date = dateOnly.nullish().transform((value) => value ?? null);
 
-const timestampOnly = z.iso
+/** A date and time with its zone, and a moment that exists: no leap second, which `Date` doesn't know. */
+export const dateTime = z.iso
   .datetime({
     offset: true,
     error: 'must be a date and time with its zone, as 2027-01-31T00:00:00Z, or a date',
@@ -79,7 +80,7 @@ const timestampOnly = z.iso
 export const timestamp = z
   .string('must be a date and time, as 2027-01-31T00:00:00Z')
   .transform((value) => (/^\d{4}-\d\d-\d\d$/.test(value) ? `${value}T00:00:00Z` : value))
-  .pipe(timestampOnly)
+  .pipe(dateTime)
   .transform((value) => new Date(value).toISOString())
   .nullish()
   .transform((value) => value ?? null);

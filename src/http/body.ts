@@ -28,12 +28,28 @@ export async function readBody(request: IncomingMessage, limitBytes: number): Pr
 
 const JSON_LIMIT_BYTES = 65_536;
 
-/** @throws {CellpassError} `size`, or `malformed` for what is not JSON. */
+/** @throws {CellpassError} `size`, `malformed` for what is not JSON, `invalid` for text that can't be stored. */
 export async function readJson(request: IncomingMessage): Promise<unknown> {
   const body = await readBody(request, JSON_LIMIT_BYTES);
   try {
-    return JSON.parse(body.toString('utf8'));
-  } catch {
+    return JSON.parse(body.toString('utf8'), (key, value: unknown) =>
+      typeof value === 'string' ? storable(key, value) : value,
+    );
+  } catch (error) {
+    if (error instanceof CellpassError) throw error;
     throw new CellpassError('malformed', 'the body is not JSON');
   }
+}
+
+/** NUL is in no text of PostgreSQL, halves of surrogate pairs in no UTF-8. */
+const UNSTORABLE = /[\0\p{Cs}]/u;
+
+/**
+ * The text of one field or parameter, unchanged.
+ * @throws {CellpassError} `invalid` where the database could not even be asked about it.
+ */
+export function storable(name: string, text: string): string {
+  if (!UNSTORABLE.test(text)) return text;
+  const message = 'must not contain NUL or halves of characters';
+  throw new CellpassError('invalid', `${name} ${message}`, { problems: [{ path: name, message }] });
 }

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { Ajv2020, type ErrorObject } from 'ajv/dist/2020.js';
 import formats from 'ajv-formats';
 import { parse } from 'yaml';
+import { dateTime } from '../directory/fields.ts';
 import { CellpassError, type Problem } from '../errors.ts';
 import type { AdminTokenOrder, ExplainRequest, JobTokenInput, KeyInputs, TokenOrderInput } from './types.ts';
 
@@ -29,6 +30,8 @@ export function loadContract(): Contract {
   );
   const ajv = new Ajv2020({ allErrors: true, strict: false });
   formats.default(ajv);
+  // As in a directory document, in place of a grammar with moments that no Date can be.
+  ajv.addFormat('date-time', (text) => dateTime.safeParse(text).success);
   ajv.addSchema({ $id: 'contract', ...document });
   return {
     document,

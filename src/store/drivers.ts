@@ -16,7 +16,7 @@ import { listenOnPostgres } from './listen.ts';
 /** What a query answers: plain rows, alike on both drivers. */
 export type Row = Readonly<Record<string, unknown>>;
 
-/** A statement with parameters, never built from input. */
+/** A short statement with parameters, never built from input; many share a connection, and each waits for those before it. */
 export interface Statement {
   /** Prepared under this name, where the driver prepares; so one name is one text for ever. */
   readonly name: string;
@@ -84,8 +84,8 @@ const INT8 = 20;
 const DATE = 1082;
 const TIMESTAMPTZ = 1184;
 /**
- * From asking for a connection to the answer. A token takes two questions, one after the other, and whoever waits for it must hear
- * within 2 s that the database is away.
+ * From asking for a connection to the answer. A token that is refused takes two questions, one after the other (whose it is, and how often
+ * this happened), and whoever waits must hear within 2 s that the database is away.
  */
 const ANSWER_TIMEOUT_MS = 900;
 /** For PostgreSQL to stop what was given up here. */

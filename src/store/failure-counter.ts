@@ -1,7 +1,7 @@
 import { RateLimiterPostgres } from 'rate-limiter-flexible';
 import type { FailureCounter } from '../authn/failed-attempts.ts';
 import { CellpassError } from '../errors.ts';
-import type { Sql } from './drivers.ts';
+import type { Database, Sql } from './drivers.ts';
 
 export interface FailureCounterOptions {
   /** Begins each key; one name is one counter, shared by all processes on the database. */
@@ -39,9 +39,11 @@ export function createFailureCounter(sql: Sql, { name, seconds }: FailureCounter
   };
 }
 
-/** Deletes what no longer counts. */
-export async function forgetFailures(sql: Sql, now: Date): Promise<void> {
-  await sql.query('DELETE FROM failed_attempts WHERE expire < $1', [now.getTime()]);
+/** Deletes what no longer counts. A transaction, because of many it takes longer than what a client may wait for. */
+export async function forgetFailures(database: Database, now: Date): Promise<void> {
+  await database.transaction((sql) =>
+    sql.query('DELETE FROM failed_attempts WHERE expire < $1', [now.getTime()]),
+  );
 }
 
 interface ClientQuery {

@@ -90,7 +90,7 @@ describe('cellpass keys', () => {
     assertRefused(await site.run(['keys', 'export-cert', staged!]), /imported without a certificate/);
     assertRefused(
       await site.run(['keys', 'import', '--pem', `${pem}.not`]),
-      /cannot read .*imported\.pem\.not/,
+      /can't read .*imported\.pem\.not/,
     );
     await run('retire', staged!);
   });

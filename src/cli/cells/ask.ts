@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs';
 import { Agent, type Dispatcher, request } from 'undici';
+import { readTextFile } from '../read-file.ts';
 
 /** How another cell answered; a redirect is an answer, and is not followed. */
 export interface CellAnswer {
@@ -18,11 +18,14 @@ export interface CellClient {
 const TIMEOUT_MS = 3000;
 const LONGEST_ANSWER_BYTES = 262_144;
 
-/** @param caFile certificates to verify with, PEM; null: what Node trusts. */
+/**
+ * @param caFile certificates to verify with, PEM; null: what Node trusts.
+ * @throws {CellpassError} `invalid` when it can't be read.
+ */
 export function createCellClient(caFile: string | null): CellClient {
   const agent = new Agent({
     maxResponseSize: LONGEST_ANSWER_BYTES,
-    connect: { timeout: TIMEOUT_MS, ...(caFile !== null && { ca: readFileSync(caFile, 'utf8') }) },
+    connect: { timeout: TIMEOUT_MS, ...(caFile !== null && { ca: readTextFile(caFile) }) },
   });
   return {
     async get(url) {

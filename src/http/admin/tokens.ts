@@ -5,7 +5,7 @@ import type { TokenPage, TokenQuestion } from '../../directory/token-page.ts';
 import { CellpassError } from '../../errors.ts';
 import { printTokenId, readTokenId, type TokenKey } from '../../store/token-id.ts';
 import type { ListedToken, TokenKind } from '../../store/tokens.ts';
-import { readJson } from '../body.ts';
+import { readJson, storable } from '../body.ts';
 import type { Contract } from '../contract.ts';
 import type { MintedTokenView, TokenPage as TokenPageView, TokenView } from '../types.ts';
 
@@ -67,7 +67,7 @@ function readQuestion({ query }: Context): TokenQuestion {
   const one = (name: string): string | undefined => {
     const value = query[name];
     if (Array.isArray(value)) throw new CellpassError('invalid', `${name} must be given once`);
-    return value;
+    return value === undefined ? undefined : storable(name, value);
   };
   const [user, project, group, kindName, afterId] = ['user', 'project', 'group', 'kind', 'after'].map(one);
   const kind = KINDS.find((known) => known === kindName);
