@@ -3,6 +3,7 @@ import { CellpassError } from '../errors.ts';
 import type { AuditSize, IssuedToken } from '../store/issued-tokens.ts';
 import type { Log } from './access-log.ts';
 import type { RequestState } from './request-state.ts';
+import { createWriter } from './writer.ts';
 
 /** Around the token endpoint, inside `keepRefusals`: keeps what was issued, and never delays or fails the answer. */
 export function keepIssued(audit: Pick<AuditLog, 'add'>): Middleware<RequestState> {
@@ -135,25 +136,14 @@ export function createAuditLog(options: AuditLogOptions): AuditLog {
     // Not before the first token: a server that issues none keeps nothing.
     if (written > 0 && monotonicMs() - trimmedMs >= TRIM_MS) await look();
   };
-  let writing: Promise<void> = Promise.resolve();
-  let writers = 0;
-  const flush = async (): Promise<void> => {
-    writers += 1;
-    writing = writing.then(write).finally(() => {
-      writers -= 1;
-    });
-    await writing;
-  };
-  const timer = setInterval(() => {
-    if (writers === 0) void flush();
-  }, FLUSH_MS).unref();
+  const writer = createWriter(write, FLUSH_MS);
 
   return {
     add(token) {
       const because = whyNot(token.authType === 'none' ? 'anonymous' : 'known', token);
       if (because !== null) lost[because] += 1;
     },
-    flush,
+    flush: writer.flush,
     use: () => ({
       waiting: queues.known.size() + queues.anonymous.size(),
       written,
@@ -161,8 +151,7 @@ export function createAuditLog(options: AuditLogOptions): AuditLog {
       bytes,
     }),
     async close() {
-      clearInterval(timer);
-      await flush();
+      await writer.close();
       lost.not_written += queues.known.size() + queues.anonymous.size();
       tellLost(true);
     },

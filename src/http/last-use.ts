@@ -5,6 +5,7 @@ import { printTokenId, type TokenKey } from '../store/token-id.ts';
 import type { TokenUse } from '../store/tokens.ts';
 import type { Log } from './access-log.ts';
 import type { RequestState } from './request-state.ts';
+import { createWriter } from './writer.ts';
 
 /** How often a token's use is written at most; GitLab's list is as coarse. */
 const GRANULARITY_MS = 5 * 60 * 1000;
@@ -43,7 +44,6 @@ export function noteLastUse(lastUse: Pick<LastUse, 'note'>): Middleware<RequestS
 export function createLastUse({ save, log, monotonicMs = () => performance.now() }: LastUseOptions): LastUse {
   const recent = createExpiringMap<true>({ lifeMs: GRANULARITY_MS, max: MAX_REMEMBERED, monotonicMs });
   let waiting = new Map<string, TokenUse>();
-  let writing: Promise<void> = Promise.resolve();
 
   const write = async (): Promise<void> => {
     const batch = waiting;
@@ -56,11 +56,7 @@ export function createLastUse({ save, log, monotonicMs = () => performance.now()
       log.warn({ err: error, lost: batch.size }, 'the last use of tokens could not be written');
     }
   };
-  const flush = (): Promise<void> => {
-    writing = writing.then(write);
-    return writing;
-  };
-  const timer = setInterval(() => void flush(), FLUSH_MS).unref();
+  const writer = createWriter(write, FLUSH_MS);
 
   return {
     note(subject, at) {
@@ -70,11 +66,8 @@ export function createLastUse({ save, log, monotonicMs = () => performance.now()
       if (recent.get(id) === true || waiting.has(id)) return;
       waiting.set(id, { key, at });
     },
-    flush,
-    async close() {
-      clearInterval(timer);
-      await flush();
-    },
+    flush: writer.flush,
+    close: writer.close,
   };
 }
 

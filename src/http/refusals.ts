@@ -6,6 +6,7 @@ import type { Log } from './access-log.ts';
 import { toClientAddress } from './client-address.ts';
 import type { Question } from './decide.ts';
 import type { RequestState, Trail } from './request-state.ts';
+import { createWriter } from './writer.ts';
 
 /** What is worth a record; the others are no refusals, or say all there is to say. */
 const KEPT: ReadonlySet<ErrorCode> = new Set([
@@ -109,7 +110,6 @@ export function createRefusalLog({ save, forget, log }: RefusalLogOptions): Refu
   let unknown = 0;
   let dropped = 0;
   let droppedInAll = 0;
-  let writing: Promise<void> = Promise.resolve();
 
   const write = async (): Promise<void> => {
     const batch = waiting;
@@ -124,11 +124,7 @@ export function createRefusalLog({ save, forget, log }: RefusalLogOptions): Refu
       log.warn({ err: error, lost: batch.length }, 'refusals could not be kept');
     });
   };
-  const flush = (): Promise<void> => {
-    writing = writing.then(write);
-    return writing;
-  };
-  const flushTimer = setInterval(() => void flush(), FLUSH_MS).unref();
+  const writer = createWriter(write, FLUSH_MS);
   const forgetTimer = setInterval(() => {
     forget().catch((error: unknown) => log.warn({ err: error }, 'old refusals could not be forgotten'));
   }, FORGET_MS).unref();
@@ -145,12 +141,11 @@ export function createRefusalLog({ save, forget, log }: RefusalLogOptions): Refu
       if (!isKnown) unknown += 1;
       waiting.push(refusal);
     },
-    flush,
+    flush: writer.flush,
     dropped: () => droppedInAll,
     async close() {
-      clearInterval(flushTimer);
       clearInterval(forgetTimer);
-      await flush();
+      await writer.close();
     },
   };
 }
