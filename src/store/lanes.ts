@@ -35,10 +35,11 @@ interface Lane extends Lanes {
   waiting(): number;
 }
 
-/** Connects when there is something to ask, and anew after whatever went wrong. */
+/** Connects when there is something to ask, and anew after whatever went wrong; once it is closed, never again. */
 function createLane({ createClient, onError }: Omit<LanesOptions, 'count'>): Lane {
   let current: Promise<pg.Client> | undefined;
   let waiting = 0;
+  let isClosed = false;
 
   /** What was asked on it before is still answered, where it can be. */
   const leave = (opening: Promise<pg.Client>): void => {
@@ -61,6 +62,7 @@ function createLane({ createClient, onError }: Omit<LanesOptions, 'count'>): Lan
 
   return {
     async query<R extends pg.QueryResultRow>(config: pg.QueryConfig, timeoutMs: number) {
+      if (isClosed) throw toUnavailable(new Error('the connections to the database are closed'));
       const deadlineMs = performance.now() + timeoutMs;
       const opening = current ?? connect();
       waiting += 1;
@@ -79,6 +81,7 @@ function createLane({ createClient, onError }: Omit<LanesOptions, 'count'>): Lan
     },
     waiting: () => waiting,
     close: async () => {
+      isClosed = true;
       await current?.then((client) => client.end()).catch(() => undefined);
     },
   };

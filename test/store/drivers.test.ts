@@ -141,3 +141,14 @@ describe('a PostgreSQL that is away', () => {
     await database.close();
   });
 });
+
+describe('a PostgreSQL that was closed', () => {
+  it('opens no connection again, whatever is asked', async () => {
+    const database = openPostgres(await (await sharedPostgres()).createDatabase());
+    const hot = { name: 'one', text: 'SELECT 1 AS one', isHot: true } as const;
+    assert.deepEqual(await database.query(hot), [{ one: 1 }]);
+    await database.close();
+    for (const statement of [hot, hot.text])
+      await assert.rejects(database.query(statement), { code: 'unavailable' });
+  });
+});
