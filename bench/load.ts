@@ -1,0 +1,90 @@
+import { execFile } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { promisify } from 'node:util';
+
+/** What one load found. */
+export interface Figures {
+  readonly perSecond: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+}
+
+export interface LoadOptions {
+  /** `http://host:port`. */
+  readonly base: string;
+  /** A file of requests, for `requests.lua`. */
+  readonly requests: string;
+  readonly seconds: number;
+  readonly connections: number;
+  /** How long each connection waits before a request; 0: not at all. */
+  readonly pauseMs?: number;
+}
+
+const LUA = new URL('requests.lua', import.meta.url).pathname;
+const PAGE_KB = 1024;
+const run = promisify(execFile);
+
+/** A load by wrk (Debian's), which is a process of its own. Throws when an answer is an error. */
+export async function load({
+  base,
+  requests,
+  seconds,
+  connections,
+  pauseMs = 0,
+}: LoadOptions): Promise<Figures> {
+  const { stdout } = await run('wrk', [
+    ...['-t1', `-c${connections}`, `-d${seconds}`, '--timeout', '10', '--latency', '-s', LUA, base],
+    ...['--', requests, String(pauseMs)],
+  ]);
+  if (/Non-2xx|Socket errors/.test(stdout)) throw new Error(stdout);
+  const find = (pattern: RegExp): string => pattern.exec(stdout)?.[1] ?? '';
+  return {
+    perSecond: Number(find(/Requests\/sec:\s+(\S+)/)),
+    p50Ms: toMs(find(/^\s+50%\s+(\S+)/m)),
+    p99Ms: toMs(find(/^\s+99%\s+(\S+)/m)),
+  };
+}
+
+/** wrk's `831.00us`, `1.23ms`, `1.02s`. */
+function toMs(text: string): number {
+  const [, value, unit] = /^([\d.]+)(us|ms|s)$/.exec(text) ?? [];
+  return Number(value) * (unit === 's' ? 1000 : unit === 'us' ? 0.001 : 1);
+}
+
+/** Of each figure by itself. */
+export function medianFigures(figures: readonly Figures[]): Figures {
+  const of = (pick: (one: Figures) => number): number => median(figures.map(pick));
+  return {
+    perSecond: of(({ perSecond }) => perSecond),
+    p50Ms: of(({ p50Ms }) => p50Ms),
+    p99Ms: of(({ p99Ms }) => p99Ms),
+  };
+}
+
+export function median(numbers: readonly number[]): number {
+  return numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? Number.NaN;
+}
+
+/** Signatures per second on all processors, by OpenSSL's own measure: what the machine could do and nothing else. */
+export async function opensslSigns(processors: number, seconds: number): Promise<number> {
+  const { stdout } = await run('openssl', [
+    'speed',
+    ...['-multi', String(processors), '-seconds', String(seconds), 'rsa2048'],
+  ]);
+  const perSecond = /^rsa\s+2048 bits\s+\S+\s+\S+\s+([\d.]+)/m.exec(stdout)?.[1];
+  if (perSecond === undefined) throw new Error(`openssl speed said something else:\n${stdout}`);
+  return Number(perSecond);
+}
+
+/** The largest of a process and its children, in MB. */
+export async function rssMb(pid: number): Promise<number> {
+  const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8');
+  const pids = [pid, ...children.trim().split(/\s+/).filter(Boolean).map(Number)];
+  const sizes = await Promise.all(
+    pids.map(async (id) => {
+      const status = await readFile(`/proc/${id}/status`, 'utf8');
+      return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) / PAGE_KB;
+    }),
+  );
+  return Math.max(...sizes);
+}

@@ -1,0 +1,75 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { openPostgres } from '../src/store/drivers.ts';
+import { migrate } from '../src/store/migrate.ts';
+import { freePort, startPostgres } from '../test/support/postgres.ts';
+import { type Size, seed, type Town, townOf } from './seed.ts';
+
+/** A service of the bench that gives tokens again. */
+export const REUSING = 'reusing';
+const BIN = new URL('../bin/cellpass', import.meta.url).pathname;
+const CONFIG = `services: {container_registry: {}, ${REUSING}: {token_reuse_seconds: 240}}\n`;
+const READY_POLL_MS = 50;
+const READY_MS = 60_000;
+
+export interface BenchServer {
+  readonly base: string;
+  readonly pid: number;
+  readonly town: Town;
+  /** For what the bench writes; gone afterwards. */
+  readonly dir: string;
+}
+
+/** Runs `measure` against the server as it ships, on a seeded PostgreSQL of its own, and ends both. */
+export async function withServer(
+  { size, workers }: { readonly size: Size; readonly workers: number },
+  measure: (server: BenchServer) => Promise<void>,
+): Promise<void> {
+  const dir = await mkdtemp(join(tmpdir(), 'cellpass-bench-'));
+  const postgres = await startPostgres();
+  try {
+    const databaseUrl = await postgres.createDatabase();
+    const database = openPostgres(databaseUrl);
+    await migrate(database);
+    await seed(database, size);
+    await database.close();
+    const port = await freePort();
+    await writeFile(join(dir, 'cellpass.yaml'), CONFIG);
+    const child = spawn(BIN, ['serve'], {
+      env: {
+        PATH: process.env['PATH'],
+        CELLPASS_CONFIG: join(dir, 'cellpass.yaml'),
+        CELLPASS_DATABASE_URL: databaseUrl,
+        CELLPASS_DATA_DIR: dir,
+        CELLPASS_KEYS_DIR: join(dir, 'keys'),
+        CELLPASS_LISTEN: `127.0.0.1:${port}`,
+        CELLPASS_WORKERS: String(workers),
+      },
+      stdio: ['ignore', 'ignore', 'inherit'],
+    });
+    const exit = once(child, 'exit');
+    try {
+      const base = `http://127.0.0.1:${port}`;
+      await untilReady(base);
+      await measure({ base, pid: child.pid ?? 0, town: townOf(size), dir });
+    } finally {
+      child.kill('SIGTERM');
+      await exit;
+    }
+  } finally {
+    await postgres.stop();
+    await rm(dir, { recursive: true });
+  }
+}
+
+async function untilReady(base: string): Promise<void> {
+  const deadlineMs = performance.now() + READY_MS;
+  while ((await fetch(`${base}/readyz`).catch(() => undefined))?.status !== 200) {
+    if (performance.now() > deadlineMs) throw new Error('the server did not become ready');
+    await delay(READY_POLL_MS);
+  }
+}
