@@ -42,6 +42,8 @@ export async function withServer(
     const child = spawn(BIN, ['serve'], {
       env: {
         PATH: process.env['PATH'],
+        // By it OpenSSL leaves out instructions that other processors don't have.
+        OPENSSL_ia32cap: process.env['OPENSSL_ia32cap'],
         CELLPASS_CONFIG: join(dir, 'cellpass.yaml'),
         CELLPASS_DATABASE_URL: databaseUrl,
         CELLPASS_DATA_DIR: dir,

@@ -2,14 +2,20 @@ import { CellpassError } from '../errors.ts';
 
 /**
  * The answer of `work`, or `unavailable` when it takes longer than `timeoutMs`: whoever waits must hear in time, however many slow steps
- * there are. What is under way then ends by itself, and its outcome counts for nothing; `late` tells it.
+ * there are. What is under way then ends by itself, and its outcome counts for nothing; `late` tells it, if it asks.
  */
-export async function inTime<T>(timeoutMs: number, work: (late: AbortSignal) => Promise<T>): Promise<T> {
-  const late = new AbortController();
+export async function inTime<T>(
+  timeoutMs: number,
+  work: (late: () => AbortSignal) => Promise<T>,
+): Promise<T> {
+  // Most have nothing to wait for, and a signal is not cheap.
+  let late: AbortController | undefined;
+  let isLate = false;
   let timer: NodeJS.Timeout | undefined;
   const overdue = new Promise<never>((_, reject) => {
     timer = setTimeout(() => {
-      late.abort();
+      isLate = true;
+      late?.abort();
       reject(
         new CellpassError('unavailable', 'the answer takes too long; try again', {
           reason: 'too_slow',
@@ -18,8 +24,13 @@ export async function inTime<T>(timeoutMs: number, work: (late: AbortSignal) => 
       );
     }, timeoutMs);
   });
+  const signal = (): AbortSignal => {
+    if (isLate) return AbortSignal.abort();
+    late ??= new AbortController();
+    return late.signal;
+  };
   try {
-    return await Promise.race([work(late.signal), overdue]);
+    return await Promise.race([work(signal), overdue]);
   } finally {
     clearTimeout(timer);
   }

@@ -68,7 +68,7 @@ export function tokenEndpoint(deps: TokenEndpoint): Middleware<RequestState> {
         asked,
         view,
         choice,
-        gone: () => AbortSignal.any([untilGone(ctx.res), late]),
+        gone: () => AbortSignal.any([untilGone(ctx.res), late()]),
       }),
     );
   };

