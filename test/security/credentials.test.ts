@@ -68,7 +68,7 @@ describe('security checks: what a credential is worth', () => {
       });
     }
 
-    it('in 100,000 situations at random', function () {
+    it('in 20,000 situations at random', function () {
       this.timeout(60_000);
       let grants = 0;
       fc.assert(
@@ -89,9 +89,9 @@ describe('security checks: what a credential is worth', () => {
             }
           }
         }),
-        { numRuns: 100_000 },
+        { numRuns: 20_000 },
       );
-      assert.ok(grants > 10_000, `only ${grants} grants were looked at`);
+      assert.ok(grants > 2000, `only ${grants} grants were looked at`);
     });
   });
 

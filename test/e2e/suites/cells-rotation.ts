@@ -16,7 +16,7 @@ export interface CellRotationSuite {
 
 /** The keys of cell 2 change while clients log in, push and pull through the router. */
 export function describeCellRotation({ rotations, scene, clients }: CellRotationSuite): void {
-  it(`${rotations} rotations in cell 2 wait for the router, and fail no login, push or pull`, async function () {
+  it(`${rotations} rotation(s) in cell 2 wait for the router, and fail no login, push or pull`, async function () {
     this.timeout((rotations + 2) * 20_000);
     const { command } = scene().cells[2].cellpass;
     const tokens = [await newToken()];
