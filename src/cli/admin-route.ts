@@ -73,7 +73,7 @@ function readAdminUrl(text: string): string {
   const { data, error } = httpUrl.safeParse(text);
   if (data === undefined) throw invalid(`--admin-url: ${error?.issues[0]?.message}`);
   const { protocol, hostname } = new URL(data);
-  if (protocol === 'http:' && !isLoopback(hostname.replace(/^\[|\]$/g, ''))) {
+  if (protocol === 'http:' && !isLoopback(hostname)) {
     throw invalid(`--admin-url: ${data} would send the admin token in the clear: use https`);
   }
   return data;

@@ -16,7 +16,7 @@ import { listenOnPostgres } from './listen.ts';
 /** What a query answers: plain rows, alike on both drivers. */
 export type Row = Readonly<Record<string, unknown>>;
 
-/** A short statement with parameters, never built from input; many share a connection, and each waits for those before it. */
+/** A statement with parameters, never built from input. */
 export interface Statement {
   /** Prepared under this name, where the driver prepares; so one name is one text for ever. */
   readonly name: string;

@@ -44,13 +44,15 @@ export interface IssuedTokens {
   ): Promise<{ readonly known: AuditSize; readonly anonymous: AuditSize }>;
 }
 
-/** Without a name, because it is long: prepared it would go down a lane, where token requests would wait behind it and its locks. */
-const SAVE = `
+const SAVE = {
+  name: 'save-issued-tokens',
+  text: `
 INSERT INTO issued_tokens (issued_at, jti, kid, subject, auth_type, service, access, address, expires_at, request_id, cell)
 SELECT issued_at, jti, kid, subject, auth_type, service, access, address, expires_at, request_id, cell
 FROM jsonb_to_recordset($1::jsonb) AS issued (issued_at timestamptz, jti uuid, kid text, subject text, auth_type text, service text,
   access jsonb, address text, expires_at timestamptz, request_id uuid, cell integer)
-ON CONFLICT DO NOTHING`;
+ON CONFLICT DO NOTHING`,
+};
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 /** Days whose partitions are known to be there. */

@@ -249,14 +249,14 @@ describe('the commands for cells', () => {
         () => undefined,
         { CELLPASS_PUBLIC_URL: 'https://other.example.com' },
         'cell 1 registry',
-        /realm https:\/\/registry\.example\.com\/jwt\/auth, and not to https:\/\/other/,
+        /realm https:\/\/registry\.example\.com\/jwt\/auth, but cellpass is at https:\/\/other/,
       ],
       [
         'another service',
         () => undefined,
         { CELLPASS_SERVICES: 'other' },
         'cell 2 registry',
-        /service container_registry, which is none/,
+        /service container_registry, but is configured here as other/,
       ],
       [
         'a key of two cells',

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { parseChallenge } from '../../src/cli/doctor/challenge.ts';
+import { judgeChallenge, parseChallenge } from '../../src/cli/doctor/challenge.ts';
 import { DATABASE_CLOCK, judgeClock, REGISTRY_CLOCK } from '../../src/cli/doctor/clocks.ts';
 import { judgeCell, judgeMigrations, judgeNotices, judgeVersion } from '../../src/cli/doctor/database.ts';
 import { judgeTls } from '../../src/cli/doctor/examine.ts';
 import type { Verdict } from '../../src/cli/doctor/finding.ts';
 import { judgeHealth, judgePublicUrl, lookForCellpass } from '../../src/cli/doctor/public-url.ts';
-import { judgeCanary, judgeChallenge } from '../../src/cli/doctor/registries.ts';
+import { judgeCanary } from '../../src/cli/doctor/registries.ts';
 import { loadConfig } from '../../src/config.ts';
 import { startedCell } from '../keys/support.ts';
 import { freePort } from '../support/postgres.ts';
@@ -77,6 +77,12 @@ describe('doctor: what each check makes of what it found', () => {
 
   const realm = 'https://auth.example.com/jwt/auth';
   const right = `Bearer realm="${realm}",service="reg"`;
+  const expected = (expectedRealm: string | null) => ({
+    realm: expectedRealm,
+    services: ['reg', 'reg2'],
+    ifOther: 'correct its url',
+    ifOtherService: 'change its service',
+  });
   const answers: [status: number, challenge: string | null, outcome: Outcome, says: string][] = [
     [401, right, 'ok', 'reg'],
     [401, right.replace('.com', '.com:443'), 'ok', 'reg'],
@@ -86,20 +92,26 @@ describe('doctor: what each check makes of what it found', () => {
       'failed',
       `https://old.example.com/jwt/auth, but cellpass is at ${realm}`,
     ],
-    [401, right.replace('"reg"', '"other"'), 'failed', 'other, but is configured here as reg'],
+    [
+      401,
+      right.replace('"reg"', '"other"'),
+      'failed',
+      'other, but is configured here as reg or reg2: change its service',
+    ],
     [401, 'Bearer realm="nonsense",service="reg"', 'failed', 'nonsense'],
     [401, 'Basic realm="reg"', 'failed', 'Basic realm="reg"'],
     [401, null, 'failed', 'missing'],
     [200, null, 'failed', 'asks for no token'],
-    [404, null, 'failed', '404, not 401'],
+    [404, null, 'failed', '404, not 401: correct its url'],
   ];
   for (const [status, challenge, outcome, says] of answers) {
     it(`a registry that answers ${status} ${challenge}: ${outcome}`, () => {
-      assertVerdict(judgeChallenge('http://r', status, challenge, { realm, service: 'reg' }), outcome, says);
+      assertVerdict(judgeChallenge('http://r', { status, challenge }, expected(realm)), outcome, says);
     });
   }
   it('compares no realm that nobody knows', () => {
-    assertVerdict(judgeChallenge('http://r', 401, right, { realm: null, service: 'reg' }), 'ok', 'reg');
+    const verdict = judgeChallenge('http://r', { status: 401, challenge: right }, expected(null));
+    assertVerdict(verdict, 'ok', 'reg');
   });
 
   const canaries: ['active' | 'pending', 'accepted' | 'refused' | 'unreachable', Outcome][] = [

@@ -2,7 +2,7 @@ import { readTopology } from '../../cells/current-topology.ts';
 import type { Cell, Topology } from '../../cells/topology.ts';
 import { type Config, loadConfig } from '../../config.ts';
 import { CellpassError } from '../../errors.ts';
-import { parseChallenge } from '../doctor/challenge.ts';
+import { judgeChallenge } from '../doctor/challenge.ts';
 import {
   check,
   checkAndKeep,
@@ -148,30 +148,23 @@ async function judgeAnswer(
   client: CellClient,
   url: string,
   { config, topology }: Sight,
-  setting: string,
+  setting: 'registry_url' | 'router_url',
 ): Promise<Verdict> {
   const answer = await client.get(`${url}/v2/`).catch((error: unknown) => reasonOf(error));
   if (typeof answer === 'string')
     return failed(`${url} can't be reached (${answer}): start it, or correct its ${setting}`);
-  const { status, headers } = answer;
-  if (status === 200) return failed(`${url}/v2/ asks for no token, so that everybody may do everything`);
-  if (status !== 401) return failed(`${url}/v2/ answers ${status}, not 401: correct its ${setting}`);
-  const header = headers['www-authenticate'];
-  const challenge = parseChallenge(typeof header === 'string' ? header : '');
-  if (challenge === undefined)
-    return failed(`${url}/v2/ sends no Bearer challenge: give it an "auth: token" section`);
-  const realm = expectedRealm(config, topology);
-  if (realm !== null && challenge.realm !== realm) {
-    return failed(
-      `${url} sends clients to realm ${challenge.realm ?? '(none)'}, and not to ${realm}: change its realm, or CELLPASS_PUBLIC_URL`,
-    );
-  }
-  if (!config.services.some(({ name }) => name === challenge.service)) {
-    return failed(
-      `${url} asks for service ${challenge.service ?? '(none)'}, which is none of CELLPASS_SERVICES: change one of them`,
-    );
-  }
-  return ok(`${url} sends clients to ${challenge.realm ?? '(none)'} for ${challenge.service}`);
+  const header = answer.headers['www-authenticate'];
+  const challenge = typeof header === 'string' ? header : null;
+  return judgeChallenge(
+    url,
+    { status: answer.status, challenge },
+    {
+      realm: expectedRealm(config, topology),
+      services: config.services.map(({ name }) => name),
+      ifOther: `correct its ${setting}`,
+      ifOtherService: 'change its service, or CELLPASS_SERVICES',
+    },
+  );
 }
 
 function expectedRealm({ publicUrl }: Config, { routerUrl }: Topology): string | null {

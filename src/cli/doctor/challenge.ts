@@ -1,5 +1,7 @@
+import { failed, ok, type Verdict } from './finding.ts';
+
 /** What a Bearer challenge names. */
-export interface Challenge {
+interface Challenge {
   readonly realm: string | undefined;
   readonly service: string | undefined;
 }
@@ -18,4 +20,57 @@ export function parseChallenge(header: string): Challenge | undefined {
     if (!values.has(key)) values.set(key, quoted?.replace(/\\(.)/g, '$1') ?? token);
   }
   return { realm: values.get('realm'), service: values.get('service') };
+}
+
+/** What a registry says to a call without a token. */
+export interface RegistryAnswer {
+  readonly status: number;
+  /** The header `WWW-Authenticate`. */
+  readonly challenge: string | null;
+}
+
+/** What its challenge must name, and what to do about the registry where it is not so. */
+export interface Expected {
+  /** Null where nobody can tell. */
+  readonly realm: string | null;
+  /** One of them. */
+  readonly services: readonly string[];
+  readonly ifOther: string;
+  readonly ifOtherService: string;
+}
+
+/** What the answer to `GET /v2/` without a token says of the settings of a registry, or of the router before registries. */
+export function judgeChallenge(
+  url: string,
+  { status, challenge }: RegistryAnswer,
+  expected: Expected,
+): Verdict {
+  if (status === 200) {
+    return failed(
+      `${url}/v2/ asks for no token, so that everybody may do everything: give it an "auth: token" section`,
+    );
+  }
+  if (status !== 401) return failed(`${url}/v2/ answers ${status}, not 401: ${expected.ifOther}`);
+  const found = parseChallenge(challenge ?? '');
+  if (found === undefined) {
+    return failed(
+      `its challenge is ${challenge ?? 'missing'}, not "Bearer realm=…": give it an "auth: token" section`,
+    );
+  }
+  if (expected.realm !== null && !isSameUrl(found.realm, expected.realm)) {
+    return failed(
+      `it sends clients to realm ${found.realm ?? '(none)'}, but cellpass is at ${expected.realm}: change its "auth.token.realm", or CELLPASS_PUBLIC_URL`,
+    );
+  }
+  if (found.service === undefined || !expected.services.includes(found.service)) {
+    return failed(
+      `it asks for service ${found.service ?? '(none)'}, but is configured here as ${expected.services.join(' or ')}: ${expected.ifOtherService}`,
+    );
+  }
+  return ok(`sends clients to ${found.realm ?? '(none)'} for ${found.service}`);
+}
+
+/** The same but for what doesn't count, such as a default port. */
+function isSameUrl(a: string | undefined, b: string): boolean {
+  return a !== undefined && URL.canParse(a) && new URL(a).href === new URL(b).href;
 }

@@ -1,5 +1,5 @@
+import { isLoopback } from '../../config/loopback.ts';
 import type { Config } from '../../config.ts';
-import { toClientAddress } from '../../http/client-address.ts';
 import { codeOf, failed, ok, reasonOf, type Verdict, warning } from './finding.ts';
 
 type Address = Pick<Config, 'publicUrl' | 'listen' | 'tls'>;
@@ -93,10 +93,4 @@ export function isHealth(body: string): boolean {
   } catch {
     return false;
   }
-}
-
-/** `host` as in a setting or a URL, where IPv6 stands in brackets. */
-function isLoopback(host: string): boolean {
-  const address = toClientAddress(host.replace(/^\[|\]$/g, ''));
-  return host === 'localhost' || address.isIn('127.0.0.0/8') || address.isIn('::1/128');
 }

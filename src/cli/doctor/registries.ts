@@ -2,24 +2,20 @@ import type { Config, RegistrySettings } from '../../config.ts';
 import type { ProbeAnswer } from '../../keys/probe.ts';
 import type { SigningKey } from '../../keys/signing-key.ts';
 import { createProbe } from '../../token/canary.ts';
-import { parseChallenge } from './challenge.ts';
+import { judgeChallenge, type RegistryAnswer } from './challenge.ts';
 import { judgeClock, REGISTRY_CLOCK } from './clocks.ts';
 import { check, type Finding, failed, named, ok, reasonOf, type Verdict, warning } from './finding.ts';
 
-/** What a registry's challenge must name; `realm` null where nobody can tell. */
-export interface Expected {
-  readonly realm: string | null;
-  readonly service: string;
-}
-
-/** What a registry said to a call without a token. */
-interface Answer {
-  readonly status: number;
-  readonly challenge: string | null;
+interface Answer extends RegistryAnswer {
   /** Null where it tells no time. */
   readonly aheadSeconds: number | null;
 }
 
+/** What is to be changed where the answer is wrong. */
+const SETTINGS = {
+  ifOther: 'give "registries" the address of the registry itself',
+  ifOtherService: 'change its "auth.token.service", or "service" under "registries"',
+} as const;
 const TIMEOUT_MS = 5000;
 /** HTTP dates have whole seconds, cut off. */
 const HALF_SECOND_MS = 500;
@@ -42,7 +38,9 @@ async function checkRegistry(
   const called = `registry ${name}`;
   try {
     const { status, challenge, aheadSeconds } = await ask(url, now);
-    const findings = [named(called, judgeChallenge(url, status, challenge, { realm, service }))];
+    const findings = [
+      named(called, judgeChallenge(url, { status, challenge }, { realm, services: [service], ...SETTINGS })),
+    ];
     if (aheadSeconds === null) return findings;
     return [
       ...findings,
@@ -66,47 +64,6 @@ async function ask(url: string, now: () => Date): Promise<Answer> {
     challenge: response.headers.get('WWW-Authenticate'),
     aheadSeconds: Number.isNaN(theirs) ? null : (theirs - ours) / 1000,
   };
-}
-
-/** What a registry's answer to `GET /v2/` without a token says of its settings. */
-export function judgeChallenge(
-  url: string,
-  status: number,
-  challenge: string | null,
-  expected: Expected,
-): Verdict {
-  if (status === 200) {
-    return failed(
-      `${url}/v2/ asks for no token, so that everybody may do everything: give it an "auth: token" section`,
-    );
-  }
-  if (status !== 401) {
-    return failed(
-      `${url}/v2/ answers ${status}, not 401: give "registries" the address of the registry itself`,
-    );
-  }
-  const found = parseChallenge(challenge ?? '');
-  if (found === undefined) {
-    return failed(
-      `its challenge is ${challenge ?? 'missing'}, not "Bearer realm=…": give it an "auth: token" section`,
-    );
-  }
-  if (expected.realm !== null && !isSameUrl(found.realm, expected.realm)) {
-    return failed(
-      `it sends clients to realm ${found.realm ?? '(none)'}, but cellpass is at ${expected.realm}: change its "auth.token.realm", or CELLPASS_PUBLIC_URL`,
-    );
-  }
-  if (found.service !== expected.service) {
-    return failed(
-      `it asks for service ${found.service ?? '(none)'}, but is configured here as ${expected.service}: change its "auth.token.service", or "service" under "registries"`,
-    );
-  }
-  return ok(`sends clients here for ${expected.service}`);
-}
-
-/** The same but for what doesn't count, such as a default port. */
-function isSameUrl(a: string | undefined, b: string): boolean {
-  return a !== undefined && URL.canParse(a) && new URL(a).href === new URL(b).href;
 }
 
 /** Shows every registry a token that grants nothing, of each key that could be opened here. */
