@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { type RouterSettings, writeRouter } from '../../src/cells/haproxy.ts';
+import { writeRouter } from '../../src/cells/haproxy.ts';
+import type { RouterSettings } from '../../src/cells/router.ts';
 
 const key = (letter: string) => ({ thumbprint: letter.repeat(43), pem: `PEM ${letter}\n` });
 const ONE = {

@@ -1,7 +1,9 @@
 import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
-import { isReachable, type RouterCell, type RouterKey, writeRouter } from '../../cells/haproxy.ts';
+import { writeRouter } from '../../cells/haproxy.ts';
+import { isReachable } from '../../cells/haproxy-servers.ts';
+import type { RouterCell, RouterKey } from '../../cells/router.ts';
 import type { Cell, Topology } from '../../cells/topology.ts';
 import { type Config, loadConfig } from '../../config.ts';
 import { CellpassError } from '../../errors.ts';
