@@ -21,6 +21,11 @@ const LONGEST_PAUSE_MS = 5000;
 const SETTLED_MS = 60_000;
 /** Longer than a worker takes to end when it has drained. */
 const GRACE_MS = 15_000;
+/**
+ * For the C library: hashing a password takes 19 MiB, which each of libuv's threads would keep for ever after. glibc reads it when a process
+ * starts, so a single process has it from whoever starts it, or not. See docs/performance.md.
+ */
+const GLIBC = { MALLOC_MMAP_THRESHOLD_: '1048576', MALLOC_TRIM_THRESHOLD_: '1048576' } as const;
 
 /**
  * Several processes behind one listener, and one that keeps them: it owns the admin API and what is to be done once. A worker that
@@ -74,7 +79,7 @@ class WorkerPool {
 
   /** Resolves when the new worker listens. */
   async fork(): Promise<Forked> {
-    const worker = cluster.fork();
+    const worker = cluster.fork(GLIBC);
     this.#workers.add(worker);
     worker.once('exit', () => this.#workers.delete(worker));
     const report = new Promise<StartReport>((resolve) => worker.once('message', resolve));
