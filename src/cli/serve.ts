@@ -1,19 +1,28 @@
-import type { RequestListener, Server } from 'node:http';
+import type { Server } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Config } from '../config.ts';
 import { CellpassError } from '../errors.ts';
 import type { Log } from '../http/access-log.ts';
 import { listenOnSocket, makeDataDir } from '../http/admin-socket.ts';
-import { trustIn } from '../http/client-address.ts';
 import type { Snapshot } from '../http/metrics/report.ts';
 import { processMetrics } from '../http/metrics/sources.ts';
-import { createHttpServer, listenOnTcp, readTls, reloadTls, type ServerOptions } from '../http/server.ts';
+import { createHttpServer, listenOnTcp, readTls } from '../http/server.ts';
 import { loadMasterKey, type RotatableMasterKey } from '../keys/master-key.ts';
 import type { Database } from '../store/drivers.ts';
 import { migrate, pendingMigrations } from '../store/migrate.ts';
 import { PostgresStore } from '../store/postgres.ts';
 import { type Assembly, assemble } from './assemble.ts';
 import { openDatabase } from './database.ts';
+import {
+  closeServer,
+  createSwitchable,
+  listenerUrl,
+  type Opened,
+  openAdminListener,
+  openMetricsListener,
+  reloadAll,
+  tcpOptions,
+} from './listeners.ts';
 import { adminSocketPath } from './socket-path.ts';
 
 /** A running server. */
@@ -25,15 +34,7 @@ export interface RunningServer {
   close(): Promise<void>;
 }
 
-/** For what has begun when the listener closes. */
-const LAST_ANSWERS_MS = 10_000;
-/** How often connections are looked at that had nothing to say while the listener closed. */
-const IDLE_CHECK_MS = 100;
-const REFUSAL_MS = 2000;
 const now = (): Date => new Date();
-
-/** What is opened, in the order in which it is closed again. */
-type Opened = (() => Promise<void>)[];
 
 /**
  * A whole server in this process. Opens the admin socket first, which holds the data directory; then the database, the keys, and last
@@ -129,21 +130,6 @@ async function openAdministration(
   return { assembly, draining, adminServers };
 }
 
-async function openAdminListener(
-  config: Config,
-  { remoteAdmin }: Assembly,
-  { log, opened }: { readonly log: Log; readonly opened: Opened },
-): Promise<readonly Server[]> {
-  const { adminListen, tls } = config;
-  if (adminListen === null) return [];
-  // Strangers reach it, too, but a large document is applied in silence.
-  const server = createHttpServer(remoteAdmin.callback(), { ...tcpOptions(config), periods: {} });
-  const port = await listenOnTcp(server, adminListen, 'CELLPASS_ADMIN_LISTEN');
-  opened.push(() => closeServer(server));
-  log.info({ url: listenerUrl({ ...adminListen, port }, tls) }, 'the admin API answers over TCP');
-  return [server];
-}
-
 async function openAssembly(
   config: Config,
   {
@@ -177,15 +163,6 @@ async function openAssembly(
   return assembly;
 }
 
-/** Once for all workers. */
-async function openMetricsListener(config: Config, { metrics }: Assembly, opened: Opened): Promise<void> {
-  if (config.metricsListen === null) return;
-  const { headerBytes } = config.limits;
-  const server = createHttpServer(metrics.callback(), { headerBytes, tls: null });
-  await listenOnTcp(server, config.metricsListen, 'CELLPASS_METRICS_LISTEN');
-  opened.push(() => closeServer(server));
-}
-
 async function openListener(
   config: Config,
   { app }: Assembly,
@@ -205,28 +182,6 @@ async function openListener(
       draining.now = true;
       await delay(config.drainSeconds * 1000);
       await closeAll(opened);
-    },
-  };
-}
-
-/** False without TLS. */
-function reloadAll({ tls }: Config, servers: readonly Server[]): boolean {
-  if (tls === null) return false;
-  for (const server of servers) reloadTls(server, tls);
-  return true;
-}
-
-/** The admin socket has none of these bounds: whoever may open it is trusted, and large documents take long. */
-function tcpOptions({ limits, tls, trustedProxies }: Config): ServerOptions {
-  const { total, perAddress, headerSeconds, requestSeconds, stallSeconds } = limits.connections;
-  return {
-    headerBytes: limits.headerBytes,
-    tls,
-    connections: { total, perAddress, isTrusted: trustIn(trustedProxies), refusalMs: REFUSAL_MS },
-    periods: {
-      headersMs: headerSeconds * 1000,
-      requestMs: requestSeconds * 1000,
-      stallMs: stallSeconds * 1000,
     },
   };
 }
@@ -251,37 +206,4 @@ async function openMasterKey(config: Config, store: PostgresStore, log: Log): Pr
   const { masterKey, warnings } = await loadMasterKey(config.keysDir, { mayCreate });
   for (const warning of warnings) log.warn({}, warning);
   return masterKey;
-}
-
-function listenerUrl({ host, port }: Config['listen'], tls: Config['tls']): string {
-  return `${tls === null ? 'http' : 'https'}://${host.includes(':') ? `[${host}]` : host}:${port}`;
-}
-
-/** The admin socket listens before there is anything to answer with. */
-function createSwitchable(): {
-  readonly listener: RequestListener;
-  switchTo(listener: RequestListener): void;
-} {
-  let current: RequestListener = (_request, response) => {
-    response.writeHead(503, { 'Retry-After': '1', 'Content-Length': '0' }).end();
-  };
-  return {
-    listener: (request, response) => current(request, response),
-    switchTo: (listener) => {
-      current = listener;
-    },
-  };
-}
-
-function closeServer(server: Server): Promise<void> {
-  return new Promise((resolve) => {
-    const overdue = setTimeout(() => server.closeAllConnections(), LAST_ANSWERS_MS);
-    // One that is kept for a next request, because its last answer had begun before it was known that there is none.
-    const idle = setInterval(() => server.closeIdleConnections(), IDLE_CHECK_MS);
-    server.close(() => {
-      clearTimeout(overdue);
-      clearInterval(idle);
-      resolve();
-    });
-  });
 }
