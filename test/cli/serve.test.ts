@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { startChild, until } from '../support/e2e/child.ts';
+import { freePort } from '../support/postgres.ts';
 import {
   ALICE,
   assertRefused,
@@ -9,8 +12,10 @@ import {
   fetchJwks,
   fetchToken,
   makeSite,
+  ROOT,
   type Server,
   type Site,
+  saying,
   verify,
 } from './support.ts';
 
@@ -89,6 +94,46 @@ for (const kind of ['embedded', 'postgresql'] as const) {
       assert.match(await done(site, 'keys', 'list'), /active/);
     });
   });
+}
+
+describe('npm start', () => {
+  it('passes SIGTERM on, and leaves no server behind', async function () {
+    this.timeout(60_000);
+    const site = await makeSite('postgresql');
+    const url = `http://127.0.0.1:${await freePort()}`;
+    const env = { ...site.env, CELLPASS_LISTEN: url.slice('http://'.length) };
+    const npm = startChild('npm start', 'npm', ['start'], { env, cwd: ROOT });
+    let servers: readonly number[] = [];
+    try {
+      await saying(npm, '"msg":"listening"');
+      servers = descendantsOf(npm.pid!);
+      await npm.stop();
+      await until(
+        () => (servers.some(isAlive) ? undefined : true),
+        () => 'a process of it is still there',
+        10_000,
+      );
+      assert.match(npm.output(), /"msg":"stopping/);
+    } finally {
+      await npm.stop();
+      for (const pid of servers.filter(isAlive)) process.kill(pid, 'SIGKILL');
+      await site.remove();
+    }
+  });
+});
+
+function descendantsOf(pid: number): readonly number[] {
+  const { stdout } = spawnSync('ps', ['-o', 'pid=', '--ppid', String(pid)], { encoding: 'utf8' });
+  const children = stdout.split('\n').filter(Boolean).map(Number);
+  return [...children, ...children.flatMap(descendantsOf)];
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
 }
 
 function modeOf(path: string): string {

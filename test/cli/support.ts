@@ -7,7 +7,7 @@ import type { AccessEntry } from '../../src/policy/grant.ts';
 import { type Child, type Outcome, runToEnd, startChild, until } from '../support/e2e/child.ts';
 import { freePort, sharedPostgres } from '../support/postgres.ts';
 
-const ROOT = join(import.meta.dirname, '../..');
+export const ROOT = join(import.meta.dirname, '../..');
 const BIN = join(ROOT, 'bin/cellpass');
 export const EXAMPLE = join(ROOT, 'examples/acme.yaml');
 
