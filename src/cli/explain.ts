@@ -2,6 +2,7 @@ import { Command, Option } from 'commander';
 import type { Explanation } from '../http/types.ts';
 import { type AdminClient, dataOf, withAdmin } from './admin-client.ts';
 import { type AdminFlags, adminUrlOption } from './admin-route.ts';
+import { collect, toWords } from './option-values.ts';
 import type { Surroundings } from './surroundings.ts';
 
 interface ExplainOptions extends AdminFlags {
@@ -50,10 +51,6 @@ export function explainCommand(surroundings: Surroundings): Command {
     });
 }
 
-function collect(value: string, previous: readonly string[] = []): readonly string[] {
-  return [...previous, value];
-}
-
 async function ask({ api }: AdminClient, options: ExplainOptions): Promise<Explanation> {
   if (options.request !== undefined) {
     return dataOf(await api.GET('/admin/v1/refusals/{id}', { params: { path: { id: options.request } } }));
@@ -62,9 +59,7 @@ async function ask({ api }: AdminClient, options: ExplainOptions): Promise<Expla
   const body = {
     as,
     scopes: [...scope],
-    ...(tokenScopes !== undefined && {
-      token_scopes: tokenScopes.split(/[\s,]+/).filter((name) => name !== ''),
-    }),
+    ...(tokenScopes !== undefined && { token_scopes: toWords(tokenScopes) }),
     ...(ip !== undefined && { ip }),
     ...(at !== undefined && { at }),
   };

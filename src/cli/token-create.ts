@@ -2,6 +2,7 @@ import { type Command, Option } from 'commander';
 import type { MintedTokenView, TokenOrderInput } from '../http/types.ts';
 import { dataOf, withAdmin } from './admin-client.ts';
 import { type AdminFlags, adminUrlOption } from './admin-route.ts';
+import { collect, toWords } from './option-values.ts';
 import type { Surroundings } from './surroundings.ts';
 
 export const TOKEN_KINDS = ['personal', 'project', 'group', 'deploy'] as const;
@@ -70,10 +71,6 @@ export function addTokenCreate(token: Command, surroundings: Surroundings): void
     });
 }
 
-function collect(value: string, previous: readonly string[] = []): readonly string[] {
-  return [...previous, value];
-}
-
 /** Options that don't go together; what they hold is the server's to judge. */
 function mistakeIn(options: CreateOptions): string | null {
   const { kind } = options;
@@ -97,7 +94,7 @@ function mistakeIn(options: CreateOptions): string | null {
 function toOrder({ kind, scopes, user, project, group, role, username, name, expiresAt }: CreateOptions) {
   return {
     kind,
-    scopes: scopes.split(/[\s,]+/).filter((scope) => scope !== ''),
+    scopes: toWords(scopes),
     ...(user !== undefined && { user }),
     ...(project !== undefined &&
       (kind === 'deploy' ? { projects: [...project] } : { project: project[0] ?? '' })),

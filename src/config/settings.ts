@@ -25,10 +25,7 @@ export const cellId = z
   .max(2 ** 31 - 1);
 /** An address that paths are added to: without a trailing slash. */
 export const httpUrl = z.string().transform(toPublicUrl);
-const words = z.union([
-  z.array(z.string().min(1)),
-  z.string().transform((text) => text.split(/[\s,]+/).filter((word) => word !== '')),
-]);
+const words = z.union([z.array(z.string().min(1)), z.string().transform(splitWords)]);
 
 const serviceSettings = z.strictObject({
   kid: z.enum(['libtrust', 'thumbprint']).default('libtrust'),
@@ -126,8 +123,13 @@ export const settings = z.strictObject({
 });
 
 export type Settings = z.output<typeof settings>;
+
+function splitWords(text: string): string[] {
+  return text.split(/[\s,]+/).filter((word) => word !== '');
+}
+
 function toServicesByName(given: unknown): unknown {
-  const list = typeof given === 'string' ? given.split(/[\s,]+/).filter((name) => name !== '') : given;
+  const list = typeof given === 'string' ? splitWords(given) : given;
   if (Array.isArray(list)) return Object.fromEntries(list.map(toNamedSettings));
   if (typeof list !== 'object' || list === null) return list;
   return Object.fromEntries(Object.entries(list).map(([name, value]) => [name, value ?? {}]));
