@@ -1,8 +1,9 @@
 import { Command, Option } from 'commander';
+import { splitWords } from '../config/settings.ts';
 import type { Explanation } from '../http/types.ts';
 import { type AdminClient, dataOf, withAdmin } from './admin-client.ts';
 import { type AdminFlags, adminUrlOption } from './admin-route.ts';
-import { collect, toWords } from './option-values.ts';
+import { collect } from './option-values.ts';
 import type { Surroundings } from './surroundings.ts';
 
 interface ExplainOptions extends AdminFlags {
@@ -59,7 +60,7 @@ async function ask({ api }: AdminClient, options: ExplainOptions): Promise<Expla
   const body = {
     as,
     scopes: [...scope],
-    ...(tokenScopes !== undefined && { token_scopes: toWords(tokenScopes) }),
+    ...(tokenScopes !== undefined && { token_scopes: splitWords(tokenScopes) }),
     ...(ip !== undefined && { ip }),
     ...(at !== undefined && { at }),
   };

@@ -1,8 +1,9 @@
 import { type Command, Option } from 'commander';
+import { splitWords } from '../config/settings.ts';
 import type { MintedTokenView, TokenOrderInput } from '../http/types.ts';
 import { dataOf, withAdmin } from './admin-client.ts';
 import { type AdminFlags, adminUrlOption } from './admin-route.ts';
-import { collect, toWords } from './option-values.ts';
+import { collect } from './option-values.ts';
 import type { Surroundings } from './surroundings.ts';
 
 export const TOKEN_KINDS = ['personal', 'project', 'group', 'deploy'] as const;
@@ -94,7 +95,7 @@ function mistakeIn(options: CreateOptions): string | null {
 function toOrder({ kind, scopes, user, project, group, role, username, name, expiresAt }: CreateOptions) {
   return {
     kind,
-    scopes: toWords(scopes),
+    scopes: splitWords(scopes),
     ...(user !== undefined && { user }),
     ...(project !== undefined &&
       (kind === 'deploy' ? { projects: [...project] } : { project: project[0] ?? '' })),

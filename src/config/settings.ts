@@ -124,7 +124,8 @@ export const settings = z.strictObject({
 
 export type Settings = z.output<typeof settings>;
 
-function splitWords(text: string): string[] {
+/** Several words in one value, separated by commas or white space. */
+export function splitWords(text: string): string[] {
   return text.split(/[\s,]+/).filter((word) => word !== '');
 }
 
