@@ -19,7 +19,7 @@ const OPENSSL_SECONDS = 2;
 /** For the compiler in the server, and the first plans of each connection. */
 const WARM_UP_SECONDS = 8;
 /** Different requests of one case. */
-const REQUESTS = 5000;
+const REQUESTS = 1000;
 
 const processors = availableParallelism();
 const { values } = parseArgs({
