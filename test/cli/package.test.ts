@@ -118,7 +118,10 @@ describe('the package, installed elsewhere with what production needs', () => {
     const second = await install('second', {
       CELLPASS_DATABASE_URL: await (await sharedPostgres()).createDatabase(),
     });
-    const applied = await first.run('directory', 'apply', '-f', EXAMPLE);
+    // Whoever runs the program may not reach into the checkout.
+    const document = join(dir, 'acme.yaml');
+    await copyFile(EXAMPLE, document);
+    const applied = await first.run('directory', 'apply', '-f', document);
     assert.equal(applied.code, 0, applied.stderr);
     const jwks = await fetchJwks(first.url);
     const claims = await verify(await fetchToken(first.url, ALICE, 'repository:acme/web:pull'), jwks);
