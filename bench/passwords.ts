@@ -1,4 +1,3 @@
-import { writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -6,7 +5,7 @@ import { Agent, request } from 'undici';
 import { type Figures, load, medianFigures } from './load.ts';
 import { PASSWORD, type Town, USUAL } from './seed.ts';
 import { type BenchServer, withServer } from './server.ts';
-import { ONE_SCOPE, tokenRequest } from './token-cases.ts';
+import { ONE_SCOPE, tokenRequest, writeRequests } from './token-cases.ts';
 
 /**
  * What a flood of password logins does to token requests: their p99 at a steady rate alone, and while 200 clients log in by password at the
@@ -22,8 +21,7 @@ const MOST = 3;
 
 await withServer({ size: USUAL, workers: availableParallelism() }, async (server) => {
   const file = join(server.dir, 'tokens.txt');
-  const lines = Array.from({ length: 2000 }, (_, number) => ONE_SCOPE.request(server.town, number * 37 + 1));
-  await writeFile(file, `${lines.join('\n')}\n`);
+  await writeRequests(file, ONE_SCOPE, { town: server.town, count: 2000 });
   const measure = (seconds: number): Promise<Figures> =>
     load({ base: server.base, requests: file, seconds, connections: CONNECTIONS, pauseMs: PAUSE_MS });
   await measure(SECONDS);

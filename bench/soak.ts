@@ -1,11 +1,11 @@
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { load, median, rssMb } from './load.ts';
 import { USUAL } from './seed.ts';
 import { withServer } from './server.ts';
-import { CASES } from './token-cases.ts';
+import { CASES, writeRequests } from './token-cases.ts';
 
 /**
  * Whether anything grows with uptime: all kinds of requests in turns, at a rate that the machine bears easily, and every few seconds the memory and
@@ -30,10 +30,9 @@ const minutes = Number(values.minutes);
 
 await withServer({ size: USUAL, workers: availableParallelism() }, async ({ base, pid, town, dir }) => {
   const files = await Promise.all(
-    CASES.map(async ({ request }, at) => {
+    CASES.map(async (one, at) => {
       const file = join(dir, `soak-${at}.txt`);
-      const lines = Array.from({ length: REQUESTS }, (_, number) => request(town, number * 37 + 1));
-      await writeFile(file, `${lines.join('\n')}\n`);
+      await writeRequests(file, one, { town, count: REQUESTS });
       return file;
     }),
   );

@@ -1,3 +1,4 @@
+import { writeFile } from 'node:fs/promises';
 import { PASSWORD, type Town } from './seed.ts';
 import { REUSING } from './server.ts';
 
@@ -75,3 +76,13 @@ export const CASES: readonly Case[] = [
   },
   { name: 'JWK Set', request: () => '/.well-known/jwks.json' },
 ];
+
+/** So many different requests of one kind, for `load`; the step has no factor in common with the counts of the directory. */
+export async function writeRequests(
+  file: string,
+  { request }: Case,
+  { town, count }: { readonly town: Town; readonly count: number },
+): Promise<void> {
+  const lines = Array.from({ length: count }, (_, number) => request(town, number * 37 + 1));
+  await writeFile(file, `${lines.join('\n')}\n`);
+}

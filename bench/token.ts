@@ -3,9 +3,9 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type Figures, load, median, medianFigures, opensslSigns, rssMb } from './load.ts';
-import { LARGE, type Size, type Town, USUAL } from './seed.ts';
+import { LARGE, type Size, USUAL } from './seed.ts';
 import { type BenchServer, withServer } from './server.ts';
-import { CASES, type Case, ONE_SCOPE } from './token-cases.ts';
+import { CASES, type Case, ONE_SCOPE, writeRequests } from './token-cases.ts';
 
 /**
  * Tokens per second, by kind of credential, on real PostgreSQL with a seeded directory, beside the RSA signatures per second that OpenSSL
@@ -36,7 +36,7 @@ const size = values.large ? LARGE : USUAL;
 
 await withServer({ size, workers: Number(values.workers) }, async (server) => {
   const cases = CASES.filter(({ name }) => values.only === undefined || name.includes(values.only));
-  const files = await writeRequests(cases, server);
+  const files = await writeAll(cases, server);
   const measure = (file: string, pauseMs = 0): Promise<Figures> =>
     load({ base: server.base, requests: file, seconds, connections: CONNECTIONS, pauseMs });
   for (const file of files.values()) {
@@ -85,22 +85,17 @@ function toReport(name: string, { perSecond, p50Ms, p99Ms }: Figures, opensslPer
   return { name, requests_per_s: Math.round(perSecond), ratio, p50_ms: p50Ms, p99_ms: p99Ms };
 }
 
-async function writeRequests(
+async function writeAll(
   cases: readonly Case[],
   { town, dir }: BenchServer,
 ): Promise<ReadonlyMap<Case, string>> {
   const files = new Map<Case, string>();
   for (const one of cases) {
     const file = join(dir, `requests-${files.size}.txt`);
-    await writeFile(file, `${linesOf(one, town).join('\n')}\n`);
+    await writeRequests(file, one, { town, count: REQUESTS });
     files.set(one, file);
   }
   return files;
-}
-
-/** A step that has no factor in common with the counts of the directory. */
-function linesOf({ request }: Case, town: Town): readonly string[] {
-  return Array.from({ length: REQUESTS }, (_, number) => request(town, number * 37 + 1));
 }
 
 function print({
