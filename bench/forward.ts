@@ -1,9 +1,7 @@
-import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { stringify } from 'yaml';
 import { chooseCell } from '../src/cells/choose-cell.ts';
 import { readCredentialForm } from '../src/cells/credential-form.ts';
@@ -12,6 +10,7 @@ import { mintRoutableToken } from '../src/cells/routable-token.ts';
 import { parseScopes } from '../src/policy/scope.ts';
 import { type Cellpass, startCellpass } from '../test/support/e2e/cellpass.ts';
 import { freePort, stopSharedPostgres } from '../test/support/postgres.ts';
+import { type Figures, loadOne, medianFigures } from './load.ts';
 
 /**
  * Measures what it costs to ask the wrong cell: two cells on PostgreSQL, wrk (Debian's) asking the right one and the wrong one in turns;
@@ -24,7 +23,6 @@ const CONNECTIONS = 16;
 const DECISIONS = 200_000;
 const PERCENT = 100;
 
-const run = promisify(execFile);
 const token = mintRoutableToken('glpat-', { c: 2n, o: 1n, u: 11n });
 const directory = stringify({
   version: 1,
@@ -48,34 +46,15 @@ const CASES: readonly Case[] = [
   { name: 'anonymous, a public image', scope: 'repository:acme/public:pull', headers: [] },
 ];
 
-interface Figures {
-  readonly perSecond: number;
-  readonly p50: string;
-  readonly p99: string;
-}
-
-async function measure(cell: Cellpass, { scope, headers }: Case): Promise<Figures> {
+function measure(cell: Cellpass, { scope, headers }: Case): Promise<Figures> {
   const url = `${cell.url.replace('localhost', '127.0.0.1')}/jwt/auth?service=container_registry&scope=${encodeURIComponent(scope)}`;
-  const args = ['-t1', `-c${CONNECTIONS}`, `-d${SECONDS}`, '--latency'];
-  const { stdout } = await run('wrk', [...args, ...headers.flatMap((header) => ['-H', header]), url]);
-  if (stdout.includes('Non-2xx')) throw new Error(stdout);
-  const find = (pattern: RegExp): string => pattern.exec(stdout)?.[1] ?? '?';
-  return {
-    perSecond: Number(find(/Requests\/sec:\s+(\S+)/)),
-    p50: find(/50%\s+(\S+)/),
-    p99: find(/99%\s+(\S+)/),
-  };
+  return loadOne({ url, headers, connections: CONNECTIONS, seconds: SECONDS });
 }
 
-function mean(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / values.length;
-}
-
-function printRow(name: string, runs: readonly Figures[], reference: number): void {
-  const perSecond = mean(runs.map((figures) => figures.perSecond));
-  const { p50, p99 } = runs.at(-1) ?? { p50: '?', p99: '?' };
+function printRow(name: string, { perSecond, p50Ms, p99Ms }: Figures, reference: Figures): void {
+  const share = ((PERCENT * perSecond) / reference.perSecond).toFixed(0);
   console.log(
-    `| ${name} | ${perSecond.toFixed(0)} | ${p50} | ${p99} | ${((PERCENT * perSecond) / reference).toFixed(0)} % |`,
+    `| ${name} | ${perSecond.toFixed(0)} | ${p50Ms.toFixed(1)} | ${p99Ms.toFixed(1)} | ${share} % |`,
   );
 }
 
@@ -115,9 +94,9 @@ try {
   const [wrong, right] = cells;
   if (wrong === undefined || right === undefined) throw new Error('two cells were to be started');
   console.log(
-    `Node ${process.version}, wrk with ${CONNECTIONS} connections, ${TURNS} turns of ${SECONDS} s each\n`,
+    `Node ${process.version}, wrk with ${CONNECTIONS} connections, ${TURNS} turns of ${SECONDS} s each, medians\n`,
   );
-  console.log('| request | per second | p50 | p99 | of the right cell |\n|---|---|---|---|---|');
+  console.log('| request | per second | p50 ms | p99 ms | of the right cell |\n|---|---:|---:|---:|---:|');
   for (const one of CASES) {
     const direct: Figures[] = [];
     const forwarded: Figures[] = [];
@@ -125,9 +104,9 @@ try {
       direct.push(await measure(right, one));
       forwarded.push(await measure(wrong, one));
     }
-    const reference = mean(direct.map((figures) => figures.perSecond));
-    printRow(`${one.name}, at the right cell`, direct, reference);
-    printRow(`${one.name}, at the other one`, forwarded, reference);
+    const reference = medianFigures(direct);
+    printRow(`${one.name}, at the right cell`, reference, reference);
+    printRow(`${one.name}, at the other one`, medianFigures(forwarded), reference);
   }
   await measureDeciding(file);
 } finally {

@@ -9,13 +9,16 @@ export interface Figures {
   readonly p99Ms: number;
 }
 
-export interface LoadOptions {
+interface LoadSize {
+  readonly seconds: number;
+  readonly connections: number;
+}
+
+export interface LoadOptions extends LoadSize {
   /** `http://host:port`. */
   readonly base: string;
   /** A file of requests, for `requests.lua`. */
   readonly requests: string;
-  readonly seconds: number;
-  readonly connections: number;
   /** How long each connection waits before a request; 0: not at all. */
   readonly pauseMs?: number;
 }
@@ -24,22 +27,28 @@ const LUA = new URL('requests.lua', import.meta.url).pathname;
 const PAGE_KB = 1024;
 const run = promisify(execFile);
 
-/** A load by wrk (Debian's), which is a process of its own. Throws when an answer is an error. */
-export async function load({
-  base,
-  requests,
-  seconds,
-  connections,
-  pauseMs = 0,
-}: LoadOptions): Promise<Figures> {
-  const { stdout } = await run('wrk', [
-    ...['-t1', `-c${connections}`, `-d${seconds}`, '--timeout', '10', '--latency', '-s', LUA, base],
-    ...['--', requests, String(pauseMs)],
-  ]);
+/** A load of different requests. Throws when an answer is an error. */
+export function load({ base, requests, pauseMs = 0, ...size }: LoadOptions): Promise<Figures> {
+  return wrk(size, ['-s', LUA, base, '--', requests, String(pauseMs)]);
+}
+
+/** A load of one request, with headers like `If-None-Match: "x"`. Throws when an answer is an error. */
+export function loadOne({
+  url,
+  headers,
+  ...size
+}: LoadSize & { readonly url: string; readonly headers: readonly string[] }): Promise<Figures> {
+  return wrk(size, [...headers.flatMap((header) => ['-H', header]), url]);
+}
+
+/** By Debian's, which is a process of its own. */
+async function wrk({ seconds, connections }: LoadSize, what: readonly string[]): Promise<Figures> {
+  const how = ['-t1', `-c${connections}`, `-d${seconds}`, '--timeout', '10', '--latency'];
+  const { stdout } = await run('wrk', [...how, ...what]);
   if (/Non-2xx|Socket errors/.test(stdout)) throw new Error(stdout);
   const find = (pattern: RegExp): string => pattern.exec(stdout)?.[1] ?? '';
   return {
-    perSecond: Number(find(/Requests\/sec:\s+(\S+)/)),
+    perSecond: Number(find(/^Requests\/sec:\s+(\S+)/m)),
     p50Ms: toMs(find(/^\s+50%\s+(\S+)/m)),
     p99Ms: toMs(find(/^\s+99%\s+(\S+)/m)),
   };
