@@ -9,6 +9,7 @@ import { daysToSeconds, longestTokenLifeSeconds } from '../../periods.ts';
 import { KEY_CHANNEL, ROTATION_LOCK } from '../../store/keys.ts';
 import type { PostgresStore } from '../../store/postgres.ts';
 import { createProbe, type Registry } from '../../token/canary.ts';
+import { knownRegistries } from '../known-registries.ts';
 import { clockOf, type Parts } from './parts.ts';
 
 /** What tokens are signed with, and whoever changes it. */
@@ -82,12 +83,10 @@ export function periodsOf({ keys }: Config): KeyPeriods {
 }
 
 /** Those that are asked before a key becomes active, and the router, which refuses what no key of its own verifies. */
-function registriesOf({ registries, services }: Config, cells: CurrentTopology): readonly Registry[] {
-  const known = registries.flatMap(({ name, url, service: asked }) =>
-    services.filter((service) => service.name === asked).map((service) => ({ name, url, service })),
-  );
+function registriesOf(config: Config, cells: CurrentTopology): readonly Registry[] {
+  const known = knownRegistries(config);
   const { routerUrl } = cells.view().topology;
-  const [service] = services;
+  const [service] = config.services;
   if (routerUrl === null || service === undefined) return known;
   return [...known, { name: 'router', url: routerUrl, service, isRouter: true }];
 }

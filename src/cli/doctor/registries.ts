@@ -2,6 +2,7 @@ import type { Config, RegistrySettings } from '../../config.ts';
 import type { ProbeAnswer } from '../../keys/probe.ts';
 import type { SigningKey } from '../../keys/signing-key.ts';
 import { createProbe } from '../../token/canary.ts';
+import { knownRegistries } from '../known-registries.ts';
 import { judgeChallenge, type RegistryAnswer } from './challenge.ts';
 import { judgeClock, REGISTRY_CLOCK } from './clocks.ts';
 import { check, type Finding, failed, named, ok, reasonOf, type Verdict, warning } from './finding.ts';
@@ -72,10 +73,8 @@ export async function checkCanaries(
   keys: readonly SigningKey[],
   now: () => Date,
 ): Promise<readonly Finding[]> {
-  const registries = config.registries.flatMap(({ name, url, service: asked }) =>
-    config.services.filter(({ name: known }) => known === asked).map((service) => ({ name, url, service })),
-  );
-  const probe = createProbe({ registries: () => registries, issuer: config.issuer, cell: config.cell, now });
+  const { issuer, cell } = config;
+  const probe = createProbe({ registries: () => knownRegistries(config), issuer, cell, now });
   const findings: Finding[] = [];
   for (const key of keys) {
     const state = key.state === 'pending' ? 'pending' : 'active';
