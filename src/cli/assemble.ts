@@ -16,6 +16,7 @@ import { endpointsOf, type Reach } from './assembly/endpoints.ts';
 import { openKeys, periodsOf } from './assembly/keys.ts';
 import { clockOf, type Parts } from './assembly/parts.ts';
 import { openRecords } from './assembly/records.ts';
+import { closeAll } from './opened.ts';
 
 export interface Assembly {
   readonly app: ReturnType<typeof createApp>;
@@ -59,12 +60,7 @@ export async function assemble(parts: Parts): Promise<Assembly> {
     keyring: keys.keyring,
     schedule: keys.schedule,
     directory: deps.directory,
-    close: async () => {
-      await records.close();
-      await forwarder.close();
-      await cells.close();
-      await keys.close();
-    },
+    close: () => closeAll([cells, keys, records, forwarder].map((part) => () => part.close())),
   };
 }
 

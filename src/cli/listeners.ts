@@ -4,6 +4,7 @@ import type { Log } from '../http/access-log.ts';
 import { trustIn } from '../http/client-address.ts';
 import { createHttpServer, listenOnTcp, reloadTls, type ServerOptions } from '../http/server.ts';
 import type { Assembly } from './assemble.ts';
+import type { Opened } from './opened.ts';
 
 /** What a server listens on, and how each listener is bounded, read again and closed. */
 
@@ -13,9 +14,6 @@ const LAST_ANSWERS_MS = 10_000;
 const IDLE_CHECK_MS = 100;
 /** For a connection over the bounds to be told so. */
 const REFUSAL_MS = 2000;
-
-/** How to close what was opened, in order; it is closed from the last to the first. */
-export type Opened = (() => Promise<void>)[];
 
 /** Where it is set. Gives the servers for which certificates are read again: one, or none. */
 export async function openAdminListener(

@@ -17,12 +17,12 @@ import {
   closeServer,
   createSwitchable,
   listenerUrl,
-  type Opened,
   openAdminListener,
   openMetricsListener,
   reloadAll,
   tcpOptions,
 } from './listeners.ts';
+import { closeAll, type Opened, openAll } from './opened.ts';
 import { adminSocketPath } from './socket-path.ts';
 
 /** A running server. */
@@ -78,20 +78,6 @@ export function startWorker(
     const server = await openListener(config, assembly, { opened, draining, otherServers: [] });
     return { ...server, metrics: () => assembly.registry.getMetricsAsJSON() };
   });
-}
-
-async function openAll<T>(open: (opened: Opened) => Promise<T>): Promise<T> {
-  const opened: Opened = [];
-  try {
-    return await open(opened);
-  } catch (error) {
-    await closeAll(opened);
-    throw error;
-  }
-}
-
-async function closeAll(opened: Opened): Promise<void> {
-  for (const close of opened.splice(0).reverse()) await close();
 }
 
 interface Draining {
