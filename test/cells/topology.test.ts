@@ -13,7 +13,7 @@ describe('cells.yaml', () => {
 cells:
   - ${ONE}
   - {id: 2, url: https://cell-2.example.com/, registry_url: https://registry-cell-2.example.com, namespaces: [Acme, a.b_c-d]}
-topology_service: {url: https://topology.example.com/, timeout_ms: 250}
+topology_service: {url: https://topology.example.com/, timeout_ms: 1000}
 forwarding: false
 router_url: https://registry.example.com
 `,
@@ -30,7 +30,7 @@ router_url: https://registry.example.com
           namespaces: ['acme', 'a.b_c-d'],
         },
       ],
-      topologyService: { url: 'https://topology.example.com', timeoutMs: 250 },
+      topologyService: { url: 'https://topology.example.com', timeoutMs: 1000 },
       forwarding: false,
       routerUrl: 'https://registry.example.com',
     });
@@ -94,6 +94,11 @@ router_url: https://registry.example.com
       'a namespace below the top level',
       'cells:\n  - {id: 1, legacy: true, url: http://a, namespaces: [acme/x]}',
       /must be a top-level group or user/,
+    ],
+    [
+      'a Topology Service that may take longer than is left of 4 s',
+      `cells: [${ONE}, ${TWO}]\ntopology_service: {url: http://t, timeout_ms: 1001}`,
+      /line 2: topology_service\.timeout_ms: .*1000/,
     ],
     ['a topology without this cell', `cells: [${ONE}]`, /this cell, 2, is not among them/],
     [
