@@ -35,7 +35,7 @@ export interface FailedAttemptLimits {
   readonly seconds: number;
 }
 
-/** Of the public listener, in each process. */
+/** Of each listener but the admin socket, in each process. */
 export interface ConnectionLimits {
   readonly total: number;
   /** Not of trusted proxies, behind which many stand. */

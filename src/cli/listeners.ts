@@ -31,15 +31,14 @@ export async function openAdminListener(
   return [server];
 }
 
-/** Once for all workers. */
+/** Once for all workers. It asks for no token, so the bounds are all that a stranger meets. */
 export async function openMetricsListener(
   config: Config,
-  { metrics }: Assembly,
+  { metrics }: Pick<Assembly, 'metrics'>,
   opened: Opened,
 ): Promise<void> {
   if (config.metricsListen === null) return;
-  const { headerBytes } = config.limits;
-  const server = createHttpServer(metrics.callback(), { headerBytes, tls: null });
+  const server = createHttpServer(metrics.callback(), { ...tcpOptions(config), tls: null });
   await listenOnTcp(server, config.metricsListen, 'CELLPASS_METRICS_LISTEN');
   opened.push(() => closeServer(server));
 }
