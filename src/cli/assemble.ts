@@ -86,7 +86,8 @@ function countSources(
   sourceMetrics(registry, {
     version: readVersion(),
     pool: () => database.poolUse(),
-    lane: () => passwords.use(),
+    lanes: () => database.lanesUse(),
+    passwords: () => passwords.use(),
     lockouts: () => failedAttempts.lockouts(),
     audit: () => audit.use(),
     refusalsDropped: () => refusals.dropped(),

@@ -10,7 +10,7 @@ import {
   unlessNotNow,
   within,
 } from './connections.ts';
-import { createLanes } from './lanes.ts';
+import { createLanes, type LanesUse } from './lanes.ts';
 import { listenOnPostgres } from './listen.ts';
 
 /** What a query answers: plain rows, alike on both drivers. */
@@ -61,6 +61,8 @@ export interface Database extends Sql {
   listen(channel: string, onNotice: () => void): Promise<() => Promise<void>>;
   /** Null where there is no pool. */
   poolUse(): PoolUse | null;
+  /** Null where there are none. */
+  lanesUse(): LanesUse | null;
   close(): Promise<void>;
 }
 
@@ -124,6 +126,7 @@ export function openPostgres(url: string, options: PostgresOptions = {}): Databa
     tryExclusively: (lock, work) => postgresExclusively(pool, lock, work),
     listen: (channel, onNotice) => listenOnPostgres(url, channel, onNotice),
     poolUse: () => ({ total: pool.totalCount, idle: pool.idleCount, waiting: pool.waitingCount, max }),
+    lanesUse: () => lanes.use(),
     close: () => within(CLOSE_TIMEOUT_MS, Promise.all([pool.end(), lanes.close()])),
   };
 }
@@ -237,6 +240,7 @@ export async function openPglite(dataDir?: string): Promise<Database> {
     },
     listen: async (channel, onNotice) => pglite.listen(channel, onNotice),
     poolUse: () => null,
+    lanesUse: () => null,
     close: () => pglite.close(),
   };
 }

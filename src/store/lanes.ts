@@ -9,7 +9,14 @@ import { toUnavailable } from './connections.ts';
 export interface Lanes {
   /** @throws {CellpassError} `unavailable` when the answer doesn't come in time, or the connection is lost. */
   query<R extends pg.QueryResultRow>(config: pg.QueryConfig, timeoutMs: number): Promise<pg.QueryResult<R>>;
+  use(): LanesUse;
   close(): Promise<void>;
+}
+
+/** Connections that are open, or being opened; questions that have no answer yet. */
+export interface LanesUse {
+  readonly open: number;
+  readonly waiting: number;
 }
 
 export interface LanesOptions {
@@ -24,19 +31,23 @@ export function createLanes({ count, ...options }: LanesOptions): Lanes {
   const lanes = Array.from({ length: count }, () => createLane(options));
   return {
     query: (config, timeoutMs) =>
-      lanes.reduce((best, lane) => (lane.waiting() < best.waiting() ? lane : best)).query(config, timeoutMs),
+      lanes
+        .reduce((best, lane) => (lane.use().waiting < best.use().waiting ? lane : best))
+        .query(config, timeoutMs),
+    use: () => {
+      const uses = lanes.map((lane) => lane.use());
+      const sum = (pick: (use: LanesUse) => number): number =>
+        uses.reduce((total, use) => total + pick(use), 0);
+      return { open: sum(({ open }) => open), waiting: sum((use) => use.waiting) };
+    },
     close: async () => {
       await Promise.all(lanes.map((lane) => lane.close()));
     },
   };
 }
 
-interface Lane extends Lanes {
-  waiting(): number;
-}
-
 /** Connects when there is something to ask, and anew after whatever went wrong; once it is closed, never again. */
-function createLane({ createClient, onError }: Omit<LanesOptions, 'count'>): Lane {
+function createLane({ createClient, onError }: Omit<LanesOptions, 'count'>): Lanes {
   let current: Promise<pg.Client> | undefined;
   let waiting = 0;
   let isClosed = false;
@@ -79,7 +90,7 @@ function createLane({ createClient, onError }: Omit<LanesOptions, 'count'>): Lan
         waiting -= 1;
       }
     },
-    waiting: () => waiting,
+    use: () => ({ open: current === undefined ? 0 : 1, waiting }),
     close: async () => {
       isClosed = true;
       await current?.then((client) => client.end()).catch(() => undefined);

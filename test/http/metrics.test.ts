@@ -120,6 +120,8 @@ describe('the metrics', () => {
     assert.ok(total! >= 1 && idle! <= total! && total! <= max!, `${total} ${idle} ${max}`);
     assert.equal(max, 10);
     assert.equal(value('cellpass_database_waiting_queries'), 0);
+    assert.ok([1, 2].includes(value('cellpass_database_hot_connections')));
+    assert.equal(value('cellpass_database_hot_queries'), 0);
     assert.equal(value('cellpass_password_checks{state="running"}'), 0);
     assert.equal(value('cellpass_password_checks{state="waiting"}'), 0);
     assert.equal(value('cellpass_processes'), 1);

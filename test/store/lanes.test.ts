@@ -37,6 +37,15 @@ describe('hot statements on PostgreSQL', () => {
     assert.deepEqual(await numbers(500), upTo(500));
   });
 
+  it('are counted until they are answered, and so are their connections', async () => {
+    await numbers(2);
+    assert.deepEqual(database.lanesUse(), { open: 2, waiting: 0 });
+    const asked = numbers(20);
+    assert.deepEqual(database.lanesUse(), { open: 2, waiting: 20 });
+    await asked;
+    assert.deepEqual(database.lanesUse(), { open: 2, waiting: 0 });
+  });
+
   it('fail alone when one is wrong, and its connection is left', async () => {
     const wrong = hot('wrong', 'SELECT 1 / $1::int AS number');
     const [failed, ...others] = await Promise.allSettled([

@@ -3,6 +3,7 @@ import type { Lockouts } from '../../authn/failed-attempts.ts';
 import type { LaneUse } from '../../authn/password.ts';
 import type { TopologyServiceUse } from '../../cells/topology-service.ts';
 import type { PoolUse } from '../../store/drivers.ts';
+import type { LanesUse } from '../../store/lanes.ts';
 import type { AuditUse } from '../audit.ts';
 
 /** Where the numbers are kept that nobody has to tell: each is read when somebody asks for metrics. */
@@ -10,7 +11,9 @@ export interface Sources {
   readonly version: string;
   /** Null: a database without a pool. */
   readonly pool: () => PoolUse | null;
-  readonly lane: () => LaneUse;
+  /** Null: a database without connections beside the pool. */
+  readonly lanes: () => LanesUse | null;
+  readonly passwords: () => LaneUse;
   readonly lockouts: () => Lockouts;
   readonly audit: () => AuditUse;
   readonly refusalsDropped: () => number;
@@ -29,7 +32,8 @@ export function sourceMetrics(registry: Registry, sources: Sources): void {
   }).set({ version: sources.version, node: process.version }, 1);
   new Gauge({ name: 'cellpass_processes', help: 'Processes of this server', registers }).set(1);
   poolMetrics(registry, sources.pool);
-  laneMetrics(registry, sources.lane);
+  lanesMetrics(registry, sources.lanes);
+  passwordMetrics(registry, sources.passwords);
   lockoutMetrics(registry, sources.lockouts);
   counter(
     registry,
@@ -82,7 +86,26 @@ function poolMetrics(registry: Registry, read: () => PoolUse | null): void {
   });
 }
 
-function laneMetrics(registry: Registry, read: () => LaneUse): void {
+function lanesMetrics(registry: Registry, read: () => LanesUse | null): void {
+  new Gauge({
+    name: 'cellpass_database_hot_connections',
+    help: "Connections beside the pool, for token requests' questions, that are open",
+    registers: [registry],
+    collect() {
+      this.set(read()?.open ?? 0);
+    },
+  });
+  new Gauge({
+    name: 'cellpass_database_hot_queries',
+    help: 'Questions on these connections that have no answer yet',
+    registers: [registry],
+    collect() {
+      this.set(read()?.waiting ?? 0);
+    },
+  });
+}
+
+function passwordMetrics(registry: Registry, read: () => LaneUse): void {
   new Gauge({
     name: 'cellpass_password_checks',
     help: 'Passwords being hashed, and waiting for it',
