@@ -161,7 +161,7 @@ function judge([target]: readonly CaseReport[]): void {
 async function printPlans({ database, store }: Directory): Promise<void> {
   for (const request of CASES) {
     const { question, paths } = await askedBy(store, request);
-    const sent = await sentBy(database, (sql) => inquire(sql, paths).findCredentials(question));
+    const sent = await sentBy(database, (sql) => inquire(sql, question, paths));
     for (const mode of ['generic', 'custom'] as const) {
       const lines = await planOf(database, sent, { mode, analyze: true });
       console.log(`\n${request.name}, ${mode} plan\n${lines.join('\n')}`);

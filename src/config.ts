@@ -21,6 +21,8 @@ export interface Limits {
   readonly passwordBytes: number;
   readonly bodyBytes: number;
   readonly headerBytes: number;
+  /** Of what is remembered of the directory, in each process; 0: nothing is. */
+  readonly directoryCacheBytes: number;
   readonly argon2Lanes: number;
   readonly argon2Queue: number;
   readonly failedAttempts: FailedAttemptLimits;
@@ -217,6 +219,7 @@ function toConfig(given: Settings, unknownVariables: readonly string[]): Config 
       passwordBytes: given.limits.password_bytes,
       bodyBytes: given.limits.body_bytes,
       headerBytes: given.limits.header_bytes,
+      directoryCacheBytes: given.limits.directory_cache_bytes,
       argon2Lanes: given.limits.argon2_lanes,
       argon2Queue: given.limits.argon2_queue,
       failedAttempts: {

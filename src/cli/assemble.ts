@@ -37,7 +37,7 @@ export interface Assembly {
 /** Wires everything together: here what there is, in `assembly/` what each part is made of. */
 export async function assemble(parts: Parts): Promise<Assembly> {
   const { config, database } = parts;
-  const store = new PostgresStore(database);
+  const store = new PostgresStore(database, { cacheBytes: config.limits.directoryCacheBytes });
   // First, because it is wrong more often than the keys are, which are made at the first start.
   const cells = topologyOf(parts);
   const keys = await openKeys(parts, store, cells);
@@ -80,13 +80,14 @@ function topologyOf(parts: Parts): CurrentTopology {
 function countSources(
   registry: MetricsRegistry,
   { config, database }: Parts,
-  { keyring, passwords, failedAttempts, audit, refusals, cells }: Reach,
+  { store, keyring, passwords, failedAttempts, audit, refusals, cells }: Reach,
 ): void {
   keyMetrics(registry, keyring, periodsOf(config));
   sourceMetrics(registry, {
     version: readVersion(),
     pool: () => database.poolUse(),
     lanes: () => database.lanesUse(),
+    directoryCache: () => store.cacheUse(),
     passwords: () => passwords.use(),
     lockouts: () => failedAttempts.lockouts(),
     audit: () => audit.use(),

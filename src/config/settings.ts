@@ -92,6 +92,11 @@ export const settings = z.strictObject({
       password_bytes: z.number().int().min(64).default(4096),
       body_bytes: z.number().int().min(1024).default(65_536),
       header_bytes: z.number().int().min(8192).default(65_536),
+      directory_cache_bytes: z
+        .number()
+        .int()
+        .min(0)
+        .default(16 * 1024 * 1024),
       argon2_lanes: z.number().int().min(1).max(4).default(1),
       argon2_queue: z.number().int().min(1).default(64),
       failed_attempts: z.number().int().min(0).default(30),

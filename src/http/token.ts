@@ -115,6 +115,7 @@ async function issue(
   });
   Object.assign(logFields, describeDecision(decision));
   if (refusal !== null) throw choice.takesCredentials ? refusal : forStranger(choice.cell, refusal);
+  if (decision.access.length > 0) inquiry.keep();
   trail.refused = decision.rulings.some(({ verdict }) => verdict !== 'grant') || asked.dropped.length > 0;
 
   const key = deps.keyring.active();

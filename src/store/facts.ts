@@ -1,6 +1,7 @@
 import type { InstanceState, Project, RepositoryRule, TagRule } from '../policy/project.ts';
 import { MINIMUM_ROLES, type MinimumRole, ROLES } from '../policy/role.ts';
 import { personOf, type Subject } from '../policy/subject.ts';
+import { DIRECTORY_VERSION } from './directory-version.ts';
 import type { Sql, Statement } from './drivers.ts';
 import { type ProjectRow, toProject } from './project-row.ts';
 
@@ -137,42 +138,70 @@ export function projectFacts(relations: readonly Relation[]): string {
     ) AS found ON true`;
 }
 
+/** Beside `settings`, `asked` and `found`: gives a `FactsRow`. */
+export const FACTS = `settings.registry_enabled, settings.maintenance_mode, ${DIRECTORY_VERSION} AS version,
+  asked.user_id, asked.deploy_token_id, asked.job_project_id, found.projects`;
+
 const factsAbout = (name: string, ids: string, relations: readonly Relation[]): Statement => ({
   name,
   isHot: true,
   text: `
-    SELECT settings.registry_enabled, settings.maintenance_mode, found.projects
-    FROM settings CROSS JOIN (SELECT $1::text[] AS paths${ids} OFFSET 0) AS asked ${projectFacts(relations)}`,
+    SELECT ${FACTS}
+    FROM settings CROSS JOIN (SELECT $1::text[] AS paths, ${ids} OFFSET 0) AS asked ${projectFacts(relations)}`,
 });
 
-const ALL_IDS = ', $2::bigint AS user_id, $3::bigint AS deploy_token_id, $4::bigint AS job_project_id';
-const FIND_FACTS = factsAbout('find-facts', ALL_IDS, ['memberships', 'deployToken', 'job']);
-const FIND_PUBLIC_FACTS = factsAbout('find-public-facts', '', []);
+const FIND_FACTS = factsAbout(
+  'find-facts',
+  '$2::bigint AS user_id, $3::bigint AS deploy_token_id, $4::bigint AS job_project_id',
+  ['memberships', 'deployToken', 'job'],
+);
+const FIND_PUBLIC_FACTS = factsAbout(
+  'find-public-facts',
+  'NULL::bigint AS user_id, NULL::bigint AS deploy_token_id, NULL::bigint AS job_project_id',
+  [],
+);
 
 export interface FactsRow {
   readonly registry_enabled: boolean;
   readonly maintenance_mode: boolean;
+  readonly version: string;
+  readonly user_id: number | null;
+  readonly deploy_token_id: number | null;
+  readonly job_project_id: number | null;
   readonly projects: readonly ProjectRow[] | null;
   readonly [column: string]: unknown;
 }
 
+/** Facts, and whom and when they are about. */
+export interface FoundFacts {
+  readonly facts: Facts;
+  readonly about: AskedIds;
+  /** Of the directory in which they were found. */
+  readonly version: string;
+}
+
 /** The projects among `paths` (lower case), with how the subject stands to each: one round trip. */
-export async function findFacts(sql: Sql, subject: Subject, paths: readonly string[]): Promise<Facts> {
+export async function findFacts(sql: Sql, subject: Subject, paths: readonly string[]): Promise<FoundFacts> {
   const { userId, deployTokenId, jobProjectId } = idsOf(subject);
   const [row] =
     subject.kind === 'anonymous'
       ? await sql.query<FactsRow>(FIND_PUBLIC_FACTS, [[...paths]])
       : await sql.query<FactsRow>(FIND_FACTS, [[...paths], userId, deployTokenId, jobProjectId]);
-  return toFacts(row);
+  return toFoundFacts(row);
 }
 
-export function toFacts(row: FactsRow | undefined): Facts {
+export function toFoundFacts(row: FactsRow | undefined): FoundFacts {
   if (row === undefined) throw new Error('the settings row is missing: the database was not migrated');
+  const { version, user_id, deploy_token_id, job_project_id } = row;
   return {
-    instance: { registryEnabled: row.registry_enabled, maintenanceMode: row.maintenance_mode },
-    projects: (row.projects ?? [])
-      .filter(({ asked }) => asked)
-      .map((project) => inKnownWords(toProject(project))),
+    version,
+    about: { userId: user_id, deployTokenId: deploy_token_id, jobProjectId: job_project_id },
+    facts: {
+      instance: { registryEnabled: row.registry_enabled, maintenanceMode: row.maintenance_mode },
+      projects: (row.projects ?? [])
+        .filter(({ asked }) => asked)
+        .map((project) => inKnownWords(toProject(project))),
+    },
   };
 }
 

@@ -10,6 +10,7 @@ import { sql as issuedTokens } from './migrations/0006-issued-tokens.ts';
 import { sql as failedAttempts } from './migrations/0007-failed-attempts.ts';
 import { sql as adminTokens } from './migrations/0008-admin-tokens.ts';
 import { sql as recordsAsJson } from './migrations/0009-records-as-json.ts';
+import { sql as directoryVersion } from './migrations/0010-directory-version.ts';
 
 /** In the order of their numbers. A migration that was released is never edited: add the next one. */
 const MIGRATIONS: readonly { readonly name: string; readonly sql: string }[] = [
@@ -22,6 +23,7 @@ const MIGRATIONS: readonly { readonly name: string; readonly sql: string }[] = [
   { name: '0007-failed-attempts', sql: failedAttempts },
   { name: '0008-admin-tokens', sql: adminTokens },
   { name: '0009-records-as-json', sql: recordsAsJson },
+  { name: '0010-directory-version', sql: directoryVersion },
 ];
 
 /** Any number that nothing else here locks; the same in every cellpass. */

@@ -3,7 +3,7 @@ import type { KeyChange, KeyEvent, KeySet, KeyStore } from '../keys/key-set.ts';
 import type { Subject } from '../policy/subject.ts';
 import type { Database } from './drivers.ts';
 import { type Facts, findFacts } from './facts.ts';
-import { type Inquiry, inquire } from './inquiry.ts';
+import { type CacheUse, createInquiries, type Inquiries, type Inquiry } from './inquiries.ts';
 import { createKeyStore } from './keys.ts';
 import type { Store } from './store.ts';
 
@@ -11,18 +11,26 @@ import type { Store } from './store.ts';
 export class PostgresStore implements Store {
   readonly #database: Database;
   readonly #keys: KeyStore;
+  readonly #inquiries: Inquiries;
 
-  constructor(database: Database) {
+  /** @param cacheBytes how much may be remembered of what token requests asked; 0: nothing. */
+  constructor(database: Database, { cacheBytes = 0 }: { readonly cacheBytes?: number } = {}) {
     this.#database = database;
+    this.#inquiries = createInquiries(database, { maxBytes: cacheBytes });
     this.#keys = createKeyStore(database);
   }
 
   inquire(paths: readonly string[]): Inquiry {
-    return inquire(this.#database, paths);
+    return this.#inquiries.inquire(paths);
   }
 
-  findFacts(subject: Subject, paths: readonly string[]): Promise<Facts> {
-    return findFacts(this.#database, subject, paths);
+  cacheUse(): CacheUse {
+    return this.#inquiries.use();
+  }
+
+  async findFacts(subject: Subject, paths: readonly string[]): Promise<Facts> {
+    const { facts } = await findFacts(this.#database, subject, paths);
+    return facts;
   }
 
   readKeySet(): Promise<KeySet> {

@@ -1,7 +1,7 @@
 import type { KeyStore } from '../keys/key-set.ts';
 import type { Subject } from '../policy/subject.ts';
 import type { Facts } from './facts.ts';
-import type { Inquiry } from './inquiry.ts';
+import type { Inquiry } from './inquiries.ts';
 
 /**
  * What every token request asks, in one round trip. Another source, such as GitLab's own tables, could answer it.

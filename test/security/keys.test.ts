@@ -295,7 +295,7 @@ describe('security checks: keys and tokens', () => {
     const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
     const issued = new Set<string>();
     for (let round = 0; round < 10; round++) {
-      const tokens = await Promise.all(Array.from({ length: 20 }, () => tokenOf(server, LOGIN.alice)));
+      const tokens = await Promise.all(Array.from({ length: 20 }, () => tokenOf(server, LOGIN.api)));
       for (const { jti } of tokens.map((token) => decodeJwt(token))) {
         assert.match(jti!, uuid);
         issued.add(jti!);

@@ -43,7 +43,7 @@ describe('the plans of what a request asks', () => {
   for (const [name, credentials, scopes] of REQUESTS) {
     it(`scan no large table, and never all members of a group or all groups of a user: ${name}`, async () => {
       const { question, subject, paths } = await askedBy(store, { credentials, scopes });
-      await assertNarrow(await sentBy(database, (sql) => inquire(sql, paths).findCredentials(question)));
+      await assertNarrow(await sentBy(database, (sql) => inquire(sql, question, paths)));
       await assertNarrow(await sentBy(database, (sql) => findFacts(sql, subject, paths)));
     });
   }

@@ -3,6 +3,7 @@ import type { Lockouts } from '../../authn/failed-attempts.ts';
 import type { LaneUse } from '../../authn/password.ts';
 import type { TopologyServiceUse } from '../../cells/topology-service.ts';
 import type { PoolUse } from '../../store/drivers.ts';
+import type { CacheUse } from '../../store/inquiries.ts';
 import type { LanesUse } from '../../store/lanes.ts';
 import type { AuditUse } from '../audit.ts';
 
@@ -13,6 +14,7 @@ export interface Sources {
   readonly pool: () => PoolUse | null;
   /** Null: a database without connections beside the pool. */
   readonly lanes: () => LanesUse | null;
+  readonly directoryCache: () => CacheUse;
   readonly passwords: () => LaneUse;
   readonly lockouts: () => Lockouts;
   readonly audit: () => AuditUse;
@@ -33,6 +35,7 @@ export function sourceMetrics(registry: Registry, sources: Sources): void {
   new Gauge({ name: 'cellpass_processes', help: 'Processes of this server', registers }).set(1);
   poolMetrics(registry, sources.pool);
   lanesMetrics(registry, sources.lanes);
+  cacheMetrics(registry, sources.directoryCache);
   passwordMetrics(registry, sources.passwords);
   lockoutMetrics(registry, sources.lockouts);
   counter(
@@ -101,6 +104,29 @@ function lanesMetrics(registry: Registry, read: () => LanesUse | null): void {
     registers: [registry],
     collect() {
       this.set(read()?.waiting ?? 0);
+    },
+  });
+}
+
+function cacheMetrics(registry: Registry, read: () => CacheUse): void {
+  new Counter({
+    name: 'cellpass_directory_cache_requests_total',
+    help: 'Token requests by what the database had to say: "hit" that nothing has changed, "miss" everything',
+    labelNames: ['outcome'],
+    registers: [registry],
+    collect() {
+      const { hits, misses } = read();
+      this.reset();
+      this.inc({ outcome: 'hit' }, hits);
+      this.inc({ outcome: 'miss' }, misses);
+    },
+  });
+  new Gauge({
+    name: 'cellpass_directory_cache_bytes',
+    help: 'About how much is remembered of the directory; limits.directory_cache_bytes bounds it in each process',
+    registers: [registry],
+    collect() {
+      this.set(read().bytes);
     },
   });
 }
