@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
 import type { SigningKey } from '../keys/signing-key.ts';
 import { SHORTEST_LIFE_SECONDS } from '../periods.ts';
 import { BACKDATED_SECONDS, type ClaimSet } from './claims.ts';
@@ -21,7 +22,7 @@ export interface ReuseSettings extends HeaderSettings {
 export type SignOrReuse = (claims: ClaimSet, key: SigningKey, settings: ReuseSettings) => SignedToken;
 
 export interface ReuseOptions {
-  /** Of all tokens that are kept; the oldest go first. */
+  /** Of all tokens that are kept; those go first that nobody has asked for the longest. */
   readonly maxBytes?: number;
 }
 
@@ -34,23 +35,7 @@ const ENTRY_BYTES = 1024;
  * them. A token is given again only for the same claims but for times and id, and only where it ends no later than a new one would.
  */
 export function createReuse({ maxBytes = MAX_BYTES }: ReuseOptions = {}): SignOrReuse {
-  const kept = new Map<string, SignedToken>();
-  let bytes = 0;
-
-  const drop = (name: string): void => {
-    bytes -= sizeOf(kept.get(name));
-    kept.delete(name);
-  };
-  const keep = (name: string, signed: SignedToken): void => {
-    drop(name);
-    kept.set(name, signed);
-    bytes += sizeOf(signed);
-    // A Map keeps the order of insertion.
-    for (const oldest of kept.keys()) {
-      if (bytes <= maxBytes) break;
-      drop(oldest);
-    }
-  };
+  const kept = new LRUCache<string, SignedToken>({ maxSize: maxBytes, sizeCalculation: sizeOf });
 
   return (claims, key, settings) => {
     if (settings.tokenReuseSeconds === 0) {
@@ -62,13 +47,13 @@ export function createReuse({ maxBytes = MAX_BYTES }: ReuseOptions = {}): SignOr
       return { ...known, reused: true };
     }
     const signed = { token: signToken(claims, key, settings), claims, reused: false };
-    keep(name, signed);
+    kept.set(name, signed);
     return signed;
   };
 }
 
-function sizeOf(signed: SignedToken | undefined): number {
-  return signed === undefined ? 0 : 2 * signed.token.length + ENTRY_BYTES;
+function sizeOf({ token }: SignedToken): number {
+  return 2 * token.length + ENTRY_BYTES;
 }
 
 /** Everything that a token says, but for when and by which id. The nested `user` tells subjects apart that have one name. */

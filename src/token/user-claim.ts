@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
 import type { SigningKey } from '../keys/signing-key.ts';
 import { authType, personOf, type Subject } from '../policy/subject.ts';
 import { BACKDATED_SECONDS } from './claims.ts';
@@ -32,7 +33,7 @@ interface Entry {
 
 /** One signature per subject and key instead of a second one on every request. */
 export function createUserClaims({ now, ttlSeconds, maxEntries = 10_000 }: UserClaimOptions): UserClaims {
-  const entries = new Map<string, Entry>();
+  const entries = new LRUCache<string, Entry>({ max: maxEntries });
   return (subject, key, kid, expiresAt) => {
     const info = userInfo(subject);
     const cacheKey = JSON.stringify([key.kid, kid, info]);
@@ -49,17 +50,9 @@ export function createUserClaims({ now, ttlSeconds, maxEntries = 10_000 }: UserC
     };
     // No certificate: GitLab's has none, and a token must fit into 8 KB of headers.
     const jwt = signToken(claims, key, { kid, x5c: false });
-    entries.delete(cacheKey);
     entries.set(cacheKey, { jwt, exp: claims.exp });
-    dropOldest(entries, maxEntries);
     return jwt;
   };
-}
-
-/** A Map keeps the order of insertion, so the first is the oldest. */
-function dropOldest(entries: Map<string, Entry>, maxEntries: number): void {
-  const [oldest] = entries.keys();
-  if (entries.size > maxEntries && oldest !== undefined) entries.delete(oldest);
 }
 
 function userInfo(subject: Subject): UserInfo {
