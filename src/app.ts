@@ -10,6 +10,7 @@ import {
 import { applyDirectory, type DirectoryResource, exportDirectory } from './http/admin/directory.ts';
 import { type ExplainResource, explain, explainRequest } from './http/admin/explain.ts';
 import { adminBySocket, adminByToken } from './http/admin/identify.ts';
+import { type IssuedTokenResource, listIssuedTokens } from './http/admin/issued-tokens.ts';
 import { deleteJobToken, type JobTokenResource, putJobToken } from './http/admin/job-tokens.ts';
 import { keyRoutes } from './http/admin/keys.ts';
 import { listTokens, mintToken, revokeToken, type TokenResource } from './http/admin/tokens.ts';
@@ -53,6 +54,7 @@ export interface AdminDeps extends Common {
   readonly directory: DirectoryResource;
   readonly jobTokens: JobTokenResource;
   readonly tokens: TokenResource;
+  readonly issuedTokens: IssuedTokenResource;
   readonly keys: KeyAdministration;
   readonly authorities: AuthorityAdministration;
   readonly explain: ExplainResource;
@@ -92,6 +94,7 @@ function adminRouter(deps: AdminDeps): Router<RequestState> {
   router.get('/admin/v1/tokens', listTokens(deps.tokens));
   router.post('/admin/v1/tokens', mintToken(deps.contract, deps.tokens));
   router.post('/admin/v1/tokens/:id/revoke', revokeToken(deps.tokens));
+  router.get('/admin/v1/issued-tokens', listIssuedTokens(deps.issuedTokens));
   addKeyRoutes(router, deps);
   router.post('/admin/v1/explain', explain(deps.contract, deps.explain));
   router.get('/admin/v1/refusals/:id', explainRequest(deps.explain));

@@ -1,4 +1,27 @@
+import { InvalidArgumentError, Option } from 'commander';
+
 /** For commander: each use of an option adds to those before. */
 export function collect(value: string, previous: readonly string[] = []): readonly string[] {
   return [...previous, value];
+}
+
+const MOST_LISTED = 1000;
+
+/** How many a list shows at most. */
+export function limitOption(): Option {
+  return new Option('--limit <number>', 'how many at most').argParser(readCount).default(MOST_LISTED);
+}
+
+function readCount(value: string): number {
+  if (/^[1-9][0-9]{0,8}$/.test(value)) return Number(value);
+  throw new InvalidArgumentError('It must be a number of 1 or more.');
+}
+
+const UNITS_MS = { m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
+
+/** `90m`, `1h` and `7d` as the moment so long ago; whatever else is for the server to read. */
+export function readMoment(value: string): string {
+  const [, count, unit] = /^([1-9][0-9]{0,5})([mhd])$/.exec(value) ?? [];
+  if (unit !== 'm' && unit !== 'h' && unit !== 'd') return value;
+  return new Date(Date.now() - Number(count) * UNITS_MS[unit]).toISOString();
 }

@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { adminTokenCommand } from './admin-token.ts';
+import { auditCommand } from './audit.ts';
 import { cellsCommand } from './cells.ts';
 import { directoryCommand } from './directory.ts';
 import { doctorCommand } from './doctor.ts';
@@ -26,6 +27,7 @@ export function createProgram(surroundings: Surroundings, version: string): Comm
   program.addCommand(keysCommand(surroundings));
   program.addCommand(cellsCommand(surroundings));
   program.addCommand(explainCommand(surroundings));
+  program.addCommand(auditCommand(surroundings));
   program.addCommand(adminTokenCommand(surroundings));
   program.addCommand(doctorCommand(surroundings));
   return inherit(program);

@@ -2,6 +2,8 @@ import { Command, Option } from 'commander';
 import type { TokenPage, TokenView } from '../http/types.ts';
 import { type AdminClient, dataOf, withAdmin } from './admin-client.ts';
 import { type AdminFlags, adminUrlOption, type JsonFlags } from './admin-route.ts';
+import { limitOption } from './option-values.ts';
+import { fetchPages } from './pages.ts';
 import type { Surroundings } from './surroundings.ts';
 import { printTable } from './table.ts';
 import { addTokenCreate, TOKEN_KINDS } from './token-create.ts';
@@ -33,12 +35,9 @@ interface ListOptions extends AdminFlags {
   readonly project?: string;
   readonly group?: string;
   readonly kind?: TokenView['kind'];
-  readonly limit: string;
+  readonly limit: number;
   readonly json?: boolean;
 }
-
-/** What the server answers at most at once. */
-const PAGE = 1000;
 
 function addTokenList(token: Command, surroundings: Surroundings): void {
   token
@@ -48,48 +47,32 @@ function addTokenList(token: Command, surroundings: Surroundings): void {
     .option('--project <path>', 'tokens of this project')
     .option('--group <path>', 'tokens of this group')
     .addOption(new Option('--kind <kind>', 'tokens of this kind').choices(TOKEN_KINDS))
-    .option('--limit <number>', 'how many at most', String(PAGE))
+    .addOption(limitOption())
     .option('--json', 'print JSON')
     .addOption(adminUrlOption())
-    .action((options: ListOptions, command: Command) => {
-      if (!/^[1-9][0-9]{0,8}$/.test(options.limit)) {
-        command.error('error: --limit must be a number of 1 or more', { exitCode: 2 });
-      }
-      return withAdmin(surroundings, options, async (client) => {
+    .action((options: ListOptions) =>
+      withAdmin(surroundings, options, async (client) => {
         const page = await fetchTokens(client, options);
         surroundings.stdout(options.json ? `${JSON.stringify(page)}\n` : printTokens(page.tokens));
         if (page.next === null) return;
         surroundings.stderr(
           `these are the first ${page.tokens.length}; for the others use --limit, --kind, --user, --project or --group\n`,
         );
-      });
-    });
+      }),
+    );
 }
 
-/** As many as are wanted, page by page. */
-async function fetchTokens(
-  { api }: AdminClient,
-  { user, project, group, kind, limit }: ListOptions,
-): Promise<TokenPage> {
+function fetchTokens({ api }: AdminClient, options: ListOptions): Promise<TokenPage> {
+  const { user, project, group, kind, limit } = options;
   const filter = {
     ...(user !== undefined && { user }),
     ...(project !== undefined && { project }),
     ...(group !== undefined && { group }),
     ...(kind !== undefined && { kind }),
   };
-  const tokens: TokenView[] = [];
-  let next: string | null = null;
-  do {
-    const query = {
-      ...filter,
-      limit: Math.min(PAGE, Number(limit) - tokens.length),
-      ...(next !== null && { after: next }),
-    };
-    const page: TokenPage = dataOf(await api.GET('/admin/v1/tokens', { params: { query } }));
-    tokens.push(...page.tokens);
-    next = page.next;
-  } while (next !== null && tokens.length < Number(limit));
-  return { tokens, next };
+  return fetchPages(limit, async (place) =>
+    dataOf(await api.GET('/admin/v1/tokens', { params: { query: { ...filter, ...place } } })),
+  );
 }
 
 const HEADER = ['ID', 'KIND', 'OF', 'NAME', 'SCOPES', 'PREFIX', 'ROUTING', 'LAST USED', 'EXPIRES', 'STATE'];

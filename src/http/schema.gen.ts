@@ -186,6 +186,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/admin/v1/issued-tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The record of issued tokens, the latest first
+         * @description All that is named in the query must be true of a token. A search that takes more than 5 s is answered with 503.
+         */
+        get: operations["listIssuedTokens"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/admin/v1/keys": {
         parameters: {
             query?: never;
@@ -847,6 +867,32 @@ export interface components {
             /** @description Where the next page begins, as `after`; null, there is none. */
             next: null | components["schemas"]["TokenId"];
         };
+        /** @description What is on record of a token; never the token itself. */
+        IssuedToken: {
+            /** Format: uuid */
+            jti: string;
+            kid: string;
+            /** @description Empty for anonymous clients. */
+            subject: string;
+            auth_type: string;
+            service: string;
+            access: components["schemas"]["AccessEntry"][];
+            /** @description The client's. */
+            address: string;
+            /** Format: date-time */
+            issued_at: string;
+            /** Format: date-time */
+            expires_at: string;
+            /** Format: uuid */
+            request_id: string;
+            cell: number;
+        };
+        IssuedTokenPlace: string;
+        IssuedTokenPage: {
+            tokens: components["schemas"]["IssuedToken"][];
+            /** @description Where the next page begins, as `after`; null, there is none. */
+            next: null | components["schemas"]["IssuedTokenPlace"];
+        };
         ExplainRequest: {
             /** @description `user:NAME`, `token:ID`, `deploy-token:NAME`, `job:ID` or `anonymous`. */
             as: string;
@@ -1382,6 +1428,44 @@ export interface operations {
             };
             401: components["responses"]["AdminUnauthorized"];
             404: components["responses"]["Error"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listIssuedTokens: {
+        parameters: {
+            query?: {
+                jti?: string;
+                /** @description The name in `sub`; empty for nobody. */
+                subject?: string;
+                /** @description The key that signed it. */
+                kid?: string;
+                /** @description One that it grants something of; the whole name. */
+                repository?: string;
+                /** @description Its first moment, or a date (UTC); default: 24 hours before `until`, or before now. */
+                since?: string;
+                /** @description Before this moment, or date (UTC); default: no end. */
+                until?: string;
+                /** @description The `next` of the page before. */
+                after?: components["schemas"]["IssuedTokenPlace"];
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IssuedTokenPage"];
+                };
+            };
+            401: components["responses"]["AdminUnauthorized"];
+            422: components["responses"]["Invalid"];
             503: components["responses"]["Unavailable"];
         };
     };

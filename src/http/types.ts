@@ -22,6 +22,8 @@ export type TokenOrderInput = Schemas['TokenOrder'];
 export type TokenView = Schemas['Token'];
 export type MintedTokenView = Schemas['MintedToken'];
 export type TokenPage = Schemas['TokenPage'];
+export type IssuedTokenView = Schemas['IssuedToken'];
+export type IssuedTokenPageView = Schemas['IssuedTokenPage'];
 /** What the endpoints of keys and CAs take. */
 export type KeyInputs = Pick<
   Schemas,

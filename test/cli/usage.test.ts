@@ -48,6 +48,7 @@ describe('the command line', () => {
     ['a missing value', ['directory', 'check', '-f']],
     ['a token without what its kind needs', ['token', 'create', '--kind', 'personal', '--scopes', 'api']],
     ['explain without a question', ['explain']],
+    ['a number that is none', ['audit', '--limit', '0']],
     ['explain of two things at once', ['explain', '--as', 'anonymous', '--request', 'x']],
   ];
   for (const [what, args] of usages) {
@@ -70,6 +71,7 @@ describe('the command line', () => {
     ['token', 'create'],
     ['token', 'list'],
     ['token', 'revoke'],
+    ['audit'],
     ['keys'],
     ['keys', 'list'],
     ['keys', 'export-jwks'],

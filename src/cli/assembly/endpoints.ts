@@ -21,6 +21,7 @@ import {
   revokeAdminToken,
 } from '../../store/admin-tokens.ts';
 import { deleteJobToken, putJobToken } from '../../store/directory.ts';
+import { searchIssuedTokens } from '../../store/issued-token-search.ts';
 import type { PostgresStore } from '../../store/postgres.ts';
 import { findRefusal } from '../../store/refusals.ts';
 import { revokeToken } from '../../store/tokens.ts';
@@ -67,6 +68,13 @@ export function endpointsOf(parts: Parts, reach: Reach): PublicDeps & AdminDeps 
       deleteJobToken: (id) => deleteJobToken(database, id),
     },
     tokens: tokensOf(parts, reach),
+    issuedTokens: {
+      search: async (question) => {
+        await reach.audit.flush();
+        return searchIssuedTokens(database, question);
+      },
+      now,
+    },
     adminTokens: {
       recognise: (digest) => recogniseAdminToken(database, digest, now()),
       create: (token) => createAdminToken(database, token),

@@ -5,9 +5,10 @@ import type { TokenPage, TokenQuestion } from '../../directory/token-page.ts';
 import { CellpassError } from '../../errors.ts';
 import { printTokenId, readTokenId, type TokenKey } from '../../store/token-id.ts';
 import type { ListedToken, TokenKind } from '../../store/tokens.ts';
-import { readJson, storable } from '../body.ts';
+import { readJson } from '../body.ts';
 import type { Contract } from '../contract.ts';
 import type { MintedTokenView, TokenPage as TokenPageView, TokenView } from '../types.ts';
+import { parametersOf, readLimit } from './parameters.ts';
 
 export interface TokenResource {
   /** Throws `invalid` with every problem. */
@@ -18,7 +19,6 @@ export interface TokenResource {
   revoke(key: TokenKey): Promise<ListedToken | undefined>;
 }
 
-const MAX_PAGE = 1000;
 const KINDS: readonly TokenKind[] = ['personal', 'project', 'group', 'deploy'];
 
 /** The only answer that ever shows the secret. */
@@ -63,12 +63,8 @@ export function revokeToken(tokens: TokenResource): Middleware {
 }
 
 /** @throws {CellpassError} `invalid` */
-function readQuestion({ query }: Context): TokenQuestion {
-  const one = (name: string): string | undefined => {
-    const value = query[name];
-    if (Array.isArray(value)) throw new CellpassError('invalid', `${name} must be given once`);
-    return value === undefined ? undefined : storable(name, value);
-  };
+function readQuestion(ctx: Context): TokenQuestion {
+  const one = parametersOf(ctx);
   const [user, project, group, kindName, afterId] = ['user', 'project', 'group', 'kind', 'after'].map(one);
   const kind = KINDS.find((known) => known === kindName);
   if (kindName !== undefined && kind === undefined)
@@ -83,12 +79,6 @@ function readQuestion({ query }: Context): TokenQuestion {
     after,
     limit: readLimit(one('limit')),
   };
-}
-
-function readLimit(text = String(MAX_PAGE)): number {
-  const limit = /^[1-9][0-9]{0,3}$/.test(text) ? Number(text) : MAX_PAGE + 1;
-  if (limit <= MAX_PAGE) return limit;
-  throw new CellpassError('invalid', `limit must be a number from 1 to ${MAX_PAGE}`);
 }
 
 function toView({ key, username, expiresAt, routing, lastUsedAt, ...token }: ListedToken): TokenView {
