@@ -65,6 +65,7 @@ export type Reason =
   | 'forwarding_loop'
   | 'topology_service'
   | 'password_lane'
+  | 'password_hasher'
   | 'no_admin_token'
   | 'unknown_admin_token'
   | 'draining';

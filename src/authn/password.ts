@@ -4,6 +4,18 @@ import { CellpassError } from '../errors.ts';
 /** OWASP's smallest argon2id: its library's defaults would hold libuv's threads, which signing needs too. */
 const PARAMETERS = { type: argon2.argon2id, memoryCost: 19_456, timeCost: 2, parallelism: 1 } as const;
 
+/** What hashes, wherever it does so. */
+export interface Argon2id {
+  hash(password: string): Promise<string>;
+  verify(hash: string, password: string): Promise<boolean>;
+}
+
+/** On this process's threads. */
+export const argon2id: Argon2id = {
+  hash: (password) => argon2.hash(password, PARAMETERS),
+  verify: (hash, password) => argon2.verify(hash, password),
+};
+
 /** `hash` null is an account that isn't there: it costs as much as a wrong password, and is never right. */
 export type VerifyPassword = (hash: string | null, password: string) => Promise<boolean>;
 
@@ -36,15 +48,16 @@ export interface LaneLimits {
 /** argon2id in a lane of its own, so that a flood of password logins can't starve token requests. */
 export async function createPasswordHasher(
   limits: LaneLimits = { lanes: 1, queue: 64 },
+  hashing: Argon2id = argon2id,
 ): Promise<PasswordHasher> {
   const { inLane, use } = createLane(limits);
-  const decoy = await argon2.hash('nobody has this password', PARAMETERS);
+  const decoy = await hashing.hash('nobody has this password');
   const verify: VerifyPassword = async (hash, password) => {
-    const matches = await argon2.verify(hash ?? decoy, password);
+    const matches = await hashing.verify(hash ?? decoy, password);
     return matches && hash !== null;
   };
   return {
-    hash: (password) => inLane(() => argon2.hash(password, PARAMETERS)),
+    hash: (password) => inLane(() => hashing.hash(password)),
     verify: (hash, password) => inLane(() => verify(hash, password)),
     inTurn: (work, gone) => inLane(() => work(verify), gone),
     use,

@@ -43,7 +43,7 @@ export async function assemble(parts: Parts): Promise<Assembly> {
   const keys = await openKeys(parts, store, cells);
   const records = openRecords(parts);
   const { argon2Lanes: lanes, argon2Queue: queue } = config.limits;
-  const passwords = await createPasswordHasher({ lanes, queue });
+  const passwords = await createPasswordHasher({ lanes, queue }, parts.argon2id);
   const registry = new MetricsRegistry();
   const requests = createRequestMetrics(registry);
   const forwarder = requests.measured(createForwarder());

@@ -1,5 +1,6 @@
 import type { Server } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Argon2id } from '../authn/password.ts';
 import type { Config } from '../config.ts';
 import { CellpassError } from '../errors.ts';
 import type { Log } from '../http/access-log.ts';
@@ -13,6 +14,7 @@ import { migrate, pendingMigrations } from '../store/migrate.ts';
 import { PostgresStore } from '../store/postgres.ts';
 import { type Assembly, assemble } from './assemble.ts';
 import { openDatabase } from './database.ts';
+import { type Hasher, startHasher } from './hasher.ts';
 import {
   closeServer,
   createSwitchable,
@@ -42,7 +44,7 @@ const now = (): Date => new Date();
  */
 export function startServer(config: Config, log: Log): Promise<RunningServer> {
   return openAll(async (opened) => {
-    const { assembly, draining, adminServers } = await openAdministration(config, log, opened);
+    const { assembly, draining, adminServers } = await openAdministration(config, { log, opened });
     return openListener(config, assembly, { opened, draining, otherServers: adminServers });
   });
 }
@@ -52,10 +54,15 @@ export function startPrimary(
   config: Config,
   log: Log,
   otherMetrics: () => Promise<readonly Snapshot[]>,
-): Promise<Pick<RunningServer, 'reload' | 'close'> & { drain(): void }> {
+): Promise<Pick<RunningServer, 'reload' | 'close'> & { readonly hasher: Argon2id; drain(): void }> {
   return openAll(async (opened) => {
-    const { draining, adminServers } = await openAdministration(config, log, opened, otherMetrics);
+    const { hasher, draining, adminServers } = await openAdministration(config, {
+      log,
+      opened,
+      otherMetrics,
+    });
     return {
+      hasher,
       reload: () => reloadAll(config, adminServers),
       drain: () => {
         draining.now = true;
@@ -69,12 +76,13 @@ export function startPrimary(
 export function startWorker(
   config: Config,
   log: Log,
+  argon2id: Argon2id,
 ): Promise<RunningServer & { metrics(): Promise<Snapshot> }> {
   return openAll(async (opened) => {
     const draining = { now: false };
     const database = await openDatabase(config, log);
     opened.push(() => database.close());
-    const assembly = await openAssembly(config, { database, log, draining, opened });
+    const assembly = await openAssembly(config, { database, argon2id, log, draining, opened });
     const server = await openListener(config, assembly, { opened, draining, otherServers: [] });
     return { ...server, metrics: () => assembly.registry.getMetricsAsJSON() };
   });
@@ -86,11 +94,18 @@ interface Draining {
 
 async function openAdministration(
   config: Config,
-  log: Log,
-  opened: Opened,
-  otherMetrics?: () => Promise<readonly Snapshot[]>,
+  {
+    log,
+    opened,
+    otherMetrics,
+  }: {
+    readonly log: Log;
+    readonly opened: Opened;
+    readonly otherMetrics?: () => Promise<readonly Snapshot[]>;
+  },
 ): Promise<{
   readonly assembly: Assembly;
+  readonly hasher: Hasher;
   readonly draining: Draining;
   /** Over TCP: one, or none. */
   readonly adminServers: readonly Server[];
@@ -105,27 +120,38 @@ async function openAdministration(
   await listenOnSocket(adminServer, socketPath);
   opened.push(() => closeServer(adminServer));
 
+  const hasher = await startHasher({ lanes: config.limits.argon2Lanes, log });
+  opened.push(() => hasher.close());
   const database = await openDatabase(config, log);
   opened.push(() => database.close());
   await prepareDatabase(config, database, log);
-  const assembly = await openAssembly(config, { database, log, draining, opened, otherMetrics });
+  const assembly = await openAssembly(config, {
+    database,
+    argon2id: hasher,
+    log,
+    draining,
+    opened,
+    otherMetrics,
+  });
   await openMetricsListener(config, assembly, opened);
   const adminServers = await openAdminListener(config, assembly, { log, opened });
   assembly.schedule.start();
   admin.switchTo(assembly.admin.callback());
-  return { assembly, draining, adminServers };
+  return { assembly, hasher, draining, adminServers };
 }
 
 async function openAssembly(
   config: Config,
   {
     database,
+    argon2id,
     log,
     draining,
     opened,
     otherMetrics,
   }: {
     readonly database: Database;
+    readonly argon2id: Argon2id;
     readonly log: Log;
     readonly draining: Draining;
     readonly opened: Opened;
@@ -139,6 +165,7 @@ async function openAssembly(
     config,
     database,
     masterKey,
+    argon2id,
     log,
     now,
     isDraining: () => draining.now,

@@ -1,9 +1,18 @@
 import cluster, { type Worker } from 'node:cluster';
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Argon2id } from '../authn/password.ts';
 import type { Config } from '../config.ts';
 import { CellpassError } from '../errors.ts';
 import type { Log } from '../http/access-log.ts';
+import {
+  answerHashing,
+  createHashingClient,
+  type HashingAnswer,
+  type HashingClient,
+  type HashingQuestion,
+  isHashingQuestion,
+} from './hashing-channel.ts';
 import { type RunningServer, startPrimary, startWorker } from './serve.ts';
 import { createWorkerMetrics, type MetricsAnswer, type MetricsQuestion } from './worker-metrics.ts';
 
@@ -11,9 +20,9 @@ import { createWorkerMetrics, type MetricsAnswer, type MetricsQuestion } from '.
 type StartReport =
   | { readonly kind: 'listening'; readonly publicUrl: string }
   | { readonly kind: 'failed'; readonly message: string };
-type Report = StartReport | MetricsAnswer;
+type Report = StartReport | MetricsAnswer | HashingQuestion;
 /** What the primary tells a worker. */
-type Order = 'reload' | 'stop' | MetricsQuestion;
+type Order = 'reload' | 'stop' | MetricsQuestion | HashingAnswer;
 
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 5000;
@@ -21,11 +30,6 @@ const LONGEST_PAUSE_MS = 5000;
 const SETTLED_MS = 60_000;
 /** Longer than a worker takes to end when it has drained. */
 const GRACE_MS = 15_000;
-/**
- * For the C library: hashing a password takes 19 MiB, which each of libuv's threads would keep for ever after. glibc reads it when a process
- * starts, so a single process has it from whoever starts it, or not. See docs/performance.md.
- */
-const GLIBC = { MALLOC_MMAP_THRESHOLD_: '1048576', MALLOC_TRIM_THRESHOLD_: '1048576' } as const;
 
 /**
  * Several processes behind one listener, and one that keeps them: it owns the admin API and what is to be done once. A worker that
@@ -34,7 +38,12 @@ const GLIBC = { MALLOC_MMAP_THRESHOLD_: '1048576', MALLOC_TRIM_THRESHOLD_: '1048
 export async function startWorkers(config: Config, log: Log): Promise<RunningServer> {
   const metrics = createWorkerMetrics();
   const primary = await startPrimary(config, log, () => metrics.gather());
-  const pool = new WorkerPool(log, config.drainSeconds * 1000 + GRACE_MS, (worker) => metrics.watch(worker));
+  const pool = new WorkerPool({
+    log,
+    graceMs: config.drainSeconds * 1000 + GRACE_MS,
+    hasher: primary.hasher,
+    onListening: (worker) => metrics.watch(worker),
+  });
   try {
     const [first] = await Promise.all(Array.from({ length: config.workers }, () => pool.fork()));
     pool.keep();
@@ -62,27 +71,42 @@ interface Forked {
   readonly publicUrl: string;
 }
 
+interface PoolOptions {
+  readonly log: Log;
+  readonly graceMs: number;
+  /** One for all workers. */
+  readonly hasher: Argon2id;
+  readonly onListening: (worker: Worker) => void;
+}
+
 /** The forked processes of this one. */
 class WorkerPool {
   readonly #log: Log;
-  readonly #onListening: (worker: Worker) => void;
   readonly #graceMs: number;
+  readonly #hasher: Argon2id;
+  readonly #onListening: (worker: Worker) => void;
   readonly #workers = new Set<Worker>();
   readonly #stopping = new AbortController();
   #pauseMs = FIRST_PAUSE_MS;
 
-  constructor(log: Log, graceMs: number, onListening: (worker: Worker) => void) {
+  constructor({ log, graceMs, hasher, onListening }: PoolOptions) {
     this.#log = log;
     this.#graceMs = graceMs;
+    this.#hasher = hasher;
     this.#onListening = onListening;
   }
 
   /** Resolves when the new worker listens. */
   async fork(): Promise<Forked> {
-    const worker = cluster.fork(GLIBC);
+    const worker = cluster.fork();
     this.#workers.add(worker);
     worker.once('exit', () => this.#workers.delete(worker));
-    const report = new Promise<StartReport>((resolve) => worker.once('message', resolve));
+    const report = new Promise<StartReport>((resolve) => {
+      worker.on('message', (said: Report) => {
+        if (isHashingQuestion(said)) void this.#answer(worker, said);
+        else if (said.kind !== 'metrics') resolve(said);
+      });
+    });
     const gone = once(worker, 'exit').then(
       ([code, signal]): StartReport => ({ kind: 'failed', message: `a worker ended: ${signal ?? code}` }),
     );
@@ -115,6 +139,10 @@ class WorkerPool {
     }, this.#graceMs);
     await Promise.all(exits);
     clearTimeout(overdue);
+  }
+
+  async #answer(worker: Worker, question: HashingQuestion): Promise<void> {
+    send(worker, await answerHashing(question, this.#hasher));
   }
 
   #watch(worker: Worker): void {
@@ -160,10 +188,10 @@ export async function runWorker(config: Config, log: Log): Promise<void> {
     process.on('disconnect', () => resolve());
   });
   try {
-    const server = await startWorker(config, log);
+    const server = await startWorker(config, log, hasherOfPrimary());
     process.on('message', (order: Order) => {
       if (order === 'reload') reload(server, log);
-      if (typeof order === 'object') void tellMetrics(server, order, log);
+      if (typeof order === 'object' && order.kind === 'metrics') void tellMetrics(server, order, log);
     });
     tell({ kind: 'listening', publicUrl: server.publicUrl });
     await stop;
@@ -174,6 +202,15 @@ export async function runWorker(config: Config, log: Log): Promise<void> {
     process.exitCode = 1;
   }
   if (process.connected) process.disconnect();
+}
+
+function hasherOfPrimary(): HashingClient {
+  const client = createHashingClient(tell);
+  process.on('message', (order: Order) => {
+    if (typeof order === 'object') client.receive(order);
+  });
+  process.on('disconnect', () => client.lose());
+  return client;
 }
 
 async function tellMetrics(

@@ -15,6 +15,22 @@ describe('passwords', () => {
     assert.equal(await passwords.verify(null, 'nobody has this password'), false);
   });
 
+  it('of nobody cost what others cost, wherever they are hashed', async () => {
+    const asked: string[] = [];
+    const passwords = await createPasswordHasher(undefined, {
+      hash: async () => 'the decoy',
+      verify: async (hash, password) => {
+        asked.push(`${hash}, ${password}`);
+        return true;
+      },
+    });
+    assert.deepEqual(
+      [await passwords.verify('a hash', 'x'), await passwords.verify(null, 'x')],
+      [true, false],
+    );
+    assert.deepEqual(asked, ['a hash, x', 'the decoy, x']);
+  });
+
   it('over the bound of the queue are refused with 503, and the lane goes on', async () => {
     const passwords = await createPasswordHasher({ lanes: 1, queue: 1 });
     const outcomes = await Promise.allSettled([1, 2, 3, 4].map((n) => passwords.hash(`password ${n}`)));

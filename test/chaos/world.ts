@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -6,6 +5,7 @@ import { stringify } from 'yaml';
 import { type AdminApi, openAdminApi } from '../faults/admin-api.ts';
 import { type Child, startChild, until } from '../support/e2e/child.ts';
 import { freePort, startPostgres, type TestPostgres } from '../support/postgres.ts';
+import { workersOf } from '../support/processes.ts';
 import { type Relay, startRelay } from '../support/relay.ts';
 
 const BIN = join(import.meta.dirname, '../../bin/cellpass');
@@ -119,7 +119,7 @@ async function startReplica(name: string, dir: string, databaseUrl: string): Pro
     get awayAtMs() {
       return awayAtMs;
     },
-    workerPids: () => childrenOf(child.pid!),
+    workerPids: () => workersOf(child.pid!),
     expectLoss: () => {
       awayAtMs = performance.now();
     },
@@ -136,15 +136,4 @@ async function startReplica(name: string, dir: string, databaseUrl: string): Pro
       await relay.close();
     },
   };
-}
-
-function childrenOf(pid: number): readonly number[] {
-  try {
-    return execFileSync('ps', ['-o', 'pid=', '--ppid', String(pid)], { encoding: 'utf8' })
-      .split('\n')
-      .filter((line) => line.trim() !== '')
-      .map(Number);
-  } catch {
-    return [];
-  }
 }

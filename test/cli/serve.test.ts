@@ -4,6 +4,7 @@ import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { startChild, until } from '../support/e2e/child.ts';
 import { freePort } from '../support/postgres.ts';
+import { hashersOf } from '../support/processes.ts';
 import {
   ALICE,
   assertRefused,
@@ -95,6 +96,26 @@ for (const kind of ['embedded', 'postgresql'] as const) {
     });
   });
 }
+
+describe('a server that is killed', () => {
+  it('leaves no process behind that hashes passwords', async function () {
+    this.timeout(60_000);
+    const site = await makeSite('postgresql');
+    try {
+      const { child } = await site.serve();
+      const hashers = hashersOf(child.pid!);
+      assert.equal(hashers.length, 1);
+      child.signal('SIGKILL');
+      await until(
+        () => (hashers.some(isAlive) ? undefined : true),
+        () => 'it is still there',
+        10_000,
+      );
+    } finally {
+      await site.remove();
+    }
+  });
+});
 
 describe('npm start', () => {
   it('passes SIGTERM on, and leaves no server behind', async function () {

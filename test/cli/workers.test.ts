@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import { Agent, get } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import { until } from '../support/e2e/child.ts';
 import { parseMetrics, type Samples } from '../support/metrics.ts';
 import { freePort } from '../support/postgres.ts';
+import { hashersOf, workersOf } from '../support/processes.ts';
 import {
   ALICE,
   assertRefused,
@@ -39,14 +39,7 @@ describe('serve with several workers', function () {
 
   after(() => site.remove());
 
-  /** Of the workers that live, by the system. */
-  const workerPids = (): readonly number[] =>
-    execFileSync('ps', ['-o', 'pid=,stat=', '--ppid', String(server.child.pid)], { encoding: 'utf8' })
-      .trim()
-      .split('\n')
-      .map((line) => line.trim().split(/\s+/))
-      .filter(([, stat]) => stat?.startsWith('Z') === false)
-      .map(([pid]) => Number(pid));
+  const workerPids = (): readonly number[] => workersOf(server.child.pid!);
   /** The workers that the log has seen answering. */
   const answering = (): ReadonlySet<unknown> =>
     new Set(
@@ -138,8 +131,33 @@ describe('serve with several workers', function () {
     for (let i = 0; i < 2 * WORKERS; i++) await freshToken(server.url);
   });
 
+  it('hashes the passwords of all of them in one process', async () => {
+    // Each of them has answered a password.
+    assert.ok(answering().size >= WORKERS);
+    assert.equal(hashersOf(server.child.pid!).length, 1);
+    assert.deepEqual(workerPids().flatMap(hashersOf), []);
+  });
+
+  it('answers 503 to the passwords whose hash is lost with that process, and goes on', async () => {
+    const [victim] = hashersOf(server.child.pid!);
+    process.kill(victim!, 'SIGSTOP');
+    const login = ask(server.url);
+    await until(
+      async () =>
+        (await metrics()).get('cellpass_password_checks{state="running"}') === 1 ? true : undefined,
+      () => 'no password is being hashed',
+    );
+    process.kill(victim!, 'SIGKILL');
+    const { status, retryAfter, body } = await login;
+    assert.deepEqual([status, retryAfter], [503, '1'], body);
+    await freshToken(server.url);
+    const others = hashersOf(server.child.pid!);
+    assert.equal(others.length, 1);
+    assert.notEqual(others[0], victim);
+  });
+
   it('ends all of them at SIGTERM, one that is still starting too, and exits with 0', async () => {
-    const pids = workerPids();
+    const pids = [...workerPids(), ...hashersOf(server.child.pid!)];
     const startedAt = performance.now();
     assert.equal(await server.stop(), 0);
     assert.ok(performance.now() - startedAt < 10_000, 'it had to be forced');
@@ -158,19 +176,30 @@ describe('serve with several workers', function () {
 
 /** By a connection of its own. */
 async function freshToken(url: string): Promise<string> {
+  const { status, body } = await ask(url);
+  assert.equal(status, 200, body);
+  return JSON.parse(body).token;
+}
+
+interface Answer {
+  readonly status: number | undefined;
+  readonly retryAfter: string | undefined;
+  readonly body: string;
+}
+
+/** By a connection of its own. */
+async function ask(url: string): Promise<Answer> {
   const agent = new Agent();
   const query = new URLSearchParams({ service: 'container_registry', scope: PULL });
   try {
-    return await new Promise<string>((resolve, reject) => {
+    return await new Promise<Answer>((resolve, reject) => {
       get(`${url}/jwt/auth?${query}`, { agent, auth: ALICE.join(':') }, (response) => {
         let body = '';
         response.setEncoding('utf8').on('data', (text: string) => {
           body += text;
         });
-        response.on('end', () => {
-          if (response.statusCode === 200) resolve(JSON.parse(body).token);
-          else reject(new Error(body));
-        });
+        const { statusCode: status, headers } = response;
+        response.on('end', () => resolve({ status, retryAfter: headers['retry-after'], body }));
       }).on('error', reject);
     });
   } finally {

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { makeSite, type Server, type Site } from '../cli/support.ts';
 import { newSecret } from '../security/town.ts';
 import { until } from '../support/e2e/child.ts';
 import { startPostgres } from '../support/postgres.ts';
+import { workersOf } from '../support/processes.ts';
 import { type Balancer, startBalancer } from './balancer.ts';
 import { type Crowd, startCrowd } from './crowd.ts';
 
@@ -77,11 +77,11 @@ describe('replicas under load', function () {
 
   it('lose what a worker was at when it is killed, and no more', async () => {
     await startReplicas(2);
-    const [victim] = childrenOf(servers[0]!.child.pid!);
+    const [victim] = workersOf(servers[0]!.child.pid!);
     process.kill(victim!, 'SIGKILL');
     await crowd!.more(SOME);
     await until(
-      () => (childrenOf(servers[0]!.child.pid!).length === 2 ? true : undefined),
+      () => (workersOf(servers[0]!.child.pid!).length === 2 ? true : undefined),
       () => 'no new worker came',
     );
     await crowd!.more(SOME);
@@ -129,12 +129,3 @@ describe('a server whose PostgreSQL is frozen', function () {
     }
   });
 });
-
-function childrenOf(pid: number): readonly number[] {
-  return execFileSync('ps', ['-o', 'pid=,stat=', '--ppid', String(pid)], { encoding: 'utf8' })
-    .trim()
-    .split('\n')
-    .map((line) => line.trim().split(/\s+/))
-    .filter(([, stat]) => stat?.startsWith('Z') === false)
-    .map(([child]) => Number(child));
-}

@@ -1,3 +1,4 @@
+import type { Argon2id } from '../../authn/password.ts';
 import type { Config } from '../../config.ts';
 import type { Log } from '../../http/access-log.ts';
 import type { Snapshot } from '../../http/metrics/report.ts';
@@ -10,6 +11,8 @@ export interface Parts {
   /** Migrated. */
   readonly database: Database;
   readonly masterKey: RotatableMasterKey;
+  /** What hashes passwords; default: this process. */
+  readonly argon2id?: Argon2id;
   readonly log: Log;
   readonly now: () => Date;
   /** Time that no clock setting changes; default: this process's. */
