@@ -47,7 +47,7 @@ export function migrateDatabase({ environment }: Surroundings): Promise<readonly
 const STDOUT = 1;
 const STDERR = 2;
 /** Bytes and milliseconds. A reader that falls behind loses lines, rather than the server its memory. */
-const LOG_BUFFER = { minLength: 4096, periodicFlush: 100, maxLength: 16_777_216 } as const;
+const LOG_BUFFER = { minLength: 12_288, periodicFlush: 100, maxLength: 16_777_216 } as const;
 
 function createLog(config: Config, descriptor = STDOUT): Log {
   return pino(
