@@ -7,20 +7,20 @@ import request from 'supertest';
 import { loadConfig } from '../../src/config.ts';
 import { createMasterKey } from '../../src/keys/master-key.ts';
 import { type Database, openPostgres } from '../../src/store/drivers.ts';
-import { freePort, sharedPostgres } from '../support/postgres.ts';
-import { startTestServer, type TestServer } from '../support/server.ts';
 import {
-  DIRECTORY,
   guess,
   guessToken,
   LIMITS,
   logIn,
   newAddress,
   SECRETS,
+  serversToFailAt,
   statusesOf,
   times,
   VALID_TOKENS,
-} from './failing.ts';
+} from '../support/failing.ts';
+import { freePort, sharedPostgres } from '../support/postgres.ts';
+import type { TestServer } from '../support/server.ts';
 import { assertError } from './reading.ts';
 
 const PULL = 'repository:acme/app:pull';
@@ -29,7 +29,7 @@ const basic = (text: string): string => `Basic ${Buffer.from(text).toString('bas
 describe('failed attempts', () => {
   let url: string;
   let queries = 0;
-  const servers: TestServer[] = [];
+  const start = serversToFailAt();
   let server: TestServer;
   let replica: TestServer;
 
@@ -55,23 +55,15 @@ describe('failed attempts', () => {
       openDatabase: async () => countingDatabase(),
       masterKey,
     };
-    server = await startTestServer(options);
-    servers.push(server);
-    await server.apply(DIRECTORY);
-    replica = await startTestServer(options);
-    servers.push(replica);
-  });
-  after(async () => {
-    for (const opened of servers) await opened.close();
+    server = await start(options);
+    replica = await start(options, null);
   });
 
   describe('by default', () => {
     let usual: TestServer;
     before(async () => {
       const { failedAttempts } = loadConfig({}).limits;
-      usual = await startTestServer({ limits: { failedAttempts } });
-      servers.push(usual);
-      await usual.apply(DIRECTORY);
+      usual = await start({ limits: { failedAttempts } });
     });
 
     it('are 30 in 3 minutes: then 429 for passwords, right or wrong, with when to come back', async () => {
@@ -275,9 +267,7 @@ describe('failed attempts', () => {
   describe('that are over', () => {
     it('end by themselves', async () => {
       const failedAttempts = { perAddress: 2, perAccount: 2, seconds: 2 };
-      const brief = await startTestServer({ limits: { failedAttempts } });
-      servers.push(brief);
-      await brief.apply(DIRECTORY);
+      const brief = await start({ limits: { failedAttempts } });
       const ip = newAddress();
       const answers = await Promise.all(Array.from({ length: 3 }, () => guessToken(brief, ip)));
       const limited = answers.find(({ status }) => status === 429);
@@ -302,16 +292,13 @@ describe('failed attempts', () => {
         namespaces: [`group-${n + 1}`],
       }));
       writeFileSync(file, JSON.stringify({ cells }));
-      const start = (id: 1 | 2): Promise<TestServer> =>
-        startTestServer({
-          environment: { CELLPASS_CELL: String(id), CELLPASS_CELLS_FILE: file },
-          limits: { failedAttempts: LIMITS },
-          port: ports[id - 1]!,
-        });
-      one = await start(1);
-      two = await start(2);
-      servers.push(one, two);
-      await one.apply(DIRECTORY);
+      const optionsOf = (id: 1 | 2) => ({
+        environment: { CELLPASS_CELL: String(id), CELLPASS_CELLS_FILE: file },
+        limits: { failedAttempts: LIMITS },
+        port: ports[id - 1]!,
+      });
+      one = await start(optionsOf(1));
+      two = await start(optionsOf(2), null);
     });
     after(() => rmSync(folder, { recursive: true }));
 
@@ -329,11 +316,9 @@ describe('failed attempts', () => {
 
   describe('switched off', () => {
     it('are any number', async () => {
-      const off = await startTestServer({
+      const off = await start({
         limits: { failedAttempts: { perAddress: 0, perAccount: 0, seconds: 180 } },
       });
-      servers.push(off);
-      await off.apply(DIRECTORY);
       const ip = newAddress();
       assert.deepEqual(await statusesOf(40, () => guessToken(off, ip)), times(40, 401));
       assert.equal((await guess(off, 'bob', ip)).status, 401);
@@ -343,9 +328,7 @@ describe('failed attempts', () => {
 
   describe('that can not be counted', () => {
     it('are 503, never 401 and never 500, and valid tokens go on', async () => {
-      const broken = await startTestServer({ limits: { failedAttempts: LIMITS } });
-      servers.push(broken);
-      await broken.apply(DIRECTORY);
+      const broken = await start({ limits: { failedAttempts: LIMITS } });
       await broken.database.execute('DROP TABLE failed_attempts');
       const ip = newAddress();
       for (const refused of [await guess(broken, 'bob', ip), await guessToken(broken, ip)]) {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import argon2 from 'argon2';
 import fc from 'fast-check';
 import request, { type Response } from 'supertest';
+import { assertError } from '../http/reading.ts';
 import {
   DIRECTORY,
   guess,
@@ -10,26 +11,17 @@ import {
   logIn,
   newAddress,
   SECRETS,
+  serversToFailAt,
   statusesOf,
   times,
   VALID_TOKENS,
-} from '../http/failing.ts';
-import { assertError } from '../http/reading.ts';
-import { startTestServer, type TestServer } from '../support/server.ts';
+} from '../support/failing.ts';
+import type { TestServer } from '../support/server.ts';
 
 const PULL = 'repository:acme/app:pull';
 
 describe('security checks: what somebody can do who only tries', () => {
-  const servers: TestServer[] = [];
-  const start = async (options: Parameters<typeof startTestServer>[0], directory: object = DIRECTORY) => {
-    const server = await startTestServer(options);
-    servers.push(server);
-    await server.apply(directory);
-    return server;
-  };
-  after(async () => {
-    for (const server of servers) await server.close();
-  });
+  const start = serversToFailAt();
 
   describe('security check 17: who fails too often does not learn who exists', () => {
     it('is told the same in every case', async () => {

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Response } from 'supertest';
 import type { Config } from '../../src/config.ts';
-import type { TestServer } from '../support/server.ts';
+import { startTestServer, type TestServer, type TestServerOptions } from './server.ts';
 
 const random = (prefix = ''): string => prefix + randomBytes(12).toString('hex');
 
@@ -40,6 +40,24 @@ export const VALID_TOKENS: readonly (readonly [what: string, username: string, t
 
 /** A limit that tests reach fast. */
 export const LIMITS: Config['limits']['failedAttempts'] = { perAddress: 10, perAccount: 4, seconds: 180 };
+
+/** Starts servers with what they know, `DIRECTORY` unless told, for the `describe` that it is called in; they are closed after it. */
+export function serversToFailAt(): (
+  options: TestServerOptions,
+  /** Null: another server has applied it. */
+  directory?: object | null,
+) => Promise<TestServer> {
+  const servers: TestServer[] = [];
+  after(async () => {
+    for (const server of servers) await server.close();
+  });
+  return async (options, directory = DIRECTORY) => {
+    const server = await startTestServer(options);
+    servers.push(server);
+    if (directory !== null) await server.apply(directory);
+    return server;
+  };
+}
 
 let addresses = 0;
 
