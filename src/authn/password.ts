@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import argon2 from 'argon2';
 import { CellpassError } from '../errors.ts';
 
@@ -15,6 +16,9 @@ export const argon2id: Argon2id = {
   hash: (password) => argon2.hash(password, PARAMETERS),
   verify: (hash, password) => argon2.verify(hash, password),
 };
+
+/** Who is sent away at the same time is told different times, lest all come back together. */
+const LONGEST_RETRY_SECONDS = 4;
 
 /** `hash` null is an account that isn't there: it costs as much as a wrong password, and is never right. */
 export type VerifyPassword = (hash: string | null, password: string) => Promise<boolean>;
@@ -95,7 +99,7 @@ function createLane({ lanes, queue }: LaneLimits): Lane {
         refused += 1;
         throw new CellpassError('unavailable', 'too many password logins at once', {
           reason: 'password_lane',
-          retryAfterSeconds: 1,
+          retryAfterSeconds: randomInt(1, LONGEST_RETRY_SECONDS + 1),
         });
       }
       await waitForTurn(gone);

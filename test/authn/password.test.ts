@@ -41,6 +41,15 @@ describe('passwords', () => {
     assert.match(await passwords.hash('again'), /^\$argon2id/);
   });
 
+  it('that are refused together are told to come back at different times, soon', async () => {
+    const passwords = await createPasswordHasher({ lanes: 1, queue: 0 });
+    const outcomes = await Promise.allSettled(Array.from({ length: 100 }, () => passwords.hash('x')));
+    const waits = outcomes.flatMap((outcome) =>
+      outcome.status === 'rejected' ? [outcome.reason.details.retryAfterSeconds] : [],
+    );
+    assert.deepEqual([...new Set(waits)].sort(), [1, 2, 3, 4]);
+  });
+
   it('that fail to verify give their place in the lane back', async () => {
     const passwords = await createPasswordHasher({ lanes: 1, queue: 0 });
     await assert.rejects(passwords.verify('not a hash', 'x'));

@@ -164,7 +164,7 @@ describe('security checks: what somebody can do who only tries', () => {
       assert.ok(refused.length > 0 && refused.length < answers.length, `${refused.length} refused`);
       for (const answer of refused) {
         assertError(answer, 503, 'UNAVAILABLE');
-        assert.equal(answer.headers['retry-after'], '1');
+        assert.match(answer.headers['retry-after'] ?? '', /^[1-4]$/);
       }
       assert.ok(whileBusy > 3, `${whileBusy} tokens while the lane was busy`);
     });
