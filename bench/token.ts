@@ -16,8 +16,8 @@ import { CASES, type Case, ONE_SCOPE, writeRequests } from './token-cases.ts';
 const CONNECTIONS = 16;
 const TURNS = 3;
 const OPENSSL_SECONDS = 2;
-/** For the compiler in the server, and the first plans of each connection. */
-const WARM_UP_SECONDS = 8;
+/** For the compiler in the server, the first plans of each connection, and what the server remembers. */
+const WARM_UP_SECONDS = 16;
 /** Different requests of one case. */
 const REQUESTS = 1000;
 

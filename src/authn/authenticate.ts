@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { secretKind } from '../cells/credential-form.ts';
 import type { Reason } from '../errors.ts';
 import { ANONYMOUS_ABILITIES } from '../policy/ability.ts';
@@ -49,7 +49,7 @@ export async function authenticate(
   const { now, network } = circumstances;
   const kind = secretKind(credentials);
   const loginKey = lowerCaseAscii(username);
-  const digest = createHash('sha256').update(password).digest();
+  const digest = hash('sha256', password, 'buffer');
   const found = await authenticator.lookup.findCredentials({ digest, kind, loginKey });
   const outcome = kind === 'job' ? fromJob(found.job, now) : fromToken(found, username, now);
   if (typeof outcome === 'object') return outcome;

@@ -1,3 +1,4 @@
+import { setImmediate as endOfTurn } from 'node:timers/promises';
 import type { Sql, Statement } from './drivers.ts';
 
 /** As a column: the name of the directory's state, as one statement sees both. It is another after every change; see migration 0010. */
@@ -13,25 +14,24 @@ const READ_VERSION: Statement = {
 export type CurrentVersion = () => Promise<string>;
 
 /**
- * Whoever asks while a question is on its way waits for the next, which is one for all of them: an answer to an earlier question may be older
- * than the change that somebody was just told is done.
+ * One question for all who come until it is sent, which is when the one before it is answered and this turn of the event loop has brought
+ * whoever it brings. Nobody is given the answer to a question that was sent before they came: it may be older than a change that somebody
+ * was just told is done.
  */
 export function createCurrentVersion(read: () => Promise<string>): CurrentVersion {
-  let asking: Promise<string> | undefined;
-  let next: Promise<string> | undefined;
+  let sent: Promise<string> = Promise.resolve('');
+  let gathering: Promise<string> | undefined;
 
-  const ask = (): Promise<string> => {
-    next = undefined;
-    const answer = read().finally(() => {
-      if (asking === answer) asking = undefined;
-    });
-    asking = answer;
-    return answer;
+  const ask = async (): Promise<string> => {
+    await sent.catch(() => undefined);
+    await endOfTurn();
+    gathering = undefined;
+    sent = read();
+    return sent;
   };
   return () => {
-    if (asking === undefined) return ask();
-    next ??= asking.then(ask, ask);
-    return next;
+    gathering ??= ask();
+    return gathering;
   };
 }
 

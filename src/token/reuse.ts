@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import type { SigningKey } from '../keys/signing-key.ts';
 import { SHORTEST_LIFE_SECONDS } from '../periods.ts';
@@ -59,9 +59,7 @@ function sizeOf({ token }: SignedToken): number {
 /** Everything that a token says, but for when and by which id. The nested `user` tells subjects apart that have one name. */
 function nameOf(claims: ClaimSet, key: SigningKey, { kid, x5c }: HeaderSettings): string {
   const { iat: _iat, nbf: _nbf, exp: _exp, jti: _jti, ...said } = claims;
-  return createHash('sha256')
-    .update(JSON.stringify([key.kid, kid, x5c, said]))
-    .digest('base64');
+  return hash('sha256', JSON.stringify([key.kid, kid, x5c, said]), 'base64');
 }
 
 /** Both were made for the same service, so a clock that was set back shows as a token from the future. */

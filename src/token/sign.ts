@@ -7,8 +7,19 @@ export interface HeaderSettings {
 
 /** RS256, compact (RFC 7515 §7.1): what every registry verifies. */
 export function signToken(claims: object, key: SigningKey, header: HeaderSettings): string {
-  const signingInput = `${encode(toHeader(key, header))}.${encode(toAsciiJson(claims))}`;
+  const signingInput = `${headerOf(key, header)}.${encode(toAsciiJson(claims))}`;
   return `${signingInput}.${key.sign(signingInput).toString('base64url')}`;
+}
+
+/** With a certificate in it a header is longer than most payloads, and for one key always the same. */
+const headers = new WeakMap<SigningKey, Map<string, string>>();
+
+function headerOf(key: SigningKey, settings: HeaderSettings): string {
+  const known = headers.get(key) ?? new Map<string, string>();
+  const name = `${settings.kid} ${settings.x5c}`;
+  const header = known.get(name) ?? encode(toHeader(key, settings));
+  headers.set(key, known.set(name, header));
+  return header;
 }
 
 function toHeader(key: SigningKey, header: HeaderSettings): string {

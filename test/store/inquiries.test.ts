@@ -318,21 +318,29 @@ describe('the current version of the directory', () => {
       });
     return { waiting, current: createCurrentVersion(read) };
   };
-  const settled = () => new Promise((resolve) => setImmediate(resolve));
+  const turn = () => new Promise((resolve) => setImmediate(resolve));
+  /** Turns of the event loop in which a question that could be sent would have been. */
+  const SOME_TURNS = 5;
+  const turns = async () => {
+    for (let n = 0; n < SOME_TURNS; n++) await turn();
+  };
 
-  it('is asked once for all who wait, and never by a question that was sent before they came', async () => {
+  it('is asked once for all who come until then, and never by a question that was sent before they came', async () => {
     const { waiting, current } = slow();
-    const first = current();
+    const first = [current(), current()];
+    await turns();
+    assert.equal(waiting.length, 1);
     const late = [current(), current(), current()];
+    await turns();
     assert.equal(waiting.length, 1);
     waiting[0]?.answer('old');
-    assert.equal(await first, 'old');
-    await settled();
+    assert.deepEqual(await Promise.all(first), ['old', 'old']);
+    await turns();
     assert.equal(waiting.length, 2);
     const later = current();
     waiting[1]?.answer('new');
     assert.deepEqual(await Promise.all(late), ['new', 'new', 'new']);
-    await settled();
+    await turns();
     waiting[2]?.answer('newest');
     assert.equal(await later, 'newest');
     assert.equal(waiting.length, 3);
@@ -341,10 +349,11 @@ describe('the current version of the directory', () => {
   it('is asked anew after a failure, which those alone are told who were waiting for it', async () => {
     const { waiting, current } = slow();
     const first = current();
+    await turns();
     const second = current();
     waiting[0]?.fail(new Error('away'));
     await assert.rejects(first, /away/);
-    await settled();
+    await turns();
     waiting[1]?.answer('back');
     assert.equal(await second, 'back');
   });
