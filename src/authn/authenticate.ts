@@ -18,8 +18,8 @@ export const ANONYMOUS: AnonymousSubject = {
 
 export interface Authenticator {
   readonly lookup: CredentialLookup;
-  readonly passwords: Pick<PasswordHasher, 'inTurn'>;
-  readonly failedAttempts: Pick<FailedAttempts, 'admitPassword' | 'tokenFailed'>;
+  readonly passwords: Pick<PasswordHasher, 'inTurn' | 'refuseIfFull'>;
+  readonly failedAttempts: Pick<FailedAttempts, 'refuseKnown' | 'admitPassword' | 'tokenFailed'>;
 }
 
 /** Of one request. */
@@ -71,6 +71,9 @@ async function tryPassword(
   question: PasswordQuestion,
   gone: () => AbortSignal,
 ): Promise<UserSubject> {
+  failedAttempts.refuseKnown(question);
+  // Before the database is asked about failures: in a flood most are sent away here.
+  passwords.refuseIfFull();
   const attempt = await failedAttempts.admitPassword(question);
   return passwords.inTurn(async (verify) => {
     attempt.refuseIfLimited();

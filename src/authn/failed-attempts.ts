@@ -42,6 +42,8 @@ export interface PasswordAttempt {
  * of tokens only unknown ones are, after their look-up, so that nobody's failures stand in the way of a valid token.
  */
 export interface FailedAttempts {
+  /** By what this process knows already. @throws {CellpassError} `too_many_failures` */
+  refuseKnown(attempt: Attempt): void;
   /** @throws {CellpassError} `too_many_failures`, `unavailable` */
   admitPassword(attempt: Attempt): Promise<PasswordAttempt>;
   /** Counts a token that was refused, by address alone, because its login name says nothing. Resolves with what to answer. */
@@ -108,6 +110,7 @@ export function createFailedAttempts(options: FailedAttemptsOptions): FailedAtte
     count(attempt, places).then(() => unauthorized(reason), toTooMany);
 
   return {
+    refuseKnown: (attempt) => refuseIfLimited(placesOf(options, attempt)),
     async admitPassword(attempt) {
       const places = placesOf(options, attempt);
       refuseIfLimited(places);

@@ -32,6 +32,8 @@ export interface PasswordHasher {
    * @throws {CellpassError} `unavailable` when too many wait.
    */
   inTurn<T>(work: (verify: VerifyPassword) => Promise<T>, gone: AbortSignal): Promise<T>;
+  /** For what would be done in vain where too many wait. @throws {CellpassError} `unavailable` */
+  refuseIfFull(): void;
   use(): LaneUse;
 }
 
@@ -54,7 +56,7 @@ export async function createPasswordHasher(
   limits: LaneLimits = { lanes: 1, queue: 64 },
   hashing: Argon2id = argon2id,
 ): Promise<PasswordHasher> {
-  const { inLane, use } = createLane(limits);
+  const { inLane, refuseIfFull, use } = createLane(limits);
   const decoy = await hashing.hash('nobody has this password');
   const verify: VerifyPassword = async (hash, password) => {
     const matches = await hashing.verify(hash ?? decoy, password);
@@ -64,12 +66,14 @@ export async function createPasswordHasher(
     hash: (password) => inLane(() => hashing.hash(password)),
     verify: (hash, password) => inLane(() => verify(hash, password)),
     inTurn: (work, gone) => inLane(() => work(verify), gone),
+    refuseIfFull,
     use,
   };
 }
 
 interface Lane {
   inLane<T>(work: () => Promise<T>, gone?: AbortSignal): Promise<T>;
+  refuseIfFull(): void;
   use(): LaneUse;
 }
 
@@ -92,20 +96,20 @@ function createLane({ lanes, queue }: LaneLimits): Lane {
       gone?.addEventListener('abort', giveUp, { once: true });
     });
 
+  const refuseIfFull = (): void => {
+    if (running < lanes || waiting.size < queue) return;
+    refused += 1;
+    throw new CellpassError('unavailable', 'too many password logins at once', {
+      reason: 'password_lane',
+      retryAfterSeconds: randomInt(1, LONGEST_RETRY_SECONDS + 1),
+    });
+  };
+
   const inLane = async <T>(work: () => Promise<T>, gone?: AbortSignal): Promise<T> => {
     if (gone?.aborted === true) throw clientGone();
-    if (running >= lanes) {
-      if (waiting.size >= queue) {
-        refused += 1;
-        throw new CellpassError('unavailable', 'too many password logins at once', {
-          reason: 'password_lane',
-          retryAfterSeconds: randomInt(1, LONGEST_RETRY_SECONDS + 1),
-        });
-      }
-      await waitForTurn(gone);
-    } else {
-      running += 1;
-    }
+    refuseIfFull();
+    if (running < lanes) running += 1;
+    else await waitForTurn(gone);
     try {
       return await work();
     } finally {
@@ -118,7 +122,7 @@ function createLane({ lanes, queue }: LaneLimits): Lane {
       }
     }
   };
-  return { inLane, use: () => ({ running, waiting: waiting.size, refused }) };
+  return { inLane, refuseIfFull, use: () => ({ running, waiting: waiting.size, refused }) };
 }
 
 /** Nobody reads it but the log. */

@@ -49,7 +49,7 @@ const SAVE = {
   text: `
 INSERT INTO issued_tokens (issued_at, jti, kid, subject, auth_type, service, access, address, expires_at, request_id, cell)
 SELECT issued_at, jti, kid, subject, auth_type, service, access, address, expires_at, request_id, cell
-FROM jsonb_to_recordset($1::jsonb) AS issued (issued_at timestamptz, jti uuid, kid text, subject text, auth_type text, service text,
+FROM json_to_recordset($1::json) AS issued (issued_at timestamptz, jti uuid, kid text, subject text, auth_type text, service text,
   access jsonb, address text, expires_at timestamptz, request_id uuid, cell integer)
 ON CONFLICT DO NOTHING`,
 };

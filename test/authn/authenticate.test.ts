@@ -73,6 +73,7 @@ function countingAttempts(counted: string[]): Authenticator['failedAttempts'] {
     counted.push(`${what} ${loginKey} from ${network}`);
   };
   return {
+    refuseKnown: (attempt) => told('known', attempt),
     admitPassword: async (attempt) => {
       told('admit', attempt);
       return {
@@ -105,6 +106,7 @@ async function attempt({ username = 'alice', password = 'secret', found = {} }: 
         },
       },
       passwords: {
+        refuseIfFull: () => void counted.push('room'),
         inTurn: (work) =>
           work(async (hash, given) => {
             counted.push('hash');
@@ -392,17 +394,38 @@ describe('what an attempt costs', () => {
     [
       'a wrong password, which is counted before the next is hashed',
       { username: 'Alice', password: 'wrong', found: { account: alice } },
-      ['admit alice from 192.0.2.1', 'once more', 'hash', 'failed alice from 192.0.2.1'],
+      [
+        'known alice from 192.0.2.1',
+        'room',
+        'admit alice from 192.0.2.1',
+        'once more',
+        'hash',
+        'failed alice from 192.0.2.1',
+      ],
     ],
     [
       'a right password of somebody with two-factor, which nobody may learn',
       { password: 'right', found: { account: { ...alice, twoFactor: true } } },
-      ['admit alice from 192.0.2.1', 'once more', 'hash', 'failed alice from 192.0.2.1'],
+      [
+        'known alice from 192.0.2.1',
+        'room',
+        'admit alice from 192.0.2.1',
+        'once more',
+        'hash',
+        'failed alice from 192.0.2.1',
+      ],
     ],
     [
       'a right password',
       { password: 'right', found: { account: alice } },
-      ['admit alice from 192.0.2.1', 'once more', 'hash', 'succeeded alice from 192.0.2.1'],
+      [
+        'known alice from 192.0.2.1',
+        'room',
+        'admit alice from 192.0.2.1',
+        'once more',
+        'hash',
+        'succeeded alice from 192.0.2.1',
+      ],
     ],
     ['an unknown token', { password: 'glpat-x' }, ['token failed alice from 192.0.2.1']],
     [

@@ -102,6 +102,15 @@ describe('attempts that fail', () => {
     await assert.rejects(attempts.admitPassword(anAttempt('b')), { code: 'too_many_failures' });
   });
 
+  it('that this process knows of are refused without asking anybody', async () => {
+    const { counters, password, attempts } = open();
+    attempts.refuseKnown(anAttempt('a'));
+    for (let n = 0; n < 4; n++) await counters.address.add('192.0.2.1');
+    attempts.refuseKnown(anAttempt('a'));
+    await password('a');
+    assert.throws(() => attempts.refuseKnown(anAttempt('b')), { code: 'too_many_failures' });
+  });
+
   it('are known from others when a token fails, who have told of the lockout', async () => {
     const { counters, token, lockouts } = open();
     for (let n = 0; n < 4; n++) await counters.address.add('192.0.2.1');

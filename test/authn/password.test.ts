@@ -41,6 +41,17 @@ describe('passwords', () => {
     assert.match(await passwords.hash('again'), /^\$argon2id/);
   });
 
+  it('can be told beforehand that too many wait', async () => {
+    const passwords = await createPasswordHasher({ lanes: 1, queue: 1 });
+    const first = passwords.hash('1');
+    passwords.refuseIfFull();
+    const second = passwords.hash('2');
+    assert.throws(() => passwords.refuseIfFull(), { code: 'unavailable' });
+    assert.equal(passwords.use().refused, 1);
+    await Promise.all([first, second]);
+    passwords.refuseIfFull();
+  });
+
   it('that are refused together are told to come back at different times, soon', async () => {
     const passwords = await createPasswordHasher({ lanes: 1, queue: 0 });
     const outcomes = await Promise.allSettled(Array.from({ length: 100 }, () => passwords.hash('x')));
