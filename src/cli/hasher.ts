@@ -76,9 +76,14 @@ interface Running {
 function forkHasher(lanes: number): ChildProcess {
   return fork(ENTRY, {
     // libuv's threads are the lanes.
-    env: { ...process.env, UV_THREADPOOL_SIZE: String(lanes) },
+    env: { ...withoutSettings(process.env), UV_THREADPOOL_SIZE: String(lanes) },
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   });
+}
+
+/** Nothing that it could tell: it needs neither the database nor the master key. */
+function withoutSettings(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(environment).filter(([name]) => !name.startsWith('CELLPASS_')));
 }
 
 function endOf(child: ChildProcess): Promise<string> {

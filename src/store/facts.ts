@@ -198,9 +198,11 @@ export function toFoundFacts(row: FactsRow | undefined): FoundFacts {
     about: { userId: user_id, deployTokenId: deploy_token_id, jobProjectId: job_project_id },
     facts: {
       instance: { registryEnabled: row.registry_enabled, maintenanceMode: row.maintenance_mode },
+      // One that stands in the place of none is read like any other before it is left out: that takes time, too.
       projects: (row.projects ?? [])
-        .filter(({ asked }) => asked)
-        .map((project) => inKnownWords(toProject(project))),
+        .map((project) => ({ isAsked: project.asked, project: inKnownWords(toProject(project)) }))
+        .filter(({ isAsked }) => isAsked)
+        .map(({ project }) => project),
     },
   };
 }
