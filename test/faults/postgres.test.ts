@@ -217,7 +217,7 @@ function assertAway(response: Response): void {
 async function lockOut(url: string): Promise<() => Promise<void>> {
   const client = new pg.Client(url);
   await client.connect();
-  await client.query('BEGIN; LOCK TABLE settings IN ACCESS EXCLUSIVE MODE');
+  await client.query('BEGIN; LOCK TABLE settings, directory_version IN ACCESS EXCLUSIVE MODE');
   return () => client.end();
 }
 
