@@ -14,8 +14,8 @@ export interface HasherReady {
   readonly problem: string | null;
 }
 
-/** From -20 to 19. See docs/performance.md for what others would bring. */
-const NICE = 19;
+/** From -20 to 19: a tenth of what is as urgent as usual. See docs/performance.md for what others would bring. */
+const NICE = 10;
 
 // What signals do is the business of whoever started it.
 for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => undefined);

@@ -11,7 +11,7 @@ import {
   hasherAway,
 } from './hashing-channel.ts';
 
-/** argon2id in a process of its own, whose priority is the lowest: hashing takes what the rest leaves of the processors. */
+/** argon2id in a process of its own, of a low priority: hashing takes little more than what the rest leaves of the processors. */
 export interface Hasher extends Argon2id {
   /** What is being hashed is lost. */
   close(): Promise<void>;

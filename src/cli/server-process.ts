@@ -17,7 +17,7 @@ import { reload, runWorker, startWorkers } from './workers.ts';
  * How much the heap may grow, in percent of what is alive, before what is dead is cleared out. V8 would wait for four times as much, which
  * is more than all the rest of the process; see docs/performance.md.
  */
-const HEAP_GROWING_PERCENT = 100;
+const HEAP_GROWING_PERCENT = 60;
 
 /** Serves until a signal says stop. */
 export async function serve({ environment, stderr }: Surroundings): Promise<void> {

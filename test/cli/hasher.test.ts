@@ -5,7 +5,7 @@ import { until } from '../support/e2e/child.ts';
 import { hashersOf, niceOfThreads } from '../support/processes.ts';
 
 const AWAY = { code: 'unavailable', details: { reason: 'password_hasher', retryAfterSeconds: 1 } };
-const NICE = 19;
+const NICE = 10;
 
 describe('the process that hashes passwords', function () {
   this.timeout(30_000);
