@@ -9,7 +9,7 @@ import { CASES, writeRequests } from './token-cases.ts';
 
 /**
  * Whether anything grows with uptime: all kinds of requests in turns, at a rate that the machine bears easily, and every few seconds the memory and
- * the open files of the server's processes. `--minutes N`, 10 by default. Ends with 1 when memory or files grow.
+ * the open files of the server's processes. `--minutes N`, 10 by default; `--pause-ms N` how long each connection waits between requests. Ends with 1 when memory or files grow.
  */
 const CONNECTIONS = 8;
 const PAUSE_MS = 40;
@@ -25,7 +25,12 @@ interface Sample {
   readonly files: number;
 }
 
-const { values } = parseArgs({ options: { minutes: { type: 'string', default: '10' } } });
+const { values } = parseArgs({
+  options: {
+    minutes: { type: 'string', default: '10' },
+    'pause-ms': { type: 'string', default: String(PAUSE_MS) },
+  },
+});
 const minutes = Number(values.minutes);
 
 await withServer({ size: USUAL, workers: availableParallelism() }, async ({ base, pid, town, dir }) => {
@@ -46,7 +51,7 @@ await withServer({ size: USUAL, workers: availableParallelism() }, async ({ base
       requests: files[round % files.length] ?? '',
       seconds: ROUND_SECONDS,
       connections: CONNECTIONS,
-      pauseMs: PAUSE_MS,
+      pauseMs: Number(values['pause-ms']),
     });
     requests += perSecond * ROUND_SECONDS;
     samples.push({ minute: minute(), rssMb: await rssMb(pid), files: await openFiles(pid) });
@@ -69,6 +74,12 @@ function report(samples: readonly Sample[], requests: number): void {
     median(part.map(({ files }) => files)),
   );
   console.log(`${minutes} minutes, ${Math.round(requests)} requests of ${CASES.length} kinds`);
+  console.log(
+    `RSS every half minute: ${samples
+      .filter((_, at) => at % Math.ceil(30 / ROUND_SECONDS) === 0)
+      .map((one) => one.rssMb.toFixed(0))
+      .join(' ')} MB`,
+  );
   console.log(
     `RSS of the largest process: ${samples[0]?.rssMb.toFixed(0)} MB at first, ${settled[0]?.rssMb.toFixed(0)} settled, ${settled.at(-1)?.rssMb.toFixed(0)} at the end: ${mbPerMinute.toFixed(2)} MB a minute`,
   );
