@@ -1,15 +1,18 @@
 /** The import direction of src/, lowest first; see docs/architecture.md. */
 const ORDER = [
-  '((errors|periods|version|config)\\.ts|config/)',
+  '(errors|expiring-map|terminal|version)\\.ts',
+  'config/',
   'policy/',
   'cells/',
-  'keys/',
   'authn/',
+  'keys/',
   'token/',
   'store/',
+  'rotation/',
   'directory/',
   'http/',
   'app\\.ts',
+  'server/',
   'cli/',
   'main\\.ts',
 ].map((path) => `^src/${path}`);
@@ -39,7 +42,11 @@ module.exports = {
     only('koa-in-http', 'node_modules/(@?koa)', '^src/(http/|app\\.ts)'),
     only('sql-in-store', 'node_modules/((@types/)?pg|@electric-sql)/', '^src/store/'),
     only('argon2-in-password', 'node_modules/argon2/', '^src/authn/password\\.ts'),
-    only('postgres-wired-once', '^src/store/(postgres|migrat|keys)', '^src/(store/|cli/|main\\.ts)'),
+    only(
+      'postgres-wired-once',
+      '^src/store/(source/postgres|database/migrat|keys)',
+      '^src/(store/|server/|cli/|main\\.ts)',
+    ),
   ],
   options: {
     tsPreCompilationDeps: true,

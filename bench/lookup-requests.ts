@@ -1,8 +1,8 @@
 import type { Credentials } from '../src/authn/basic.ts';
-import type { Facts } from '../src/store/facts.ts';
-import type { TokenStore } from '../src/store/store.ts';
-import type { Asked } from '../test/support/asked.ts';
-import { CREDENTIALS, MOST_PROJECTS } from '../test/support/large-directory.ts';
+import type { Facts } from '../src/store/source/own/facts.ts';
+import type { TokenStore } from '../src/store/source/store.ts';
+import type { Asked } from '../test/support/directory/asked.ts';
+import { CREDENTIALS, MOST_PROJECTS } from '../test/support/directory/large-directory.ts';
 
 /** One kind of request, measured many times. */
 export interface RequestCase {

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import argon2 from 'argon2';
-import type { Database } from '../src/store/drivers.ts';
+import type { Database } from '../src/store/database/drivers.ts';
 
 /** How large the seeded directory is. */
 export interface Size {

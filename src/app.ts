@@ -14,23 +14,23 @@ import { type IssuedTokenResource, listIssuedTokens } from './http/admin/issued-
 import { deleteJobToken, type JobTokenResource, putJobToken } from './http/admin/job-tokens.ts';
 import { keyRoutes } from './http/admin/keys.ts';
 import { listTokens, mintToken, revokeToken, type TokenResource } from './http/admin/tokens.ts';
-import { type AuditLog, keepIssued } from './http/audit.ts';
 import type { ReadClientAddress } from './http/client-address.ts';
 import type { Contract } from './http/contract.ts';
-import { endConnections } from './http/drain.ts';
 import { errorHandler } from './http/error-handler.ts';
 import { health, type Readiness, readiness } from './http/health.ts';
 import { jwkSet, tokenCa } from './http/jwks.ts';
-import { type LastUse, noteLastUse } from './http/last-use.ts';
+import { endConnections } from './http/listener/drain.ts';
 import { type MetricsReport, metrics } from './http/metrics/report.ts';
 import type { RequestMetrics } from './http/metrics/requests.ts';
 import { notFound } from './http/not-found.ts';
-import { keepRefusals, type RefusalLog } from './http/refusals.ts';
 import type { RequestState } from './http/request-state.ts';
-import { type TokenEndpoint, tokenEndpoint } from './http/token.ts';
-import type { KeyAdministration } from './keys/administration.ts';
-import type { AuthorityAdministration } from './keys/authority-administration.ts';
+import { type AuditLog, keepIssued } from './http/token/audit.ts';
+import { type TokenEndpoint, tokenEndpoint } from './http/token/endpoint.ts';
+import { type LastUse, noteLastUse } from './http/token/last-use.ts';
+import { keepRefusals, type RefusalLog } from './http/token/refusals.ts';
 import type { Keyring } from './keys/keyring.ts';
+import type { AuthorityAdministration } from './rotation/authorities.ts';
+import type { KeyAdministration } from './rotation/keys.ts';
 
 interface Common {
   readonly keyring: Keyring;

@@ -8,7 +8,12 @@ import { createRequire } from 'node:module';
  */
 const MOCHA = createRequire(import.meta.url).resolve('mocha/bin/mocha.js');
 const LONG = ['test/faults/**', 'test/e2e/cells.test.ts', 'test/e2e/matrix/**'];
-const PROCESSES = ['test/cli/**/*.test.ts', 'test/e2e/*.test.ts', 'test/security/**/*.test.ts'];
+const PROCESSES = [
+  'test/cli/**/*.test.ts',
+  'test/server/**/*.test.ts',
+  'test/e2e/*.test.ts',
+  'test/security/**/*.test.ts',
+];
 
 const [first, second] = [
   startMocha({ specs: PROCESSES, ignored: LONG }, 'inherit'),

@@ -1,6 +1,6 @@
 import { createHash, createHmac, randomBytes } from 'node:crypto';
-import { createExpiringMap } from '../cells/expiring-map.ts';
 import { CellpassError, type Reason } from '../errors.ts';
+import { createExpiringMap } from '../expiring-map.ts';
 import { unauthorized } from './basic.ts';
 
 /** Failures of one key, and in how long they are forgotten. */

@@ -1,7 +1,7 @@
 import { Agent, request } from 'undici';
 import { z } from 'zod';
 import { CellpassError } from '../errors.ts';
-import { createExpiringMap } from './expiring-map.ts';
+import { createExpiringMap } from '../expiring-map.ts';
 import type { TopologyServiceSettings } from './topology.ts';
 
 export interface TopologyServiceOptions extends TopologyServiceSettings {

@@ -1,14 +1,14 @@
 import { Command } from 'commander';
-import { adminTokenCommand } from './admin-token.ts';
-import { auditCommand } from './audit.ts';
-import { cellsCommand } from './cells.ts';
-import { directoryCommand } from './directory.ts';
-import { doctorCommand } from './doctor.ts';
-import { explainCommand } from './explain.ts';
-import { keysCommand } from './keys.ts';
-import { migrateCommand, serveCommand } from './server-commands.ts';
-import type { Surroundings } from './surroundings.ts';
-import { tokenCommand } from './tokens.ts';
+import type { Surroundings } from '../terminal.ts';
+import { adminTokenCommand } from './commands/admin-token.ts';
+import { auditCommand } from './commands/audit.ts';
+import { cellsCommand } from './commands/cells.ts';
+import { directoryCommand } from './commands/directory.ts';
+import { doctorCommand } from './commands/doctor.ts';
+import { explainCommand } from './commands/explain.ts';
+import { keysCommand } from './commands/keys/keys.ts';
+import { migrateCommand, serveCommand } from './commands/server.ts';
+import { tokenCommand } from './commands/tokens.ts';
 
 /** Every command on one screen. Wrong usage throws commander's error, with exit code 0 where help or the version was asked for. */
 export function createProgram(surroundings: Surroundings, version: string): Command {

@@ -1,12 +1,12 @@
 import type { Problem } from '../errors.ts';
+import { isLoopback } from './loopback.ts';
 import {
   daysToSeconds,
   leafOutlivesTokens,
   longestTokenLifeSeconds,
   SHORTEST_LIFE_SECONDS,
   shortestRotationSeconds,
-} from '../periods.ts';
-import { isLoopback } from './loopback.ts';
+} from './periods.ts';
 import { toServices } from './services.ts';
 import { type Settings, variable } from './settings.ts';
 

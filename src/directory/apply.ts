@@ -1,4 +1,5 @@
 import { CellpassError, type Problem } from '../errors.ts';
+import { AT_LENGTH, type Database, type Sql } from '../store/database/drivers.ts';
 import {
   allocateIds,
   changeDirectory,
@@ -6,16 +7,15 @@ import {
   readDirectory,
   readTable,
   writeDirectory,
-} from '../store/directory.ts';
-import type { IdSource } from '../store/directory-rows.ts';
-import { AT_LENGTH, type Database, type Sql } from '../store/drivers.ts';
+} from '../store/directory/directory.ts';
+import type { IdSource } from '../store/directory/rows.ts';
 import { inOrder } from './check.ts';
-import type { DirectoryDocument } from './document.ts';
-import { checkEntries } from './entry-rules.ts';
-import { keyOf } from './fields.ts';
+import type { DirectoryDocument } from './document/document.ts';
+import { checkEntries } from './document/entry-rules.ts';
+import { keyOf } from './document/fields.ts';
+import { type ReadDocument, readDocument } from './document/read.ts';
 import type { Counts } from './outcome.ts';
-import { type Plan, type PlanInput, planDirectory } from './plan.ts';
-import { type ReadDocument, readDocument } from './read-document.ts';
+import { type Plan, type PlanInput, planDirectory } from './plan/plan.ts';
 
 export interface ApplyDependencies {
   readonly database: Database;

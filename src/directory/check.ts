@@ -1,6 +1,6 @@
 import type { Problem } from '../errors.ts';
-import { planDirectory } from './plan.ts';
-import { type ReadDocument, readDocument } from './read-document.ts';
+import { type ReadDocument, readDocument } from './document/read.ts';
+import { planDirectory } from './plan/plan.ts';
 
 /** Every problem that a document shows by itself, in its order. What a section would name that it leaves out is taken to be on the server. */
 export function checkDirectory(text: string): readonly Problem[] {

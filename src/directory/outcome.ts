@@ -1,6 +1,6 @@
-import type { DirectoryChanges } from '../store/directory-rows.ts';
-import type { Planning } from './planning.ts';
-import type { SectionName } from './read-document.ts';
+import type { DirectoryChanges } from '../store/directory/rows.ts';
+import type { SectionName } from './document/read.ts';
+import type { Planning } from './plan/planning.ts';
 
 export interface Counts {
   readonly added: number;

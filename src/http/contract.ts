@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { Ajv2020, type ErrorObject } from 'ajv/dist/2020.js';
 import formats from 'ajv-formats';
 import { parse } from 'yaml';
-import { dateTime } from '../directory/fields.ts';
+import { dateTime } from '../directory/document/fields.ts';
 import { CellpassError, type Problem } from '../errors.ts';
 import type { AdminTokenOrder, ExplainRequest, JobTokenInput, KeyInputs, TokenOrderInput } from './types.ts';
 

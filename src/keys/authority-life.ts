@@ -1,5 +1,5 @@
+import { longestUseSeconds } from '../config/periods.ts';
 import { CellpassError } from '../errors.ts';
-import { longestUseSeconds } from '../periods.ts';
 import {
   issuingAuthority,
   type KeyCertificate,

@@ -1,5 +1,5 @@
+import { leafOutlivesTokens, longestUseSeconds } from '../config/periods.ts';
 import { CellpassError } from '../errors.ts';
-import { leafOutlivesTokens, longestUseSeconds } from '../periods.ts';
 import { type PublishedJwkSet, publishJwkSet } from './jwks.ts';
 import { isBundled, isPublished, issuingAuthority, type KeySet, type KeyStore } from './key-set.ts';
 import { coversUse, type LeafPolicy, reissueDueLeaves } from './leaf-life.ts';

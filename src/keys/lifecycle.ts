@@ -1,5 +1,5 @@
+import { longestUseSeconds } from '../config/periods.ts';
 import { CellpassError } from '../errors.ts';
-import { longestUseSeconds } from '../periods.ts';
 import type { KeyAction, KeyChange, KeyEvent, KeySet, StoredKey } from './key-set.ts';
 
 /**

@@ -1,4 +1,4 @@
-import type { Database, Sql, Statement } from './drivers.ts';
+import type { Database, Sql, Statement } from './database/drivers.ts';
 
 /** Everything of an admin token but its secret, which nothing here can give back. */
 export interface AdminToken {

@@ -9,7 +9,7 @@ import type {
   StoredAuthority,
   StoredKey,
 } from '../keys/key-set.ts';
-import type { Database, Sql, Statement } from './drivers.ts';
+import type { Database, Sql, Statement } from './database/drivers.ts';
 
 /** Any number that nothing else here locks; the same in every cellpass. */
 const KEY_LOCK = 7_021_002;

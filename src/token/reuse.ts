@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
+import { SHORTEST_LIFE_SECONDS } from '../config/periods.ts';
 import type { SigningKey } from '../keys/signing-key.ts';
-import { SHORTEST_LIFE_SECONDS } from '../periods.ts';
 import { BACKDATED_SECONDS, type ClaimSet } from './claims.ts';
 import { type HeaderSettings, signToken } from './sign.ts';
 

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { AdminAnswer } from '../faults/admin-api.ts';
-import type { Random } from '../faults/random.ts';
+import type { AdminAnswer } from '../support/admin-api.ts';
+import type { Random } from '../support/random.ts';
 import type { Issued } from './issued.ts';
 import type { Journal } from './journal.ts';
 import { changeState, documentOf, type Secrets, type Timeline } from './model.ts';

@@ -1,6 +1,6 @@
 import { type Dispatcher, Pool } from 'undici';
-import type { Random } from '../faults/random.ts';
-import { newSecret } from '../security/town.ts';
+import { newSecret } from '../support/directory/town.ts';
+import type { Random } from '../support/random.ts';
 import type { Issued } from './issued.ts';
 import type { Journal } from './journal.ts';
 import { type Credential, expectedOf, OPEN, PROJECTS, type Secrets, type Timeline, USERS } from './model.ts';

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
-import type { Random } from '../faults/random.ts';
+import type { Random } from '../support/random.ts';
 import type { Journal } from './journal.ts';
 import type { World } from './world.ts';
 

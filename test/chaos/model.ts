@@ -1,5 +1,5 @@
-import type { Random } from '../faults/random.ts';
-import { newSecret } from '../security/town.ts';
+import { newSecret } from '../support/directory/town.ts';
+import type { Random } from '../support/random.ts';
 
 export const USERS = ['ann', 'ben', 'cem', 'dee'] as const;
 export const PROJECTS = ['town/one', 'town/two', 'town/three'] as const;

@@ -1,8 +1,8 @@
 import { randomInt } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { createRandom } from '../faults/random.ts';
-import { newSecret } from '../security/town.ts';
+import { newSecret } from '../support/directory/town.ts';
+import { createRandom } from '../support/random.ts';
 import { startChanges } from './changes.ts';
 import { startClients } from './clients.ts';
 import { startFaults } from './faults.ts';

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
-import { type AdminApi, openAdminApi } from '../faults/admin-api.ts';
+import { type AdminApi, openAdminApi } from '../support/admin-api.ts';
 import { type Child, startChild, until } from '../support/e2e/child.ts';
 import { freePort, startPostgres, type TestPostgres } from '../support/postgres.ts';
 import { workersOf } from '../support/processes.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import type { Counts } from '../../src/directory/outcome.ts';
-import { describeOnBoth, messages } from './support.ts';
+import { describeOnBoth, messages } from '../support/directory/document.ts';
 
 const ALICE_TOKEN = 'glpat-example-alice-laptop-0001';
 const OTHER_TOKEN = 'glpat-example-alice-other-0001';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { checkDirectory } from '../../src/directory/check.ts';
-import { describeOnBoth } from './support.ts';
+import { describeOnBoth } from '../support/directory/document.ts';
 
 const example = () => readFileSync('examples/acme.yaml', 'utf8');
 

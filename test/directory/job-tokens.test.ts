@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { CellpassError } from '../../src/errors.ts';
-import { deleteJobToken, type JobToken, putJobToken } from '../../src/store/directory.ts';
-import { describeOnBoth } from './support.ts';
+import { deleteJobToken, type JobToken, putJobToken } from '../../src/store/directory/directory.ts';
+import { describeOnBoth } from '../support/directory/document.ts';
 
 const SECRET = 'glcbt-example-api-job-0001';
 const OTHER_SECRET = 'glcbt-example-api-job-0002';

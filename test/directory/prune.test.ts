@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { describeOnBoth, messages, type TestDirectory } from './support.ts';
+import { describeOnBoth, messages, type TestDirectory } from '../support/directory/document.ts';
 
 const ALICE_TOKEN = 'glpat-example-alice-laptop-0001';
 const BOT_TOKEN = 'glpat-example-acme-sync-0001';

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { describeOnBoth, messages } from './support.ts';
+import { describeOnBoth, messages } from '../support/directory/document.ts';
 
 const SECRET = 'glpat-example-acme-sync-0001';
 

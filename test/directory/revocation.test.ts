@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { describeOnBoth } from './support.ts';
+import { describeOnBoth } from '../support/directory/document.ts';
 
 const SECRET = 'glpat-example-alice-phone-0001';
 const NEW_SECRET = 'glpat-example-alice-phone-0002';

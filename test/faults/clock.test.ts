@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
 import { decodeProtectedHeader } from 'jose';
 import request from 'supertest';
-import { ACME, LOGIN, secret } from '../http/acme.ts';
-import { claimsOf, userOf } from '../http/reading.ts';
-import { type Clock, clockAt } from '../keys/support.ts';
+import { ACME, LOGIN, secret } from '../support/directory/acme.ts';
+import { type Clock, clockAt } from '../support/keys.ts';
+import { claimsOf, userOf } from '../support/reading.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 
 const MINUTE_MS = 60_000;

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { AT_LENGTH, type Database, openPostgres } from '../../src/store/drivers.ts';
+import { AT_LENGTH, type Database, openPostgres } from '../../src/store/database/drivers.ts';
 import { until } from '../support/e2e/child.ts';
 import { startPostgres, type TestPostgres } from '../support/postgres.ts';
 import { type Relay, startRelay } from '../support/relay.ts';

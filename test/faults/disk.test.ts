@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { fetchJwks, fetchToken, makeSite, type Server, type Site, verify } from '../cli/support.ts';
-import { newSecret } from '../security/town.ts';
+import { type AdminApi, openAdminApi } from '../support/admin-api.ts';
+import { fetchJwks, fetchToken, makeSite, type Server, type Site, verify } from '../support/cli.ts';
+import { newSecret } from '../support/directory/town.ts';
 import { until } from '../support/e2e/child.ts';
-import { type AdminApi, openAdminApi } from './admin-api.ts';
 
 const DISK = '160m';
 const TOKEN = newSecret('glpat-');

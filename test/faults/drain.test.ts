@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
-import { makeSite, type Server, type Site } from '../cli/support.ts';
-import { newSecret } from '../security/town.ts';
+import { makeSite, type Server, type Site } from '../support/cli.ts';
+import { newSecret } from '../support/directory/town.ts';
 import { until } from '../support/e2e/child.ts';
 import { startPostgres } from '../support/postgres.ts';
 import { workersOf } from '../support/processes.ts';

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
 import { decodeProtectedHeader, type JSONWebKeySet } from 'jose';
-import { done, fetchJwks, fetchToken, makeSite, type Server, type Site, verify } from '../cli/support.ts';
-import { newSecret } from '../security/town.ts';
-import { type AdminApi, openAdminApi } from './admin-api.ts';
-import { createRandom, type Random } from './random.ts';
+import { type AdminApi, openAdminApi } from '../support/admin-api.ts';
+import { done, fetchJwks, fetchToken, makeSite, type Server, type Site, verify } from '../support/cli.ts';
+import { newSecret } from '../support/directory/town.ts';
+import { createRandom, type Random } from '../support/random.ts';
 
 /** `npm run chaos` has as many as there is time for. */
 const ROUNDS = 2;

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import type { AddressInfo } from 'node:net';
 import pg from 'pg';
 import request, { type Response } from 'supertest';
-import { openPostgres } from '../../src/store/drivers.ts';
-import { ACME, LOGIN, type Login } from '../http/acme.ts';
-import { assertError, claimsOf } from '../http/reading.ts';
+import { openPostgres } from '../../src/store/database/drivers.ts';
+import { ACME, LOGIN, type Login } from '../support/directory/acme.ts';
 import { until } from '../support/e2e/child.ts';
 import { startPostgres, type TestPostgres } from '../support/postgres.ts';
+import { assertError, claimsOf } from '../support/reading.ts';
 import { type Relay, startRelay } from '../support/relay.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 

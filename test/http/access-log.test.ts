@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { pino } from 'pino';
 import request from 'supertest';
-import { openPostgres } from '../../src/store/drivers.ts';
+import { openPostgres } from '../../src/store/database/drivers.ts';
+import { secret } from '../support/directory/acme.ts';
 import { until } from '../support/e2e/child.ts';
 import { sharedPostgres } from '../support/postgres.ts';
 import { type Relay, startRelay } from '../support/relay.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
-import { secret } from './acme.ts';
 
 const CANARIES = {
   password: `canary-password-${secret('glpat-').slice(6)}`,

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { type AddressInfo, createConnection } from 'node:net';
 import request from 'supertest';
-import { loadConfig } from '../../src/config.ts';
+import { loadConfig } from '../../src/config/load.ts';
+import { assertError } from '../support/reading.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
-import { assertError } from './reading.ts';
 
 const { limits } = loadConfig({});
 const basic = (text: string | Uint8Array): string =>

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import request from 'supertest';
-import { type Database, openPostgres, type Statement } from '../../src/store/drivers.ts';
-import { clockAt } from '../keys/support.ts';
+import { type Database, openPostgres, type Statement } from '../../src/store/database/drivers.ts';
+import { ACME, LOGIN } from '../support/directory/acme.ts';
+import { clockAt } from '../support/keys.ts';
 import { sharedPostgres } from '../support/postgres.ts';
+import { assertError } from '../support/reading.ts';
 import { type Relay, startRelay } from '../support/relay.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
-import { ACME, LOGIN } from './acme.ts';
-import { assertError } from './reading.ts';
 
 const PUBLIC = 'repository:acme/site:pull';
 

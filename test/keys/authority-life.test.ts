@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
-import { KeyAdministration } from '../../src/keys/administration.ts';
-import { AuthorityAdministration } from '../../src/keys/authority-administration.ts';
 import type { Keyring } from '../../src/keys/keyring.ts';
-import type { ProbeOutcome } from '../../src/keys/probe.ts';
 import type { SigningKey } from '../../src/keys/signing-key.ts';
+import { AuthorityAdministration } from '../../src/rotation/authorities.ts';
+import { KeyAdministration } from '../../src/rotation/keys.ts';
+import type { ProbeOutcome } from '../../src/rotation/probe.ts';
 import {
   type Cell,
   closeKeyrings,
@@ -15,7 +15,7 @@ import {
   opensslVerify,
   START,
   startedCell,
-} from './support.ts';
+} from '../support/keys.ts';
 
 const ACTOR = { actor: 'an admin' };
 const BUNDLED_MS = (LONGEST_TOKEN_SECONDS + 60) * 1000;

@@ -10,7 +10,7 @@ import {
 import { identifyKey } from '../../src/keys/jwks.ts';
 import type { KeyCertificate, StoredAuthority } from '../../src/keys/key-set.ts';
 import type { MasterKey } from '../../src/keys/master-key.ts';
-import { HOUR_MS, opensslIsMissing, opensslText, opensslVerify, randomMasterKey } from './support.ts';
+import { HOUR_MS, opensslIsMissing, opensslText, opensslVerify, randomMasterKey } from '../support/keys.ts';
 
 const NOW = new Date('2026-11-24T10:00:00.987Z');
 const key = identifyKey(generateKeyPairSync('rsa', { modulusLength: 2048 }).publicKey);

@@ -3,11 +3,11 @@ import { createPrivateKey, randomBytes } from 'node:crypto';
 import type { KeyEvent, KeySet, KeyStore, StoredAuthority, StoredKey } from '../../src/keys/key-set.ts';
 import { createMasterKey, type MasterKey } from '../../src/keys/master-key.ts';
 import { generateFirstKeys } from '../../src/keys/open-key-set.ts';
-import { type Database, openPglite, openPostgres } from '../../src/store/drivers.ts';
+import { type Database, openPglite, openPostgres } from '../../src/store/database/drivers.ts';
+import { migrate } from '../../src/store/database/migrate.ts';
 import { createKeyStore, KEY_CHANNEL } from '../../src/store/keys.ts';
-import { migrate } from '../../src/store/migrate.ts';
+import { closeKeyrings, openKeyring, unrecorded } from '../support/keys.ts';
 import { sharedPostgres } from '../support/postgres.ts';
-import { closeKeyrings, openKeyring, unrecorded } from './support.ts';
 
 const NOW = new Date('2026-11-24T10:00:00.123Z');
 const LATER = new Date('2026-11-24T11:00:00.456Z');

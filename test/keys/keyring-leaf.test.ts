@@ -9,7 +9,7 @@ import {
   memoryLog,
   startedCell,
   UNAVAILABLE,
-} from './support.ts';
+} from '../support/keys.ts';
 
 describe('the keyring and its leaves', () => {
   let cell: Cell;

@@ -19,7 +19,7 @@ import {
   START,
   startedCell,
   UNAVAILABLE,
-} from './support.ts';
+} from '../support/keys.ts';
 
 describe('the keyring', () => {
   let cell: Cell;

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { decodeProtectedHeader } from 'jose';
 import { createMasterKey, loadMasterKey } from '../../src/keys/master-key.ts';
-import { inTemporaryFolder } from './support.ts';
+import { inTemporaryFolder } from '../support/keys.ts';
 
 const PLAINTEXT = new TextEncoder().encode('a private key');
 

@@ -15,7 +15,7 @@ import { type Mutant, mutantsOf } from './mutants.ts';
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const SOURCES = 'src/policy';
 const TESTS = 'test/policy';
-const SUPPORT = 'test/support/policy.ts';
+const SUPPORT = 'test/support/policy/subjects.ts';
 /** What the unit tests of the policy import. Tests that need more (random cases, a list in a file) are too slow to run for each mutant. */
 const UNIT_TEST_IMPORTS =
   /^(node:assert\/strict|\.\.\/\.\.\/src\/policy\/[a-z]+\.ts|\.\.\/support\/policy\.ts)$/;

@@ -17,7 +17,7 @@ import {
   invited,
   member,
   tagRule,
-} from '../support/policy.ts';
+} from '../support/policy/subjects.ts';
 
 const ADMIN: Partial<Person> = { admin: true };
 

@@ -17,7 +17,7 @@ import {
   member,
   outcome,
   repositoryRule,
-} from '../support/policy.ts';
+} from '../support/policy/subjects.ts';
 
 const OTHER_PROJECT = 202;
 const EXTERNAL: Partial<Person> = { external: true };

@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import { decide as decideRequest } from '../../src/http/decide.ts';
-import { explainOutcome } from '../../src/http/explanation.ts';
+import { explainOutcome } from '../../src/http/admin/explanation.ts';
+import { decide as decideRequest } from '../../src/http/token/decide.ts';
 import type { Project } from '../../src/policy/project.ts';
 import { ACTIONS } from '../../src/policy/role.ts';
 import type { RuleId } from '../../src/policy/rules.ts';
 import { projectPaths } from '../../src/policy/scope.ts';
 import type { Subject } from '../../src/policy/subject.ts';
 import { traceRuling } from '../../src/policy/trace.ts';
-import { situation, subject } from '../support/arbitrary.ts';
-import { aJob, aPerson, aUser, decide, member, type Situation } from '../support/policy.ts';
+import { situation, subject } from '../support/policy/arbitrary.ts';
+import { aJob, aPerson, aUser, decide, member, type Situation } from '../support/policy/subjects.ts';
 
 const RUNS = { numRuns: 10_000 };
 

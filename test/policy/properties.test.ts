@@ -15,8 +15,15 @@ import {
   subject,
   tokenUser,
   withShuffledActions,
-} from '../support/arbitrary.ts';
-import { aDeployToken, anonymous, aTokenUser, aUser, decide, type Situation } from '../support/policy.ts';
+} from '../support/policy/arbitrary.ts';
+import {
+  aDeployToken,
+  anonymous,
+  aTokenUser,
+  aUser,
+  decide,
+  type Situation,
+} from '../support/policy/subjects.ts';
 
 const RUNS = { numRuns: 10_000 };
 

@@ -20,7 +20,7 @@ import {
   NOW,
   repositoryRule,
   tagRule,
-} from '../support/policy.ts';
+} from '../support/policy/subjects.ts';
 
 /** A user with this role; null: no role; `admin`: the flag. */
 function standingAs(role: MinimumRole | null): Standing {

@@ -15,7 +15,7 @@ import {
   decide,
   member,
   outcome,
-} from '../support/policy.ts';
+} from '../support/policy/subjects.ts';
 
 const OTHER_PROJECT = 202;
 const OFFICE = { group: 'acme', ranges: ['10.0.0.0/8', '192.168.0.0/16'] };

@@ -19,7 +19,7 @@ import {
   decideOn,
   member,
   repositoryRule,
-} from '../support/policy.ts';
+} from '../support/policy/subjects.ts';
 
 const OTHER_PROJECT = 202;
 const CHANGES = 'push delete *';

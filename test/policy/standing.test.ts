@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import type { Membership, Project } from '../../src/policy/project.ts';
 import { ROLES } from '../../src/policy/role.ts';
 import { findStanding, NO_STANDING, roleOf, whyNotCounted } from '../../src/policy/standing.ts';
-import { aPerson, aProject, invited, member, NOW } from '../support/policy.ts';
+import { aPerson, aProject, invited, member, NOW } from '../support/policy/subjects.ts';
 
 function standing(memberships: readonly Membership[], facts: Partial<Project> = {}, now = NOW) {
   return findStanding(aProject({ memberships, ...facts }), aPerson(), true, now);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { authType, personOf, type Subject, subjectName } from '../../src/policy/subject.ts';
-import { aDeployToken, aJob, anonymous, aPerson, aTokenUser, aUser } from '../support/policy.ts';
+import { aDeployToken, aJob, anonymous, aPerson, aTokenUser, aUser } from '../support/policy/subjects.ts';
 
 describe('subjects', () => {
   const rows: readonly (readonly [string, Subject, string, string, boolean])[] = [

@@ -15,7 +15,7 @@ import {
   decide,
   member,
   repositoryRule,
-} from '../support/policy.ts';
+} from '../support/policy/subjects.ts';
 
 const OTHER_PROJECT = 202;
 

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import type { AddressInfo } from 'node:net';
 import request, { type Response } from 'supertest';
-import { ACME, LOGIN, secret } from '../http/acme.ts';
 import { CONTRACT } from '../support/contract.ts';
+import { ACME, LOGIN, secret } from '../support/directory/acme.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 
 /** What cellpass leaves out can't be attacked; here is what shows that it is left out. */

@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import argon2 from 'argon2';
 import fc from 'fast-check';
 import request, { type Response } from 'supertest';
-import { assertError } from '../http/reading.ts';
 import {
   DIRECTORY,
   guess,
@@ -16,6 +15,7 @@ import {
   times,
   VALID_TOKENS,
 } from '../support/failing.ts';
+import { assertError } from '../support/reading.ts';
 import type { TestServer } from '../support/server.ts';
 
 const PULL = 'repository:acme/app:pull';

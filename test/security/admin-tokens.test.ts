@@ -3,8 +3,8 @@ import type { AddressInfo } from 'node:net';
 import { decodeJwt } from 'jose';
 import request from 'supertest';
 import type { AdminTokenBody } from '../../src/http/types.ts';
-import { ACME, LOGIN } from '../http/acme.ts';
 import { CONTRACT } from '../support/contract.ts';
+import { ACME, LOGIN } from '../support/directory/acme.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 
 /** An operator may well name a service like this; a client can't. */

@@ -2,10 +2,7 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import request from 'supertest';
 import { ACTIONS, type Action } from '../../src/policy/role.ts';
-import type { Login } from '../http/acme.ts';
-import { assertError, claimsOf, grantedBy } from '../http/reading.ts';
-import { situation, tokenUser } from '../support/arbitrary.ts';
-import { aUser, decide } from '../support/policy.ts';
+import type { Login } from '../support/directory/acme.ts';
 import {
   DEPLOY_TOKEN_SCOPES,
   FULL,
@@ -15,7 +12,10 @@ import {
   type Holder,
   TAGGED,
   TOKEN_SCOPES,
-} from './town.ts';
+} from '../support/directory/town.ts';
+import { situation, tokenUser } from '../support/policy/arbitrary.ts';
+import { aUser, decide } from '../support/policy/subjects.ts';
+import { assertError, claimsOf, grantedBy } from '../support/reading.ts';
 import { visitTown } from './visiting.ts';
 
 /** What a token scope can do, in the words of the policy. */

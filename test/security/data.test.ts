@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { type Login, secret } from '../http/acme.ts';
-import { assertError, claimsOf, grantedBy } from '../http/reading.ts';
+import { type Login, secret } from '../support/directory/acme.ts';
+import { assertError, claimsOf, grantedBy } from '../support/reading.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 
 const ALICE = secret('glpat-');

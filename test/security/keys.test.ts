@@ -16,9 +16,9 @@ import {
 import request from 'supertest';
 import { identifyKey } from '../../src/keys/jwks.ts';
 import { refuseSampleKey } from '../../src/keys/sample-keys.ts';
-import { ACME, LOGIN } from '../http/acme.ts';
-import { closeKeyrings, memoryKeyStore, openKeyring, randomMasterKey, startedCell } from '../keys/support.ts';
 import { CONTRACT } from '../support/contract.ts';
+import { ACME, LOGIN } from '../support/directory/acme.ts';
+import { closeKeyrings, memoryKeyStore, openKeyring, randomMasterKey, startedCell } from '../support/keys.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 
 const SCOPE = 'repository:acme/app:pull';

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { ACTIONS, ROLES } from '../../src/policy/role.ts';
-import type { Login } from '../http/acme.ts';
-import { assertError, claimsOf } from '../http/reading.ts';
-import { ABSENT, GRID, GUARDED, type Holder, TAGGED } from './town.ts';
+import type { Login } from '../support/directory/acme.ts';
+import { ABSENT, GRID, GUARDED, type Holder, TAGGED } from '../support/directory/town.ts';
+import { assertError, claimsOf } from '../support/reading.ts';
 import { visitTown, withScopes } from './visiting.ts';
 
 describe('security checks: what is granted', () => {

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { createExpiringMap } from '../../src/cells/expiring-map.ts';
-import { type Database, openPostgres } from '../../src/store/drivers.ts';
+import { createExpiringMap } from '../../src/expiring-map.ts';
+import { type Database, openPostgres } from '../../src/store/database/drivers.ts';
 import { createUserClaims } from '../../src/token/user-claim.ts';
-import { ACME, LOGIN, type Login, REFUSED_LOGINS } from '../http/acme.ts';
-import { claimsOf } from '../http/reading.ts';
-import { aUser } from '../support/policy.ts';
+import { ACME, LOGIN, type Login, REFUSED_LOGINS } from '../support/directory/acme.ts';
+import { aUser } from '../support/policy/subjects.ts';
 import { sharedPostgres } from '../support/postgres.ts';
+import { claimsOf } from '../support/reading.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 
 describe('security checks: how secrets are handled', () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { secret } from '../http/acme.ts';
+import { secret } from '../support/directory/acme.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 
 const ROUND = 800;

@@ -3,10 +3,10 @@ import { randomBytes } from 'node:crypto';
 import fc from 'fast-check';
 import type { Response } from 'supertest';
 import { createMasterKey } from '../../src/keys/master-key.ts';
-import { openPostgres } from '../../src/store/drivers.ts';
-import { secret } from '../http/acme.ts';
-import { grantedBy } from '../http/reading.ts';
+import { openPostgres } from '../../src/store/database/drivers.ts';
+import { secret } from '../support/directory/acme.ts';
 import { sharedPostgres } from '../support/postgres.ts';
+import { grantedBy } from '../support/reading.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 
 const ALICE = secret('glpat-');

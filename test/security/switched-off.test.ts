@@ -5,11 +5,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { createMasterKey } from '../../src/keys/master-key.ts';
-import { openPostgres } from '../../src/store/drivers.ts';
-import { type Login, secret } from '../http/acme.ts';
-import { grantedBy } from '../http/reading.ts';
+import { openPostgres } from '../../src/store/database/drivers.ts';
+import { type Login, secret } from '../support/directory/acme.ts';
 import { until } from '../support/e2e/child.ts';
 import { sharedPostgres } from '../support/postgres.ts';
+import { grantedBy } from '../support/reading.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 
 const PUSH = 'repository:acme/app:push';

@@ -1,8 +1,8 @@
 import type { Response } from 'supertest';
-import type { Login } from '../http/acme.ts';
-import { grantedBy } from '../http/reading.ts';
+import type { Login } from '../support/directory/acme.ts';
+import { buildTown, type Holder, type Town } from '../support/directory/town.ts';
+import { grantedBy } from '../support/reading.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
-import { buildTown, type Holder, type Town } from './town.ts';
 
 /** A town and the server that knows it, for the suite that it stands in. */
 export interface Visit {

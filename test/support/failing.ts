@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Response } from 'supertest';
-import type { Config } from '../../src/config.ts';
+import type { Config } from '../../src/config/load.ts';
 import { startTestServer, type TestServer, type TestServerOptions } from './server.ts';
 
 const random = (prefix = ''): string => prefix + randomBytes(12).toString('hex');

@@ -11,8 +11,8 @@ for line in 20 22 24; do
   fi
   if npx --yes -p "node@$line" node node_modules/typescript/bin/tsc --noEmit &&
     npx --yes -p "node@$line" node node_modules/mocha/bin/mocha.js --reporter dot \
-      'test/policy/*.test.ts' 'test/authn/*.test.ts' 'test/token/*.test.ts' 'test/keys/*.test.ts' \
-      'test/store/*.test.ts' test/config.test.ts; then
+      'test/policy/*.test.ts' 'test/authn/*.test.ts' 'test/token/*.test.ts' 'test/keys/*.test.ts' 'test/rotation/*.test.ts' \
+      'test/store/**/*.test.ts' test/config/load.test.ts; then
     echo "node $line ($version): passed"
   else
     echo "node $line ($version): failed"

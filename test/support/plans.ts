@@ -1,5 +1,5 @@
 import pg from 'pg';
-import type { Database, Row, Sql, Statement } from '../../src/store/drivers.ts';
+import type { Database, Row, Sql, Statement } from '../../src/store/database/drivers.ts';
 
 /** A statement as the store sent it. */
 export interface SentStatement {

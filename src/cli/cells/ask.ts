@@ -1,5 +1,5 @@
 import { Agent, type Dispatcher, request } from 'undici';
-import { readTextFile } from '../read-file.ts';
+import { readTextFile } from '../client/read-file.ts';
 
 /** How another cell answered; a redirect is an answer, and is not followed. */
 export interface CellAnswer {

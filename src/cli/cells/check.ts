@@ -1,7 +1,8 @@
 import { readTopology } from '../../cells/current-topology.ts';
 import type { Cell, Topology } from '../../cells/topology.ts';
-import { type Config, loadConfig } from '../../config.ts';
+import { type Config, loadConfig } from '../../config/load.ts';
 import { CellpassError } from '../../errors.ts';
+import type { Surroundings } from '../../terminal.ts';
 import { judgeChallenge } from '../doctor/challenge.ts';
 import {
   check,
@@ -15,7 +16,6 @@ import {
   warning,
 } from '../doctor/finding.ts';
 import { isHealth } from '../doctor/public-url.ts';
-import type { Surroundings } from '../surroundings.ts';
 import { type CellClient, createCellClient } from './ask.ts';
 import { readPublishedKeys } from './published-keys.ts';
 

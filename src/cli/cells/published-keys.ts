@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { RouterKey } from '../../cells/router.ts';
+import type { RouterKey } from '../../cells/router/router.ts';
 import { identifyKey, importPublicJwk } from '../../keys/jwks.ts';
 import type { PublicJwk } from '../../keys/key-set.ts';
 

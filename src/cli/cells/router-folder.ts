@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
-import type { RouterFiles } from '../../cells/haproxy.ts';
+import type { RouterFiles } from '../../cells/router/configuration.ts';
 import { CellpassError } from '../../errors.ts';
 
 export const CONFIG_NAME = 'haproxy.cfg';

@@ -1,6 +1,6 @@
 import { readTopology } from '../../cells/current-topology.ts';
 import type { Topology } from '../../cells/topology.ts';
-import type { Config } from '../../config.ts';
+import type { Config } from '../../config/load.ts';
 import { CellpassError } from '../../errors.ts';
 
 /** @throws {CellpassError} `invalid` without a topology, or with one that is wrong. */

@@ -1,16 +1,21 @@
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Config } from '../../config.ts';
+import type { Config } from '../../config/load.ts';
 import { CellpassError } from '../../errors.ts';
 import type { Log } from '../../http/access-log.ts';
-import { listenOnSocket } from '../../http/admin-socket.ts';
-import { createHttpServer } from '../../http/server.ts';
-import type { Database } from '../../store/drivers.ts';
-import { hearsNotices, readCell, readDatabaseTime, readMajorVersion } from '../../store/inspection.ts';
-import { pendingMigrations } from '../../store/migrate.ts';
-import { PostgresStore } from '../../store/postgres.ts';
-import { openDatabase } from '../database.ts';
-import { adminSocketPath } from '../socket-path.ts';
+import { listenOnSocket } from '../../http/listener/admin-socket.ts';
+import { createHttpServer } from '../../http/listener/server.ts';
+import { openDatabase } from '../../server/open-database.ts';
+import { adminSocketPath } from '../../server/socket-path.ts';
+import type { Database } from '../../store/database/drivers.ts';
+import {
+  hearsNotices,
+  readCell,
+  readDatabaseTime,
+  readMajorVersion,
+} from '../../store/database/inspection.ts';
+import { pendingMigrations } from '../../store/database/migrate.ts';
+import { PostgresStore } from '../../store/source/postgres.ts';
 import { DATABASE_CLOCK, judgeClock } from './clocks.ts';
 import { check, checkAndKeep, failed, named, ok, reasonOf, type Verdict, warning } from './finding.ts';
 import { checkMasterKey, factsOf, type Kept, NO_KEYS } from './kept.ts';

@@ -1,8 +1,8 @@
 import { X509Certificate } from 'node:crypto';
-import { type Config, loadConfig } from '../../config.ts';
-import { readTls } from '../../http/server.ts';
-import { adminSocketPath } from '../socket-path.ts';
-import type { Surroundings } from '../surroundings.ts';
+import { type Config, loadConfig } from '../../config/load.ts';
+import { readTls } from '../../http/listener/server.ts';
+import { adminSocketPath } from '../../server/socket-path.ts';
+import type { Surroundings } from '../../terminal.ts';
 import { checkDatabase } from './database.ts';
 import { check, checkAndKeep, type Finding, failed, ok, type Verdict, warning } from './finding.ts';
 import type { Kept } from './kept.ts';

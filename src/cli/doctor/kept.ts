@@ -1,11 +1,11 @@
-import type { Config } from '../../config.ts';
+import type { Config } from '../../config/load.ts';
+import { daysToSeconds } from '../../config/periods.ts';
 import { CellpassError } from '../../errors.ts';
 import type { KeySet } from '../../keys/key-set.ts';
-import { listKeySet } from '../../keys/listing.ts';
 import { loadMasterKey } from '../../keys/master-key.ts';
 import { openKeySet } from '../../keys/open-key-set.ts';
 import type { SigningKey } from '../../keys/signing-key.ts';
-import { daysToSeconds } from '../../periods.ts';
+import { listKeySet } from '../../rotation/listing.ts';
 import { type Finding, ok, type Verdict, warning } from './finding.ts';
 import { type KeyFacts, NO_KEYS_YET } from './key-checks.ts';
 

@@ -1,4 +1,4 @@
-import type { AuthorityListing, KeyListing, KeySetListing } from '../../keys/listing.ts';
+import type { AuthorityListing, KeyListing, KeySetListing } from '../../rotation/listing.ts';
 import { type Finding, failed, named, ok, type Verdict, warning } from './finding.ts';
 
 /** What is known of the keys, from the database or from a running server. */

@@ -1,5 +1,5 @@
+import type { Config } from '../../config/load.ts';
 import { isLoopback } from '../../config/loopback.ts';
-import type { Config } from '../../config.ts';
 import { codeOf, failed, ok, reasonOf, type Verdict, warning } from './finding.ts';
 
 type Address = Pick<Config, 'publicUrl' | 'listen' | 'tls'>;

@@ -1,7 +1,7 @@
 import { X509Certificate } from 'node:crypto';
-import type { Config } from '../../config.ts';
-import { type AdminClient, dataOf, withAdmin } from '../admin-client.ts';
-import type { Surroundings } from '../surroundings.ts';
+import type { Config } from '../../config/load.ts';
+import type { Surroundings } from '../../terminal.ts';
+import { type AdminClient, dataOf, withAdmin } from '../client/admin-client.ts';
 import { check, checkAndKeep, type Finding, failed, named, ok } from './finding.ts';
 import { checkMasterKey, type Kept } from './kept.ts';
 import type { KeyFacts, Validity } from './key-checks.ts';

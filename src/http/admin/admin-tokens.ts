@@ -1,6 +1,6 @@
 import type { Middleware } from 'koa';
 import { adminTokenDigest, newAdminTokenSecret } from '../../authn/admin-token.ts';
-import { timestamp } from '../../directory/fields.ts';
+import { timestamp } from '../../directory/document/fields.ts';
 import { CellpassError } from '../../errors.ts';
 import type { AdminToken, NewAdminToken } from '../../store/admin-tokens.ts';
 import { readJson } from '../body.ts';

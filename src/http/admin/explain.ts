@@ -9,15 +9,15 @@ import { accessTokenAbilities, deployTokenAbilities } from '../../policy/ability
 import type { ClientAddress } from '../../policy/project.ts';
 import { lowerCaseAscii, parseScopes, splitScopes } from '../../policy/scope.ts';
 import type { Subject } from '../../policy/subject.ts';
-import type { Facts } from '../../store/facts.ts';
-import type { RefusalRecord } from '../../store/refusals.ts';
+import type { RefusalRecord } from '../../store/records/refusals.ts';
+import type { Facts } from '../../store/source/own/facts.ts';
 import { readJson } from '../body.ts';
 import { toClientAddress } from '../client-address.ts';
 import type { Contract } from '../contract.ts';
-import { decide, pathsOf } from '../decide.ts';
-import { explainEarlyRefusal, explainOutcome } from '../explanation.ts';
-import { fromRecord, type RetoldRefusal } from '../refusals.ts';
+import { decide, pathsOf } from '../token/decide.ts';
+import { fromRecord, type RetoldRefusal } from '../token/refusals.ts';
 import type { Explanation } from '../types.ts';
+import { explainEarlyRefusal, explainOutcome } from './explanation.ts';
 
 export interface ExplainResource {
   findSubject(question: SubjectQuestion): Promise<CredentialAnswer>;

@@ -1,12 +1,12 @@
 import type { Context, Middleware } from 'koa';
-import { timestamp } from '../../directory/fields.ts';
+import { timestamp } from '../../directory/document/fields.ts';
 import { CellpassError } from '../../errors.ts';
 import type {
   IssuedTokenPage,
   IssuedTokenPlace,
   IssuedTokenQuestion,
-} from '../../store/issued-token-search.ts';
-import type { IssuedToken } from '../../store/issued-tokens.ts';
+} from '../../store/records/issued-token-search.ts';
+import type { IssuedToken } from '../../store/records/issued-tokens.ts';
 import type { IssuedTokenPageView, IssuedTokenView } from '../types.ts';
 import { parametersOf, readLimit } from './parameters.ts';
 

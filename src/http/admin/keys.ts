@@ -1,9 +1,9 @@
 import type { Context, Middleware } from 'koa';
 import { CellpassError } from '../../errors.ts';
-import type { KeyAdministration } from '../../keys/administration.ts';
-import type { AuthorityAdministration } from '../../keys/authority-administration.ts';
-import type { PemPair } from '../../keys/import.ts';
-import type { StepOptions } from '../../keys/workshop.ts';
+import type { AuthorityAdministration } from '../../rotation/authorities.ts';
+import type { PemPair } from '../../rotation/import.ts';
+import type { StepOptions } from '../../rotation/key-change.ts';
+import type { KeyAdministration } from '../../rotation/keys.ts';
 import { readJson } from '../body.ts';
 import type { Contract } from '../contract.ts';
 import { adminOf } from './identify.ts';

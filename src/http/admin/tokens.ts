@@ -1,10 +1,10 @@
 import type { Context, Middleware } from 'koa';
-import type { MintedToken } from '../../directory/mint-token.ts';
-import type { TokenOrder } from '../../directory/token-order.ts';
-import type { TokenPage, TokenQuestion } from '../../directory/token-page.ts';
+import type { MintedToken } from '../../directory/tokens/mint.ts';
+import type { TokenOrder } from '../../directory/tokens/order.ts';
+import type { TokenPage, TokenQuestion } from '../../directory/tokens/page.ts';
 import { CellpassError } from '../../errors.ts';
-import { printTokenId, readTokenId, type TokenKey } from '../../store/token-id.ts';
-import type { ListedToken, TokenKind } from '../../store/tokens.ts';
+import { printTokenId, readTokenId, type TokenKey } from '../../store/directory/token-id.ts';
+import type { ListedToken, TokenKind } from '../../store/directory/tokens.ts';
 import { readJson } from '../body.ts';
 import type { Contract } from '../contract.ts';
 import type { MintedTokenView, TokenPage as TokenPageView, TokenView } from '../types.ts';

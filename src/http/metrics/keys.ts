@@ -1,7 +1,7 @@
 import { Gauge, type Registry } from 'prom-client';
 import type { KeyState, StoredKey } from '../../keys/key-set.ts';
 import type { Keyring } from '../../keys/keyring.ts';
-import { type KeyPeriods, rotationDue } from '../../keys/plan.ts';
+import { type KeyPeriods, rotationDue } from '../../rotation/plan.ts';
 
 const STATES: readonly KeyState[] = ['pending', 'active', 'retired', 'revoked'];
 const MS = 1000;

@@ -1,8 +1,8 @@
 import type { Middleware } from 'koa';
 import { Counter, Histogram, type Registry } from 'prom-client';
 import { CellpassError } from '../../errors.ts';
-import type { Forwarder } from '../forward.ts';
 import type { RequestState } from '../request-state.ts';
+import type { Forwarder } from '../token/forward.ts';
 
 const STEPS = ['authenticate', 'authorize', 'sign', 'forward', 'total'] as const;
 /** A part of a token request; `total` is all of it, whatever the answer. */

@@ -2,10 +2,10 @@ import { Counter, collectDefaultMetrics, Gauge, type Registry } from 'prom-clien
 import type { Lockouts } from '../../authn/failed-attempts.ts';
 import type { LaneUse } from '../../authn/password.ts';
 import type { TopologyServiceUse } from '../../cells/topology-service.ts';
-import type { PoolUse } from '../../store/drivers.ts';
-import type { CacheUse } from '../../store/inquiries.ts';
-import type { LanesUse } from '../../store/lanes.ts';
-import type { AuditUse } from '../audit.ts';
+import type { PoolUse } from '../../store/database/drivers.ts';
+import type { LanesUse } from '../../store/database/lanes.ts';
+import type { CacheUse } from '../../store/source/own/inquiries.ts';
+import type { AuditUse } from '../token/audit.ts';
 
 /** Where the numbers are kept that nobody has to tell: each is read when somebody asks for metrics. */
 export interface Sources {

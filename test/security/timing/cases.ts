@@ -1,5 +1,5 @@
-import type { Login } from '../../http/acme.ts';
-import { newSecret } from '../town.ts';
+import type { Login } from '../../support/directory/acme.ts';
+import { newSecret } from '../../support/directory/town.ts';
 
 /** One kind of request: what is sent, and why it comes to nothing. */
 export interface TimedCase {

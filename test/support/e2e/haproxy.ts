@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { exportJWK, SignJWT } from 'jose';
 import { stringify } from 'yaml';
 import { createProgram } from '../../../src/cli/program.ts';
-import type { Surroundings } from '../../../src/cli/surroundings.ts';
+import type { Surroundings } from '../../../src/terminal.ts';
 import { freePort } from '../postgres.ts';
 import { type Child, startChild, until } from './child.ts';
 

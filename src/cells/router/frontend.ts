@@ -1,0 +1,88 @@
+import { acl, answer, errorBody, literalFormat, quote, quotedString } from './language.ts';
+import { keyFile, nameOf, type RouterCell, type RouterKey, type RouterSettings } from './router.ts';
+
+/** The frontend of the registry router: what it takes, and where that belongs. */
+
+const NAME_BYTES = 255;
+
+export function frontend(settings: RouterSettings, namespacesName: string): string[] {
+  const { cells, certificateFile, binds } = settings;
+  const legacy = cells.find((cell) => cell.legacy);
+  const tls = certificateFile === null ? '' : ` ssl crt ${quote(certificateFile)} alpn http/1.1`;
+  // One protocol to think about: left to itself, HAProxy takes HTTP/2 without TLS, too.
+  return [
+    'frontend router',
+    ...binds.map((bind) => `  bind ${quote(bind)} proto h1${tls}`),
+    '',
+    '  # Whom a request comes from, and how, is the word of this router alone.',
+    ...['Forwarded', 'X-Real-IP', 'X-Forwarded-Port', 'X-Forwarded-Host'].map(
+      (name) => `  http-request del-header ${name}`,
+    ),
+    '  http-request set-header X-Forwarded-For %[src]',
+    `  http-request set-header X-Forwarded-Proto ${new URL(settings.realm).protocol === 'https:' ? 'https' : 'http'}`,
+    '  http-request set-header X-Forwarded-Host %[req.hdr(host)] if { req.hdr(host) -m found }',
+    '',
+    '  acl for_issuer path /jwt/auth',
+    '  acl for_issuer path_beg /.well-known/',
+    '  acl for_registry path /v2',
+    '  acl for_registry path_beg /v2/ /gitlab/v1/',
+    '  http-request set-var(txn.path) path,url_dec',
+    '  # A path that two programs may read in two ways.',
+    `  acl ambiguous_path url -m sub ${quote('#')}`,
+    `  acl ambiguous_path var(txn.path) -m sub ${quote('\\')}`,
+    `  acl ambiguous_path var(txn.path) -m reg ${quote('//|/[.][.]?(/|$)|[[:cntrl:]]')}`,
+    `  http-request return ${answer(400, 'NAME_INVALID', 'this path is ambiguous')} if ambiguous_path or !{ var(txn.path) -m found }`,
+    `  http-request return ${answer(404, 'UNSUPPORTED', 'there is nothing at this path')} if !for_issuer !for_registry`,
+    '  http-request allow if for_issuer',
+    '',
+    ...verification(settings),
+    '',
+    '  # Without a token: by the top-level namespace. Other credentials are for issuers, and no registry is shown them.',
+    '  http-request del-header Authorization if !bearer',
+    `  http-request set-var(txn.cell) ${quote(`var(txn.path),lower,field(3,/),map_str("${namespacesName}")`)} if !bearer { path_beg /v2/ }`,
+    ...(legacy === undefined
+      ? []
+      : [`  http-request set-var(txn.cell) str(${nameOf(legacy)}) if !{ var(txn.cell) -m found }`]),
+    '',
+    '  use_backend issuers if for_issuer',
+    '  use_backend registry-%[var(txn.cell)]',
+    '',
+  ];
+}
+
+/** Bearer tokens: their form, then a signature by a key of the cell that they name, then nothing else. */
+function verification(settings: RouterSettings): string[] {
+  const { cells } = settings;
+  return [
+    '  # One token in one header, so that the registry reads the one that is verified here.',
+    '  acl authorized_twice req.fhdr_cnt(authorization) gt 1',
+    '  acl bearer req.fhdr(authorization) -m beg -i bearer',
+    `  acl well_formed req.fhdr(authorization) -m reg ${quote('^[Bb][Ee][Aa][Rr][Ee][Rr] [A-Za-z0-9_-]+[.][A-Za-z0-9_-]+[.][A-Za-z0-9_-]+$')}`,
+    '  http-request set-var(txn.token) req.fhdr(authorization),bytes(7) if bearer well_formed !authorized_twice',
+    `  http-request set-var(txn.claimed) ${quote("var(txn.token),jwt_payload_query('$.cell')")} if ${acl("var(txn.token),jwt_header_query('$.alg') -m str RS256")}`,
+    '  # One rule for each published key. The algorithm is not taken from the token; a token of one cell opens no other.',
+    ...cells.flatMap((cell) => cell.keys.map((key) => verifyRule(cell, key))),
+    ...refusal(settings),
+  ];
+}
+
+function verifyRule(cell: RouterCell, key: RouterKey): string {
+  const name = nameOf(cell);
+  const verifies = quote(`var(txn.token),jwt_verify("RS256","${keyFile(cell, key)}")`);
+  return `  http-request set-var(txn.cell) str(${name}) if !{ var(txn.cell) -m found } { var(txn.claimed) -m str ${name} } { ${verifies} -m int 1 }`;
+}
+
+/** The registry's own challenge, where it can be told from the path what the registry would ask for (distribution's token specification). */
+function refusal({ realm, service }: RouterSettings): string[] {
+  const challenge = `Bearer realm="${quotedString(realm, 'the realm')}",service="${quotedString(service, 'the service')}"`;
+  const body = errorBody('UNAUTHORIZED', 'this token is not valid here; ask for a new one');
+  return [
+    `  acl names_repository path -m reg ${quote('^/v2/[a-z0-9][a-z0-9._/-]*/(manifests|blobs|tags|referrers)/')}`,
+    `  http-request set-var(txn.repository) ${quote('path,regsub("^/v2/",""),regsub("/(manifests|blobs|tags|referrers)/.*$","")')} if names_repository`,
+    '  http-request set-var(txn.actions) str(pull)',
+    '  http-request set-var(txn.actions) \'str("pull,push")\' if { method POST PUT PATCH }',
+    '  http-request set-var(txn.actions) str(delete) if { method DELETE }',
+    `  http-request set-var-fmt(txn.scope) ${quote(',scope="repository:%[var(txn.repository)]:%[var(txn.actions)]"')} if { var(txn.repository) -m len le ${NAME_BYTES} }`,
+    `  http-request return status 401 content-type application/json hdr WWW-Authenticate ${quote(`${literalFormat(challenge)}%[var(txn.scope)],error="invalid_token"`)} string ${quote(body)} if bearer !{ var(txn.cell) -m found } or authorized_twice`,
+  ];
+}

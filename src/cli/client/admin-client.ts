@@ -1,0 +1,109 @@
+import createClient, { type Client } from 'openapi-fetch';
+import { Agent, fetch } from 'undici';
+import { CellpassError, type Problem } from '../../errors.ts';
+import type { paths } from '../../http/schema.gen.ts';
+import type { Surroundings } from '../../terminal.ts';
+import { type AdminFlags, type AdminRoute, routeToAdmin } from './admin-route.ts';
+
+export interface AdminClient {
+  readonly api: Client<paths>;
+  close(): Promise<void>;
+}
+
+/** Connects, and lets go of the connection whatever happens. */
+export async function withAdmin<T>(
+  surroundings: Surroundings,
+  flags: AdminFlags,
+  work: (client: AdminClient) => Promise<T>,
+): Promise<T> {
+  const client = connectToAdmin(routeToAdmin(surroundings, flags));
+  try {
+    return await work(client);
+  } finally {
+    await client.close();
+  }
+}
+
+/** A typed client of the admin API. */
+function connectToAdmin({ baseUrl, name, connect, headers, ifUnreachable }: AdminRoute): AdminClient {
+  const agent = new Agent({ connect, headersTimeout: 0, bodyTimeout: 0 });
+  const api = createClient<paths>({
+    baseUrl,
+    // undici's fetch takes no Request of Node's own.
+    fetch: async (request) => {
+      const body = request.method === 'GET' || request.method === 'HEAD' ? null : await request.arrayBuffer();
+      const response = await fetch(request.url, {
+        method: request.method,
+        headers: [...request.headers, ...headers],
+        body,
+        signal: request.signal,
+        dispatcher: agent,
+        // Whoever is next would be shown the token.
+        redirect: 'manual',
+      }).catch((error: unknown) => {
+        throw unreachable(`no server answers on ${name}`, ifUnreachable, error);
+      });
+      if (response.status >= 300 && response.status < 400) throw redirected(name);
+      const answer = new Headers([...response.headers]);
+      return new Response(response.status === 204 ? null : await response.arrayBuffer(), {
+        status: response.status,
+        headers: answer,
+      });
+    },
+  });
+  return { api, close: () => agent.close() };
+}
+
+interface Answer<T> {
+  readonly data?: T;
+  readonly error?: unknown;
+  readonly response: Response;
+}
+
+/**
+ * What the server answered, or its refusal as an error.
+ * @throws {CellpassError} with the server's message and problems.
+ */
+export function dataOf<T>({ data, error, response }: Answer<T>): T {
+  if (response.ok && data !== undefined) return data;
+  throw toError(response.status, error);
+}
+
+function toError(status: number, body: unknown): CellpassError {
+  if (status === 503)
+    return new CellpassError('unavailable', messageIn(body) ?? 'the server is still starting; try again');
+  if (status === 401) {
+    return new CellpassError(
+      'admin_unauthorized',
+      'the server does not take CELLPASS_ADMIN_TOKEN, which is unknown, expired or revoked: make another with "cellpass admin-token create" on its host',
+    );
+  }
+  const problems = problemsIn(body);
+  const message = messageIn(body) ?? `the server answered ${status}`;
+  return new CellpassError(status === 422 ? 'invalid' : 'conflict', message, problems && { problems });
+}
+
+function messageIn(body: unknown): string | undefined {
+  if (typeof body !== 'object' || body === null || !('errors' in body) || !Array.isArray(body.errors))
+    return undefined;
+  const messages: string[] = body.errors.map((error: { message?: unknown }) => String(error.message));
+  return messages.join('; ');
+}
+
+function problemsIn(body: unknown): readonly Problem[] | undefined {
+  return typeof body === 'object' && body !== null && 'problems' in body && Array.isArray(body.problems)
+    ? body.problems
+    : undefined;
+}
+
+function unreachable(what: string, advice: string, error: unknown): CellpassError {
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause.message : String(error);
+  return new CellpassError('unavailable', `${what} (${cause}): ${advice}`, { cause: error });
+}
+
+function redirected(name: string): CellpassError {
+  return new CellpassError(
+    'conflict',
+    `${name} sends its clients elsewhere, where the admin token must not go: give --admin-url the address of the admin API itself`,
+  );
+}

@@ -1,0 +1,17 @@
+import { readFileSync } from 'node:fs';
+import { CellpassError } from '../../errors.ts';
+
+/**
+ * A file that an argument names, as text.
+ * @param file a path; 0: standard input.
+ * @throws {CellpassError} `invalid`, naming it.
+ */
+export function readTextFile(file: string | 0): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    const name = file === 0 ? 'standard input' : file;
+    throw new CellpassError('invalid', `can't read ${name}: ${reason}`, { cause });
+  }
+}

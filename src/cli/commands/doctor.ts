@@ -1,0 +1,34 @@
+import { Command } from 'commander';
+import { CellpassError } from '../../errors.ts';
+import type { Surroundings } from '../../terminal.ts';
+import type { Finding } from '../doctor/finding.ts';
+
+export function doctorCommand(surroundings: Surroundings): Command {
+  return new Command('doctor')
+    .description(
+      'check settings, database, keys, certificates, clocks, realm and registries, with or without a server; changes nothing',
+    )
+    .option('--json', 'print JSON')
+    .action(async ({ json }: { json?: boolean }) => {
+      // Loaded when it is needed: other commands start in a third of the time.
+      const { examine } = await import('../doctor/examine.ts');
+      const checks = await examine(surroundings, () => new Date());
+      surroundings.stdout(json ? `${JSON.stringify({ checks })}\n` : printFindings(checks));
+      refuseIfFailed(checks);
+    });
+}
+
+const MARKS: Record<Finding['outcome'], string> = { ok: 'ok  ', warning: 'warn', failed: 'FAIL' };
+
+/** One line for each. */
+export function printFindings(findings: readonly Finding[]): string {
+  return findings.map(({ name, outcome, message }) => `${MARKS[outcome]}  ${name}: ${message}\n`).join('');
+}
+
+/** @throws {CellpassError} `conflict`, naming what failed. */
+export function refuseIfFailed(findings: readonly Finding[]): void {
+  const failed = findings.filter(({ outcome }) => outcome === 'failed').map(({ name }) => name);
+  if (failed.length === 0) return;
+  const count = failed.length === 1 ? '1 check' : `${failed.length} checks`;
+  throw new CellpassError('conflict', `${count} failed (${failed.join('; ')}): each message says what to do`);
+}

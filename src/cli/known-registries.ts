@@ -1,9 +1,0 @@
-import type { Config } from '../config.ts';
-import type { Registry } from '../token/canary.ts';
-
-/** Every registry of the settings, with those of its service; one whose service there isn't is refused with the settings. */
-export function knownRegistries({ registries, services }: Config): readonly Registry[] {
-  return registries.flatMap(({ name, url, service: asked }) =>
-    services.filter((service) => service.name === asked).map((service) => ({ name, url, service })),
-  );
-}

@@ -1,0 +1,187 @@
+import { z } from 'zod';
+import { MINIMUM_ROLES, REGISTRY_ACCESSES, ROLES, VISIBILITIES } from '../../policy/role.ts';
+import * as field from './fields.ts';
+
+/**
+ * How to read a document. `strict` finds what is wrong in it. `lenient` reads what can be read of a document in which something
+ * is wrong, so that the rest can be checked in the same run: a wrong field takes its default, an unreadable entry is passed over.
+ */
+export type Mode = 'strict' | 'lenient';
+
+const MAX_RULES = 5;
+const MUST_BE_LIST = 'must be a list';
+const path = field.fullPath;
+const role = z.enum(ROLES);
+const minimumRole = z
+  .enum(MINIMUM_ROLES)
+  .nullish()
+  .transform((value) => value ?? null);
+
+/** The form of a document; only values by themselves, nothing that takes two entries to see. */
+export function documentSchema(mode: Mode) {
+  const { entry, section, list, listOf, soft } = reader(mode);
+
+  const settings = entry({
+    registry_enabled: soft(field.flag(true), true),
+    maintenance_mode: soft(field.flag(false), false),
+    password_authentication: soft(field.flag(true), true),
+  });
+
+  const organization = entry({
+    path: field.component,
+    id: soft(field.id.optional(), undefined),
+    owners: soft(listOf(field.component), []),
+    maintenance: soft(field.flag(false), false),
+  });
+
+  const user = entry({
+    username: field.component,
+    id: soft(field.id.optional(), undefined),
+    email: soft(field.email, null),
+    organization: soft(field.component.optional(), undefined),
+    kind: soft(z.enum(['human', 'service_account']).default('human'), 'human'),
+    state: soft(
+      z.enum(['active', 'blocked', 'locked', 'unconfirmed', 'deactivated']).default('active'),
+      'active',
+    ),
+    admin: soft(field.flag(false), false),
+    auditor: soft(field.flag(false), false),
+    external: soft(field.flag(false), false),
+    two_factor: soft(field.flag(false), false),
+    password_expired: soft(field.flag(false), false),
+    password: soft(field.password, undefined),
+    password_hash: soft(field.passwordHash, undefined),
+  });
+
+  const member = entry({ user: field.component, role, expires_at: field.date });
+  const invitation = entry({ group: path, role, expires_at: field.date });
+
+  const group = entry({
+    path,
+    id: soft(field.id.optional(), undefined),
+    organization: soft(field.component.optional(), undefined),
+    members: list(member),
+    invited_groups: list(invitation),
+    share_with_group_lock: soft(field.flag(false), false),
+    ip_allowlist: soft(listOf(field.ipRange), []),
+    over_storage_limit: soft(field.flag(false), false),
+    archived: soft(field.flag(false), false),
+  });
+
+  const minimums = { minimum_role_for_push: minimumRole, minimum_role_for_delete: minimumRole };
+  const repositoryRule = entry({ pattern: field.repositoryPattern, ...minimums });
+  const tagRule = entry({ pattern: field.tagPattern, ...minimums, immutable: field.flag(false) });
+
+  const project = entry({
+    path: field.projectPath,
+    id: soft(field.id.optional(), undefined),
+    visibility: soft(z.enum(VISIBILITIES).default('private'), 'private'),
+    container_registry: soft(z.enum(REGISTRY_ACCESSES).default('enabled'), 'enabled'),
+    archived: soft(field.flag(false), false),
+    deletion_scheduled: soft(field.flag(false), false),
+    ci_enabled: soft(field.flag(true), true),
+    members: list(member),
+    invited_groups: list(invitation),
+    job_token_allowlist: soft(
+      z.union([z.literal('anyone'), listOf(path)], 'must be a list of paths, or: anyone'),
+      [],
+    ),
+    protected_repositories: list(repositoryRule, MAX_RULES),
+    protected_tags: list(tagRule, MAX_RULES),
+  });
+
+  const secret = { token: soft(field.token, undefined), token_sha256: soft(field.tokenSha256, undefined) };
+  const anyToken = {
+    id: soft(field.id.optional(), undefined),
+    scopes: soft(field.scopes, []),
+    revoked: soft(field.flag(false), false),
+    ...secret,
+  };
+  const anyAccessToken = { name: field.name, expires_at: soft(field.date, null), ...anyToken };
+  const tokenRole = soft(role, 'guest');
+  const accessToken = z.discriminatedUnion(
+    'kind',
+    [
+      entry({ kind: z.literal('personal'), user: field.component, ...anyAccessToken }),
+      entry({ kind: z.literal('project'), project: path, role: tokenRole, ...anyAccessToken }),
+      entry({ kind: z.literal('group'), group: path, role: tokenRole, ...anyAccessToken }),
+    ],
+    { error: (issue) => (issue.code === 'invalid_union' ? 'must be personal, project or group' : undefined) },
+  );
+
+  const deployToken = entry({
+    username: field.name,
+    projects: soft(z.array(path, 'must be a list of paths').nullish(), undefined),
+    group: soft(path.nullish(), undefined),
+    expires_at: soft(field.timestamp, null),
+    ...anyToken,
+  });
+
+  const jobToken = entry({
+    id: soft(field.id.optional(), undefined),
+    project: path,
+    user: soft(field.component.nullish(), null),
+    running: soft(field.flag(true), true),
+    expires_at: soft(field.timestamp, null),
+    ...secret,
+  });
+
+  return entry({
+    version: soft(z.literal(1, 'must be 1'), 1),
+    settings: soft(settings.optional(), undefined),
+    organizations: section(organization),
+    users: section(user),
+    groups: section(group),
+    projects: section(project),
+    access_tokens: section(accessToken),
+    deploy_tokens: section(deployToken),
+    job_tokens: section(jobToken),
+  });
+}
+
+/** Lists of entries give each its place `at` which it stands in the file, from 0, since a lenient reading has gaps. */
+function reader(mode: Mode) {
+  const lenient = mode === 'lenient';
+  const entry = <S extends z.ZodRawShape>(shape: S) => (lenient ? z.object(shape) : z.strictObject(shape));
+  const entries = <E extends z.ZodType>(element: E, max: number): z.ZodType<readonly Placed<E>[]> => {
+    const place = (list: readonly (z.output<E> | null)[]): readonly Placed<E>[] =>
+      list.flatMap((value, at) => (value === null ? [] : [{ ...value, at }]));
+    return lenient
+      ? z.array(element.nullable().catch(null)).transform(place)
+      : z.array(element, MUST_BE_LIST).max(max, `must have at most ${max} entries`).transform(place);
+  };
+  return {
+    entry,
+    section: <E extends z.ZodType>(element: E) =>
+      soft(entries(element, Number.POSITIVE_INFINITY).optional(), undefined),
+    list: <E extends z.ZodType>(element: E, max = Number.POSITIVE_INFINITY) =>
+      soft(
+        entries(element, max)
+          .nullish()
+          .transform((value) => value ?? []),
+        [],
+      ),
+    listOf: <E extends z.ZodType>(element: E) =>
+      z
+        .array(element, MUST_BE_LIST)
+        .nullish()
+        .transform((value) => value ?? []),
+    soft,
+  };
+  function soft<O>(schema: z.ZodType<O>, fallback: NoInfer<O>): z.ZodType<O> {
+    return lenient ? schema.catch(() => fallback) : schema;
+  }
+}
+
+type Placed<E extends z.ZodType> = z.output<E> & { readonly at: number };
+
+export type DirectoryDocument = z.output<ReturnType<typeof documentSchema>>;
+
+type Entries<S extends keyof DirectoryDocument> = NonNullable<DirectoryDocument[S]>;
+export type OrganizationEntry = Entries<'organizations'>[number];
+export type UserEntry = Entries<'users'>[number];
+export type GroupEntry = Entries<'groups'>[number];
+export type ProjectEntry = Entries<'projects'>[number];
+export type AccessTokenEntry = Entries<'access_tokens'>[number];
+export type DeployTokenEntry = Entries<'deploy_tokens'>[number];
+export type JobTokenEntry = Entries<'job_tokens'>[number];

@@ -1,0 +1,68 @@
+import type { DirectoryRows } from '../../store/directory/rows.ts';
+
+export type Plain = Readonly<Record<string, unknown>>;
+
+/** What a document says instead of ids. */
+export interface Names {
+  readonly organizations: ReadonlyMap<number, string>;
+  readonly users: ReadonlyMap<number, string>;
+  readonly namespaces: ReadonlyMap<number, string>;
+  readonly projects: ReadonlyMap<number, string>;
+  readonly bots: ReadonlySet<number>;
+}
+
+export function collectNames(rows: DirectoryRows): Names {
+  const paths = (
+    list: readonly { readonly id: number; readonly path: string }[],
+  ): ReadonlyMap<number, string> => new Map(list.map(({ id, path }) => [id, path]));
+  const bots = rows.users.filter(({ kind }) => kind === 'project_bot' || kind === 'group_bot');
+  return {
+    organizations: paths(rows.organizations),
+    users: new Map(rows.users.map(({ id, username }) => [id, username])),
+    namespaces: paths(rows.namespaces),
+    projects: paths(rows.projects),
+    bots: new Set(bots.map(({ id }) => id)),
+  };
+}
+
+/** Leaves out what a document may leave out: `false` where that is the default, empty lists, null, and the commonest words. */
+export function brief(fields: Plain): Plain {
+  return Object.fromEntries(Object.entries(fields).filter(([field, value]) => !isDefault(field, value)));
+}
+
+const USUAL: Plain = {
+  kind: 'human',
+  state: 'active',
+  visibility: 'private',
+  container_registry: 'enabled',
+};
+
+function isDefault(field: string, value: unknown): boolean {
+  if (value === undefined || value === null) return true;
+  if (Array.isArray(value)) return value.length === 0;
+  if (value === false) return field !== 'running' && field !== 'ci_enabled';
+  return USUAL[field] === value;
+}
+
+export function groupBy<R>(rows: readonly R[], keyOf: (row: R) => number): ReadonlyMap<number, readonly R[]> {
+  const groups = new Map<number, R[]>();
+  for (const row of rows) {
+    const group = groups.get(keyOf(row));
+    if (group === undefined) groups.set(keyOf(row), [row]);
+    else group.push(row);
+  }
+  return groups;
+}
+
+/** Not by locale, so that it is the same everywhere. */
+export function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+export function sorted(names: readonly string[]): readonly string[] {
+  return names.toSorted(compare);
+}
+
+export function byPath(a: { readonly path_key: string }, b: { readonly path_key: string }): number {
+  return compare(a.path_key, b.path_key);
+}

@@ -1,0 +1,57 @@
+import type { DirectoryRows } from '../../store/directory/rows.ts';
+import { brief, groupBy, type Names, type Plain, sorted } from './names.ts';
+
+export function exportAccessTokens(rows: DirectoryRows, names: Names): readonly Plain[] {
+  const roles = new Map(rows.members.map(({ user_id, role }) => [user_id, role]));
+  return rows.access_tokens
+    .toSorted((a, b) => a.id - b.id)
+    .map(({ id, kind, name, user_id, project_id, group_id, scopes, expires_at, revoked }) =>
+      brief({
+        name,
+        id,
+        kind,
+        user: kind === 'personal' ? names.users.get(user_id) : undefined,
+        project: project_id === null ? undefined : names.projects.get(project_id),
+        group: group_id === null ? undefined : names.namespaces.get(group_id),
+        role: kind === 'personal' ? undefined : roles.get(user_id),
+        scopes,
+        expires_at,
+        revoked,
+      }),
+    );
+}
+
+export function exportDeployTokens(rows: DirectoryRows, names: Names): readonly Plain[] {
+  const projects = groupBy(rows.project_deploy_tokens, ({ deploy_token_id }) => deploy_token_id);
+  return rows.deploy_tokens
+    .toSorted((a, b) => a.id - b.id)
+    .map(({ id, username, scopes, group_id, expires_at, revoked }) => ({
+      ...brief({
+        username,
+        id,
+        scopes,
+        group: group_id === null ? undefined : names.namespaces.get(group_id),
+      }),
+      // Even an empty list: without group, a deploy token has projects.
+      ...(group_id === null && {
+        projects: sorted(
+          (projects.get(id) ?? []).map(({ project_id }) => names.projects.get(project_id) ?? ''),
+        ),
+      }),
+      ...brief({ expires_at, revoked }),
+    }));
+}
+
+export function exportJobTokens(rows: DirectoryRows, names: Names): readonly Plain[] {
+  return rows.job_tokens
+    .toSorted((a, b) => a.id - b.id)
+    .map(({ id, project_id, user_id, running, expires_at }) =>
+      brief({
+        id,
+        project: names.projects.get(project_id),
+        user: user_id === null ? undefined : names.users.get(user_id),
+        running: running ? undefined : false,
+        expires_at,
+      }),
+    );
+}

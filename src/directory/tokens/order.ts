@@ -1,0 +1,95 @@
+import { z } from 'zod';
+import type { Problem } from '../../errors.ts';
+import { ROLES } from '../../policy/role.ts';
+import type { TokenKind } from '../../store/directory/tokens.ts';
+import * as field from '../document/fields.ts';
+import { explainIssue, printPath } from '../document/read.ts';
+import { ACCESS_TOKEN_SCOPES, DEPLOY_TOKEN_SCOPES } from './scopes.ts';
+
+/** What is asked of a new token: the fields of its entry in a document, but for what only a secret that exists has. */
+export interface TokenOrder {
+  readonly kind: TokenKind;
+  readonly name?: string;
+  /** Of a personal token. */
+  readonly user?: string;
+  /** Of a project token. */
+  readonly project?: string;
+  /** Of a deploy token, which has either these or a group. */
+  readonly projects?: readonly string[];
+  readonly group?: string;
+  /** Of the bot of a project or group token. */
+  readonly role?: string;
+  /** Of a deploy token: what clients log in as. */
+  readonly username?: string;
+  readonly scopes?: readonly string[];
+  /** A date, which is already too late itself; of a deploy token also a date and time. */
+  readonly expires_at?: string | null;
+}
+
+type OrderForm = ReturnType<typeof orderForm>;
+/** An order that is right by itself. */
+export type ValidOrder = z.output<OrderForm>;
+
+export type ReadOrder =
+  | { readonly order: ValidOrder; readonly problems: readonly [] }
+  | { readonly order: null; readonly problems: readonly Problem[] };
+
+/** Everything that an order shows to be wrong by itself, one problem a field: what is no date at all needs no word about its year. */
+export function readOrder(given: TokenOrder, now: Date): ReadOrder {
+  const parsed = orderForm(now).safeParse(given);
+  if (parsed.success) return { order: parsed.data, problems: [] };
+  const problems = parsed.error.issues
+    .flatMap((issue) => explainIssue(issue, given))
+    .map(({ path, message }) => ({
+      path: printPath(path),
+      message: message === 'is not known here' ? `is not for ${given.kind} tokens` : message,
+    }));
+  const firsts = new Map(problems.toReversed().map((problem) => [problem.path, problem]));
+  return { order: null, problems: [...firsts.values()].reverse() };
+}
+
+/** Values are as in a document (`fields.ts`), and a new token must be good for something. */
+function orderForm(now: Date) {
+  const today = now.toISOString().slice(0, 'yyyy-mm-dd'.length);
+  const access = {
+    name: field.name.optional(),
+    scopes: scopesAmong(ACCESS_TOKEN_SCOPES, 'access tokens'),
+    expires_at: field.date.refine(
+      (date) => date === null || date > today,
+      `must be after today, ${today}: on that day the token is no longer good`,
+    ),
+  };
+  const role = z.enum(ROLES);
+  return z.discriminatedUnion('kind', [
+    z.strictObject({ kind: z.literal('personal'), user: field.component, ...access }),
+    z.strictObject({ kind: z.literal('project'), project: field.fullPath, role, ...access }),
+    z.strictObject({ kind: z.literal('group'), group: field.fullPath, role, ...access }),
+    z
+      .strictObject({
+        kind: z.literal('deploy'),
+        name: field.name.optional(),
+        username: field.name.optional(),
+        projects: z.array(field.fullPath).min(1, 'must name at least one project').optional(),
+        group: field.fullPath.optional(),
+        scopes: scopesAmong(DEPLOY_TOKEN_SCOPES, 'deploy tokens'),
+        expires_at: field.timestamp.refine(
+          (time) => time === null || new Date(time) > now,
+          'must be in the future',
+        ),
+      })
+      .refine(({ projects, group }) => (projects === undefined) !== (group === undefined), {
+        error: 'must have either projects or a group',
+        // Also where something else is wrong.
+        when: () => true,
+      }),
+  ]);
+}
+
+function scopesAmong(known: readonly string[], whose: string) {
+  return field.scopes.superRefine((scopes, context) => {
+    const unknown = scopes.filter((scope) => !known.includes(scope));
+    if (unknown.length === 0) return;
+    const named = unknown.map((scope) => `"${scope}"`).join(', ');
+    context.addIssue(`${named}: no scope of ${whose}, which are: ${known.join(', ')}`);
+  });
+}

@@ -1,0 +1,114 @@
+import type { CellpassError } from '../../errors.ts';
+import type { Ruling } from '../../policy/grant.ts';
+import { type AskedScopes, type DroppedScope, printScope, type ResourceScope } from '../../policy/scope.ts';
+import { authType, type Subject, subjectName } from '../../policy/subject.ts';
+import { traceRuling } from '../../policy/trace.ts';
+import { answerFor } from '../error-handler.ts';
+import type { Outcome } from '../token/decide.ts';
+import type { ExplainedRefusal, ExplainedScope, ExplainedSubject, Explanation } from '../types.ts';
+
+interface When {
+  readonly now: Date;
+  readonly client: string;
+}
+
+/** Tells a decision. */
+export function explainOutcome(
+  when: When,
+  subject: Subject,
+  asked: AskedScopes,
+  outcome: Outcome,
+): Explanation {
+  const { decision, refusal } = outcome;
+  return {
+    ...explainEarlyRefusal(when, refusal, asked),
+    subject: explainSubject(subject),
+    access: (refusal === null ? decision.access : []).map(({ meta, actions, ...entry }) => ({
+      ...entry,
+      actions: [...actions],
+      ...(meta && { meta: Object.fromEntries(Object.entries(meta)) }),
+    })),
+    scopes: asked.scopes.map((scope) => explainScope(scope, decision.rulings)),
+  };
+}
+
+/** Tells a request that ended before anything was decided. */
+export function explainEarlyRefusal(
+  { now, client }: When,
+  refusal: CellpassError | null,
+  asked: AskedScopes | null,
+): Explanation {
+  return {
+    at: now.toISOString(),
+    client_address: client,
+    subject: null,
+    refusal: refusal && explainRefusal(refusal),
+    access: [],
+    scopes: [],
+    dropped: (asked?.dropped ?? []).map(({ text, why }) => ({ scope: text, because: DROPPED[why] })),
+  };
+}
+
+const DROPPED: Record<DroppedScope['why'], string> = {
+  syntax: 'it is not of the form type:name:action[,action]',
+  unknown_type: 'the type is neither repository nor registry',
+  name: 'the name is not one that a project here can have',
+  no_known_action: 'no action is one of pull, push, delete, *',
+};
+
+function explainSubject(subject: Subject): ExplainedSubject {
+  const tokenScopes = 'tokenScopes' in subject ? subject.tokenScopes : null;
+  return {
+    kind: subject.kind,
+    name: subjectName(subject),
+    auth_type: authType(subject),
+    token_scopes: tokenScopes && [...tokenScopes],
+    abilities: [...subject.abilities],
+  };
+}
+
+function explainRefusal(error: CellpassError): ExplainedRefusal {
+  const { status, code } = answerFor(error.code);
+  const { reason } = error;
+  return { status, code, reason, message: CREDENTIAL_REASONS[reason] ?? error.message };
+}
+
+/** What the client is never told; keys as in `authn/`. */
+const CREDENTIAL_REASONS: Partial<Record<string, string>> = {
+  unknown: 'no credential has this secret, or no account this name',
+  wrong_password: 'the password is wrong',
+  password_authentication_off: 'password authentication is switched off: use a token',
+  two_factor:
+    'two-factor is on, so the password is not taken: use a token (--token-scopes shows what one would get)',
+  password_expired: "the user's password expired, which switches off all of the user's credentials",
+  account_blocked: 'the account is blocked',
+  account_locked: 'the account is locked',
+  account_unconfirmed: 'the account is not confirmed',
+  account_deactivated: 'the account is deactivated',
+  token_revoked: 'the token is revoked',
+  token_expired: 'the token expired',
+  deploy_token_username: "the user name is not the deploy token's",
+  job_not_running: 'the job is not running',
+  job_token_expired: 'the job token expired',
+  ci_disabled: "CI is disabled on the job's project",
+  project_deletion_scheduled: "the job's project is scheduled for deletion",
+  malformed_basic: 'the Authorization header is no Basic credentials',
+  malformed_credentials: 'the user name or the password has control characters or is not UTF-8',
+  no_credentials: 'the form has neither user name nor password',
+  no_password: 'the password is empty',
+  too_many_failures: 'too many attempts failed from this address, or from it as this account',
+  refresh_token: 'no refresh tokens are issued',
+};
+
+function explainScope(scope: ResourceScope, rulings: readonly Ruling[]): ExplainedScope {
+  const own = rulings.filter((ruling) => ruling.scope === scope);
+  return {
+    scope: printScope(scope),
+    project: own[0]?.project?.path ?? null,
+    actions: own.map((ruling) => {
+      const { rules, because, obstacles } = traceRuling(ruling);
+      const { action, verdict, rule } = ruling;
+      return { action, verdict, rule, because, rules: [...rules], needs: [...obstacles] };
+    }),
+  };
+}

@@ -1,0 +1,188 @@
+import { createPrivateKey, randomUUID, X509Certificate } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import {
+  createServer,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+  STATUS_CODES,
+} from 'node:http';
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
+import type { Duplex } from 'node:stream';
+import { CellpassError } from '../../errors.ts';
+import { toErrorAnswer } from '../error-handler.ts';
+import { boundConnections, type ConnectionBounds } from './connections.ts';
+
+/** PEM files. */
+export interface TlsFiles {
+  readonly certFile: string;
+  readonly keyFile: string;
+}
+
+export interface ServerOptions {
+  readonly headerBytes: number;
+  readonly tls: TlsFiles | null;
+  /** Default: any number. */
+  readonly connections?: ConnectionBounds;
+  readonly periods?: Partial<ServerPeriods>;
+}
+
+/** How long a connection may take for what. */
+export interface ServerPeriods {
+  /** To send a request line and headers, from the connection or the first byte. */
+  readonly headersMs: number;
+  /** To send a whole request. */
+  readonly requestMs: number;
+  /** To be idle between two requests. */
+  readonly keepAliveMs: number;
+  /** Without a byte in either direction while a request is under way; 0: for ever. */
+  readonly stallMs: number;
+  /** How often the first two are looked at. */
+  readonly checkMs: number;
+}
+
+const PERIODS: ServerPeriods = {
+  headersMs: 10_000,
+  requestMs: 30_000,
+  keepAliveMs: 65_000,
+  stallMs: 0,
+  checkMs: 1000,
+};
+
+/** A server whose every answer is a JSON body, also where Node itself would answer bare. */
+export function createHttpServer(listener: RequestListener, options: ServerOptions): Server {
+  const { tls, headerBytes, connections } = options;
+  const periods = { ...PERIODS, ...options.periods };
+  const limits = {
+    maxHeaderSize: headerBytes,
+    headersTimeout: periods.headersMs,
+    requestTimeout: periods.requestMs,
+    keepAliveTimeout: periods.keepAliveMs,
+    connectionsCheckingInterval: periods.checkMs,
+  };
+  const server =
+    tls === null
+      ? createServer(limits)
+      : createTlsServer({ ...limits, handshakeTimeout: periods.headersMs, ...readTls(tls) });
+  server.timeout = periods.stallMs;
+  server.on('request', connections === undefined ? listener : refuseOver(server, listener, connections));
+  server.on('clientError', answerBare);
+  return server;
+}
+
+function refuseOver(server: Server, listener: RequestListener, bounds: ConnectionBounds): RequestListener {
+  const isOver = boundConnections(server, isTlsServer(server) ? 'secureConnection' : 'connection', bounds);
+  return (request, response) =>
+    isOver(request.socket) ? answerTooMany(response) : listener(request, response);
+}
+
+function answerTooMany(response: ServerResponse): void {
+  const cause = new CellpassError('unavailable', 'too many connections', {
+    reason: 'connections',
+    closesConnection: true,
+  });
+  const { status, headers, body } = toErrorAnswer(cause, randomUUID());
+  response.writeHead(status, { ...headers, 'Content-Type': JSON_TYPE }).end(JSON.stringify(body));
+}
+
+const JSON_TYPE = 'application/json; charset=utf-8';
+
+/** Reads certificate and key again; throws, and keeps the old ones, when they can't be read or don't fit. */
+export function reloadTls(server: Server, tls: TlsFiles): void {
+  if (isTlsServer(server)) server.setSecureContext(readTls(tls));
+}
+
+function isTlsServer(server: Server): server is TlsServer {
+  return 'setSecureContext' in server;
+}
+
+/**
+ * Certificate (chain) and key as PEM.
+ * @throws {CellpassError} `invalid`, by the name of the variable, when one can't be read, is none, or they don't belong together.
+ */
+export function readTls({ certFile, keyFile }: TlsFiles): { readonly cert: string; readonly key: string } {
+  const cert = readFileOf('CELLPASS_TLS_CERT', certFile);
+  const key = readFileOf('CELLPASS_TLS_KEY', keyFile);
+  const certificate = parseAs('CELLPASS_TLS_CERT', certFile, 'certificate', () => new X509Certificate(cert));
+  const privateKey = parseAs('CELLPASS_TLS_KEY', keyFile, 'unencrypted private key', () =>
+    createPrivateKey(key),
+  );
+  if (!certificate.checkPrivateKey(privateKey)) {
+    throw new CellpassError(
+      'invalid',
+      `CELLPASS_TLS_KEY: ${keyFile} is not the key of the first certificate in ${certFile}`,
+    );
+  }
+  return { cert, key };
+}
+
+function readFileOf(variable: string, file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    throw new CellpassError('invalid', `${variable}: can't read ${file}: ${String(error)}`, { cause: error });
+  }
+}
+
+function parseAs<T>(variable: string, file: string, what: string, parse: () => T): T {
+  try {
+    return parse();
+  } catch (error) {
+    throw new CellpassError('invalid', `${variable}: ${file} holds no ${what} as PEM`, { cause: error });
+  }
+}
+
+/** What Node's parser refuses never becomes a request, so no middleware sees it. */
+function answerBare(error: NodeJS.ErrnoException, socket: Duplex): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const { status, cause } = describe(error.code);
+  const answer = toErrorAnswer(cause, randomUUID());
+  const body = JSON.stringify(answer.body);
+  const head = [
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
+    `Content-Type: ${JSON_TYPE}`,
+    `Content-Length: ${Buffer.byteLength(body)}`,
+    'Connection: close',
+  ];
+  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
+}
+
+function describe(code: string | undefined): { readonly status: number; readonly cause: CellpassError } {
+  if (code === 'HPE_HEADER_OVERFLOW') {
+    return { status: 431, cause: new CellpassError('size', 'the request line and headers are too large') };
+  }
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') {
+    return { status: 408, cause: new CellpassError('malformed', 'the request took too long to arrive') };
+  }
+  return { status: 400, cause: new CellpassError('malformed', 'the request is not valid HTTP') };
+}
+
+/** Port 0 asks for a free one. Resolves with the port. Errors name `variable`, by which the address is set. */
+export function listenOnTcp(
+  server: Server,
+  { host, port }: { readonly host: string; readonly port: number },
+  variable = 'CELLPASS_LISTEN',
+): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) =>
+      reject(explainListenError(error, `${variable}: can't listen on ${host}:${port}`)),
+    );
+    server.listen(port, host, () => {
+      const address = server.address();
+      resolve(typeof address === 'object' && address !== null ? address.port : port);
+    });
+  });
+}
+
+function explainListenError(error: NodeJS.ErrnoException, what: string): CellpassError {
+  const hints: Partial<Record<string, string>> = {
+    EADDRINUSE: 'another process listens there: stop it, or choose another address',
+    EACCES: 'not allowed: ports under 1024 need a privilege',
+    EADDRNOTAVAIL: 'this machine has no such address',
+  };
+  const hint = hints[error.code ?? ''] ?? error.message;
+  return new CellpassError('conflict', `${what}: ${hint}`, { cause: error });
+}

@@ -1,0 +1,69 @@
+import { CellpassError } from '../../errors.ts';
+import { type Decision, type Denial, grantAccess } from '../../policy/grant.ts';
+import type { ClientAddress } from '../../policy/project.ts';
+import type { RuleId } from '../../policy/rules.ts';
+import { type AskedScopes, projectPaths } from '../../policy/scope.ts';
+import type { Subject } from '../../policy/subject.ts';
+import type { Facts } from '../../store/source/own/facts.ts';
+
+/** Everything that one decision rests on. */
+export interface Question {
+  readonly subject: Subject;
+  readonly asked: AskedScopes;
+  readonly facts: Facts;
+  readonly now: Date;
+  readonly clientAddress: ClientAddress;
+}
+
+export interface Outcome {
+  readonly decision: Decision;
+  /** What the client is told instead of a token; null: it gets one. */
+  readonly refusal: CellpassError | null;
+}
+
+/** The decision and how it is answered: one function for the token endpoint and for whoever asks why. */
+export function decide({ subject, asked, facts, now, clientAddress }: Question): Outcome {
+  const { instance, projects } = facts;
+  const decision = grantAccess(subject, asked.scopes, projects, { now, clientAddress, instance });
+  return { decision, refusal: refusalOf(facts, decision) };
+}
+
+/** The paths of all projects that could own what is asked. */
+export function pathsOf({ scopes }: AskedScopes): readonly string[] {
+  const names = scopes.filter(({ type }) => type === 'repository').map(({ name }) => name);
+  return [...new Set(names.flatMap(projectPaths))];
+}
+
+function refusalOf({ instance }: Facts, { denial }: Decision): CellpassError | null {
+  if (!instance.registryEnabled)
+    return new CellpassError('registry_off', 'the container registry is switched off');
+  return denial && toError(denial);
+}
+
+/** Only what the client may know: these causes show either what it holds itself, or what it could push to. */
+function toError(denial: Denial): CellpassError {
+  const { reason } = denial;
+  switch (reason) {
+    case 'no_registry_ability':
+      return new CellpassError('denied', 'access forbidden: these credentials have no registry scope', {
+        reason,
+      });
+    case 'nothing_for_anonymous':
+      return new CellpassError('denied', 'access forbidden', { reason });
+    case 'forbidden_push': {
+      const { rule } = denial.ruling;
+      if (!isForbiddingPush(rule)) return new CellpassError('denied', 'access forbidden');
+      return new CellpassError('denied', FORBIDDEN_PUSH[rule], { reason: rule });
+    }
+  }
+}
+
+const FORBIDDEN_PUSH = {
+  protected_repository: 'Pushing to protected repository path forbidden',
+  storage_limit: 'Pushing is forbidden: the root group is over its storage limit',
+  job_push: 'Pushing is forbidden: the user of this job may not push to its project',
+} as const;
+
+function isForbiddingPush(rule: RuleId): rule is keyof typeof FORBIDDEN_PUSH {
+  return rule in FORBIDDEN_PUSH;
+}

@@ -1,0 +1,91 @@
+import type { Argon2id } from '../../authn/password.ts';
+import { CellpassError } from '../../errors.ts';
+
+/** What is asked of the process that hashes; the answer has the same id. */
+export type HashingQuestion =
+  | { readonly kind: 'hash'; readonly id: number; readonly password: string }
+  | { readonly kind: 'verify'; readonly id: number; readonly password: string; readonly hash: string };
+
+export type HashingAnswer =
+  | { readonly kind: 'hashed'; readonly id: number; readonly hash: string }
+  | { readonly kind: 'verified'; readonly id: number; readonly matches: boolean }
+  /** `isAway`: nobody was there to answer, rather than that the question was wrong. */
+  | { readonly kind: 'not_hashed'; readonly id: number; readonly isAway: boolean; readonly problem: string };
+
+/** argon2id in another process, asked over a channel of messages. */
+export interface HashingClient extends Argon2id {
+  /** Takes what came over the channel; anything but an answer that is waited for is left alone. */
+  receive(message: { readonly kind: string }): void;
+  /** Nobody will answer any more: whatever is waited for, and whatever is asked from now on, is `unavailable`. */
+  lose(): void;
+}
+
+export function createHashingClient(send: (question: HashingQuestion) => void): HashingClient {
+  const waiting = new Map<number, (answer: HashingAnswer) => void>();
+  let questions = 0;
+  let isLost = false;
+  const ask = (question: (id: number) => HashingQuestion): Promise<HashingAnswer> =>
+    new Promise((resolve) => {
+      questions += 1;
+      const id = questions;
+      if (isLost) return resolve(away(id));
+      waiting.set(id, resolve);
+      send(question(id));
+    });
+  const settle = (answer: HashingAnswer): void => {
+    waiting.get(answer.id)?.(answer);
+    waiting.delete(answer.id);
+  };
+  return {
+    hash: async (password) => {
+      const answer = await ask((id) => ({ kind: 'hash', id, password }));
+      if (answer.kind === 'hashed') return answer.hash;
+      throw failure(answer);
+    },
+    verify: async (hash, password) => {
+      const answer = await ask((id) => ({ kind: 'verify', id, hash, password }));
+      if (answer.kind === 'verified') return answer.matches;
+      throw failure(answer);
+    },
+    receive: (message) => {
+      if (isAnswer(message)) settle(message);
+    },
+    lose: () => {
+      isLost = true;
+      for (const id of waiting.keys()) settle(away(id));
+    },
+  };
+}
+
+/** The other end: what `argon2id` says to a question. Never fails. */
+export async function answerHashing(question: HashingQuestion, argon2id: Argon2id): Promise<HashingAnswer> {
+  const { id, password } = question;
+  try {
+    if (question.kind === 'hash') return { kind: 'hashed', id, hash: await argon2id.hash(password) };
+    return { kind: 'verified', id, matches: await argon2id.verify(question.hash, password) };
+  } catch (error) {
+    const isAway = error instanceof CellpassError && error.code === 'unavailable';
+    return { kind: 'not_hashed', id, isAway, problem: error instanceof Error ? error.message : 'unknown' };
+  }
+}
+
+export function isHashingQuestion(message: { readonly kind: string }): message is HashingQuestion {
+  return message.kind === 'hash' || message.kind === 'verify';
+}
+
+function isAnswer(message: { readonly kind: string }): message is HashingAnswer {
+  return message.kind === 'hashed' || message.kind === 'verified' || message.kind === 'not_hashed';
+}
+
+function away(id: number): HashingAnswer {
+  return { kind: 'not_hashed', id, isAway: true, problem: 'the process that hashes passwords has ended' };
+}
+
+function failure(answer: HashingAnswer): Error {
+  if (answer.kind !== 'not_hashed') return new Error(`an answer to another question: ${answer.kind}`);
+  return answer.isAway ? hasherAway(answer.problem) : new Error(answer.problem);
+}
+
+export function hasherAway(problem: string): CellpassError {
+  return new CellpassError('unavailable', problem, { reason: 'password_hasher', retryAfterSeconds: 1 });
+}

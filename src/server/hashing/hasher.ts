@@ -1,0 +1,113 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { extname } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Argon2id } from '../../authn/password.ts';
+import type { Log } from '../../http/access-log.ts';
+import { createHashingClient, type HashingAnswer, type HashingClient, hasherAway } from './channel.ts';
+import type { HasherReady } from './hasher-process.ts';
+
+/** argon2id in a process of its own, of a low priority: hashing takes little more than what the rest leaves of the processors. */
+export interface Hasher extends Argon2id {
+  /** What is being hashed is lost. */
+  close(): Promise<void>;
+}
+
+export interface HasherOptions {
+  /** Hashes at the same time. */
+  readonly lanes: number;
+  readonly log: Log;
+}
+
+/** From `.ts` or, when built, from `.js`. */
+const ENTRY = fileURLToPath(new URL(`hasher-process${extname(import.meta.url)}`, import.meta.url));
+/** Nobody waits for a hash by then. */
+const GRACE_MS = 1000;
+
+/**
+ * Resolves when it is there. When it ends by itself, whoever waits for a hash is told `unavailable`, and the next one who asks has it started
+ * again; until it is there everybody waits for the same start.
+ * @throws {CellpassError} `unavailable` when it can't be started.
+ */
+export async function startHasher({ lanes, log }: HasherOptions): Promise<Hasher> {
+  let isClosing = false;
+  let running: Promise<Running> | undefined;
+  const start = async (): Promise<Running> => {
+    const child = forkHasher(lanes);
+    const ended = endOf(child);
+    void ended.then((how) => {
+      running = undefined;
+      if (!isClosing)
+        log.error({ how }, 'the process that hashes passwords ended; the next password starts another');
+    });
+    const problem = await readiness(child, ended);
+    if (problem !== null)
+      log.warn({ problem }, 'passwords are hashed with the same priority as everything else');
+    return { child, ended, client: clientOf(child, ended) };
+  };
+  const client = async (): Promise<HashingClient> => {
+    if (isClosing) throw hasherAway('the server is stopping');
+    running ??= start();
+    return (await running).client;
+  };
+  await client();
+  return {
+    hash: async (password) => (await client()).hash(password),
+    verify: async (hash, password) => (await client()).verify(hash, password),
+    close: async () => {
+      isClosing = true;
+      const last = await running?.catch(() => undefined);
+      if (last !== undefined) await end(last);
+    },
+  };
+}
+
+interface Running {
+  readonly child: ChildProcess;
+  /** How it ended. */
+  readonly ended: Promise<string>;
+  readonly client: HashingClient;
+}
+
+function forkHasher(lanes: number): ChildProcess {
+  return fork(ENTRY, {
+    // libuv's threads are the lanes.
+    env: { ...withoutSettings(process.env), UV_THREADPOOL_SIZE: String(lanes) },
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+  });
+}
+
+/** Nothing that it could tell: it needs neither the database nor the master key. */
+function withoutSettings(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(environment).filter(([name]) => !name.startsWith('CELLPASS_')));
+}
+
+function endOf(child: ChildProcess): Promise<string> {
+  return new Promise((resolve) => {
+    child.once('error', (error) => resolve(error.message));
+    child.once('exit', (code, signal) => resolve(String(signal ?? code)));
+  });
+}
+
+/** What it says of its priority. */
+async function readiness(child: ChildProcess, ended: Promise<string>): Promise<string | null> {
+  const ready = new Promise<HasherReady>((resolve) => child.once('message', resolve));
+  const first = await Promise.race([ready, ended]);
+  if (typeof first === 'string')
+    throw hasherAway(`the process that hashes passwords could not start: ${first}`);
+  return first.problem;
+}
+
+function clientOf(child: ChildProcess, ended: Promise<string>): HashingClient {
+  // What can't be sent any more is lost with the process.
+  const client = createHashingClient((question) => child.send(question, () => undefined));
+  child.on('message', (message: HashingAnswer) => client.receive(message));
+  void ended.then(() => client.lose());
+  return client;
+}
+
+async function end({ child, ended }: Running): Promise<void> {
+  const overdue = setTimeout(() => child.kill('SIGKILL'), GRACE_MS);
+  if (child.connected) child.disconnect();
+  await ended;
+  clearTimeout(overdue);
+}

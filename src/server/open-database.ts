@@ -1,0 +1,56 @@
+import { join } from 'node:path';
+import type { Config } from '../config/load.ts';
+import { CellpassError } from '../errors.ts';
+import type { Log } from '../http/access-log.ts';
+import { makeDataDir } from '../http/listener/admin-socket.ts';
+import { type Database, openPglite, openPostgres } from '../store/database/drivers.ts';
+
+/** What many workers leave of PostgreSQL's usual 100 connections to each of them. */
+const SHARED_CONNECTIONS = 80;
+const MOST_CONNECTIONS = 10;
+const FEWEST_CONNECTIONS = 2;
+
+/**
+ * PostgreSQL where a URL is given, else the embedded database; for that one the caller must hold the data directory.
+ * @throws {CellpassError} `unavailable` when PostgreSQL doesn't answer or doesn't let us in.
+ */
+export async function openDatabase(config: Config, log: Log): Promise<Database> {
+  if (config.databaseUrl === null) {
+    const folder = join(config.dataDir, 'pgdata');
+    // PGlite makes its files open to everybody, and the data directory may be an older one that is, too.
+    makeDataDir(folder);
+    return openPglite(folder);
+  }
+  const database = openPostgres(config.databaseUrl, {
+    onIdleError: (error) => log.warn({ err: error }, 'a database connection broke'),
+    maxConnections: Math.max(
+      FEWEST_CONNECTIONS,
+      Math.min(MOST_CONNECTIONS, Math.floor(SHARED_CONNECTIONS / config.workers)),
+    ),
+  });
+  try {
+    await database.query('SELECT 1');
+    return database;
+  } catch (error) {
+    await database.close();
+    throw unreachable(config.databaseUrl, error);
+  }
+}
+
+/** Says which server and which database, and nothing of the URL that may be secret. */
+function unreachable(url: string, error: unknown): CellpassError {
+  const { host, pathname } = URL.canParse(url) ? new URL(url) : { host: '', pathname: '' };
+  const server = `PostgreSQL at ${host}${pathname}`.replace(/ at $/, '');
+  const cause = error instanceof CellpassError ? error.details.cause : error;
+  return new CellpassError(
+    'unavailable',
+    `CELLPASS_DATABASE_URL: ${server} can't be used (${reasonOf(cause)}): start it, or correct the URL`,
+    { cause: error },
+  );
+}
+
+/** A host with several addresses fails with an error that has a code and no message. */
+function reasonOf(cause: unknown): string {
+  if (!(cause instanceof Error)) return String(cause);
+  return cause.message || ('code' in cause ? String(cause.code) : cause.name);
+}

@@ -1,0 +1,228 @@
+import type { Role } from '../../policy/role.ts';
+import type { Database, Row, Sql } from '../database/drivers.ts';
+import { changeDirectory } from './directory.ts';
+import type { UserKind, UserState } from './rows.ts';
+import type { TokenKey } from './token-id.ts';
+
+/** Tokens as admins see them: making, listing and revoking them, and when they were used. */
+
+export type TokenKind = 'personal' | 'project' | 'group' | 'deploy';
+
+/** Everything of a token but its secret and the digest of it. */
+export interface ListedToken {
+  readonly key: TokenKey;
+  readonly kind: TokenKind;
+  readonly name: string | null;
+  /** Whom the tokens that it brings are about: a user, a bot, or the name of a deploy token. */
+  readonly username: string;
+  /** Paths: of a project token's project, or those of a deploy token. */
+  readonly projects: readonly string[];
+  readonly group: string | null;
+  /** Of a bot. */
+  readonly role: Role | null;
+  readonly scopes: readonly string[];
+  /** Of an access token the date, `yyyy-mm-dd`, which is already too late itself; of a deploy token ISO 8601. Null: never. */
+  readonly expiresAt: string | null;
+  readonly revoked: boolean;
+  readonly minted: boolean;
+  /** Such as `glpat-`; null: none, or the secret was never seen. */
+  readonly prefix: string | null;
+  /** Such as `c:2,o:1,p:101`. */
+  readonly routing: string | null;
+  readonly lastUsedAt: Date | null;
+}
+
+/** Whose tokens: by id, all given ones at once. */
+export interface TokenFilter {
+  readonly userId?: number;
+  readonly projectId?: number;
+  readonly groupId?: number;
+  readonly kind?: TokenKind;
+}
+
+interface TokenRow extends Row {
+  readonly id: number;
+  readonly kind: TokenKind;
+  readonly name: string | null;
+  readonly username: string;
+  readonly projects: readonly string[];
+  readonly group: string | null;
+  readonly role: Role | null;
+  readonly scopes: readonly string[];
+  readonly expires_at: string | Date | null;
+  readonly revoked: boolean;
+  readonly minted: boolean;
+  readonly token_prefix: string | null;
+  readonly token_routing: string | null;
+  readonly last_used_at: Date | null;
+}
+
+/** $1 the id before the first, $2 to $4 the user, project and group, $5 the kind, $6 how many. */
+const LIST_ACCESS_TOKENS = `
+  SELECT token.id, token.kind, token.name, owner.username,
+    CASE WHEN token.project_id IS NULL THEN '[]'::jsonb ELSE jsonb_build_array(project.path) END AS projects,
+    namespace.path AS group, member.role, to_jsonb(token.scopes) AS scopes, token.expires_at, token.revoked, token.minted,
+    token.token_prefix, token.token_routing, token.last_used_at
+  FROM access_tokens AS token
+  JOIN users AS owner ON owner.id = token.user_id
+  LEFT JOIN projects AS project ON project.id = token.project_id
+  LEFT JOIN namespaces AS namespace ON namespace.id = token.group_id
+  LEFT JOIN members AS member ON token.kind <> 'personal' AND member.user_id = token.user_id
+    AND member.source_type = CASE token.kind WHEN 'project' THEN 'Project' ELSE 'Namespace' END
+    AND member.source_id = coalesce(token.project_id, token.group_id)
+  WHERE token.id > $1
+    AND ($2::bigint IS NULL OR (token.user_id = $2 AND token.kind = 'personal'))
+    AND ($3::bigint IS NULL OR token.project_id = $3)
+    AND ($4::bigint IS NULL OR token.group_id = $4)
+    AND ($5::text IS NULL OR token.kind = $5)
+  ORDER BY token.id LIMIT $6`;
+
+/** The same parameters; deploy tokens are nobody's. */
+const LIST_DEPLOY_TOKENS = `
+  SELECT token.id, 'deploy' AS kind, token.name, token.username,
+    (SELECT coalesce(jsonb_agg(project.path ORDER BY project.path_key), '[]'::jsonb)
+      FROM project_deploy_tokens AS link JOIN projects AS project ON project.id = link.project_id
+      WHERE link.deploy_token_id = token.id) AS projects,
+    namespace.path AS group, NULL AS role, to_jsonb(token.scopes) AS scopes, token.expires_at, token.revoked, token.minted,
+    token.token_prefix, token.token_routing, token.last_used_at
+  FROM deploy_tokens AS token
+  LEFT JOIN namespaces AS namespace ON namespace.id = token.group_id
+  WHERE token.id > $1 AND $2::bigint IS NULL
+    AND ($3::bigint IS NULL
+      OR token.id IN (SELECT deploy_token_id FROM project_deploy_tokens WHERE project_id = $3))
+    AND ($4::bigint IS NULL OR token.group_id = $4)
+    AND ($5::text IS NULL OR $5 = 'deploy')
+  ORDER BY token.id LIMIT $6`;
+
+/** Access tokens by id, then deploy tokens by id: at most `limit` of those after `after`. */
+export async function listTokens(
+  sql: Sql,
+  filter: TokenFilter,
+  { after, limit }: { readonly after: TokenKey | null; readonly limit: number },
+): Promise<readonly ListedToken[]> {
+  const { userId = null, projectId = null, groupId = null, kind = null } = filter;
+  const list = async (table: TokenKey['table'], above: number, count: number) => {
+    const statement = table === 'access' ? LIST_ACCESS_TOKENS : LIST_DEPLOY_TOKENS;
+    const rows = await sql.query<TokenRow>(statement, [above, userId, projectId, groupId, kind, count]);
+    return rows.map((row) => toListed(table, row));
+  };
+  if (after?.table === 'deploy') return list('deploy', after.number, limit);
+  const access = await list('access', after?.number ?? 0, limit);
+  const left = limit - access.length;
+  return left === 0 ? access : [...access, ...(await list('deploy', 0, left))];
+}
+
+export async function findToken(sql: Sql, { table, number }: TokenKey): Promise<ListedToken | undefined> {
+  const [next] = await listTokens(sql, {}, { after: { table, number: number - 1 }, limit: 1 });
+  return next?.key.table === table && next.key.number === number ? next : undefined;
+}
+
+function toListed(table: TokenKey['table'], row: TokenRow): ListedToken {
+  const { id, expires_at, token_prefix, token_routing, last_used_at, ...same } = row;
+  return {
+    ...same,
+    key: { table, number: id },
+    expiresAt: expires_at instanceof Date ? expires_at.toISOString() : expires_at,
+    prefix: token_prefix,
+    routing: token_routing,
+    lastUsedAt: last_used_at,
+  };
+}
+
+export interface UserOwner {
+  readonly id: number;
+  readonly organizationId: number;
+  readonly kind: UserKind;
+  readonly state: UserState;
+}
+
+/** A project or a group. */
+export interface PlaceOwner {
+  readonly id: number;
+  readonly organizationId: number;
+}
+
+/** @param usernameKey in lower case, as every name here. */
+export async function findUserOwner(sql: Sql, usernameKey: string): Promise<UserOwner | undefined> {
+  const [row] = await sql.query<UserOwner & Row>(
+    'SELECT id, organization_id AS "organizationId", kind, state FROM users WHERE username_key = $1',
+    [usernameKey],
+  );
+  return row;
+}
+
+export async function findProjectOwner(sql: Sql, pathKey: string): Promise<PlaceOwner | undefined> {
+  const [row] = await sql.query<PlaceOwner & Row>(
+    `SELECT project.id, namespace.organization_id AS "organizationId"
+     FROM projects AS project JOIN namespaces AS namespace ON namespace.id = project.namespace_id
+     WHERE project.path_key = $1`,
+    [pathKey],
+  );
+  return row;
+}
+
+export async function findGroupOwner(sql: Sql, pathKey: string): Promise<PlaceOwner | undefined> {
+  const [row] = await sql.query<PlaceOwner & Row>(
+    `SELECT id, organization_id AS "organizationId" FROM namespaces WHERE type = 'Group' AND path_key = $1`,
+    [pathKey],
+  );
+  return row;
+}
+
+/**
+ * Revokes a token for ever: no document brings its secret back. Once more changes nothing. Waits while a document is applied.
+ * Undefined when there is none.
+ */
+export function revokeToken(database: Database, key: TokenKey, now: Date): Promise<ListedToken | undefined> {
+  const table = key.table === 'access' ? 'access_tokens' : 'deploy_tokens';
+  return changeDirectory(database, async (sql) => {
+    await sql.query(
+      `WITH revoked AS (UPDATE ${table} SET revoked = true WHERE id = $1 RETURNING token_digest)
+       INSERT INTO revoked_secrets (token_digest, revoked_at) SELECT token_digest, $2::timestamptz FROM revoked
+       ON CONFLICT DO NOTHING`,
+      [key.number, now],
+    );
+    return findToken(sql, key);
+  });
+}
+
+export interface TokenUse {
+  readonly key: TokenKey;
+  readonly at: Date;
+}
+
+/**
+ * Writes when tokens were used, each where what is stored is older than `granularityMs`: replicas don't write the same over and over. It
+ * waits for nobody: a row that another transaction holds is passed over, and the next use comes soon. So there is no deadlock either.
+ */
+export async function saveTokenUses(
+  sql: Sql,
+  uses: readonly TokenUse[],
+  granularityMs: number,
+): Promise<void> {
+  for (const table of ['access', 'deploy'] as const) {
+    const rows = uses
+      .filter(({ key }) => key.table === table)
+      .map(({ key, at }) => ({ id: key.number, used_at: at.toISOString() }));
+    if (rows.length > 0) await sql.query(SAVE_USES[table], [JSON.stringify(rows), granularityMs]);
+  }
+}
+
+const SAVE_USES: Record<TokenKey['table'], string> = {
+  access: saveUses('access_tokens'),
+  deploy: saveUses('deploy_tokens'),
+};
+
+function saveUses(table: 'access_tokens' | 'deploy_tokens'): string {
+  return `
+    UPDATE ${table} AS token SET last_used_at = fresh.used_at
+    FROM (
+      SELECT stored.id, used.used_at
+      FROM jsonb_to_recordset($1::jsonb) AS used (id bigint, used_at timestamptz)
+      JOIN ${table} AS stored ON stored.id = used.id
+      WHERE stored.last_used_at IS NULL OR stored.last_used_at <= used.used_at - $2 * interval '1 millisecond'
+      ORDER BY stored.id
+      FOR UPDATE OF stored SKIP LOCKED
+    ) AS fresh
+    WHERE token.id = fresh.id`;
+}

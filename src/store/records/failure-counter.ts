@@ -1,0 +1,73 @@
+import { RateLimiterPostgres } from 'rate-limiter-flexible';
+import type { FailureCounter } from '../../authn/failed-attempts.ts';
+import { CellpassError } from '../../errors.ts';
+import type { Database, Sql } from '../database/drivers.ts';
+
+export interface FailureCounterOptions {
+  /** Begins each key; one name is one counter, shared by all processes on the database. */
+  readonly name: string;
+  /** From the first failure until all are forgotten. */
+  readonly seconds: number;
+}
+
+/** Counts in the table `failed_attempts`. */
+export function createFailureCounter(sql: Sql, { name, seconds }: FailureCounterOptions): FailureCounter {
+  const limiter = new RateLimiterPostgres({
+    storeClient: asClient(sql),
+    storeType: 'pool',
+    tableName: 'failed_attempts',
+    tableCreated: true,
+    // Its timer could not be stopped; `forgetFailures` does the same.
+    clearExpiredByTimeout: false,
+    keyPrefix: name,
+    // Who counts decides what is too many.
+    points: Number.MAX_SAFE_INTEGER,
+    duration: seconds,
+  });
+  return {
+    async read(key) {
+      const found = await limiter.get(key).catch(unavailable);
+      return { failures: found?.consumedPoints ?? 0, endsInMs: found?.msBeforeNext ?? 0 };
+    },
+    async add(key) {
+      const { consumedPoints, msBeforeNext } = await limiter.penalty(key).catch(unavailable);
+      return { failures: consumedPoints, endsInMs: msBeforeNext };
+    },
+    async forget(key) {
+      await limiter.delete(key).catch(unavailable);
+    },
+  };
+}
+
+/** Deletes what no longer counts. A transaction, because of many it takes longer than what a client may wait for. */
+export async function forgetFailures(database: Database, now: Date): Promise<void> {
+  await database.transaction((sql) =>
+    sql.query('DELETE FROM failed_attempts WHERE expire < $1', [now.getTime()]),
+  );
+}
+
+interface ClientQuery {
+  readonly text: string;
+  readonly values: readonly unknown[];
+  readonly name?: string;
+}
+
+/** A database as rate-limiter-flexible wants it: what it knows of pg's pool. */
+function asClient(sql: Sql): object {
+  return {
+    async query({ text, values, name }: ClientQuery) {
+      const rows = await sql.query(name === undefined ? text : { name, text }, values);
+      return { rows, rowCount: rows.length };
+    },
+  };
+}
+
+/** An attempt that can't be counted isn't answered: that would be one that is free. */
+function unavailable(error: unknown): never {
+  if (error instanceof CellpassError) throw error;
+  throw new CellpassError('unavailable', 'failed attempts can not be counted', {
+    reason: 'failures_not_counted',
+    retryAfterSeconds: 1,
+    cause: error,
+  });
+}

@@ -1,0 +1,107 @@
+import { CellpassError } from '../../errors.ts';
+import type { AuthType } from '../../policy/subject.ts';
+import type { Database, Row, Sql } from '../database/drivers.ts';
+import type { IssuedToken } from './issued-tokens.ts';
+
+/** All that is given must be true of a token. */
+export interface IssuedTokenQuestion {
+  readonly since: Date;
+  /** Before it. */
+  readonly until?: Date;
+  readonly jti?: string;
+  /** Empty for nobody. */
+  readonly subject?: string;
+  readonly kid?: string;
+  /** The whole name of one that it grants something of. */
+  readonly repository?: string;
+  /** The last of the page before. */
+  readonly after: IssuedTokenPlace | null;
+  readonly limit: number;
+}
+
+/** Where a token stands in the record: a request is issued one at most. */
+export type IssuedTokenPlace = Pick<IssuedToken, 'issuedAt' | 'requestId'>;
+
+export interface IssuedTokenPage {
+  /** The latest first. */
+  readonly tokens: readonly IssuedToken[];
+  /** Whether there are others behind it. */
+  readonly hasMore: boolean;
+}
+
+/** Only names are indexed: whatever else is asked is looked for in all days between the bounds, which are partitions. */
+const LONGEST_SEARCH_MS = 5000;
+
+/** Planned anew each time, so that what isn't asked costs nothing and days outside the bounds aren't opened. */
+const SEARCH = `
+SELECT jti, kid, subject, auth_type, service, access, address, issued_at, expires_at, request_id, cell
+FROM issued_tokens
+WHERE issued_at >= $1 AND ($2::timestamptz IS NULL OR issued_at < $2)
+  AND ($3::uuid IS NULL OR jti = $3)
+  AND ($4::text IS NULL OR (subject = $4 AND ($4 = '' OR auth_type <> 'none')))
+  AND ($5::text IS NULL OR kid = $5)
+  AND ($6::text IS NULL OR access @> jsonb_build_array(jsonb_build_object('type', 'repository', 'name', $6)))
+  AND ($7::timestamptz IS NULL OR (issued_at <= $7 AND (issued_at, request_id) < ($7, $8::uuid)))
+ORDER BY issued_at DESC, request_id DESC
+LIMIT $9`;
+
+/** @throws {CellpassError} `unavailable`, also where it takes too long. */
+export async function searchIssuedTokens(
+  database: Pick<Database, 'transaction'>,
+  question: IssuedTokenQuestion,
+  { timeoutMs = LONGEST_SEARCH_MS }: { readonly timeoutMs?: number } = {},
+): Promise<IssuedTokenPage> {
+  try {
+    return await database.transaction(async (sql) => {
+      await sql.query(`SET LOCAL statement_timeout = ${timeoutMs}`);
+      return readPage(sql, question);
+    });
+  } catch (error) {
+    throw wasStopped(error) ? tooMuch(error) : error;
+  }
+}
+
+interface IssuedRow extends Row {
+  readonly jti: string;
+  readonly kid: string;
+  readonly subject: string;
+  readonly auth_type: AuthType;
+  readonly service: string;
+  readonly access: IssuedToken['access'];
+  readonly address: string;
+  readonly issued_at: Date;
+  readonly expires_at: Date;
+  readonly request_id: string;
+  readonly cell: number;
+}
+
+async function readPage(sql: Sql, question: IssuedTokenQuestion): Promise<IssuedTokenPage> {
+  const { since, until, jti, subject, kid, repository, after, limit } = question;
+  const place = [after?.issuedAt ?? null, after?.requestId ?? null];
+  const asked = [until, jti, subject, kid, repository].map((value) => value ?? null);
+  const found = await sql.query<IssuedRow>(SEARCH, [since, ...asked, ...place, limit + 1]);
+  return { tokens: found.slice(0, limit).map(toToken), hasMore: found.length > limit };
+}
+
+function toToken({ auth_type, issued_at, expires_at, request_id, ...row }: IssuedRow): IssuedToken {
+  return {
+    ...row,
+    authType: auth_type,
+    issuedAt: issued_at,
+    expiresAt: expires_at,
+    requestId: request_id,
+  };
+}
+
+const QUERY_CANCELED = '57014';
+
+/** By the time-out, and not because the database is away. */
+function wasStopped(error: unknown): boolean {
+  const cause = error instanceof CellpassError ? error.details.cause : undefined;
+  return cause instanceof Error && 'code' in cause && cause.code === QUERY_CANCELED;
+}
+
+function tooMuch(cause: unknown): CellpassError {
+  const message = 'this takes too long: ask for a shorter time, or for a subject';
+  return new CellpassError('unavailable', message, { cause });
+}

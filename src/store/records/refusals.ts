@@ -1,0 +1,88 @@
+import type { ErrorCode, Reason } from '../../errors.ts';
+import type { Action } from '../../policy/role.ts';
+import type { AskedScopes } from '../../policy/scope.ts';
+import type { Subject } from '../../policy/subject.ts';
+import type { Database, Sql } from '../database/drivers.ts';
+import type { Facts } from '../source/own/facts.ts';
+
+/** A subject as JSON has it. */
+type AsJson<S> = S extends Subject
+  ? Omit<S, 'abilities' | 'expiresAt'> & {
+      readonly abilities: readonly Action[];
+      readonly expiresAt: string | null;
+    }
+  : never;
+
+/** A refusal as it is kept. Never a secret, nor a login name that nobody has verified. */
+export interface RefusalRecord {
+  readonly at: string;
+  readonly client: string;
+  /** Null where a token was issued with less than asked. */
+  readonly error: {
+    readonly code: ErrorCode;
+    readonly message: string;
+    readonly reason: Reason | ErrorCode;
+  } | null;
+  /** What the decision rested on; null where the request ended before it. */
+  readonly question: {
+    readonly subject: AsJson<Subject>;
+    readonly asked: AskedScopes;
+    readonly facts: Facts;
+  } | null;
+}
+
+export interface StoredRefusal {
+  readonly requestId: string;
+  readonly record: RefusalRecord;
+}
+
+export interface Retention {
+  readonly days: number;
+  readonly bytes: number;
+}
+
+const SAVE = `
+  INSERT INTO refusals (request_id, happened_at, record, bytes)
+  SELECT kept.request_id, kept.happened_at, kept.record, octet_length(kept.record::text)
+  FROM jsonb_to_recordset($1::jsonb) AS kept (request_id uuid, happened_at timestamptz, record jsonb)
+  ON CONFLICT DO NOTHING`;
+
+const FORGET_OLD = 'DELETE FROM refusals WHERE happened_at < $1';
+
+/** Keeps the newest, as many as fit. */
+const FORGET_OVER_BOUND = `
+  DELETE FROM refusals WHERE request_id IN (
+    SELECT request_id
+    FROM (SELECT request_id, sum(bytes) OVER (ORDER BY happened_at DESC, request_id) AS total FROM refusals) AS newest_first
+    WHERE total > $1)`;
+
+export async function saveRefusals(sql: Sql, refusals: readonly StoredRefusal[]): Promise<void> {
+  const rows = refusals.map(({ requestId, record }) => ({
+    request_id: requestId,
+    happened_at: record.at,
+    record,
+  }));
+  // PostgreSQL's text has no NUL, and a scope that was dropped may hold one.
+  await sql.query(SAVE, [JSON.stringify(rows).replaceAll('\\u0000', '\\ufffd')]);
+}
+
+/** A transaction, because with many of them it takes longer than what a client may wait for. */
+export async function forgetRefusals(
+  database: Database,
+  { days, bytes }: Retention,
+  now: Date,
+): Promise<void> {
+  await database.transaction(async (sql) => {
+    await sql.query(FORGET_OLD, [new Date(now.getTime() - days * 24 * 60 * 60 * 1000)]);
+    await sql.query(FORGET_OVER_BOUND, [bytes]);
+  });
+}
+
+/** Undefined when it is not kept (any more). */
+export async function findRefusal(sql: Sql, requestId: string): Promise<RefusalRecord | undefined> {
+  const [row] = await sql.query<{ record: RefusalRecord }>(
+    'SELECT record FROM refusals WHERE request_id = $1',
+    [requestId],
+  );
+  return row?.record;
+}

@@ -1,0 +1,81 @@
+import type {
+  AccessTokenRecord,
+  Account,
+  CredentialAnswer,
+  DeployTokenRecord,
+  JobRecord,
+  SubjectQuestion,
+} from '../../../authn/account.ts';
+import type { Sql } from '../../database/drivers.ts';
+
+/**
+ * For an unknown secret the record of some access token is read and left out (`known` is false), so that the time of an answer doesn't tell
+ * a token that has expired or was revoked from none. `$2`: the secret's SHA-256.
+ */
+export const ACCESS_TOKEN = `
+  LEFT JOIN (
+    SELECT user_id, token_digest = $2 AS known, record FROM access_token_records
+    WHERE id = coalesce((SELECT id FROM access_tokens WHERE token_digest = $2), (SELECT id FROM access_tokens ORDER BY id LIMIT 1))
+    OFFSET 0
+  ) AS access_token ON true`;
+
+export const DEPLOY_TOKEN = `
+  LEFT JOIN (SELECT id, record FROM deploy_token_records WHERE token_digest = $2 OFFSET 0) AS deploy_token ON true`;
+
+export const JOB = `
+  LEFT JOIN (SELECT user_id, project_id, record FROM job_token_records WHERE token_digest = $2 OFFSET 0) AS job ON true`;
+
+/** `$3`: user name or e-mail in lower case. */
+export const ACCOUNT = `
+  LEFT JOIN (SELECT id, account FROM accounts WHERE username_key = $3 OR email_key = $3 LIMIT 1) AS account ON true`;
+
+/** By name or id, for whoever may ask about somebody without having the secret. */
+const FIND_SUBJECT = {
+  name: 'find-subject',
+  text: `
+    SELECT settings.password_authentication,
+      (SELECT record FROM job_token_records WHERE $1 = 'job' AND id = $2) AS job,
+      true AS known,
+      (SELECT record FROM access_token_records WHERE $1 = 'token' AND id = $2) AS access_token,
+      (SELECT record FROM deploy_token_records WHERE $1 = 'deploy_token' AND username = $3 ORDER BY id LIMIT 1) AS deploy_token,
+      (SELECT account FROM accounts WHERE $1 = 'user' AND username_key = $3) AS account
+    FROM settings`,
+};
+
+type Json<T> = Omit<T, 'expiresAt'> & { readonly expiresAt: string | null };
+
+/** What one statement doesn't ask about is missing in its row. */
+export interface CredentialRow {
+  readonly password_authentication: boolean;
+  readonly job?: Json<JobRecord> | null;
+  /** False: `access_token` is another than the one that was asked for. */
+  readonly known?: boolean | null;
+  readonly access_token?: AccessTokenRecord | null;
+  readonly deploy_token?: Json<DeployTokenRecord> | null;
+  readonly account?: Account | null;
+  readonly [column: string]: unknown;
+}
+
+export async function findSubject(sql: Sql, question: SubjectQuestion): Promise<CredentialAnswer> {
+  const id = 'id' in question ? question.id : null;
+  const name = 'name' in question ? question.name : null;
+  const [row] = await sql.query<CredentialRow>(FIND_SUBJECT, [question.kind, id, name]);
+  return toCredentialAnswer(row);
+}
+
+export function toCredentialAnswer(row: CredentialRow | undefined): CredentialAnswer {
+  if (row === undefined) throw new Error('the settings row is missing: the database was not migrated');
+  return {
+    passwordAuthentication: row.password_authentication,
+    job: row.job ? withDate(row.job) : null,
+    accessToken: row.known === true ? (row.access_token ?? null) : null,
+    deployToken: row.deploy_token ? withDate(row.deploy_token) : null,
+    account: row.account ?? null,
+  };
+}
+
+function withDate<T extends { readonly expiresAt: string | null }>(
+  record: T,
+): Omit<T, 'expiresAt'> & { expiresAt: Date | null } {
+  return { ...record, expiresAt: record.expiresAt === null ? null : new Date(record.expiresAt) };
+}

@@ -1,0 +1,233 @@
+import type { InstanceState, Project, RepositoryRule, TagRule } from '../../../policy/project.ts';
+import { MINIMUM_ROLES, type MinimumRole, ROLES } from '../../../policy/role.ts';
+import { personOf, type Subject } from '../../../policy/subject.ts';
+import type { Sql, Statement } from '../../database/drivers.ts';
+import { DIRECTORY_VERSION } from './directory-version.ts';
+import { type ProjectRow, toProject } from './project-row.ts';
+
+export interface Facts {
+  readonly instance: InstanceState;
+  readonly projects: readonly Project[];
+}
+
+/** Who the facts are about, as the queries know them. All null: anybody. */
+export interface AskedIds {
+  readonly userId: number | null;
+  readonly deployTokenId: number | null;
+  readonly jobProjectId: number | null;
+}
+
+export function idsOf(subject: Subject): AskedIds {
+  return {
+    userId: personOf(subject)?.id ?? null,
+    deployTokenId: subject.kind === 'deploy_token' ? subject.deployTokenId : null,
+    jobProjectId: subject.kind === 'job' ? subject.projectId : null,
+  };
+}
+
+/** In what ways the subject may stand to a project; each costs, so that only those are asked about that there can be. */
+export type Relation = 'memberships' | 'deployToken' | 'job';
+
+/** Gives `NamespaceRow`. */
+const NAMESPACE = `'path', source.path_key, 'archived', source.archived, 'overStorageLimit', source.over_storage_limit,
+  'shareLocked', source.share_with_group_lock, 'ranges', source.ip_allowlist`;
+
+/**
+ * LIMIT 1 on a primary key takes nothing away. It keeps the order of the join: from these few groups and their invitations to the
+ * member, never from all groups of a user. See docs/lookup-cost.md.
+ */
+const memberOf = (groupId: string): string => `LATERAL (
+  SELECT role, expires_at FROM members
+  WHERE user_id = asked.user_id AND source_type = 'Namespace' AND source_id = ${groupId} LIMIT 1) AS member`;
+
+const invitation = (via: string, path: string): string => `
+  SELECT '${via}' AS via, ${path} AS path, member.role, member.expires_at AS expires_on,
+    json_build_object('group', invited.path_key, 'role', link.role, 'expiresOn', link.expires_at) AS invitation`;
+
+const MEMBERSHIPS = `
+  'ownsNamespace', namespace.owner_id = asked.user_id,
+  'ownsOrganization', EXISTS (
+    SELECT FROM organization_users AS owner
+    WHERE owner.user_id = asked.user_id AND owner.organization_id = namespace.organization_id),
+  'member', (
+    SELECT json_build_object('role', role, 'expiresOn', expires_at) FROM members
+    WHERE user_id = asked.user_id AND source_type = 'Project' AND source_id = project.id),
+  'invited', (
+    SELECT json_agg(json_build_object('via', via, 'path', path, 'role', role, 'expiresOn', expires_on, 'invitation', invitation))
+    FROM (
+      ${invitation('group_invited_to_group', 'shared.path_key')}
+      FROM group_group_links AS link
+      CROSS JOIN ${memberOf('link.shared_with_group_id')}
+      JOIN namespaces AS shared ON shared.id = link.shared_group_id
+      JOIN namespaces AS invited ON invited.id = link.shared_with_group_id
+      WHERE link.shared_group_id = ANY (namespace.traversal_ids)
+      UNION ALL
+      ${invitation('group_invited_to_project', 'project.path_key')}
+      FROM project_group_links AS link
+      CROSS JOIN ${memberOf('link.group_id')}
+      JOIN namespaces AS invited ON invited.id = link.group_id
+      WHERE link.project_id = project.id
+    ) AS membership)`;
+
+const DEPLOY_TOKEN = `
+  'ownDeployToken', EXISTS (
+      SELECT FROM project_deploy_tokens WHERE deploy_token_id = asked.deploy_token_id AND project_id = project.id)
+    OR EXISTS (SELECT FROM deploy_tokens WHERE id = asked.deploy_token_id AND group_id = ANY (namespace.traversal_ids))`;
+
+const JOB = `
+  'jobAccess', CASE
+    WHEN project.job_token_open THEN 'anyone'
+    WHEN EXISTS (SELECT FROM job_token_project_links WHERE project_id = project.id AND target_project_id = asked.job_project_id)
+      OR EXISTS (
+        SELECT FROM job_token_group_links AS link
+        JOIN projects AS origin ON origin.id = asked.job_project_id
+        JOIN namespaces AS origin_namespace ON origin_namespace.id = origin.namespace_id
+        WHERE link.project_id = project.id AND link.target_group_id = ANY (origin_namespace.traversal_ids))
+    THEN 'listed' ELSE 'not_listed' END`;
+
+const RULE = `'pattern', pattern, 'minimumRoleForPush', minimum_role_for_push, 'minimumRoleForDelete', minimum_role_for_delete`;
+
+/**
+ * A join of `asked` (paths, user_id, deploy_token_id, job_project_id) with `found.projects`: `ProjectRow`s as JSON, all that a decision
+ * needs, whatever the number of paths.
+ *
+ * Where none of the paths is a project, one that has nothing to do with them is looked at in its place and left out by the reader, so that
+ * the time of an answer doesn't tell a private project from none.
+ *
+ * `asked` should end in OFFSET 0, which hides the parameters from the planner. It then guesses the same whether it knows them or not, and
+ * so keeps one plan for a prepared statement; otherwise it would plan each request anew, which takes longer than all the rest.
+ */
+export function projectFacts(relations: readonly Relation[]): string {
+  const has = (relation: Relation): boolean => relations.includes(relation);
+  const roles = has('memberships')
+    ? {
+        columns: `, 'role', member.role, 'expiresOn', member.expires_at`,
+        join: `LEFT JOIN ${memberOf('source.id')} ON true`,
+      }
+    : { columns: '', join: '' };
+  const columns = [
+    `'id', project.id, 'path', project.path_key, 'asked', project.path_key = ANY (asked.paths),
+      'rootNamespaceId', namespace.traversal_ids[1], 'organizationId', namespace.organization_id,
+      'organization', organization.path, 'maintenance', organization.maintenance,
+      'visibility', project.visibility, 'registryAccess', project.container_registry,
+      'archived', project.archived, 'deletionScheduled', project.deletion_scheduled`,
+    `'namespaces', (
+      SELECT json_agg(json_build_object(${NAMESPACE}${roles.columns}))
+      FROM namespaces AS source ${roles.join} WHERE source.id = ANY (namespace.traversal_ids))`,
+    `'protectedRepositories', (
+      SELECT json_agg(json_build_object(${RULE}) ORDER BY position) FROM protected_repositories WHERE project_id = project.id)`,
+    `'protectedTags', (
+      SELECT json_agg(json_build_object(${RULE}, 'immutable', immutable) ORDER BY position)
+      FROM protected_tags WHERE project_id = project.id)`,
+    ...(has('memberships') ? [MEMBERSHIPS] : []),
+    ...(has('deployToken') ? [DEPLOY_TOKEN] : []),
+    ...(has('job') ? [JOB] : []),
+  ];
+  return `
+    LEFT JOIN LATERAL (
+      SELECT json_agg(json_build_object(${columns.join(', ')})) AS projects
+      FROM projects AS project
+      JOIN namespaces AS namespace ON namespace.id = project.namespace_id
+      JOIN organizations AS organization ON organization.id = namespace.organization_id
+      WHERE project.id IN (
+        SELECT id FROM projects WHERE path_key = ANY (asked.paths)
+        UNION ALL
+        (SELECT id FROM projects
+          WHERE NOT EXISTS (SELECT FROM projects WHERE path_key = ANY (asked.paths)) AND cardinality(asked.paths) > 0
+          ORDER BY id LIMIT 1))
+    ) AS found ON true`;
+}
+
+/** Beside `settings`, `asked` and `found`: gives a `FactsRow`. */
+export const FACTS = `settings.registry_enabled, settings.maintenance_mode, ${DIRECTORY_VERSION} AS version,
+  asked.user_id, asked.deploy_token_id, asked.job_project_id, found.projects`;
+
+const factsAbout = (name: string, ids: string, relations: readonly Relation[]): Statement => ({
+  name,
+  isHot: true,
+  text: `
+    SELECT ${FACTS}
+    FROM settings CROSS JOIN (SELECT $1::text[] AS paths, ${ids} OFFSET 0) AS asked ${projectFacts(relations)}`,
+});
+
+const FIND_FACTS = factsAbout(
+  'find-facts',
+  '$2::bigint AS user_id, $3::bigint AS deploy_token_id, $4::bigint AS job_project_id',
+  ['memberships', 'deployToken', 'job'],
+);
+const FIND_PUBLIC_FACTS = factsAbout(
+  'find-public-facts',
+  'NULL::bigint AS user_id, NULL::bigint AS deploy_token_id, NULL::bigint AS job_project_id',
+  [],
+);
+
+export interface FactsRow {
+  readonly registry_enabled: boolean;
+  readonly maintenance_mode: boolean;
+  readonly version: string;
+  readonly user_id: number | null;
+  readonly deploy_token_id: number | null;
+  readonly job_project_id: number | null;
+  readonly projects: readonly ProjectRow[] | null;
+  readonly [column: string]: unknown;
+}
+
+/** Facts, and whom and when they are about. */
+export interface FoundFacts {
+  readonly facts: Facts;
+  readonly about: AskedIds;
+  /** Of the directory in which they were found. */
+  readonly version: string;
+}
+
+/** The projects among `paths` (lower case), with how the subject stands to each: one round trip. */
+export async function findFacts(sql: Sql, subject: Subject, paths: readonly string[]): Promise<FoundFacts> {
+  const { userId, deployTokenId, jobProjectId } = idsOf(subject);
+  const [row] =
+    subject.kind === 'anonymous'
+      ? await sql.query<FactsRow>(FIND_PUBLIC_FACTS, [[...paths]])
+      : await sql.query<FactsRow>(FIND_FACTS, [[...paths], userId, deployTokenId, jobProjectId]);
+  return toFoundFacts(row);
+}
+
+export function toFoundFacts(row: FactsRow | undefined): FoundFacts {
+  if (row === undefined) throw new Error('the settings row is missing: the database was not migrated');
+  const { version, user_id, deploy_token_id, job_project_id } = row;
+  return {
+    version,
+    about: { userId: user_id, deployTokenId: deploy_token_id, jobProjectId: job_project_id },
+    facts: {
+      instance: { registryEnabled: row.registry_enabled, maintenanceMode: row.maintenance_mode },
+      // One that stands in the place of none is read like any other before it is left out: that takes time, too.
+      projects: (row.projects ?? [])
+        .map((project) => ({ isAsked: project.asked, project: inKnownWords(toProject(project)) }))
+        .filter(({ isAsked }) => isAsked)
+        .map(({ project }) => project),
+    },
+  };
+}
+
+const KNOWN_ROLES: ReadonlySet<string> = new Set(ROLES);
+const KNOWN_MINIMUMS: ReadonlySet<string> = new Set(MINIMUM_ROLES);
+
+/** A role that a later version has stored, while both run, gives nothing here; as a rule's minimum it asks for the most. */
+function inKnownWords(project: Project): Project {
+  const inKnown = <R extends RepositoryRule | TagRule>(rule: R): R => ({
+    ...rule,
+    minimumRoleForPush: knownMinimum(rule.minimumRoleForPush),
+    minimumRoleForDelete: knownMinimum(rule.minimumRoleForDelete),
+  });
+  return {
+    ...project,
+    memberships: project.memberships.filter(
+      ({ role, invitation }) =>
+        KNOWN_ROLES.has(role) && (invitation === null || KNOWN_ROLES.has(invitation.role)),
+    ),
+    protectedRepositories: project.protectedRepositories.map(inKnown),
+    protectedTags: project.protectedTags.map(inKnown),
+  };
+}
+
+function knownMinimum(minimum: MinimumRole | null): MinimumRole | null {
+  return minimum === null || KNOWN_MINIMUMS.has(minimum) ? minimum : 'admin';
+}

@@ -1,0 +1,145 @@
+import assert from 'node:assert/strict';
+import { writeRouter } from '../../../src/cells/router/configuration.ts';
+import type { RouterSettings } from '../../../src/cells/router/router.ts';
+
+const key = (letter: string) => ({ thumbprint: letter.repeat(43), pem: `PEM ${letter}\n` });
+const ONE = {
+  id: 1,
+  legacy: true,
+  url: 'https://cell-1.example.com',
+  registryUrl: 'https://registry-1.example.com',
+  namespaces: ['town'],
+  keys: [key('a')],
+};
+const TWO = {
+  id: 2,
+  legacy: false,
+  url: 'http://10.0.0.2:8080',
+  registryUrl: 'http://10.0.0.2:5000',
+  namespaces: ['acme', 'a.b_c-d'],
+  keys: [key('b'), key('c')],
+};
+const SETTINGS: RouterSettings = {
+  cells: [ONE, TWO],
+  binds: ['*:443'],
+  certificateFile: '/etc/router/cert.pem',
+  caFile: '@system-ca',
+  realm: 'https://registry.example.com/jwt/auth',
+  service: 'container_registry',
+  followDns: false,
+};
+const write = (changes: Partial<RouterSettings>) => writeRouter({ ...SETTINGS, ...changes });
+const linesOf = (config: string, start: string) =>
+  config
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line.startsWith(start));
+
+describe("the registry router's configuration", () => {
+  it('has one file and one rule for each key, with the algorithm in letters, for tokens of its cell alone', () => {
+    const { config, files } = write({});
+    const rules = config.split('\n').filter((line) => line.includes('jwt_verify'));
+    assert.deepEqual(
+      rules.map((rule) => /-m str (\S+) .*jwt_verify\("RS256","([^"]+)"\)' -m int 1 }/.exec(rule)?.slice(1)),
+      [
+        ['cell-1', `keys/cell-1-${'a'.repeat(43)}.pem`],
+        ['cell-2', `keys/cell-2-${'b'.repeat(43)}.pem`],
+        ['cell-2', `keys/cell-2-${'c'.repeat(43)}.pem`],
+      ],
+    );
+    assert.equal(files.get(`keys/cell-2-${'c'.repeat(43)}.pem`), 'PEM c\n');
+    assert.match(config, /tune\.bufsize 65536/);
+  });
+
+  it('lists namespaces in a file, and names every file that it needs', () => {
+    const { config, files } = write({});
+    const [map] = [...files.keys()].filter((name) => name.endsWith('.map'));
+    assert.equal(files.get(map!), 'town cell-1\nacme cell-2\na.b_c-d cell-2\n');
+    for (const name of files.keys()) assert.ok(config.includes(name), name);
+  });
+
+  it('names files by what they hold', () => {
+    const names = ({ files }: ReturnType<typeof write>) =>
+      [...files.keys()].filter((name) => name.endsWith('.map'));
+    assert.notDeepEqual(names(write({})), names(write({ cells: [ONE, { ...TWO, namespaces: ['acme'] }] })));
+    assert.deepEqual(write({}), write({}));
+  });
+
+  it('verifies servers by https, by their own names', () => {
+    const { config } = write({ caFile: '/etc/ca.pem' });
+    assert.deepEqual(linesOf(config, 'server registry'), [
+      "server registry 'registry-1.example.com:443' check maxconn 1000 init-addr libc,none ssl verify required ca-file '/etc/ca.pem' verifyhost registry-1.example.com sni str(registry-1.example.com) check-sni registry-1.example.com alpn http/1.1 check-alpn http/1.1 on-marked-down shutdown-sessions",
+      "server registry '10.0.0.2:5000' check maxconn 1000 init-addr libc,none on-marked-down shutdown-sessions",
+    ]);
+    assert.doesNotMatch(config, /verify none/);
+  });
+
+  it('follows names by DNS where that is wanted, and never addresses', () => {
+    const servers = linesOf(write({ followDns: true }).config, 'server registry');
+    assert.deepEqual(
+      servers.map((line) => line.includes(' resolvers dns')),
+      [true, false],
+    );
+  });
+
+  it('leaves out issuers that it could not reach', () => {
+    const { config } = write({ cells: [{ ...ONE, url: 'https://cell-1.example.com/path' }, TWO] });
+    assert.deepEqual(linesOf(config, 'server 10'), [
+      "server 10.0.0.2:8080 '10.0.0.2:8080' check maxconn 1000 init-addr libc,none",
+    ]);
+  });
+
+  it('writes a challenge as a literal', () => {
+    const { config } = write({ service: `a"b\\c%[src]'d` });
+    assert.ok(config.includes(`service="a\\"b\\\\c%%[src]'\\''d"`), config);
+  });
+
+  it('shows no statistics', () => {
+    assert.doesNotMatch(write({}).config, /\bstats\b/);
+  });
+
+  const HOSTILE: readonly [what: string, changes: Partial<RouterSettings>, problem: RegExp][] = [
+    [
+      'a registry below a path',
+      { cells: [{ ...ONE, registryUrl: 'https://a/b' }] },
+      /registry_url of cell 1 has a path/,
+    ],
+    [
+      'https to an address',
+      { cells: [{ ...ONE, registryUrl: 'https://10.0.0.1' }] },
+      /compares certificates with names only/,
+    ],
+    [
+      'https to an IPv6 address',
+      { cells: [{ ...ONE, registryUrl: 'https://[::1]' }] },
+      /compares certificates with names only/,
+    ],
+    ['a host that is none', { cells: [{ ...ONE, registryUrl: 'http://a$b' }] }, /no name or address/],
+    ['no issuer within reach', { cells: [{ ...ONE, url: 'https://10.0.0.1' }] }, /no issuer/],
+    [
+      'a namespace on two lines',
+      { cells: [{ ...ONE, namespaces: ['acme\nother cell-1'] }] },
+      /a namespace of cell 1/,
+    ],
+    [
+      'a namespace with a space',
+      { cells: [{ ...ONE, namespaces: ['acme cell-1'] }] },
+      /a namespace of cell 1/,
+    ],
+    [
+      'a thumbprint that leaves its folder',
+      { cells: [{ ...ONE, keys: [{ thumbprint: '../../x', pem: '' }] }] },
+      /a key of cell 1/,
+    ],
+    ['a bind on two lines', { binds: ['*:443\n  stats enable'] }, /control character/],
+    ['a certificate on two lines', { certificateFile: '/a\nb' }, /control character/],
+    ['a CA file on two lines', { caFile: '/a\rb' }, /control character/],
+    ['a realm on two lines', { realm: 'https://a/\njwt' }, /printable ASCII/],
+    ['a service on two lines', { service: 'a\r\nSet-Cookie: x' }, /printable ASCII/],
+  ];
+  for (const [what, changes, problem] of HOSTILE) {
+    it(`is not written with ${what}`, () => {
+      assert.throws(() => write(changes), problem);
+    });
+  }
+});

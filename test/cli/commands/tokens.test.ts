@@ -1,0 +1,188 @@
+import assert from 'node:assert/strict';
+import { CommanderError } from 'commander';
+import { readRoutableToken } from '../../../src/cells/routable-token.ts';
+import { createProgram } from '../../../src/cli/program.ts';
+import type { MintedTokenView, TokenPage } from '../../../src/http/types.ts';
+import {
+  assertRefused,
+  done,
+  EXAMPLE,
+  fetchJwks,
+  fetchToken,
+  makeSite,
+  type Server,
+  type Site,
+  verify,
+} from '../../support/cli.ts';
+
+const SCOPE = 'repository:acme/platform/api:pull,push';
+
+describe('cellpass token', () => {
+  let site: Site;
+  let server: Server;
+
+  before(async () => {
+    site = await makeSite('postgresql');
+    server = await site.serve({ CELLPASS_CELL: '3' });
+    await done(site, 'directory', 'apply', '-f', EXAMPLE);
+  });
+  after(() => site.remove());
+
+  const run = (...args: string[]): Promise<string> => done(site, 'token', ...args);
+  const create = async (...args: string[]): Promise<MintedTokenView> =>
+    JSON.parse(await run('create', '--json', ...args));
+  const granted = async (username: string, token: string): Promise<readonly string[]> => {
+    const { access } = await verify(
+      await fetchToken(server.url, [username, token], SCOPE),
+      await fetchJwks(server.url),
+    );
+    return access.flatMap(({ actions }) => actions);
+  };
+
+  it('create prints the secret alone on stdout, and the rest beside it', async () => {
+    const args = ['--kind', 'personal', '--user', 'alice', '--scopes', 'read_registry, write_registry'];
+    const { code, stdout, stderr } = await site.run([
+      'token',
+      'create',
+      ...args,
+      '--name',
+      'laptop 2',
+      '--expires-at',
+      '2099-01-31',
+    ]);
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /^glpat-\S+\n$/);
+    assert.match(stderr, /^access-\d+: this is the password .* expires 2099-01-31\n$/);
+    assert.deepEqual(await granted('alice', stdout.trim()), ['pull', 'push']);
+    const reading = readRoutableToken(stdout.trim());
+    assert.deepEqual(reading.kind === 'routable' && reading.routing, { c: 3n, o: 1n, u: 11n });
+  });
+
+  const kinds: [args: string, granted: string[]][] = [
+    ['--kind project --project acme/platform/api --role reporter --scopes api', ['pull']],
+    ['--kind group --group acme --role developer --scopes write_registry', ['push']],
+    [
+      '--kind deploy --project acme/tools --project acme/platform/api --username robot --scopes read_registry',
+      ['pull'],
+    ],
+    ['--kind deploy --group acme --scopes read_registry', ['pull']],
+  ];
+  for (const [args, actions] of kinds) {
+    it(`create ${args} makes one that works at once, and revoke ends it at once`, async () => {
+      const { id, token, username } = await create(...args.split(' '));
+      assert.deepEqual(await granted(username, token), actions);
+      assert.match(await run('revoke', id), new RegExp(`^${id} \\(.+\\) is revoked`));
+      await assert.rejects(granted(username, token), /UNAUTHORIZED/);
+    });
+  }
+
+  it('list shows prefix, routing, last use and end, of one owner where asked, and no secret', async () => {
+    const owner = ['--group', 'acme/attic'];
+    const { id, token } = await create('--kind', 'group', ...owner, '--role', 'guest', '--scopes', 'api');
+    await fetchToken(server.url, ['x', token], SCOPE);
+    const text = await run('list', ...owner);
+    const columns = [
+      'ID',
+      'KIND',
+      'OF',
+      'NAME',
+      'SCOPES',
+      'PREFIX',
+      'ROUTING',
+      'LAST USED',
+      'EXPIRES',
+      'STATE',
+    ];
+    assert.match(text, new RegExp(`^${columns.join(' +')}\n`));
+    const row = [
+      id,
+      'group',
+      'acme/attic as guest',
+      'minted on \\S+',
+      'api',
+      'glpat-',
+      'c:3,g:\\d+,o:1',
+      '\\d{4}-\\S+Z',
+      'never',
+      'active',
+    ];
+    assert.match(text, new RegExp(`^${row.join(' +')}$`, 'm'));
+    assert.equal(text.trimEnd().split('\n').length, 2);
+    const everything = await run('list', '--json');
+    assert.ok(!everything.includes(token.slice(6)));
+    const { tokens }: TokenPage = JSON.parse(everything);
+    assert.ok(tokens.some(({ name, revoked, minted }) => name === 'lost phone' && revoked && !minted));
+  });
+
+  it('list says where it ends, when that is not the end', async () => {
+    const { code, stdout, stderr } = await site.run(['token', 'list', '--limit', '2', '--json']);
+    const { tokens, next }: TokenPage = JSON.parse(stdout);
+    assert.deepEqual([code, tokens.length, next], [0, 2, tokens[1]?.id]);
+    assert.match(stderr, /^these are the first 2; for the others use --limit/);
+  });
+
+  it('is refused in one line that says everything that is wrong', async () => {
+    const wrong = ['--scopes', 'read_registy', '--expires-at', '2020-01-31'];
+    assertRefused(
+      await site.run(['token', 'create', '--kind', 'personal', '--user', 'nobody', ...wrong]),
+      'no token was made',
+      /user .*"nobody"/,
+      /scopes "read_registy"/,
+      /expires_at must be after today/,
+    );
+    assertRefused(await site.run(['token', 'revoke', '5']), 'cellpass token list');
+  });
+
+  const usages: [what: string, args: string[], says: RegExp][] = [
+    ['no kind', ['create', '--scopes', 'api'], /--kind/],
+    ['an unknown kind', ['create', '--kind', 'job', '--scopes', 'api'], /--kind/],
+    ['no scopes', ['create', '--kind', 'personal', '--user', 'alice'], /--scopes/],
+    ['no user', ['create', '--kind', 'personal', '--scopes', 'api'], /--kind personal needs --user/],
+    [
+      'a role for a person',
+      ['create', '--kind', 'personal', '--user', 'alice', '--role', 'owner', '--scopes', 'api'],
+      /--role does not go with --kind personal/,
+    ],
+    [
+      'no role',
+      ['create', '--kind', 'group', '--group', 'acme', '--scopes', 'api'],
+      /--kind group needs --role/,
+    ],
+    [
+      'several projects',
+      [
+        'create',
+        '--kind',
+        'project',
+        '--project',
+        'a/b',
+        '--project',
+        'a/c',
+        '--role',
+        'guest',
+        '--scopes',
+        'api',
+      ],
+      /takes one --project/,
+    ],
+    ['nothing to deploy', ['create', '--kind', 'deploy', '--scopes', 'read_registry'], /either --project/],
+    ['no id', ['revoke'], /missing required argument/],
+    ['a limit that is none', ['list', '--limit', 'all'], /--limit/],
+  ];
+  for (const [what, args, says] of usages) {
+    it(`is wrong usage with ${what}`, async () => {
+      let stderr = '';
+      const surroundings = {
+        environment: {},
+        stdout: () => assert.fail('it prints'),
+        stderr: (text: string) => {
+          stderr += text;
+        },
+      };
+      const program = createProgram(surroundings, 'test');
+      const outcome = program.parseAsync(['token', ...args], { from: 'user' });
+      await assert.rejects(outcome, (error) => error instanceof CommanderError && error.exitCode !== 0);
+      assert.match(stderr, says);
+    });
+  }
+});

@@ -1,0 +1,194 @@
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { type Database, openPglite, openPostgres } from '../../../src/store/database/drivers.ts';
+import { migrate } from '../../../src/store/database/migrate.ts';
+import {
+  createIssuedTokens,
+  type IssuedToken,
+  type IssuedTokens,
+} from '../../../src/store/records/issued-tokens.ts';
+import { sharedPostgres } from '../../support/postgres.ts';
+
+const DRIVERS: [name: string, open: () => Promise<Database>][] = [
+  ['PostgreSQL', async () => openPostgres(await (await sharedPostgres()).createDatabase())],
+  ['PGlite', () => openPglite()],
+];
+const NOW = new Date('2026-11-24T12:00:00Z');
+const DAY_MS = 24 * 60 * 60 * 1000;
+const MUCH = 1_000_000_000;
+const KEEP = { days: 30, knownBytes: MUCH, anonymousBytes: MUCH };
+
+function issued(daysAgo: number, { subject = 'alice', ...more }: Partial<IssuedToken> = {}): IssuedToken {
+  const issuedAt = new Date(NOW.getTime() - daysAgo * DAY_MS);
+  return {
+    jti: randomUUID(),
+    kid: 'KID',
+    subject,
+    authType: subject === '' ? 'none' : 'personal_access_token',
+    service: 'container_registry',
+    access: [{ type: 'repository', name: 'acme/app', actions: ['pull'] }],
+    address: '192.0.2.1',
+    issuedAt,
+    expiresAt: new Date(issuedAt.getTime() + 300_000),
+    requestId: randomUUID(),
+    cell: 1,
+    ...more,
+  };
+}
+
+for (const [driver, open] of DRIVERS) {
+  describe(`issued tokens on record, on ${driver}`, () => {
+    let database: Database;
+    let tokens: IssuedTokens;
+    before(async () => {
+      database = await open();
+    });
+    after(() => database.close());
+    beforeEach(async () => {
+      await database.execute('DROP SCHEMA public CASCADE; CREATE SCHEMA public');
+      await migrate(database);
+      tokens = createIssuedTokens(database);
+    });
+
+    const subjects = async () =>
+      (
+        await database.query<{ subject: string }>(
+          'SELECT subject FROM issued_tokens ORDER BY issued_at, subject',
+        )
+      ).map(({ subject }) => subject);
+    const partitions = async () =>
+      (
+        await database.query<{ name: string }>(
+          "SELECT relname AS name FROM pg_class WHERE relkind = 'r' AND relname LIKE 'issued_tokens%' ORDER BY relname",
+        )
+      ).map(({ name }) => name);
+
+    it('are there as they were, once, however often they are written', async () => {
+      const one = issued(0);
+      await tokens.save([one, issued(0, { subject: '' })]);
+      await tokens.save([one]);
+      const rows = await database.query("SELECT * FROM issued_tokens WHERE subject = 'alice'");
+      assert.deepEqual(rows, [
+        {
+          issued_at: one.issuedAt,
+          jti: one.jti,
+          kid: 'KID',
+          subject: 'alice',
+          auth_type: 'personal_access_token',
+          service: 'container_registry',
+          access: one.access,
+          address: '192.0.2.1',
+          expires_at: one.expiresAt,
+          request_id: one.requestId,
+          cell: 1,
+        },
+      ]);
+      assert.deepEqual(await subjects(), ['', 'alice']);
+    });
+
+    const changes = [
+      "UPDATE issued_tokens SET subject = 'bob'",
+      'DELETE FROM issued_tokens',
+      'DELETE FROM issued_tokens_known',
+      'DELETE FROM issued_tokens_known_20261124',
+      "UPDATE issued_tokens_known_20261124 SET subject = 'bob'",
+      "UPDATE issued_tokens SET auth_type = 'none'",
+      'TRUNCATE issued_tokens',
+      'TRUNCATE issued_tokens_known',
+      'TRUNCATE issued_tokens_known_20261124',
+      'INSERT INTO issued_tokens SELECT * FROM issued_tokens ON CONFLICT (jti, issued_at, auth_type, request_id) DO UPDATE SET subject = excluded.service',
+    ];
+    for (const change of changes) {
+      it(`refuse ${change}`, async () => {
+        await tokens.save([issued(0)]);
+        await assert.rejects(database.execute(change), /append-only/);
+        assert.deepEqual(await subjects(), ['alice']);
+      });
+    }
+
+    it('have a partition for each day (UTC), and tomorrow’s ahead of time', async () => {
+      await tokens.save([issued(0), issued(0.4), issued(0.6, { subject: '' })]);
+      await tokens.trim(KEEP, NOW);
+      assert.deepEqual(
+        await partitions(),
+        ['anonymous', 'known'].flatMap((kind) =>
+          ['20261123', '20261124', '20261125'].map((day) => `issued_tokens_${kind}_${day}`),
+        ),
+      );
+    });
+
+    it('are dropped with their whole day, after so many days', async () => {
+      await tokens.save([issued(31, { subject: 'old' }), issued(30, { subject: 'young' }), issued(0)]);
+      await tokens.trim(KEEP, NOW);
+      assert.deepEqual(await subjects(), ['young', 'alice']);
+    });
+
+    it('are dropped over so many bytes, the oldest first, but never today’s', async () => {
+      for (const day of [3, 2, 1, 0]) {
+        await tokens.save(Array.from({ length: 200 }, () => issued(day, { subject: `day-${day}` })));
+      }
+      const { known } = await tokens.trim(KEEP, NOW);
+      assert.ok(known.bytes > known.bytesToday && known.bytesToday > 0);
+      const after = await tokens.trim({ ...KEEP, knownBytes: known.bytes - 1 }, NOW);
+      assert.ok(after.known.bytes < known.bytes);
+      assert.deepEqual([...new Set(await subjects())], ['day-2', 'day-1', 'day-0']);
+      const last = await tokens.trim({ ...KEEP, knownBytes: 0 }, NOW);
+      assert.deepEqual([...new Set(await subjects())], ['day-0']);
+      assert.equal(last.known.bytes, last.known.bytesToday);
+    });
+
+    it('of nobody take no room from those of named subjects', async () => {
+      await tokens.save([issued(2), issued(2, { subject: '' }), issued(1, { subject: '' })]);
+      await tokens.trim({ ...KEEP, anonymousBytes: 0 }, NOW);
+      assert.deepEqual(await subjects(), ['alice']);
+    });
+
+    it('find their day again when somebody else has dropped it', async () => {
+      await tokens.save([issued(5)]);
+      await createIssuedTokens(database).trim({ ...KEEP, days: 1 }, NOW);
+      await tokens.save([issued(5)]);
+      assert.deepEqual(await subjects(), ['alice']);
+    });
+  });
+}
+
+describe('issued tokens of several processes', () => {
+  it('are written while all of them make and drop the same days', async () => {
+    const url = await (await sharedPostgres()).createDatabase();
+    const databases = Array.from({ length: 4 }, () => openPostgres(url));
+    try {
+      await migrate(databases[0]!);
+      await Promise.all(
+        databases.map(async (database) => {
+          const tokens = createIssuedTokens(database);
+          for (const day of [3, 2, 1, 0]) {
+            await tokens.save([issued(day)]);
+            await tokens.trim(KEEP, NOW);
+          }
+        }),
+      );
+      const [row] = await databases[0]!.query('SELECT count(*) AS count FROM issued_tokens');
+      assert.equal(row?.['count'], 16);
+    } finally {
+      for (const database of databases) await database.close();
+    }
+  });
+
+  it('give up soon where somebody reads them for long, and make nobody queue', async () => {
+    const url = await (await sharedPostgres()).createDatabase();
+    const database = openPostgres(url);
+    try {
+      await migrate(database);
+      const tokens = createIssuedTokens(database);
+      await tokens.save([issued(0)]);
+      await database.transaction(async (backup) => {
+        await backup.query('SELECT count(*) FROM issued_tokens');
+        await assert.rejects(tokens.trim(KEEP, NOW));
+        await tokens.save([issued(0)]);
+      });
+      await tokens.trim(KEEP, NOW);
+    } finally {
+      await database.close();
+    }
+  });
+});

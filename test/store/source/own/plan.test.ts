@@ -1,0 +1,81 @@
+import assert from 'node:assert/strict';
+import { type Database, openPostgres } from '../../../../src/store/database/drivers.ts';
+import { migrate } from '../../../../src/store/database/migrate.ts';
+import { findFacts } from '../../../../src/store/source/own/facts.ts';
+import { inquire } from '../../../../src/store/source/own/inquiry.ts';
+import { PostgresStore } from '../../../../src/store/source/postgres.ts';
+import { askedBy } from '../../../support/directory/asked.ts';
+import {
+  CREDENTIALS,
+  MOST_PROJECTS,
+  seedAskedProjects,
+  seedCrowd,
+} from '../../../support/directory/large-directory.ts';
+import { planOf, type SentStatement, sentBy } from '../../../support/plans.ts';
+import { sharedPostgres } from '../../../support/postgres.ts';
+
+const CROWD = { users: 1000, groupTrees: 100, projects: 5000, membershipsPerUser: 10, groupsOfMember: 100 };
+
+/** Tables that hold thousands of rows here; a scan of a smaller one can be right. */
+const LARGE_TABLES =
+  /Seq Scan on (access_tokens|job_token_project_links|members|namespaces|project_group_links|projects|protected_\w+|users)\b/;
+
+const REQUESTS: [name: string, credentials: { username: string; password: string }, scopes: number][] = [
+  ['a member', CREDENTIALS.member, 1],
+  ['a user who owns nothing', CREDENTIALS.outsider, 1],
+  ['a password', CREDENTIALS.password, 1],
+  ['a deploy token', CREDENTIALS.deployToken, 1],
+  ['a job', CREDENTIALS.job, 1],
+  ['a member who asks for 64 scopes', CREDENTIALS.member, MOST_PROJECTS],
+];
+
+describe('the plans of what a request asks', () => {
+  let database: Database;
+  let store: PostgresStore;
+
+  before(async () => {
+    // One connection: prepared statements are its own.
+    database = openPostgres(await (await sharedPostgres()).createDatabase(), { maxConnections: 1, lanes: 0 });
+    store = new PostgresStore(database);
+    await migrate(database);
+    await seedAskedProjects(database, MOST_PROJECTS);
+    await seedCrowd(database, CROWD);
+    await database.execute('ANALYZE');
+  });
+
+  after(() => store.close());
+
+  for (const [name, credentials, scopes] of REQUESTS) {
+    it(`scan no large table, and never all members of a group or all groups of a user: ${name}`, async () => {
+      const { question, subject, paths } = await askedBy(store, { credentials, scopes });
+      await assertNarrow(await sentBy(database, (sql) => inquire(sql, question, paths)));
+      await assertNarrow(await sentBy(database, (sql) => findFacts(sql, subject, paths)));
+    });
+  }
+
+  async function assertNarrow(sent: SentStatement): Promise<void> {
+    for (const mode of ['generic', 'custom'] as const) {
+      const lines = await planOf(database, sent, { mode });
+      const wide = lines.filter((line) => LARGE_TABLES.test(line) || readsManyMemberships(line));
+      assert.deepEqual(wide, [], `${sent.statement.name}, ${mode} plan:\n${lines.join('\n')}`);
+    }
+  }
+
+  it('are made once for a connection, not for each request', async () => {
+    const { question, subject, paths } = await askedBy(store, { credentials: CREDENTIALS.member, scopes: 1 });
+    for (let count = 0; count < 8; count++) {
+      await store.inquire(paths).findCredentials(question);
+      await store.findFacts(subject, paths);
+    }
+    const kept = await database.query(
+      "SELECT name FROM pg_prepared_statements WHERE name ~ '^(find|inquire)-' AND generic_plans > 0 ORDER BY name",
+    );
+    assert.deepEqual(kept, [{ name: 'find-facts' }, { name: 'inquire-token' }]);
+  });
+});
+
+/** Both a user's groups and a group's users are many: a search of members must name both. */
+function readsManyMemberships(line: string): boolean {
+  if (!/Index Cond: .*\bsource_type = /.test(line)) return false;
+  return !/\buser_id = /.test(line) || !/\bsource_id = /.test(line);
+}

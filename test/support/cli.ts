@@ -1,0 +1,148 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createLocalJWKSet, type JSONWebKeySet, type JWTPayload, jwtVerify } from 'jose';
+import type { AccessEntry } from '../../src/policy/grant.ts';
+import { type Child, type Outcome, runToEnd, startChild, until } from './e2e/child.ts';
+import { freePort, sharedPostgres } from './postgres.ts';
+
+export const ROOT = join(import.meta.dirname, '../..');
+const BIN = join(ROOT, 'bin/cellpass');
+export const EXAMPLE = join(ROOT, 'examples/acme.yaml');
+
+type Environment = Readonly<Record<string, string>>;
+export type DatabaseKind = 'embedded' | 'postgresql';
+
+/** A folder of its own with what one cellpass needs. */
+export interface Site {
+  readonly dir: string;
+  readonly dataDir: string;
+  readonly socket: string;
+  readonly masterKey: string;
+  readonly env: Environment;
+  /** Starts a server and waits until it is ready. */
+  serve(env?: Environment): Promise<Server>;
+  /** Runs any command to its end; `serve`, too, where it is to be refused. */
+  run(
+    args: readonly string[],
+    options?: { readonly env?: Environment; readonly input?: string },
+  ): Promise<Outcome>;
+  /** Ends its servers, whatever became of them, and removes the folder. */
+  remove(): Promise<void>;
+}
+
+export interface Server {
+  readonly url: string;
+  readonly port: number;
+  readonly child: Child;
+  /** SIGTERM; the exit code. */
+  stop(): Promise<number | null>;
+}
+
+export async function makeSite(kind: DatabaseKind): Promise<Site> {
+  const dir = await mkdtemp(join(tmpdir(), 'cellpass-cli-'));
+  const dataDir = join(dir, 'data');
+  const env = {
+    HOME: dir,
+    CELLPASS_DATA_DIR: dataDir,
+    CELLPASS_KEYS_DIR: join(dir, 'keys'),
+    ...(kind === 'postgresql' && { CELLPASS_DATABASE_URL: await (await sharedPostgres()).createDatabase() }),
+  };
+  const children: Child[] = [];
+  return {
+    dir,
+    dataDir,
+    socket: join(dataDir, 'admin.sock'),
+    masterKey: join(dir, 'keys/master.key'),
+    env,
+    async serve(more = {}) {
+      const port = await freePort();
+      const all = { ...env, CELLPASS_LISTEN: `127.0.0.1:${port}`, ...more };
+      const child = startChild('cellpass serve', BIN, ['serve'], { env: all, cwd: dir });
+      children.push(child);
+      await saying(child, '"msg":"listening"');
+      const url = `${more['CELLPASS_TLS_CERT'] === undefined ? 'http' : 'https'}://127.0.0.1:${port}`;
+      return { url, port, child, stop: () => stop(child) };
+    },
+    async run(args, { env: more = {}, input } = {}) {
+      const all = { ...env, CELLPASS_LISTEN: `127.0.0.1:${await freePort()}`, ...more };
+      return runToEnd(BIN, [...args], { env: all, cwd: dir, ...(input !== undefined && { input }) });
+    },
+    async remove() {
+      for (const child of children) await child.stop();
+      await rm(dir, { recursive: true, force: true });
+    },
+  };
+}
+
+function stop(child: Child): Promise<number | null> {
+  child.signal('SIGTERM');
+  return child.ended;
+}
+
+/** Waits until the output of a running child contains `text`. */
+export async function saying(child: Child, text: string): Promise<void> {
+  await until(
+    () => {
+      if (child.output().includes(text)) return true;
+      if (!child.running()) throw new Error(`${child.name} ended:\n${child.output()}`);
+      return undefined;
+    },
+    () => `${child.name} does not say ${text}:\n${child.output()}`,
+  );
+}
+
+/** Runs a command that must be done; its stdout. */
+export async function done(site: Site, ...args: string[]): Promise<string> {
+  const { code, stdout, stderr } = await site.run(args);
+  assert.equal(code, 0, `cellpass ${args.join(' ')}: ${stderr}`);
+  return stdout;
+}
+
+/** Exit 1, nothing on stdout but the log, and on stderr one line that matches each pattern. */
+export function assertRefused(
+  { code, stdout, stderr }: Outcome,
+  ...patterns: readonly (RegExp | string)[]
+): void {
+  assert.equal(code, 1, `${stdout}${stderr}`);
+  assert.match(stderr, /^cellpass: .+\n$/);
+  for (const pattern of patterns) {
+    if (typeof pattern === 'string') assert.ok(stderr.includes(pattern), `${stderr} must name ${pattern}`);
+    else assert.match(stderr, pattern);
+  }
+  assert.doesNotMatch(stdout, /"msg":"listening"/);
+}
+
+export const ALICE = ['alice', 'correct horse'] as const;
+
+/** A token as `curl -u USER:PASSWORD` gets it. */
+export async function fetchToken(
+  url: string,
+  [username, password]: readonly [string, string],
+  scope: string,
+): Promise<string> {
+  const query = new URLSearchParams({ service: 'container_registry', scope });
+  const basic = Buffer.from(`${username}:${password}`).toString('base64');
+  const response = await fetch(`${url}/jwt/auth?${query}`, { headers: { Authorization: `Basic ${basic}` } });
+  const body = (await response.json()) as { readonly token: string };
+  assert.equal(response.status, 200, JSON.stringify(body));
+  return body.token;
+}
+
+export async function fetchJwks(url: string): Promise<JSONWebKeySet> {
+  return (await (await fetch(`${url}/.well-known/jwks.json`)).json()) as JSONWebKeySet;
+}
+
+/** Verifies as a registry would. */
+export async function verify(
+  token: string,
+  jwks: JSONWebKeySet,
+): Promise<JWTPayload & { readonly access: readonly AccessEntry[] }> {
+  const { payload } = await jwtVerify<{ access: readonly AccessEntry[] }>(token, createLocalJWKSet(jwks), {
+    issuer: 'cellpass',
+    audience: 'container_registry',
+    algorithms: ['RS256'],
+  });
+  return payload;
+}

@@ -1,0 +1,96 @@
+import assert from 'node:assert/strict';
+import { type ApplyResult, applyDirectory } from '../../../src/directory/apply.ts';
+import { exportDirectory } from '../../../src/directory/export/directory.ts';
+import { CellpassError, type Problem } from '../../../src/errors.ts';
+import { type Database, openPglite, openPostgres, type Row } from '../../../src/store/database/drivers.ts';
+import { migrate } from '../../../src/store/database/migrate.ts';
+import { sharedPostgres } from '../postgres.ts';
+
+export const NOW = new Date('2026-11-24T12:00:00Z');
+
+/** An empty directory, filled by documents given as text or as the data they would hold. */
+export interface TestDirectory {
+  readonly database: Database;
+  apply(document: string | object, options?: { readonly prune?: boolean }): Promise<ApplyResult>;
+  /** What is wrong with a document, which must be something. */
+  refusal(document: string | object, options?: { readonly prune?: boolean }): Promise<readonly Problem[]>;
+  export(): Promise<string>;
+  query(text: string): Promise<readonly Row[]>;
+  /** How many passwords were hashed since the directory was emptied. */
+  hashed(): number;
+}
+
+const DRIVERS: [name: string, open: () => Promise<Database>][] = [
+  ['PostgreSQL', openPostgresInBerlin],
+  ['PGlite', () => openPglite()],
+];
+
+/** In a zone that isn't UTC, in which dates and times could go wrong. */
+async function openPostgresInBerlin(): Promise<Database> {
+  const url = await (await sharedPostgres()).createDatabase();
+  return openPostgres(`${url}?options=${encodeURIComponent('-c TimeZone=Europe/Berlin')}`);
+}
+
+/** Defines the same tests on both databases; each test begins with an empty directory. */
+export function describeOnBoth(title: string, define: (directory: TestDirectory) => void): void {
+  for (const [name, open] of DRIVERS) {
+    describe(`${title}, on ${name}`, () => {
+      let database: Database;
+      let hashed = 0;
+      before(async () => {
+        database = await open();
+        await migrate(database);
+      });
+      beforeEach(async () => {
+        hashed = 0;
+        await empty(database);
+      });
+      after(() => database.close());
+      const passwords = {
+        hash: async (password: string) => {
+          hashed += 1;
+          return `hash ${hashed} of ${password}`;
+        },
+        verify: async (hash: string | null, password: string) => hash?.endsWith(` of ${password}`) === true,
+      };
+      const apply: TestDirectory['apply'] = (document, { prune = false } = {}) =>
+        applyDirectory({ database, passwords, now: () => NOW }, toText(document), { prune });
+      define({
+        get database() {
+          return database;
+        },
+        apply,
+        refusal: (document, options) => problemsOf(apply(document, options)),
+        export: () => exportDirectory(database),
+        query: (text) => database.query(text),
+        hashed: () => hashed,
+      });
+    });
+  }
+}
+
+async function empty(database: Database): Promise<void> {
+  await database.query('TRUNCATE organizations, users, members, revoked_secrets RESTART IDENTITY CASCADE');
+  await database.query('DELETE FROM settings');
+  await database.query('INSERT INTO settings DEFAULT VALUES');
+}
+
+/** JSON is YAML. */
+function toText(document: string | object): string {
+  return typeof document === 'string' ? document : JSON.stringify({ version: 1, ...document });
+}
+
+async function problemsOf(work: Promise<unknown>): Promise<readonly Problem[]> {
+  const error = await work.then(
+    () => assert.fail('the document was applied'),
+    (reason: unknown) => reason,
+  );
+  if (!(error instanceof CellpassError)) throw error;
+  assert.equal(error.code, 'invalid');
+  return error.details.problems ?? [];
+}
+
+/** Messages by path, for documents of one line. */
+export function messages(problems: readonly Problem[]): Record<string, string> {
+  return Object.fromEntries(problems.map(({ path, message }) => [path, message]));
+}
