@@ -1,15 +1,16 @@
 /** The import direction of src/, lowest first; see docs/architecture.md. */
 const ORDER = [
-  '(errors|expiring-map|terminal|version)\\.ts',
+  '(ascii|errors|expiring-map|log|terminal|version)\\.ts',
   'config/',
   'policy/',
-  'cells/',
   'authn/',
+  'cells/',
   'keys/',
   'token/',
   'store/',
   'rotation/',
   'directory/',
+  'records/',
   'http/',
   'app\\.ts',
   'server/',

@@ -1,5 +1,5 @@
 import type { Credentials } from '../src/authn/basic.ts';
-import type { Facts } from '../src/store/source/own/facts.ts';
+import type { Facts } from '../src/policy/project.ts';
 import type { TokenStore } from '../src/store/source/store.ts';
 import type { Asked } from '../test/support/directory/asked.ts';
 import { CREDENTIALS, MOST_PROJECTS } from '../test/support/directory/large-directory.ts';

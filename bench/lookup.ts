@@ -1,9 +1,9 @@
 import { deepEqual } from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
+import type { Facts } from '../src/policy/project.ts';
 import { type Database, openPostgres } from '../src/store/database/drivers.ts';
 import { migrate } from '../src/store/database/migrate.ts';
-import type { Facts } from '../src/store/source/own/facts.ts';
 import { inquire } from '../src/store/source/own/inquiry.ts';
 import { PostgresStore } from '../src/store/source/postgres.ts';
 import { askedBy } from '../test/support/directory/asked.ts';

@@ -1,6 +1,6 @@
 import Router from '@koa/router';
 import Koa, { type Middleware } from 'koa';
-import { accessLog, type Log } from './http/access-log.ts';
+import { accessLog } from './http/access-log.ts';
 import {
   type AdminTokenResource,
   createAdminToken,
@@ -29,6 +29,7 @@ import { type TokenEndpoint, tokenEndpoint } from './http/token/endpoint.ts';
 import { type LastUse, noteLastUse } from './http/token/last-use.ts';
 import { keepRefusals, type RefusalLog } from './http/token/refusals.ts';
 import type { Keyring } from './keys/keyring.ts';
+import type { Log } from './log.ts';
 import type { AuthorityAdministration } from './rotation/authorities.ts';
 import type { KeyAdministration } from './rotation/keys.ts';
 

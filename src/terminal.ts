@@ -1,5 +1,5 @@
 /** What a command needs from outside; tests give their own. */
-export interface Surroundings {
+export interface Terminal {
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Data, and nothing else. */
   readonly stdout: (text: string) => void;

@@ -1,5 +1,5 @@
-import type { SecretKind } from '../cells/credential-form.ts';
 import type { Reason } from '../errors.ts';
+import type { SecretKind } from './secret-kind.ts';
 
 /** What is stored of somebody who may hold credentials. */
 export interface Account {

@@ -1,20 +1,13 @@
 import { hash } from 'node:crypto';
-import { secretKind } from '../cells/credential-form.ts';
+import { lowerCaseAscii } from '../ascii.ts';
 import type { Reason } from '../errors.ts';
-import { ANONYMOUS_ABILITIES } from '../policy/ability.ts';
-import { lowerCaseAscii } from '../policy/scope.ts';
-import type { AnonymousSubject, Subject, UserSubject } from '../policy/subject.ts';
+import { ANONYMOUS, type Subject, type UserSubject } from '../policy/subject.ts';
 import type { CredentialAnswer, CredentialLookup } from './account.ts';
 import { type Credentials, unauthorized } from './basic.ts';
 import type { Attempt, FailedAttempts } from './failed-attempts.ts';
 import { fromAccount, fromJob, fromToken } from './identify.ts';
 import type { PasswordHasher } from './password.ts';
-
-export const ANONYMOUS: AnonymousSubject = {
-  kind: 'anonymous',
-  abilities: ANONYMOUS_ABILITIES,
-  expiresAt: null,
-};
+import { secretKind } from './secret-kind.ts';
 
 export interface Authenticator {
   readonly lookup: CredentialLookup;

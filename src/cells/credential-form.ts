@@ -1,10 +1,6 @@
+import type { Credentials } from '../authn/basic.ts';
+import { secretKind, TOKEN_FORM } from '../authn/secret-kind.ts';
 import { parseBase36, printRouting, readRoutableToken } from './routable-token.ts';
-
-/** What one request says of itself; nothing of it is verified. */
-interface Credentials {
-  readonly username: string;
-  readonly password: string;
-}
 
 /**
  * What the form of credentials says of where they belong, before anybody has looked them up.
@@ -18,19 +14,8 @@ export type CredentialForm =
   | { readonly kind: 'none' | 'unroutable' | 'elsewhere' | 'damaged' }
   | { readonly kind: 'routable'; readonly cell: bigint; readonly isDeployToken: boolean };
 
-/** Which secrets are looked for: a job's; a token's; or a password's as well. */
-export type SecretKind = 'job' | 'token' | 'token_or_password';
-
-const JOB_USERNAME = 'gitlab-ci-token';
-/** What GitLab puts before its tokens; a secret of this form is never tried as a password. */
-const TOKEN_FORM = /^gl[a-z]{1,10}-/;
 const DEPLOY_TOKEN_PREFIX = 'gldt-';
 const JOB_TOKEN_PREFIX = 'glcbt-';
-
-export function secretKind({ username, password }: Credentials): SecretKind {
-  if (username === JOB_USERNAME) return 'job';
-  return TOKEN_FORM.test(password) ? 'token' : 'token_or_password';
-}
 
 export function readCredentialForm(credentials: Credentials | null): CredentialForm {
   if (credentials === null) return { kind: 'none' };

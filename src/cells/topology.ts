@@ -1,8 +1,8 @@
 import { isNode, LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
+import { lowerCaseAscii } from '../ascii.ts';
 import { cellId, httpUrl } from '../config/settings.ts';
 import { CellpassError, type Problem } from '../errors.ts';
-import { lowerCaseAscii } from '../policy/scope.ts';
 
 /** One cell as the others see it. URLs have no trailing slash. */
 export interface Cell {

@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import type { Surroundings } from '../terminal.ts';
+import type { Terminal } from '../terminal.ts';
 import { adminTokenCommand } from './commands/admin-token.ts';
 import { auditCommand } from './commands/audit.ts';
 import { cellsCommand } from './commands/cells.ts';
@@ -11,7 +11,7 @@ import { migrateCommand, serveCommand } from './commands/server.ts';
 import { tokenCommand } from './commands/tokens.ts';
 
 /** Every command on one screen. Wrong usage throws commander's error, with exit code 0 where help or the version was asked for. */
-export function createProgram(surroundings: Surroundings, version: string): Command {
+export function createProgram(terminal: Terminal, version: string): Command {
   const program = new Command('cellpass')
     .description(
       "A token server for container registries: GitLab's /jwt/auth, with cells, key rotation and reasons",
@@ -19,17 +19,17 @@ export function createProgram(surroundings: Surroundings, version: string): Comm
     .version(version)
     .exitOverride()
     .showHelpAfterError('(cellpass --help lists the commands)')
-    .configureOutput({ writeOut: surroundings.stdout, writeErr: surroundings.stderr });
-  program.addCommand(serveCommand(surroundings));
-  program.addCommand(migrateCommand(surroundings));
-  program.addCommand(directoryCommand(surroundings));
-  program.addCommand(tokenCommand(surroundings));
-  program.addCommand(keysCommand(surroundings));
-  program.addCommand(cellsCommand(surroundings));
-  program.addCommand(explainCommand(surroundings));
-  program.addCommand(auditCommand(surroundings));
-  program.addCommand(adminTokenCommand(surroundings));
-  program.addCommand(doctorCommand(surroundings));
+    .configureOutput({ writeOut: terminal.stdout, writeErr: terminal.stderr });
+  program.addCommand(serveCommand(terminal));
+  program.addCommand(migrateCommand(terminal));
+  program.addCommand(directoryCommand(terminal));
+  program.addCommand(tokenCommand(terminal));
+  program.addCommand(keysCommand(terminal));
+  program.addCommand(cellsCommand(terminal));
+  program.addCommand(explainCommand(terminal));
+  program.addCommand(auditCommand(terminal));
+  program.addCommand(adminTokenCommand(terminal));
+  program.addCommand(doctorCommand(terminal));
   return inherit(program);
 }
 

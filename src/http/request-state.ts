@@ -1,7 +1,6 @@
-import type { ClientAddress } from '../policy/project.ts';
+import type { ClientAddress, Facts } from '../policy/project.ts';
 import type { AskedScopes } from '../policy/scope.ts';
 import type { Subject } from '../policy/subject.ts';
-import type { Facts } from '../store/source/own/facts.ts';
 import type { ClaimSet } from '../token/claims.ts';
 
 /** Whoever asks on the admin API. */

@@ -91,3 +91,9 @@ export interface Circumstances {
   readonly clientAddress: ClientAddress;
   readonly instance: InstanceState;
 }
+
+/** All that a decision about the projects that a request asks for rests on. */
+export interface Facts {
+  readonly instance: InstanceState;
+  readonly projects: readonly Project[];
+}

@@ -1,6 +1,6 @@
+import { lowerCaseAscii } from '../ascii.ts';
 import type { Project, RepositoryRule, TagRule } from './project.ts';
 import { type Action, isAbove, type MinimumRole } from './role.ts';
-import { lowerCaseAscii } from './scope.ts';
 import type { Standing } from './standing.ts';
 import type { Subject } from './subject.ts';
 

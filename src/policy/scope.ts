@@ -1,3 +1,4 @@
+import { lowerCaseAscii } from '../ascii.ts';
 import { ACTIONS, type Action } from './role.ts';
 
 /** What is asked of one resource, after parsing and joining. */
@@ -86,11 +87,6 @@ export function projectPaths(repositoryName: string): readonly string[] {
     paths.push(components.slice(0, length).join('/'));
   }
   return paths;
-}
-
-/** Only A to Z: the full Unicode mapping would turn look-alikes (a Kelvin sign, say) into plain letters. */
-export function lowerCaseAscii(text: string): string {
-  return text.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
 }
 
 function isName(type: 'repository' | 'registry', name: string): boolean {

@@ -1,4 +1,4 @@
-import type { Abilities } from './ability.ts';
+import { type Abilities, ANONYMOUS_ABILITIES } from './ability.ts';
 
 /** What the policy must know of a user; the same for a person, a service account and a token's bot. */
 export interface Person {
@@ -47,6 +47,13 @@ export interface JobSubject extends Credential {
   readonly projectPath: string;
   readonly person: Person | null;
 }
+
+/** The subject of a request without credentials. */
+export const ANONYMOUS: AnonymousSubject = {
+  kind: 'anonymous',
+  abilities: ANONYMOUS_ABILITIES,
+  expiresAt: null,
+};
 
 /** Who a token is about. */
 export type Subject = AnonymousSubject | UserSubject | DeployTokenSubject | JobSubject;

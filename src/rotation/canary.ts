@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { ANONYMOUS } from '../authn/authenticate.ts';
 import type { SigningKey } from '../keys/signing-key.ts';
+import { ANONYMOUS } from '../policy/subject.ts';
 import { buildClaims } from '../token/claims.ts';
 import { type HeaderSettings, signToken } from '../token/sign.ts';
 import type { ProbeAnswer, ProbeOutcome, ProbeRegistries } from './probe.ts';

@@ -1,8 +1,8 @@
 import type { RequestListener, Server } from 'node:http';
 import type { Config } from '../config/load.ts';
-import type { Log } from '../http/access-log.ts';
 import { trustIn } from '../http/client-address.ts';
 import { createHttpServer, listenOnTcp, reloadTls, type ServerOptions } from '../http/listener/server.ts';
+import type { Log } from '../log.ts';
 import type { Assembly } from './assemble.ts';
 import type { Opened } from './closers.ts';
 

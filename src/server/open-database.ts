@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import type { Config } from '../config/load.ts';
 import { CellpassError } from '../errors.ts';
-import type { Log } from '../http/access-log.ts';
 import { makeDataDir } from '../http/listener/admin-socket.ts';
+import type { Log } from '../log.ts';
 import { type Database, openPglite, openPostgres } from '../store/database/drivers.ts';
 
 /** What many workers leave of PostgreSQL's usual 100 connections to each of them. */

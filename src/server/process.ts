@@ -2,11 +2,11 @@ import cluster from 'node:cluster';
 import { setFlagsFromString } from 'node:v8';
 import { pino } from 'pino';
 import { type Config, loadConfig } from '../config/load.ts';
-import type { Log } from '../http/access-log.ts';
 import { listenOnSocket, makeDataDir } from '../http/listener/admin-socket.ts';
 import { createHttpServer } from '../http/listener/server.ts';
+import type { Log } from '../log.ts';
 import { migrate } from '../store/database/migrate.ts';
-import type { Surroundings } from '../terminal.ts';
+import type { Terminal } from '../terminal.ts';
 import { openDatabase } from './open-database.ts';
 import { registryConfiguration } from './registry-configuration.ts';
 import { adminSocketPath } from './socket-path.ts';
@@ -20,7 +20,7 @@ import { reload, runWorker, startWorkers } from './workers.ts';
 const HEAP_GROWING_PERCENT = 60;
 
 /** Serves until a signal says stop. */
-export async function serve({ environment, stderr }: Surroundings): Promise<void> {
+export async function serve({ environment, stderr }: Terminal): Promise<void> {
   setFlagsFromString(`--heap-growing-percent=${HEAP_GROWING_PERCENT}`);
   const config = loadConfig(environment);
   if (cluster.isWorker) return runWorker(config, createLog(config));
@@ -36,7 +36,7 @@ export async function serve({ environment, stderr }: Surroundings): Promise<void
 }
 
 /** The names of the migrations that were applied. */
-export function migrateDatabase({ environment }: Surroundings): Promise<readonly string[]> {
+export function migrateDatabase({ environment }: Terminal): Promise<readonly string[]> {
   const config = loadConfig(environment);
   return withDataDir(config, async () => {
     const database = await openDatabase(config, createLog(config, STDERR));

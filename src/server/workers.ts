@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Argon2id } from '../authn/password.ts';
 import type { Config } from '../config/load.ts';
 import { CellpassError } from '../errors.ts';
-import type { Log } from '../http/access-log.ts';
+import type { Log } from '../log.ts';
 import {
   answerHashing,
   createHashingClient,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
+import { lowerCaseAscii } from '../../src/ascii.ts';
 import {
   type DroppedScope,
-  lowerCaseAscii,
   parseScope,
   parseScopes,
   printScope,

@@ -53,7 +53,7 @@ describe('a server that must not start', () => {
     });
   });
 
-  describe('in surroundings that do not fit', () => {
+  describe('in terminal that do not fit', () => {
     let site: Site;
     before(async () => {
       site = await makeSite('embedded');

@@ -2,7 +2,7 @@ import { readTopology } from '../../cells/current-topology.ts';
 import type { Cell, Topology } from '../../cells/topology.ts';
 import { type Config, loadConfig } from '../../config/load.ts';
 import { CellpassError } from '../../errors.ts';
-import type { Surroundings } from '../../terminal.ts';
+import type { Terminal } from '../../terminal.ts';
 import { judgeChallenge } from '../doctor/challenge.ts';
 import {
   check,
@@ -21,7 +21,7 @@ import { readPublishedKeys } from './published-keys.ts';
 
 /** Looks at the topology, and asks everybody in it. Needs no running server; never throws. */
 export async function examineCells(
-  { environment }: Surroundings,
+  { environment }: Terminal,
   caFile: string | null,
 ): Promise<readonly Finding[]> {
   const { finding, value: config } = await checkAndKeep('configuration', async () => {

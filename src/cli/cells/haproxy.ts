@@ -7,7 +7,7 @@ import { isReachable } from '../../cells/router/servers.ts';
 import type { Cell, Topology } from '../../cells/topology.ts';
 import { type Config, loadConfig } from '../../config/load.ts';
 import { CellpassError } from '../../errors.ts';
-import type { Surroundings } from '../../terminal.ts';
+import type { Terminal } from '../../terminal.ts';
 import { printTable } from '../client/table.ts';
 import { reasonOf } from '../doctor/finding.ts';
 import { type CellClient, createCellClient } from './ask.ts';
@@ -47,13 +47,13 @@ type KeptSets = z.output<typeof keptSets>;
  * Writes the router's configuration. A cell that is away keeps the keys that it last published; the warnings say so.
  * @throws {CellpassError} and then has left the last configuration as it was.
  */
-export async function writeHaproxy(surroundings: Surroundings, options: HaproxyOptions): Promise<void> {
-  const config = loadConfig(surroundings.environment);
+export async function writeHaproxy(terminal: Terminal, options: HaproxyOptions): Promise<void> {
+  const config = loadConfig(terminal.environment);
   const topology = topologyOf(config);
   const dir = resolve(options.output);
   const fetched = await fetchKeys(topology.cells, dir, options.caFile ?? null);
   const warnings = [...fetched.flatMap((cell) => cell.warnings), ...unreachableIssuers(topology)];
-  for (const warning of warnings) surroundings.stderr(`warning: ${warning}\n`);
+  for (const warning of warnings) terminal.stderr(`warning: ${warning}\n`);
   if (fetched.every(({ keys }) => keys.length === 0)) {
     throw new CellpassError(
       'unavailable',
@@ -76,7 +76,7 @@ export async function writeHaproxy(surroundings: Surroundings, options: HaproxyO
     cells: fetched.map(({ id, source, keys }) => ({ id, keys: keys.length, source })),
     warnings,
   };
-  surroundings.stdout(options.json ? `${JSON.stringify(result)}\n` : printResult(result));
+  terminal.stdout(options.json ? `${JSON.stringify(result)}\n` : printResult(result));
 }
 
 function checkerOf({ check }: HaproxyOptions): string | null {

@@ -2,7 +2,7 @@ import createClient, { type Client } from 'openapi-fetch';
 import { Agent, fetch } from 'undici';
 import { CellpassError, type Problem } from '../../errors.ts';
 import type { paths } from '../../http/schema.gen.ts';
-import type { Surroundings } from '../../terminal.ts';
+import type { Terminal } from '../../terminal.ts';
 import { type AdminFlags, type AdminRoute, routeToAdmin } from './admin-route.ts';
 
 export interface AdminClient {
@@ -12,11 +12,11 @@ export interface AdminClient {
 
 /** Connects, and lets go of the connection whatever happens. */
 export async function withAdmin<T>(
-  surroundings: Surroundings,
+  terminal: Terminal,
   flags: AdminFlags,
   work: (client: AdminClient) => Promise<T>,
 ): Promise<T> {
-  const client = connectToAdmin(routeToAdmin(surroundings, flags));
+  const client = connectToAdmin(routeToAdmin(terminal, flags));
   try {
     return await work(client);
   } finally {

@@ -6,7 +6,7 @@ import { isLoopback } from '../../config/loopback.ts';
 import { httpUrl } from '../../config/settings.ts';
 import { CellpassError } from '../../errors.ts';
 import { adminSocketPath } from '../../server/socket-path.ts';
-import type { Surroundings } from '../../terminal.ts';
+import type { Terminal } from '../../terminal.ts';
 
 /** What every command takes that is a client of the admin API. */
 export interface AdminFlags {
@@ -40,11 +40,11 @@ export interface AdminRoute {
  * The socket in the data directory, or where `--admin-url` says; then no other setting is read.
  * @throws {CellpassError} `invalid` for a URL over which the token must not be sent, and without a token for it.
  */
-export function routeToAdmin({ environment }: Surroundings, { adminUrl }: AdminFlags): AdminRoute {
+export function routeToAdmin({ environment }: Terminal, { adminUrl }: AdminFlags): AdminRoute {
   return adminUrl === undefined ? overSocket(environment) : overTcp(adminUrl, environment);
 }
 
-type Environment = Surroundings['environment'];
+type Environment = Terminal['environment'];
 
 function overSocket(environment: Environment): AdminRoute {
   const socketPath = adminSocketPath(loadConfig(environment));

@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import type { AdminTokenBody } from '../../http/types.ts';
-import type { Surroundings } from '../../terminal.ts';
+import type { Terminal } from '../../terminal.ts';
 import { dataOf, withAdmin } from '../client/admin-client.ts';
 import { adminUrlOption, type JsonFlags } from '../client/admin-route.ts';
 import { printTable } from '../client/table.ts';
@@ -10,16 +10,16 @@ interface CreateFlags extends JsonFlags {
   readonly expiresAt?: string;
 }
 
-export function adminTokenCommand(surroundings: Surroundings): Command {
+export function adminTokenCommand(terminal: Terminal): Command {
   const adminToken = new Command('admin-token').description('credentials for the admin API over TCP');
-  addCreate(adminToken, surroundings);
-  addList(adminToken, surroundings);
-  addRevoke(adminToken, surroundings);
+  addCreate(adminToken, terminal);
+  addList(adminToken, terminal);
+  addRevoke(adminToken, terminal);
   return adminToken;
 }
 
-function addCreate(adminToken: Command, surroundings: Surroundings): void {
-  const { stdout, stderr } = surroundings;
+function addCreate(adminToken: Command, terminal: Terminal): void {
+  const { stdout, stderr } = terminal;
   adminToken
     .command('create')
     .description('make an admin token and print its secret, this once; on the host of the server alone')
@@ -31,7 +31,7 @@ function addCreate(adminToken: Command, surroundings: Surroundings): void {
     .option('--json', 'print JSON')
     .addOption(adminUrlOption())
     .action(({ name, expiresAt, json, ...flags }: CreateFlags) =>
-      withAdmin(surroundings, flags, async ({ api }) => {
+      withAdmin(terminal, flags, async ({ api }) => {
         const body = { name, ...(expiresAt !== undefined && { expires_at: expiresAt }) };
         const created = dataOf(await api.POST('/admin/v1/admin-tokens', { body }));
         if (!json)
@@ -43,30 +43,30 @@ function addCreate(adminToken: Command, surroundings: Surroundings): void {
     );
 }
 
-function addList(adminToken: Command, surroundings: Surroundings): void {
-  const { stdout } = surroundings;
+function addList(adminToken: Command, terminal: Terminal): void {
+  const { stdout } = terminal;
   adminToken
     .command('list')
     .description('every admin token, without its secret')
     .option('--json', 'print JSON')
     .addOption(adminUrlOption())
     .action(({ json, ...flags }: JsonFlags) =>
-      withAdmin(surroundings, flags, async ({ api }) => {
+      withAdmin(terminal, flags, async ({ api }) => {
         const list = dataOf(await api.GET('/admin/v1/admin-tokens'));
         stdout(json ? `${JSON.stringify(list)}\n` : printAdminTokens(list.admin_tokens));
       }),
     );
 }
 
-function addRevoke(adminToken: Command, surroundings: Surroundings): void {
-  const { stdout } = surroundings;
+function addRevoke(adminToken: Command, terminal: Terminal): void {
+  const { stdout } = terminal;
   adminToken
     .command('revoke <id>')
     .description('refuse an admin token from now on')
     .option('--json', 'print JSON')
     .addOption(adminUrlOption())
     .action((id: string, { json, ...flags }: JsonFlags) =>
-      withAdmin(surroundings, flags, async ({ api }) => {
+      withAdmin(terminal, flags, async ({ api }) => {
         const params = { path: { id: Number(id) } };
         const revoked = dataOf(await api.POST('/admin/v1/admin-tokens/{id}/revoke', { params }));
         stdout(

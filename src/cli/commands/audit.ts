@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import type { IssuedTokenPageView, IssuedTokenView } from '../../http/types.ts';
-import type { Surroundings } from '../../terminal.ts';
+import type { Terminal } from '../../terminal.ts';
 import { type AdminClient, dataOf, withAdmin } from '../client/admin-client.ts';
 import { type AdminFlags, adminUrlOption } from '../client/admin-route.ts';
 import { limitOption, readMoment } from '../client/option-values.ts';
@@ -24,7 +24,7 @@ Examples:
   cellpass audit --kid KID --since 30d --limit 1000000     (what a key signed; "keys list" has ids)
   cellpass audit --subject alice --since 2027-01-31 --until 2027-02-01T12:00:00Z --json`;
 
-export function auditCommand(surroundings: Surroundings): Command {
+export function auditCommand(terminal: Terminal): Command {
   return new Command('audit')
     .description('the record of issued tokens, the latest first; never the tokens themselves')
     .option('--jti <id>', 'the token with this id')
@@ -42,11 +42,11 @@ export function auditCommand(surroundings: Surroundings): Command {
     .addOption(adminUrlOption())
     .addHelpText('after', EXAMPLES)
     .action((options: AuditOptions) =>
-      withAdmin(surroundings, options, async (client) => {
+      withAdmin(terminal, options, async (client) => {
         const page = await fetchIssued(client, options);
-        surroundings.stdout(options.json ? `${JSON.stringify(page)}\n` : printIssued(page.tokens));
+        terminal.stdout(options.json ? `${JSON.stringify(page)}\n` : printIssued(page.tokens));
         if (page.next === null) return;
-        surroundings.stderr(
+        terminal.stderr(
           `these are the latest ${page.tokens.length}; for the others use --limit, or ask for less\n`,
         );
       }),

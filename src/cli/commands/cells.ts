@@ -1,11 +1,11 @@
 import { Command } from 'commander';
-import type { Surroundings } from '../../terminal.ts';
+import type { Terminal } from '../../terminal.ts';
 import type { HaproxyOptions } from '../cells/haproxy.ts';
 import { printFindings, refuseIfFailed } from './doctor.ts';
 
 // What the commands are made of is loaded when it is needed: other commands start faster.
 
-export function cellsCommand(surroundings: Surroundings): Command {
+export function cellsCommand(terminal: Terminal): Command {
   const cells = new Command('cells').description(
     'the cells of the topology, and the router before their registries',
   );
@@ -31,7 +31,7 @@ export function cellsCommand(surroundings: Surroundings): Command {
     .option('--json', 'print JSON')
     .action(async (options: HaproxyOptions) => {
       const { writeHaproxy } = await import('../cells/haproxy.ts');
-      await writeHaproxy(surroundings, options);
+      await writeHaproxy(terminal, options);
     });
   cells
     .command('check')
@@ -42,8 +42,8 @@ export function cellsCommand(surroundings: Surroundings): Command {
     .option('--json', 'print JSON')
     .action(async ({ caFile, json }: { caFile?: string; json?: boolean }) => {
       const { examineCells } = await import('../cells/check.ts');
-      const checks = await examineCells(surroundings, caFile ?? null);
-      surroundings.stdout(json ? `${JSON.stringify({ checks })}\n` : printFindings(checks));
+      const checks = await examineCells(terminal, caFile ?? null);
+      terminal.stdout(json ? `${JSON.stringify({ checks })}\n` : printFindings(checks));
       refuseIfFailed(checks);
     });
   return cells;

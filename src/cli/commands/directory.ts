@@ -2,7 +2,7 @@ import { Command } from 'commander';
 import { parse } from 'yaml';
 import { checkDirectory } from '../../directory/check.ts';
 import { CellpassError, type Problem } from '../../errors.ts';
-import type { Surroundings } from '../../terminal.ts';
+import type { Terminal } from '../../terminal.ts';
 import { type AdminClient, dataOf, withAdmin } from '../client/admin-client.ts';
 import { type AdminFlags, adminUrlOption, type JsonFlags } from '../client/admin-route.ts';
 import { readTextFile } from '../client/read-file.ts';
@@ -14,7 +14,7 @@ interface ApplyOptions extends AdminFlags {
   readonly json?: boolean;
 }
 
-export function directoryCommand(surroundings: Surroundings): Command {
+export function directoryCommand(terminal: Terminal): Command {
   const directory = new Command('directory').description(
     'what cellpass knows of users, groups, projects and tokens',
   );
@@ -26,54 +26,54 @@ export function directoryCommand(surroundings: Surroundings): Command {
     .option('--json', 'print JSON')
     .addOption(adminUrlOption())
     .action((options: ApplyOptions) =>
-      withAdmin(surroundings, options, (client) => apply(surroundings, client, options)),
+      withAdmin(terminal, options, (client) => apply(terminal, client, options)),
     );
   directory
     .command('check')
     .description('report every problem in the file; needs no server')
     .requiredOption('-f, --file <file>', 'the document; - for standard input')
     .option('--json', 'print JSON')
-    .action((options: ApplyOptions) => check(surroundings, options));
+    .action((options: ApplyOptions) => check(terminal, options));
   directory
     .command('export')
     .description('print the directory as a document, without secrets')
     .option('--json', 'print JSON, which apply and check read as well')
     .addOption(adminUrlOption())
     .action(({ json, ...flags }: JsonFlags) =>
-      withAdmin(surroundings, flags, (client) => exportDocument(surroundings, client, json === true)),
+      withAdmin(terminal, flags, (client) => exportDocument(terminal, client, json === true)),
     );
   return directory;
 }
 
-async function apply(surroundings: Surroundings, { api }: AdminClient, options: ApplyOptions): Promise<void> {
+async function apply(terminal: Terminal, { api }: AdminClient, options: ApplyOptions): Promise<void> {
   const answer = await api.POST('/admin/v1/directory', {
     params: { query: { prune: options.prune === true } },
     headers: { 'Content-Type': 'application/yaml' },
     body: readDocument(options.file),
     bodySerializer: (text) => text,
   });
-  const result = inFile(surroundings, options.file, () => dataOf(answer));
+  const result = inFile(terminal, options.file, () => dataOf(answer));
   if (options.json) {
-    surroundings.stdout(`${JSON.stringify(result)}\n`);
+    terminal.stdout(`${JSON.stringify(result)}\n`);
     return;
   }
   const rows = Object.entries(result.sections).map(([section, { added, changed, unchanged, removed }]) =>
     [section, added, changed, unchanged, removed].map(String),
   );
-  surroundings.stdout(printTable(['SECTION', 'ADDED', 'CHANGED', 'UNCHANGED', 'REMOVED'], rows));
-  if (!result.changed) surroundings.stdout('nothing changed\n');
+  terminal.stdout(printTable(['SECTION', 'ADDED', 'CHANGED', 'UNCHANGED', 'REMOVED'], rows));
+  if (!result.changed) terminal.stdout('nothing changed\n');
 }
 
-function check(surroundings: Surroundings, { file, json }: ApplyOptions): void {
+function check(terminal: Terminal, { file, json }: ApplyOptions): void {
   const problems = checkDirectory(readDocument(file));
-  if (json) surroundings.stdout(`${JSON.stringify({ problems })}\n`);
-  inFile(surroundings, file, () => {
+  if (json) terminal.stdout(`${JSON.stringify({ problems })}\n`);
+  inFile(terminal, file, () => {
     if (problems.length > 0) throw new CellpassError('invalid', 'the document is wrong', { problems });
   });
-  if (!json) surroundings.stdout(`${file}: no problems\n`);
+  if (!json) terminal.stdout(`${file}: no problems\n`);
 }
 
-async function exportDocument({ stdout }: Surroundings, { api }: AdminClient, json: boolean): Promise<void> {
+async function exportDocument({ stdout }: Terminal, { api }: AdminClient, json: boolean): Promise<void> {
   const document = dataOf(await api.GET('/admin/v1/directory', { parseAs: 'text' }));
   stdout(json ? `${JSON.stringify(parse(document))}\n` : document);
 }
@@ -83,7 +83,7 @@ function readDocument(file: string): string {
 }
 
 /** Prints each problem with the file's name before it, in the form that editors jump to, and sums them up in the error. */
-function inFile<T>({ stderr }: Surroundings, file: string, work: () => T): T {
+function inFile<T>({ stderr }: Terminal, file: string, work: () => T): T {
   try {
     return work();
   } catch (error) {

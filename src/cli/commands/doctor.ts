@@ -1,9 +1,9 @@
 import { Command } from 'commander';
 import { CellpassError } from '../../errors.ts';
-import type { Surroundings } from '../../terminal.ts';
+import type { Terminal } from '../../terminal.ts';
 import type { Finding } from '../doctor/finding.ts';
 
-export function doctorCommand(surroundings: Surroundings): Command {
+export function doctorCommand(terminal: Terminal): Command {
   return new Command('doctor')
     .description(
       'check settings, database, keys, certificates, clocks, realm and registries, with or without a server; changes nothing',
@@ -12,8 +12,8 @@ export function doctorCommand(surroundings: Surroundings): Command {
     .action(async ({ json }: { json?: boolean }) => {
       // Loaded when it is needed: other commands start in a third of the time.
       const { examine } = await import('../doctor/examine.ts');
-      const checks = await examine(surroundings, () => new Date());
-      surroundings.stdout(json ? `${JSON.stringify({ checks })}\n` : printFindings(checks));
+      const checks = await examine(terminal, () => new Date());
+      terminal.stdout(json ? `${JSON.stringify({ checks })}\n` : printFindings(checks));
       refuseIfFailed(checks);
     });
 }

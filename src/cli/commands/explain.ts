@@ -1,7 +1,7 @@
 import { Command, Option } from 'commander';
 import { splitWords } from '../../config/settings.ts';
 import type { Explanation } from '../../http/types.ts';
-import type { Surroundings } from '../../terminal.ts';
+import type { Terminal } from '../../terminal.ts';
 import { type AdminClient, dataOf, withAdmin } from '../client/admin-client.ts';
 import { type AdminFlags, adminUrlOption } from '../client/admin-route.ts';
 import { collect } from '../client/option-values.ts';
@@ -23,7 +23,7 @@ Examples:
   cellpass explain --as deploy-token:puller --ip 203.0.113.7 --at 2027-01-31T00:00:00Z --scope repository:acme/web:pull
   cellpass explain --request 5f0c3b1e-2f0c-4f0e-9d52-0a8f5a3c6a11   (the id at the end of the client's error)`;
 
-export function explainCommand(surroundings: Surroundings): Command {
+export function explainCommand(terminal: Terminal): Command {
   return new Command('explain')
     .description('why a scope is granted or not, rule by rule')
     .addOption(
@@ -43,11 +43,9 @@ export function explainCommand(surroundings: Surroundings): Command {
       if (options.request === undefined && (options.as === undefined || options.scope === undefined)) {
         command.error('error: give --as WHO with one --scope or more, or --request ID', { exitCode: 2 });
       }
-      await withAdmin(surroundings, options, async (client) => {
+      await withAdmin(terminal, options, async (client) => {
         const explanation = await ask(client, options);
-        surroundings.stdout(
-          options.json ? `${JSON.stringify(explanation)}\n` : printExplanation(explanation),
-        );
+        terminal.stdout(options.json ? `${JSON.stringify(explanation)}\n` : printExplanation(explanation));
       });
     });
 }

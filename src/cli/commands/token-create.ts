@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander';
 import { splitWords } from '../../config/settings.ts';
 import type { MintedTokenView, TokenOrderInput } from '../../http/types.ts';
-import type { Surroundings } from '../../terminal.ts';
+import type { Terminal } from '../../terminal.ts';
 import { dataOf, withAdmin } from '../client/admin-client.ts';
 import { type AdminFlags, adminUrlOption } from '../client/admin-route.ts';
 import { collect } from '../client/option-values.ts';
@@ -43,7 +43,7 @@ Examples:
   cellpass token create --kind group --group acme --role reporter --scopes read_registry --name mirror
   cellpass token create --kind deploy --project acme/web --project acme/api --scopes read_registry --username puller`;
 
-export function addTokenCreate(token: Command, surroundings: Surroundings): void {
+export function addTokenCreate(token: Command, terminal: Terminal): void {
   token
     .command('create')
     .description('make a token that names this cell; its secret is printed this once')
@@ -65,9 +65,9 @@ export function addTokenCreate(token: Command, surroundings: Surroundings): void
     .action((options: CreateOptions, command: Command) => {
       const mistake = mistakeIn(options);
       if (mistake !== null) command.error(`error: ${mistake}`, { exitCode: 2 });
-      return withAdmin(surroundings, options, async ({ api }) => {
+      return withAdmin(terminal, options, async ({ api }) => {
         const minted = dataOf(await api.POST('/admin/v1/tokens', { body: toOrder(options) }));
-        show(surroundings, minted, options.json === true);
+        show(terminal, minted, options.json === true);
       });
     });
 }
@@ -108,7 +108,7 @@ function toOrder({ kind, scopes, user, project, group, role, username, name, exp
 }
 
 /** The secret on stdout, so that it can be piped to where it belongs, and everything else beside it. */
-function show({ stdout, stderr }: Surroundings, minted: MintedTokenView, json: boolean): void {
+function show({ stdout, stderr }: Terminal, minted: MintedTokenView, json: boolean): void {
   stdout(json ? `${JSON.stringify(minted)}\n` : `${minted.token}\n`);
   if (!json) {
     const end = minted.expires_at === null ? 'does not expire' : `expires ${minted.expires_at}`;

@@ -1,6 +1,6 @@
 import { Command, Option } from 'commander';
 import type { TokenPage, TokenView } from '../../http/types.ts';
-import type { Surroundings } from '../../terminal.ts';
+import type { Terminal } from '../../terminal.ts';
 import { type AdminClient, dataOf, withAdmin } from '../client/admin-client.ts';
 import { type AdminFlags, adminUrlOption, type JsonFlags } from '../client/admin-route.ts';
 import { limitOption } from '../client/option-values.ts';
@@ -8,19 +8,19 @@ import { fetchPages } from '../client/pages.ts';
 import { printTable } from '../client/table.ts';
 import { addTokenCreate, TOKEN_KINDS } from './token-create.ts';
 
-export function tokenCommand(surroundings: Surroundings): Command {
+export function tokenCommand(terminal: Terminal): Command {
   const token = new Command('token').description('access tokens and deploy tokens');
-  addTokenCreate(token, surroundings);
-  addTokenList(token, surroundings);
+  addTokenCreate(token, terminal);
+  addTokenList(token, terminal);
   token
     .command('revoke <id>')
     .description('refuse a token from now on and for ever; ids are as list shows them')
     .option('--json', 'print JSON')
     .addOption(adminUrlOption())
     .action((id: string, { json, ...flags }: JsonFlags) =>
-      withAdmin(surroundings, flags, async ({ api }) => {
+      withAdmin(terminal, flags, async ({ api }) => {
         const revoked = dataOf(await api.POST('/admin/v1/tokens/{id}/revoke', { params: { path: { id } } }));
-        surroundings.stdout(
+        terminal.stdout(
           json
             ? `${JSON.stringify(revoked)}\n`
             : `${id} (${describeOwner(revoked)}) is revoked, and refused from now on\n`,
@@ -39,7 +39,7 @@ interface ListOptions extends AdminFlags {
   readonly json?: boolean;
 }
 
-function addTokenList(token: Command, surroundings: Surroundings): void {
+function addTokenList(token: Command, terminal: Terminal): void {
   token
     .command('list')
     .description('every token with its owner, prefix, routing, last use and end; never its secret')
@@ -51,11 +51,11 @@ function addTokenList(token: Command, surroundings: Surroundings): void {
     .option('--json', 'print JSON')
     .addOption(adminUrlOption())
     .action((options: ListOptions) =>
-      withAdmin(surroundings, options, async (client) => {
+      withAdmin(terminal, options, async (client) => {
         const page = await fetchTokens(client, options);
-        surroundings.stdout(options.json ? `${JSON.stringify(page)}\n` : printTokens(page.tokens));
+        terminal.stdout(options.json ? `${JSON.stringify(page)}\n` : printTokens(page.tokens));
         if (page.next === null) return;
-        surroundings.stderr(
+        terminal.stderr(
           `these are the first ${page.tokens.length}; for the others use --limit, --kind, --user, --project or --group\n`,
         );
       }),

@@ -2,7 +2,7 @@ import { X509Certificate } from 'node:crypto';
 import { type Config, loadConfig } from '../../config/load.ts';
 import { readTls } from '../../http/listener/server.ts';
 import { adminSocketPath } from '../../server/socket-path.ts';
-import type { Surroundings } from '../../terminal.ts';
+import type { Terminal } from '../../terminal.ts';
 import { checkDatabase } from './database.ts';
 import { check, checkAndKeep, type Finding, failed, ok, type Verdict, warning } from './finding.ts';
 import type { Kept } from './kept.ts';
@@ -15,15 +15,15 @@ const TLS_NOTICE_DAYS = 14;
 const DAY_MS = 24 * 60 * 60 * 1000;
 
 /** All checks, in the order in which one mistake leads to the next. Never throws. */
-export async function examine(surroundings: Surroundings, now: () => Date): Promise<readonly Finding[]> {
+export async function examine(terminal: Terminal, now: () => Date): Promise<readonly Finding[]> {
   const { finding, value: config } = await checkAndKeep('configuration', async () => {
-    const read = loadConfig(surroundings.environment);
+    const read = loadConfig(terminal.environment);
     // Its length is a mistake in the settings, too.
     adminSocketPath(read);
     return { value: read, verdict: judgeUnknown(read.unknownVariables) };
   });
   if (config === undefined) return [finding];
-  const kept = await lookAtKept(surroundings, config, now);
+  const kept = await lookAtKept(terminal, config, now);
   const keys = kept.keys === undefined ? [] : checkKeys(kept.keys, { ...config.keys, now: now() });
   return [
     finding,
@@ -41,8 +41,8 @@ function judgeUnknown(names: readonly string[]): Verdict {
 }
 
 /** A server in the data directory has the embedded database to itself. */
-async function lookAtKept(surroundings: Surroundings, config: Config, now: () => Date): Promise<Kept> {
-  const running = config.databaseUrl === null ? await askRunningServer(surroundings, config) : undefined;
+async function lookAtKept(terminal: Terminal, config: Config, now: () => Date): Promise<Kept> {
+  const running = config.databaseUrl === null ? await askRunningServer(terminal, config) : undefined;
   return running ?? checkDatabase(config, now);
 }
 

@@ -1,6 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import type { Config } from '../../config/load.ts';
-import type { Surroundings } from '../../terminal.ts';
+import type { Terminal } from '../../terminal.ts';
 import { type AdminClient, dataOf, withAdmin } from '../client/admin-client.ts';
 import { check, checkAndKeep, type Finding, failed, named, ok } from './finding.ts';
 import { checkMasterKey, type Kept } from './kept.ts';
@@ -9,11 +9,8 @@ import type { KeyFacts, Validity } from './key-checks.ts';
 const TIMEOUT_MS = 5000;
 
 /** What the server that holds the data directory says in place of its database; undefined where none answers. */
-export async function askRunningServer(
-  surroundings: Surroundings,
-  config: Config,
-): Promise<Kept | undefined> {
-  return withAdmin(surroundings, {}, async ({ api }) => {
+export async function askRunningServer(terminal: Terminal, config: Config): Promise<Kept | undefined> {
+  return withAdmin(terminal, {}, async ({ api }) => {
     const signal = AbortSignal.timeout(TIMEOUT_MS);
     const ready = await api.GET('/readyz', { signal }).catch(() => undefined);
     if (ready === undefined) return undefined;

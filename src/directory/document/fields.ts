@@ -1,7 +1,7 @@
 import ipaddr from 'ipaddr.js';
 import { RE2JS } from 're2js';
 import { z } from 'zod';
-import { lowerCaseAscii } from '../../policy/scope.ts';
+import { lowerCaseAscii } from '../../ascii.ts';
 import { FIRST_UNNAMED_ID } from '../../store/directory/rows.ts';
 
 /** What one value of a document may be. Messages follow the value's path, so they begin in lower case. */

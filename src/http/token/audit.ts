@@ -1,7 +1,7 @@
 import type { Middleware } from 'koa';
 import { CellpassError } from '../../errors.ts';
+import type { Log } from '../../log.ts';
 import type { AuditSize, IssuedToken } from '../../store/records/issued-tokens.ts';
-import type { Log } from '../access-log.ts';
 import type { RequestState } from '../request-state.ts';
 import { createWriter } from './writer.ts';
 

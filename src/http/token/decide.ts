@@ -1,10 +1,9 @@
 import { CellpassError } from '../../errors.ts';
 import { type Decision, type Denial, grantAccess } from '../../policy/grant.ts';
-import type { ClientAddress } from '../../policy/project.ts';
+import type { ClientAddress, Facts } from '../../policy/project.ts';
 import type { RuleId } from '../../policy/rules.ts';
 import { type AskedScopes, projectPaths } from '../../policy/scope.ts';
 import type { Subject } from '../../policy/subject.ts';
-import type { Facts } from '../../store/source/own/facts.ts';
 
 /** Everything that one decision rests on. */
 export interface Question {

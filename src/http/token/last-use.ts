@@ -1,9 +1,9 @@
 import type { Middleware } from 'koa';
 import { createExpiringMap } from '../../expiring-map.ts';
+import type { Log } from '../../log.ts';
 import type { Subject } from '../../policy/subject.ts';
 import { printTokenId, type TokenKey } from '../../store/directory/token-id.ts';
 import type { TokenUse } from '../../store/directory/tokens.ts';
-import type { Log } from '../access-log.ts';
 import type { RequestState } from '../request-state.ts';
 import { createWriter } from './writer.ts';
 

@@ -1,8 +1,8 @@
 import type { Middleware } from 'koa';
 import { CellpassError, type ErrorCode } from '../../errors.ts';
+import type { Log } from '../../log.ts';
 import type { Subject } from '../../policy/subject.ts';
 import type { RefusalRecord, StoredRefusal } from '../../store/records/refusals.ts';
-import type { Log } from '../access-log.ts';
 import { toClientAddress } from '../client-address.ts';
 import type { RequestState, Trail } from '../request-state.ts';
 import type { Question } from './decide.ts';

@@ -1,11 +1,11 @@
 import type { Argon2id } from '../../authn/password.ts';
 import type { Config } from '../../config/load.ts';
-import type { Log } from '../../http/access-log.ts';
 import type { Snapshot } from '../../http/metrics/report.ts';
 import type { RotatableMasterKey } from '../../keys/master-key.ts';
+import type { Log } from '../../log.ts';
 import type { Database } from '../../store/database/drivers.ts';
 
-/** What a server is made of, once its surroundings are open. */
+/** What a server is made of, once the database and the master key are open. */
 export interface Parts {
   readonly config: Config;
   /** Migrated. */

@@ -2,7 +2,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Argon2id } from '../../authn/password.ts';
-import type { Log } from '../../http/access-log.ts';
+import type { Log } from '../../log.ts';
 import { createHashingClient, type HashingAnswer, type HashingClient, hasherAway } from './channel.ts';
 import type { HasherReady } from './hasher-process.ts';
 

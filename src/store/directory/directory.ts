@@ -1,5 +1,5 @@
+import { lowerCaseAscii } from '../../ascii.ts';
 import { CellpassError, type Problem } from '../../errors.ts';
-import { lowerCaseAscii } from '../../policy/scope.ts';
 import { AT_LENGTH, type Database, type Sql } from '../database/drivers.ts';
 import type { DirectoryChanges, DirectoryRows, DirectoryTables, IdSource, TableName } from './rows.ts';
 import { TABLES } from './tables.ts';

@@ -1,9 +1,9 @@
 import type { ErrorCode, Reason } from '../../errors.ts';
+import type { Facts } from '../../policy/project.ts';
 import type { Action } from '../../policy/role.ts';
 import type { AskedScopes } from '../../policy/scope.ts';
 import type { Subject } from '../../policy/subject.ts';
 import type { Database, Sql } from '../database/drivers.ts';
-import type { Facts } from '../source/own/facts.ts';
 
 /** A subject as JSON has it. */
 type AsJson<S> = S extends Subject

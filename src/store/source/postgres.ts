@@ -1,9 +1,10 @@
 import { CellpassError } from '../../errors.ts';
 import type { KeyChange, KeyEvent, KeySet, KeyStore } from '../../keys/key-set.ts';
+import type { Facts } from '../../policy/project.ts';
 import type { Subject } from '../../policy/subject.ts';
 import type { Database } from '../database/drivers.ts';
 import { createKeyStore } from '../keys.ts';
-import { type Facts, findFacts } from './own/facts.ts';
+import { findFacts } from './own/facts.ts';
 import { type CacheUse, createInquiries, type Inquiries, type Inquiry } from './own/inquiries.ts';
 import type { Store } from './store.ts';
 

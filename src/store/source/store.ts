@@ -1,6 +1,6 @@
 import type { KeyStore } from '../../keys/key-set.ts';
+import type { Facts } from '../../policy/project.ts';
 import type { Subject } from '../../policy/subject.ts';
-import type { Facts } from './own/facts.ts';
 import type { Inquiry } from './own/inquiries.ts';
 
 /**

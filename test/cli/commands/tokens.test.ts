@@ -172,14 +172,14 @@ describe('cellpass token', () => {
   for (const [what, args, says] of usages) {
     it(`is wrong usage with ${what}`, async () => {
       let stderr = '';
-      const surroundings = {
+      const terminal = {
         environment: {},
         stdout: () => assert.fail('it prints'),
         stderr: (text: string) => {
           stderr += text;
         },
       };
-      const program = createProgram(surroundings, 'test');
+      const program = createProgram(terminal, 'test');
       const outcome = program.parseAsync(['token', ...args], { from: 'user' });
       await assert.rejects(outcome, (error) => error instanceof CommanderError && error.exitCode !== 0);
       assert.match(stderr, says);

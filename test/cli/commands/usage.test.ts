@@ -104,13 +104,13 @@ describe('the command line', () => {
     for (const args of commands) {
       // In this process: starting one for each takes a quarter of a minute.
       let stdout = '';
-      const surroundings = {
+      const terminal = {
         environment: {},
         stdout: (text: string) => (stdout += text),
         stderr: assert.fail,
       };
       await assert.rejects(
-        createProgram(surroundings, '1.0.0').parseAsync([...args, '--help'], { from: 'user' }),
+        createProgram(terminal, '1.0.0').parseAsync([...args, '--help'], { from: 'user' }),
         { exitCode: 0 },
       );
       assert.ok(stdout.startsWith(`Usage: cellpass ${args.join(' ')}`.trimEnd()), args.join(' '));

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import request from 'supertest';
-import { ANONYMOUS } from '../../../src/authn/authenticate.ts';
 import { createLastUse } from '../../../src/http/token/last-use.ts';
 import type { TokenPage } from '../../../src/http/types.ts';
 import type { Subject } from '../../../src/policy/subject.ts';
+import { ANONYMOUS } from '../../../src/policy/subject.ts';
 import { printTokenId } from '../../../src/store/directory/token-id.ts';
 import type { TokenUse } from '../../../src/store/directory/tokens.ts';
 import { ACME, LOGIN, REFUSED_LOGINS } from '../../support/directory/acme.ts';

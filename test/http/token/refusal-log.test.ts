@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
-import { ANONYMOUS } from '../../../src/authn/authenticate.ts';
 import { createRefusalLog } from '../../../src/http/token/refusals.ts';
 import type { Subject } from '../../../src/policy/subject.ts';
+import { ANONYMOUS } from '../../../src/policy/subject.ts';
 import type { StoredRefusal } from '../../../src/store/records/refusals.ts';
 
 const KNOWN: Subject = {

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { exportJWK, SignJWT } from 'jose';
 import { stringify } from 'yaml';
 import { createProgram } from '../../../src/cli/program.ts';
-import type { Surroundings } from '../../../src/terminal.ts';
+import type { Terminal } from '../../../src/terminal.ts';
 import { freePort } from '../postgres.ts';
 import { type Child, startChild, until } from './child.ts';
 
@@ -270,7 +270,7 @@ function parseAnswer(text: string): RawAnswer {
 export async function runCommand(
   args: readonly string[],
   environment: Readonly<Record<string, string>>,
-  { stdout, stderr = () => undefined }: Partial<Pick<Surroundings, 'stdout' | 'stderr'>> = {},
+  { stdout, stderr = () => undefined }: Partial<Pick<Terminal, 'stdout' | 'stderr'>> = {},
 ): Promise<string> {
   let printed = '';
   const keep = (text: string): void => {

@@ -1,19 +1,19 @@
 import type { Command } from 'commander';
-import type { Surroundings } from '../../../terminal.ts';
+import type { Terminal } from '../../../terminal.ts';
 import { dataOf } from '../../client/admin-client.ts';
 import { adminUrlOption } from '../../client/admin-route.ts';
 import { readTextFile } from '../../client/read-file.ts';
 import { type StepFlags, takeStep } from './outcome.ts';
 
 /** The commands that change the CA, which registries trust for years. */
-export function addAuthorityCommands(keys: Command, surroundings: Surroundings): void {
+export function addAuthorityCommands(keys: Command, terminal: Terminal): void {
   keys
     .command('stage-ca')
     .description('make a new CA, exported beside the old one and issuing nothing yet')
     .option('--json', 'print JSON')
     .addOption(adminUrlOption())
     .action((flags: StepFlags) =>
-      takeStep(surroundings, flags, async ({ api }) => dataOf(await api.POST('/admin/v1/authorities/stage'))),
+      takeStep(terminal, flags, async ({ api }) => dataOf(await api.POST('/admin/v1/authorities/stage'))),
     );
   keys
     .command('import-ca')
@@ -23,7 +23,7 @@ export function addAuthorityCommands(keys: Command, surroundings: Surroundings):
     .option('--json', 'print JSON')
     .addOption(adminUrlOption())
     .action(({ pem, cert, ...flags }: StepFlags & { readonly pem: string; readonly cert: string }) =>
-      takeStep(surroundings, flags, async ({ api }) => {
+      takeStep(terminal, flags, async ({ api }) => {
         const body = { key_pem: readTextFile(pem), certificate_pem: readTextFile(cert) };
         return dataOf(await api.POST('/admin/v1/authorities/import', { body }));
       }),
@@ -35,7 +35,7 @@ export function addAuthorityCommands(keys: Command, surroundings: Surroundings):
     .option('--json', 'print JSON')
     .addOption(adminUrlOption())
     .action((flags: StepFlags) =>
-      takeStep(surroundings, flags, async ({ api }) => {
+      takeStep(terminal, flags, async ({ api }) => {
         const body = { force: flags.force === true };
         return dataOf(await api.POST('/admin/v1/authorities/activate', { body }));
       }),
@@ -46,8 +46,6 @@ export function addAuthorityCommands(keys: Command, surroundings: Surroundings):
     .option('--json', 'print JSON')
     .addOption(adminUrlOption())
     .action((flags: StepFlags) =>
-      takeStep(surroundings, flags, async ({ api }) =>
-        dataOf(await api.POST('/admin/v1/authorities/discard')),
-      ),
+      takeStep(terminal, flags, async ({ api }) => dataOf(await api.POST('/admin/v1/authorities/discard'))),
     );
 }

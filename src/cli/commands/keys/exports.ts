@@ -1,13 +1,13 @@
 import type { Command } from 'commander';
 import { loadConfig } from '../../../config/load.ts';
-import type { Surroundings } from '../../../terminal.ts';
+import type { Terminal } from '../../../terminal.ts';
 import { topologyOf } from '../../cells/topology-of.ts';
 import { dataOf, withAdmin } from '../../client/admin-client.ts';
 import { type AdminFlags, adminUrlOption, type JsonFlags } from '../../client/admin-route.ts';
 
 /** What registries are given. */
-export function addKeyExports(keys: Command, surroundings: Surroundings): void {
-  const { stdout } = surroundings;
+export function addKeyExports(keys: Command, terminal: Terminal): void {
+  const { stdout } = terminal;
   const printPem = (pem: string, json: boolean | undefined): void =>
     stdout(json ? `${JSON.stringify({ pem })}\n` : pem);
   keys
@@ -16,7 +16,7 @@ export function addKeyExports(keys: Command, surroundings: Surroundings): void {
     .option('--json', 'on one line')
     .addOption(adminUrlOption())
     .action(({ json, ...flags }: JsonFlags) =>
-      withAdmin(surroundings, flags, async ({ api }) => {
+      withAdmin(terminal, flags, async ({ api }) => {
         const jwks = dataOf(await api.GET('/.well-known/jwks.json'));
         stdout(`${JSON.stringify(jwks, null, json ? 0 : 2)}\n`);
       }),
@@ -35,10 +35,7 @@ export function addKeyExports(keys: Command, surroundings: Surroundings): void {
     .option('--json', 'print JSON')
     .addOption(adminUrlOption())
     .action(async ({ allCells, caFile, json, ...flags }: ExportCaOptions) => {
-      printPem(
-        allCells ? await ofAllCells(surroundings, caFile) : await ofThisCell(surroundings, flags),
-        json,
-      );
+      printPem(allCells ? await ofAllCells(terminal, caFile) : await ofThisCell(terminal, flags), json);
     });
   keys
     .command('export-cert <kid>')
@@ -46,7 +43,7 @@ export function addKeyExports(keys: Command, surroundings: Surroundings): void {
     .option('--json', 'print JSON')
     .addOption(adminUrlOption())
     .action((kid: string, { json, ...flags }: JsonFlags) =>
-      withAdmin(surroundings, flags, async ({ api }) => {
+      withAdmin(terminal, flags, async ({ api }) => {
         const params = { query: { kid } };
         const pem = dataOf(await api.GET('/admin/v1/keys/certificate', { params, parseAs: 'text' }));
         printPem(pem, json);
@@ -59,13 +56,13 @@ interface ExportCaOptions extends JsonFlags {
   readonly caFile?: string;
 }
 
-function ofThisCell(surroundings: Surroundings, flags: AdminFlags): Promise<string> {
-  return withAdmin(surroundings, flags, async ({ api }) =>
+function ofThisCell(terminal: Terminal, flags: AdminFlags): Promise<string> {
+  return withAdmin(terminal, flags, async ({ api }) =>
     dataOf(await api.GET('/.well-known/token-ca.pem', { parseAs: 'text' })),
   );
 }
 
-async function ofAllCells({ environment }: Surroundings, caFile: string | undefined): Promise<string> {
+async function ofAllCells({ environment }: Terminal, caFile: string | undefined): Promise<string> {
   // Loaded when it is needed: other commands start faster.
   const { bundleAuthorities } = await import('../../cells/all-authorities.ts');
   return bundleAuthorities(topologyOf(loadConfig(environment)), caFile ?? null);

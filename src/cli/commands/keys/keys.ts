@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { CellpassError } from '../../../errors.ts';
 import type { KeyHistory, KeyList, ProbeResult } from '../../../http/types.ts';
-import type { Surroundings } from '../../../terminal.ts';
+import type { Terminal } from '../../../terminal.ts';
 import { dataOf, withAdmin } from '../../client/admin-client.ts';
 import { adminUrlOption, type JsonFlags } from '../../client/admin-route.ts';
 import { printTable } from '../../client/table.ts';
@@ -10,26 +10,26 @@ import { addKeyExports } from './exports.ts';
 import { printProbes } from './outcome.ts';
 import { addKeySteps } from './steps.ts';
 
-export function keysCommand(surroundings: Surroundings): Command {
+export function keysCommand(terminal: Terminal): Command {
   const keys = new Command('keys').description(
     'the keys that sign tokens, and what registries verify them with',
   );
-  addLists(keys, surroundings);
-  addKeySteps(keys, surroundings);
-  addKeyExports(keys, surroundings);
-  addAuthorityCommands(keys, surroundings);
+  addLists(keys, terminal);
+  addKeySteps(keys, terminal);
+  addKeyExports(keys, terminal);
+  addAuthorityCommands(keys, terminal);
   return keys;
 }
 
-function addLists(keys: Command, surroundings: Surroundings): void {
-  const { stdout } = surroundings;
+function addLists(keys: Command, terminal: Terminal): void {
+  const { stdout } = terminal;
   keys
     .command('list')
     .description('every key and CA with its state, and what happens next')
     .option('--json', 'print JSON')
     .addOption(adminUrlOption())
     .action(({ json, ...flags }: JsonFlags) =>
-      withAdmin(surroundings, flags, async ({ api }) => {
+      withAdmin(terminal, flags, async ({ api }) => {
         const listing = dataOf(await api.GET('/admin/v1/keys'));
         stdout(json ? `${JSON.stringify(listing)}\n` : printKeys(listing, new Date()));
       }),
@@ -40,7 +40,7 @@ function addLists(keys: Command, surroundings: Surroundings): void {
     .option('--json', 'print JSON')
     .addOption(adminUrlOption())
     .action(({ json, ...flags }: JsonFlags) =>
-      withAdmin(surroundings, flags, async ({ api }) => {
+      withAdmin(terminal, flags, async ({ api }) => {
         const history = dataOf(await api.GET('/admin/v1/keys/history'));
         stdout(json ? `${JSON.stringify(history)}\n` : printHistory(history));
       }),
@@ -51,7 +51,7 @@ function addLists(keys: Command, surroundings: Surroundings): void {
     .option('--json', 'print JSON')
     .addOption(adminUrlOption())
     .action(({ json, ...flags }: JsonFlags) =>
-      withAdmin(surroundings, flags, async ({ api }) => {
+      withAdmin(terminal, flags, async ({ api }) => {
         const result = dataOf(await api.POST('/admin/v1/keys/probe'));
         stdout(json ? `${JSON.stringify(result)}\n` : printProbes(result.probes));
         refuseUnlessAccepted(result);

@@ -1,5 +1,5 @@
 import type { KeyOutcome, ProbeResult } from '../../../http/types.ts';
-import type { Surroundings } from '../../../terminal.ts';
+import type { Terminal } from '../../../terminal.ts';
 import { type AdminClient, withAdmin } from '../../client/admin-client.ts';
 import type { JsonFlags } from '../../client/admin-route.ts';
 import { printTable } from '../../client/table.ts';
@@ -11,13 +11,13 @@ export interface StepFlags extends JsonFlags {
 
 /** Takes a step through the admin API and prints its outcome. */
 export function takeStep(
-  surroundings: Surroundings,
+  terminal: Terminal,
   { json, ...flags }: StepFlags,
   step: (client: AdminClient) => Promise<KeyOutcome>,
 ): Promise<void> {
-  return withAdmin(surroundings, flags, async (client) => {
+  return withAdmin(terminal, flags, async (client) => {
     const outcome = await step(client);
-    surroundings.stdout(
+    terminal.stdout(
       json ? `${JSON.stringify(outcome)}\n` : `${outcome.message}\n${printProbes(outcome.probes)}`,
     );
   });

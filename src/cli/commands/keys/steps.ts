@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { Surroundings } from '../../../terminal.ts';
+import type { Terminal } from '../../../terminal.ts';
 import { dataOf } from '../../client/admin-client.ts';
 import { adminUrlOption } from '../../client/admin-route.ts';
 import { readTextFile } from '../../client/read-file.ts';
@@ -8,14 +8,14 @@ import { type StepFlags, takeStep } from './outcome.ts';
 const FORCE = 'although a registry may refuse its tokens';
 
 /** The commands that move a key from one state to the next. */
-export function addKeySteps(keys: Command, surroundings: Surroundings): void {
+export function addKeySteps(keys: Command, terminal: Terminal): void {
   keys
     .command('stage')
     .description('make a key, published but not signing')
     .option('--json', 'print JSON')
     .addOption(adminUrlOption())
     .action((flags: StepFlags) =>
-      takeStep(surroundings, flags, async ({ api }) => dataOf(await api.POST('/admin/v1/keys/stage'))),
+      takeStep(terminal, flags, async ({ api }) => dataOf(await api.POST('/admin/v1/keys/stage'))),
     );
   keys
     .command('activate [kid]')
@@ -24,7 +24,7 @@ export function addKeySteps(keys: Command, surroundings: Surroundings): void {
     .option('--json', 'print JSON')
     .addOption(adminUrlOption())
     .action((kid: string | undefined, flags: StepFlags) =>
-      takeStep(surroundings, flags, async ({ api }) => {
+      takeStep(terminal, flags, async ({ api }) => {
         const body = { ...(kid !== undefined && { kid }), force: flags.force === true };
         return dataOf(await api.POST('/admin/v1/keys/activate', { body }));
       }),
@@ -37,7 +37,7 @@ export function addKeySteps(keys: Command, surroundings: Surroundings): void {
     .option('--json', 'print JSON')
     .addOption(adminUrlOption())
     .action((flags: StepFlags & { readonly dryRun?: boolean }) =>
-      takeStep(surroundings, flags, async ({ api }) => {
+      takeStep(terminal, flags, async ({ api }) => {
         const body = { force: flags.force === true, dry_run: flags.dryRun === true };
         return dataOf(await api.POST('/admin/v1/keys/rotate', { body }));
       }),
@@ -48,14 +48,14 @@ export function addKeySteps(keys: Command, surroundings: Surroundings): void {
     .option('--json', 'print JSON')
     .addOption(adminUrlOption())
     .action((kid: string, flags: StepFlags) =>
-      takeStep(surroundings, flags, async ({ api }) =>
+      takeStep(terminal, flags, async ({ api }) =>
         dataOf(await api.POST('/admin/v1/keys/retire', { body: { kid } })),
       ),
     );
-  addEmergency(keys, surroundings);
+  addEmergency(keys, terminal);
 }
 
-function addEmergency(keys: Command, surroundings: Surroundings): void {
+function addEmergency(keys: Command, terminal: Terminal): void {
   keys
     .command('revoke <kid>')
     .description('take a key out of the JWK Set at once; of the active one, the pending one takes over')
@@ -63,7 +63,7 @@ function addEmergency(keys: Command, surroundings: Surroundings): void {
     .option('--json', 'print JSON')
     .addOption(adminUrlOption())
     .action((kid: string, { reason, ...flags }: StepFlags & { readonly reason: string }) =>
-      takeStep(surroundings, flags, async ({ api }) =>
+      takeStep(terminal, flags, async ({ api }) =>
         dataOf(await api.POST('/admin/v1/keys/revoke', { body: { kid, reason } })),
       ),
     );
@@ -75,7 +75,7 @@ function addEmergency(keys: Command, surroundings: Surroundings): void {
     .option('--json', 'print JSON')
     .addOption(adminUrlOption())
     .action(({ pem, cert, ...flags }: StepFlags & { readonly pem: string; readonly cert?: string }) =>
-      takeStep(surroundings, flags, async ({ api }) => {
+      takeStep(terminal, flags, async ({ api }) => {
         const body = {
           key_pem: readTextFile(pem),
           ...(cert !== undefined && { certificate_pem: readTextFile(cert) }),
@@ -89,6 +89,6 @@ function addEmergency(keys: Command, surroundings: Surroundings): void {
     .option('--json', 'print JSON')
     .addOption(adminUrlOption())
     .action((flags: StepFlags) =>
-      takeStep(surroundings, flags, async ({ api }) => dataOf(await api.POST('/admin/v1/keys/rewrap'))),
+      takeStep(terminal, flags, async ({ api }) => dataOf(await api.POST('/admin/v1/keys/rewrap'))),
     );
 }

@@ -1,14 +1,9 @@
-import type { InstanceState, Project, RepositoryRule, TagRule } from '../../../policy/project.ts';
+import type { Facts, Project, RepositoryRule, TagRule } from '../../../policy/project.ts';
 import { MINIMUM_ROLES, type MinimumRole, ROLES } from '../../../policy/role.ts';
 import { personOf, type Subject } from '../../../policy/subject.ts';
 import type { Sql, Statement } from '../../database/drivers.ts';
 import { DIRECTORY_VERSION } from './directory-version.ts';
 import { type ProjectRow, toProject } from './project-row.ts';
-
-export interface Facts {
-  readonly instance: InstanceState;
-  readonly projects: readonly Project[];
-}
 
 /** Who the facts are about, as the queries know them. All null: anybody. */
 export interface AskedIds {

@@ -1,9 +1,10 @@
 import { LRUCache } from 'lru-cache';
 import type { CredentialAnswer, CredentialLookup, CredentialQuestion } from '../../../authn/account.ts';
+import type { Facts } from '../../../policy/project.ts';
 import type { Subject } from '../../../policy/subject.ts';
 import type { Sql } from '../../database/drivers.ts';
 import { createCurrentVersion, readVersion } from './directory-version.ts';
-import { type AskedIds, type Facts, findFacts, idsOf } from './facts.ts';
+import { type AskedIds, findFacts, idsOf } from './facts.ts';
 import { type Found, inquire } from './inquiry.ts';
 
 /** The questions of one token request. */

@@ -1,5 +1,5 @@
 import type { CredentialAnswer, CredentialQuestion } from '../../../authn/account.ts';
-import type { SecretKind } from '../../../cells/credential-form.ts';
+import type { SecretKind } from '../../../authn/secret-kind.ts';
 import type { Sql, Statement } from '../../database/drivers.ts';
 import {
   ACCESS_TOKEN,

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import type { CredentialQuestion } from '../../../../src/authn/account.ts';
-import { ANONYMOUS } from '../../../../src/authn/authenticate.ts';
 import { fromToken } from '../../../../src/authn/identify.ts';
 import { applyDirectory } from '../../../../src/directory/apply.ts';
+import { ANONYMOUS } from '../../../../src/policy/subject.ts';
 import {
   type Database,
   openPglite,

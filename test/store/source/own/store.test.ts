@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { ANONYMOUS } from '../../../../src/authn/authenticate.ts';
 import { applyDirectory } from '../../../../src/directory/apply.ts';
 import type { Membership, Project } from '../../../../src/policy/project.ts';
 import type { Subject } from '../../../../src/policy/subject.ts';
+import { ANONYMOUS } from '../../../../src/policy/subject.ts';
 import { type Database, openPglite, openPostgres } from '../../../../src/store/database/drivers.ts';
 import { migrate } from '../../../../src/store/database/migrate.ts';
 import { PostgresStore } from '../../../../src/store/source/postgres.ts';

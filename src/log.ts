@@ -1,0 +1,27 @@
+/** What the log needs; pino satisfies it. */
+export interface Log {
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
+const LONGEST_TEXT = 300;
+const LONGEST_LIST = 2000;
+
+/** A text that a client chose, so that no line grows by it. */
+export function cutForLog(text: string): string {
+  return text.length <= LONGEST_TEXT ? text : `${text.slice(0, LONGEST_TEXT)}…`;
+}
+
+/** As many as fit in about 2,000 characters, and how many more there are. */
+export function listForLog(texts: readonly string[]): readonly string[] {
+  const listed: string[] = [];
+  let length = 0;
+  for (const text of texts) {
+    if (length >= LONGEST_LIST) return [...listed, `… and ${texts.length - listed.length} more`];
+    listed.push(cutForLog(text));
+    length += Math.min(text.length, LONGEST_TEXT);
+  }
+  return listed;
+}
