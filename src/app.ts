@@ -30,8 +30,8 @@ import { type LastUse, noteLastUse } from './http/token/last-use.ts';
 import { keepRefusals, type RefusalLog } from './http/token/refusals.ts';
 import type { Keyring } from './keys/keyring.ts';
 import type { Log } from './log.ts';
-import type { AuthorityAdministration } from './rotation/authorities.ts';
-import type { KeyAdministration } from './rotation/keys.ts';
+import type { AuthorityOperations } from './rotation/authorities.ts';
+import type { KeyOperations } from './rotation/keys.ts';
 
 interface Common {
   readonly keyring: Keyring;
@@ -56,8 +56,8 @@ export interface AdminDeps extends Common {
   readonly jobTokens: JobTokenResource;
   readonly tokens: TokenResource;
   readonly issuedTokens: IssuedTokenResource;
-  readonly keys: KeyAdministration;
-  readonly authorities: AuthorityAdministration;
+  readonly keys: KeyOperations;
+  readonly authorities: AuthorityOperations;
   readonly explain: ExplainResource;
   readonly metrics: MetricsReport;
   readonly adminTokens: AdminTokenResource;

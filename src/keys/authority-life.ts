@@ -1,23 +1,22 @@
 import { longestUseSeconds } from '../config/periods.ts';
 import { CellpassError } from '../errors.ts';
 import {
-  issuingAuthority,
   type KeyCertificate,
   type KeyChange,
   type KeySet,
+  keysChanged,
+  pendingAuthority,
   type StoredAuthority,
 } from './key-set.ts';
 import { type Act, event } from './lifecycle.ts';
 
 /**
- * The life of the CA: pending (registries are given the bundle with both) → active → retired (its leaves may still be shown) → gone.
- * Pure functions under the key lock, as those of the keys.
+ * The life of the CA as pure functions: pending (admins give registries the bundle with both CAs) →
+ * active → retired (tokens with its leaves are still valid) → out of the bundle. Each function runs on
+ * the set under the key lock.
  */
 
-export function pendingAuthority(set: KeySet): StoredAuthority | undefined {
-  return set.authorities.find(({ state }) => state === 'pending');
-}
-
+/** Adds a CA in the state `pending`. Throws `conflict` if a CA is pending already. */
 export function stageAuthority(
   set: KeySet,
   authority: StoredAuthority,
@@ -25,13 +24,13 @@ export function stageAuthority(
   action: 'stage_ca' | 'import_ca' = 'stage_ca',
 ): KeyChange {
   if (set.authorities.some(({ id }) => id === authority.id)) {
-    throw new CellpassError('conflict', `the CA ${authority.id} is here already`);
+    throw new CellpassError('conflict', `the CA ${authority.id} is already in the key set`);
   }
   const other = pendingAuthority(set);
   if (other !== undefined) {
     throw new CellpassError(
       'conflict',
-      `the CA ${other.id} is pending since ${other.createdAt.toISOString()}: give every registry "cellpass keys export-ca", then "cellpass keys activate-ca"; or "cellpass keys discard-ca"`,
+      `the CA ${other.id} has been pending since ${other.createdAt.toISOString()}: give every registry the output of "cellpass keys export-ca" and run "cellpass keys activate-ca", or drop it with "cellpass keys discard-ca"`,
     );
   }
   return {
@@ -41,8 +40,9 @@ export function stageAuthority(
 }
 
 /**
- * The pending CA issues from now on, and every key that can sign shows a leaf of it in the same moment; `leaves` has one for each, by
- * `kid`. The CA before loses its private half, and stays in the bundle while tokens with its leaves live.
+ * Makes the pending CA `id` issue, and gives every key that can sign its leaf from `leaves` (by `kid`)
+ * in the same transaction. The private half of the previous CA is deleted; its certificate stays in
+ * the bundle while tokens with its leaves are valid.
  */
 export function activateAuthority(
   set: KeySet,
@@ -52,7 +52,10 @@ export function activateAuthority(
 ): KeyChange {
   const next = pendingAuthority(set);
   if (next === undefined || next.id !== id) {
-    throw new CellpassError('conflict', `the CA ${id} is not pending: another admin was faster`);
+    throw new CellpassError(
+      'conflict',
+      `the CA ${id} is no longer pending, because another admin activated or dropped it`,
+    );
   }
   const authorities = set.authorities.map((authority) => {
     if (authority.id === id) return { ...authority, state: 'active' as const, activatedAt: act.now };
@@ -61,24 +64,26 @@ export function activateAuthority(
   const keys = set.keys.map((key) => {
     if (key.encryptedPrivateKey === null || key.certificate?.authorityId == null) return key;
     const leaf = leaves.get(key.kid);
-    if (leaf === undefined) throw new CellpassError('conflict', 'the keys changed meanwhile: try again');
+    if (leaf === undefined) throw keysChanged();
     return { ...key, certificate: leaf };
   });
   return { set: { authorities, keys }, events: [event(act, 'activate_ca', id)] };
 }
 
-/** Drops a pending CA before anything was issued by it. */
+/** Drops the pending CA. Throws `conflict` if there is none. */
 export function discardAuthority(set: KeySet, act: Act): KeyChange {
   const pending = pendingAuthority(set);
   if (pending === undefined) throw new CellpassError('conflict', 'no CA is pending');
-  const gone: StoredAuthority = {
+  const discarded: StoredAuthority = {
     ...pending,
     state: 'retired',
     encryptedPrivateKey: null,
     publishedUntil: act.now,
   };
-  const authorities = set.authorities.map((authority) => (authority.id === gone.id ? gone : authority));
-  return { set: { ...set, authorities }, events: [event(act, 'discard_ca', gone.id)] };
+  const authorities = set.authorities.map((authority) =>
+    authority.id === discarded.id ? discarded : authority,
+  );
+  return { set: { ...set, authorities }, events: [event(act, 'discard_ca', discarded.id)] };
 }
 
 function retired(authority: StoredAuthority, set: KeySet, { latest }: Act): StoredAuthority {
@@ -89,11 +94,4 @@ function retired(authority: StoredAuthority, set: KeySet, { latest }: Act): Stor
     encryptedPrivateKey: null,
     publishedUntil: new Date(latest.getTime() + longestUseSeconds(longest) * 1000),
   };
-}
-
-/** Throws `unavailable` for a set that has none: the first start makes one. */
-export function requireAuthority(set: KeySet): StoredAuthority {
-  const authority = issuingAuthority(set);
-  if (authority !== undefined) return authority;
-  throw new CellpassError('unavailable', 'the cell has no CA yet: try again', { retryAfterSeconds: 1 });
 }

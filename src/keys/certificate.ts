@@ -1,13 +1,13 @@
-// @peculiar/x509 finds its parts through decorators and needs this before it is loaded.
+// @peculiar/x509 uses decorators, which need this polyfill before it is loaded.
 import 'reflect-metadata';
 import { createPrivateKey, randomBytes, webcrypto, X509Certificate } from 'node:crypto';
 import * as x509 from '@peculiar/x509';
 import { CellpassError } from '../errors.ts';
 import { importPublicJwk, type PublicKey } from './jwks.ts';
-import type { KeyCertificate, StoredAuthority } from './key-set.ts';
+import { type KeyCertificate, newAuthority, type StoredAuthority } from './key-set.ts';
 import type { MasterKey } from './master-key.ts';
 
-/** A CA whose private key is at hand. Its JSON is its id and dates. */
+/** A CA with its private key decrypted. Its JSON contains only its id and dates. */
 export interface Authority {
   readonly id: string;
   readonly certificatePem: string;
@@ -17,16 +17,16 @@ export interface Authority {
   toJSON(): unknown;
 }
 
-/** How long a leaf lives, from its issue on. */
+/** How long a leaf certificate is valid after it is issued. */
 export interface LeafLife {
   readonly leafHours: number;
 }
 
 export const HOUR_MS = 60 * 60 * 1000;
-/** For verifiers whose clocks are behind. */
+/** Certificates are valid from an hour ago, for verifiers whose clocks are slow. */
 export const BACKDATED_MS = HOUR_MS;
 const AUTHORITY_YEARS = 10;
-/** It issues leaves, never another CA. */
+/** The CA may issue leaves, but no other CA. */
 const PATH_LENGTH = 0;
 const CRITICAL = true;
 const ECDSA_P256 = { name: 'ECDSA', namedCurve: 'P-256' } as const;
@@ -35,7 +35,10 @@ const RSA_SHA256 = { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' } as const;
 
 type SigningAlgorithm = typeof ECDSA_SHA256 | typeof RSA_SHA256;
 
-/** A new self-signed CA in the state `pending`: EC P-256, ten years. The name says which cell, and is no other CA's: verifiers look issuers up by name. */
+/**
+ * Generates a self-signed CA in the state `pending`: EC P-256, valid for ten years. Its name contains
+ * the cell and random digits, because verifiers look issuers up by name.
+ */
 export async function generateAuthority(input: {
   readonly cellId: number;
   readonly masterKey: MasterKey;
@@ -61,21 +64,18 @@ export async function generateAuthority(input: {
     ],
   });
   const pkcs8 = new Uint8Array(await webcrypto.subtle.exportKey('pkcs8', keys.privateKey));
-  return {
+  return newAuthority({
     id: keyIdentifier.keyId,
-    state: 'pending',
     certificatePem: toPem(certificate),
     encryptedPrivateKey: await input.masterKey.encrypt(keyIdentifier.keyId, pkcs8),
     createdAt: input.now,
-    activatedAt: null,
-    publishedUntil: null,
     notAfter,
-  };
+  });
 }
 
 /**
- * Decrypts a CA; undefined for one whose private half is gone. Throws `conflict` when the master key doesn't fit, or key and
- * certificate don't fit each other.
+ * Decrypts a CA; undefined if its private half is deleted. Throws `conflict` if the master key can't
+ * decrypt it, or if its private key and certificate don't belong together.
  */
 export async function openAuthority(
   stored: StoredAuthority,
@@ -86,7 +86,10 @@ export async function openAuthority(
   const pkcs8 = await masterKey.decrypt(id, encryptedPrivateKey);
   const keyObject = createPrivateKey({ key: Buffer.from(pkcs8), format: 'der', type: 'pkcs8' });
   if (!new X509Certificate(certificatePem).checkPrivateKey(keyObject)) {
-    throw new CellpassError('conflict', `the CA ${id} and its certificate do not fit each other`);
+    throw new CellpassError(
+      'conflict',
+      `the private key of the CA ${id} does not belong to its certificate: the database was changed from outside. Restore it from a backup.`,
+    );
   }
   const isRsa = keyObject.asymmetricKeyType === 'rsa';
   const privateKey = await webcrypto.subtle.importKey(
@@ -101,8 +104,9 @@ export async function openAuthority(
 }
 
 /**
- * A certificate of `authority` for a signing key, valid from an hour ago for `leafHours` from now, and never longer than the CA's.
- * No extended key usage: distribution and GitLab's registry verify with "any".
+ * Issues a certificate of `authority` for a signing key, valid from an hour ago until `leafHours` from
+ * now, or until the CA's own end if that is sooner. It has no extended key usage: distribution and
+ * GitLab's registry accept any.
  */
 export async function issueLeaf(
   input: { readonly authority: Authority; readonly key: PublicKey; readonly now: Date } & LeafLife,
@@ -132,7 +136,7 @@ export async function issueLeaf(
   return { authorityId: authority.id, pem: toPem(certificate), notBefore, notAfter };
 }
 
-/** The certificates of a PEM file as `x5c` wants them (RFC 7515 §4.1.6): standard base64 DER, in the order of the file. */
+/** The certificates of a PEM file in the form of `x5c` (RFC 7515 §4.1.6): base64 DER, in file order. */
 export function toX5c(pem: string): readonly string[] {
   const bodies = pem.matchAll(/-----BEGIN CERTIFICATE-----([^-]+)-----END CERTIFICATE-----/g);
   return Array.from(bodies, ([, body = '']) => body.replace(/\s/g, ''));
@@ -146,7 +150,7 @@ function backdated(now: Date): Date {
   return wholeSeconds(new Date(now.getTime() - BACKDATED_MS));
 }
 
-/** X.509 times have no fractions (RFC 5280 §4.1.2.5). */
+/** X.509 times have no fractions of seconds (RFC 5280 §4.1.2.5). */
 function wholeSeconds(date: Date): Date {
   return new Date(Math.floor(date.getTime() / 1000) * 1000);
 }

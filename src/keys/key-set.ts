@@ -1,7 +1,15 @@
-/** The keys of a cell as they are stored: plain data that rotation works on. Private halves are JWEs, see `master-key.ts`. */
+import { CellpassError } from '../errors.ts';
 
 /**
- * pending: published but not signing; active: signing; retired: published, private half gone; revoked: unpublished at once.
+ * The keys of a cell as the database stores them: plain data, with private halves encrypted as JWEs
+ * (see `master-key.ts`).
+ */
+
+/**
+ * - `pending`: published but not signing;
+ * - `active`: signing;
+ * - `retired`: published, private half deleted;
+ * - `revoked`: removed from the JWK Set at once.
  */
 export type KeyState = 'pending' | 'active' | 'retired' | 'revoked';
 
@@ -12,7 +20,7 @@ export interface PublicJwk {
   readonly e: string;
 }
 
-/** A signing key's certificate: a leaf of our CA, or with `authorityId` null one that was imported with the key. */
+/** A signing key's certificate: a leaf of our CA, or an imported one (`authorityId` null). */
 export interface KeyCertificate {
   readonly authorityId: string | null;
   readonly pem: string;
@@ -35,13 +43,17 @@ export interface StoredKey {
   readonly retiredAt: Date | null;
   readonly revokedAt: Date | null;
   readonly revocationReason: string | null;
-  /** A retired key leaves the JWK Set then, a revoked one has left it; null while nobody knows. */
+  /** When a retired key leaves the JWK Set, or a revoked key left it; null in the other states. */
   readonly publishedUntil: Date | null;
-  /** The longest life of a token that any process signs with it: retirement keeps the key published for that long. */
+  /** The longest life of a token that any process signs with it: retirement publishes it that long. */
   readonly longestTokenSeconds: number;
 }
 
-/** pending: in the bundle, issuing nothing but leaves for canaries; active: issues leaves; retired: its private half is gone. */
+/**
+ * - `pending`: in the exported bundle; issues leaves for canary tokens only;
+ * - `active`: issues the leaves of all keys;
+ * - `retired`: private half deleted.
+ */
 export type AuthorityState = 'pending' | 'active' | 'retired';
 
 export interface StoredAuthority {
@@ -53,7 +65,7 @@ export interface StoredAuthority {
   readonly encryptedPrivateKey: string | null;
   readonly createdAt: Date;
   readonly activatedAt: Date | null;
-  /** A retired CA leaves the exported bundle then. */
+  /** When a retired CA leaves the exported bundle. */
   readonly publishedUntil: Date | null;
   readonly notAfter: Date;
 }
@@ -71,18 +83,18 @@ export type KeyAction =
   | 'import_ca'
   | 'discard_ca';
 
-/** One change for the audit record. */
+/** One entry of the audit record of keys. */
 export interface KeyEvent {
   readonly at: Date;
-  /** Who, as far as the way in tells: a name that a command gave, or the schedule. */
+  /** The admin's name as the command or token gives it, or `schedule`. */
   readonly actor: string;
   readonly action: KeyAction;
-  /** A `kid`, or a CA's id; null where the whole set is meant. */
+  /** A `kid` or a CA's id; null: the whole set. */
   readonly subject: string | null;
   readonly reason: string | null;
 }
 
-/** A new set, and what is to be said of the change. */
+/** The changed set, and the audit entries of the change. */
 export interface KeyChange {
   readonly set: KeySet;
   readonly events: readonly KeyEvent[];
@@ -94,17 +106,36 @@ export interface KeySet {
   readonly keys: readonly StoredKey[];
 }
 
-/** Where key sets are kept; `store/keys.ts` satisfies it. */
+/** Stores the key set; `store/keys.ts` implements it. */
 export interface KeyStore {
   readKeySet(): Promise<KeySet>;
   /**
-   * Runs `change` on the current set under the key lock and saves what it answers, with its events, in one transaction: new entries
-   * are added, changed ones replaced, none is ever removed. `change` is pure, and throws to leave everything as it is. Returns the
-   * set as it is then.
+   * Runs `change` on the current set under the key lock, then saves the new set and its events in
+   * one transaction: it adds new entries, replaces changed ones, and never removes any. `change` is
+   * pure; if it throws, nothing changes. Returns the set after the transaction.
    */
   updateKeySet(change: (current: KeySet) => KeyChange): Promise<KeySet>;
-  /** The newest first. */
+  /** At most `limit` entries, newest first. */
   readKeyEvents(limit: number): Promise<readonly KeyEvent[]>;
+}
+
+/** The key that signs, in a stored set or in a listing of it; undefined before the first start. */
+export function activeKey<K extends { readonly state: KeyState }>(set: {
+  readonly keys: readonly K[];
+}): K | undefined {
+  return set.keys.find(({ state }) => state === 'active');
+}
+
+/** The key that will sign next. At most one key is pending. */
+export function pendingKey(set: KeySet): StoredKey | undefined {
+  return set.keys.find(({ state }) => state === 'pending');
+}
+
+/** Finds a key by its libtrust id or its thumbprint. Throws `not_found`. */
+export function findKey(set: KeySet, id: string): StoredKey {
+  const key = set.keys.find(({ kid, thumbprint }) => kid === id || thumbprint === id);
+  if (key !== undefined) return key;
+  throw new CellpassError('not_found', `no key has the id ${id}: see "cellpass keys list"`);
 }
 
 /** The CA that issues certificates. */
@@ -112,12 +143,56 @@ export function issuingAuthority(set: KeySet): StoredAuthority | undefined {
   return set.authorities.find(({ state }) => state === 'active');
 }
 
-/** Whether the exported bundle holds the CA at `now`. */
+/** The CA that will issue certificates next. At most one CA is pending. */
+export function pendingAuthority(set: KeySet): StoredAuthority | undefined {
+  return set.authorities.find(({ state }) => state === 'pending');
+}
+
+/** Another admin or replica changed the key set between a command's read and its write. */
+export function keysChanged(): CellpassError {
+  return new CellpassError('conflict', 'another command changed the keys meanwhile: try again');
+}
+
+/** A new entry in the state `pending`; verifiers can fetch the key from `createdAt` on. */
+export function newKey(
+  key: Pick<
+    StoredKey,
+    | 'kid'
+    | 'thumbprint'
+    | 'publicJwk'
+    | 'encryptedPrivateKey'
+    | 'certificate'
+    | 'createdAt'
+    | 'longestTokenSeconds'
+  >,
+): StoredKey {
+  return {
+    ...key,
+    state: 'pending',
+    activatedAt: null,
+    retiredAt: null,
+    revokedAt: null,
+    revocationReason: null,
+    publishedUntil: null,
+  };
+}
+
+/** A new entry in the state `pending`. */
+export function newAuthority(
+  authority: Pick<
+    StoredAuthority,
+    'id' | 'certificatePem' | 'encryptedPrivateKey' | 'createdAt' | 'notAfter'
+  >,
+): StoredAuthority {
+  return { ...authority, state: 'pending', activatedAt: null, publishedUntil: null };
+}
+
+/** Whether the exported bundle contains the CA at `now`. */
 export function isBundled({ publishedUntil, notAfter }: StoredAuthority, now: Date): boolean {
   return now < notAfter && (publishedUntil === null || now < publishedUntil);
 }
 
-/** Whether a verifier should know the key at `now`. */
+/** Whether the JWK Set contains the key at `now`. */
 export function isPublished(key: StoredKey, now: Date): boolean {
   switch (key.state) {
     case 'pending':
@@ -130,7 +205,10 @@ export function isPublished(key: StoredKey, now: Date): boolean {
   }
 }
 
-/** Puts `next` in the place of the certificate `previousPem`. Of several that do so at once the first wins; the others change nothing. */
+/**
+ * Replaces the certificate `previousPem` of the key `kid` by `next`. If several processes do so at
+ * once, the first one wins and the others change nothing.
+ */
 export function replaceCertificate(
   set: KeySet,
   kid: string,

@@ -1,38 +1,44 @@
 import { leafOutlivesTokens, longestUseSeconds } from '../config/periods.ts';
 import { CellpassError } from '../errors.ts';
+import type { Log } from '../log.ts';
+import { readOrGenerateKeys, refuseExpiredAuthority } from './first-start.ts';
 import { type PublishedJwkSet, publishJwkSet } from './jwks.ts';
-import { isBundled, isPublished, issuingAuthority, type KeySet, type KeyStore } from './key-set.ts';
+import {
+  activeKey,
+  isBundled,
+  isPublished,
+  issuingAuthority,
+  type KeySet,
+  type KeyStore,
+} from './key-set.ts';
 import { coversUse, type LeafPolicy, reissueDueLeaves } from './leaf-life.ts';
 import { recordTokenLife } from './lifecycle.ts';
 import type { MasterKey } from './master-key.ts';
-import { generateFirstKeys, NO_KEYS, type OpenKeySet, openKeySet } from './open-key-set.ts';
+import { NO_KEYS, type OpenKeySet, openKeySet } from './open-key-set.ts';
 import type { SigningKey } from './signing-key.ts';
 import { createSteadyClock, type SteadyClock } from './steady-clock.ts';
 
-/** The key set of this cell, held in memory and followed in the database. */
+/** The key set of this cell: a copy in memory that follows the database. */
 export interface Keyring {
   /**
-   * The key that signs. Throws `unavailable` if there is none, if the set was read more than 10 s ago, or if the key's leaf would
-   * not outlive a token.
+   * The key that signs. Throws `unavailable` if no key is active, if the set was last read more than
+   * 10 s ago, or if the key's leaf would expire before a token that is issued now.
    */
   active(): SigningKey;
-  /** What verifiers may fetch; the same object until it changes. It doesn't age: a verifier is better off with the last known set. */
+  /**
+   * The JWK Set; the same object until it changes. It is served even if the database is away, because
+   * the last known set is more useful to a verifier than none.
+   */
   published(): PublishedJwkSet;
-  /** All CA certificates that registries should trust, oldest first: a `rootcertbundle`. */
+  /** All CA certificates that registries should trust, oldest first: a `rootcertbundle` in PEM. */
   caPem(): string;
-  /** The whole set, open, for whoever changes it. */
+  /** The whole set with its private halves decrypted, for rotation. */
   open(): OpenKeySet;
-  /** What this process knows of the clock. */
+  /** How the wall clock of this process has jumped. */
   readonly clock: Pick<SteadyClock, 'skippedMsSince' | 'latest'>;
-  /** Reads the set now. A call while one runs waits for another that begins after it. */
+  /** Reads the set now. A call during a running read waits for one more read that begins after it. */
   refresh(): Promise<void>;
   close(): Promise<void>;
-}
-
-/** pino, or what looks like it. */
-export interface KeyringLog {
-  info(fields: object, message: string): void;
-  warn(fields: object, message: string): void;
 }
 
 export interface KeyringOptions {
@@ -41,12 +47,12 @@ export interface KeyringOptions {
   readonly now: () => Date;
   readonly cellId: number;
   readonly leafHours: number;
-  /** The longest `exp` − now that any service may be given. */
+  /** The longest life of a token of any service. */
   readonly longestTokenLifeSeconds: number;
-  readonly log: KeyringLog;
-  /** How often the database is asked; 1 s. */
+  readonly log: Pick<Log, 'info' | 'warn'>;
+  /** The pause between two reads of the database; default 1 s. */
   readonly pollMs?: number;
-  /** Time that no clock setting changes, in milliseconds from any beginning. */
+  /** Elapsed milliseconds from an arbitrary start; setting the wall clock doesn't change it. */
   readonly monotonicMs?: () => number;
 }
 
@@ -56,17 +62,18 @@ const CA_WARNING_DAYS = 90;
 const DAY_MS = 24 * 60 * 60 * 1000;
 
 /**
- * Opens the stored keys, or at the first start makes them, and follows them until closed. Throws `conflict` if the master key
- * doesn't fit or the CA is expired, `invalid` if `leafHours` is too short for the tokens.
+ * Opens the stored keys, or generates them at the first start, and polls the database until closed.
+ * Throws `conflict` if the master key can't decrypt them or the CA has expired, and `invalid` if
+ * `leafHours` is too short for the tokens.
  */
 export async function createKeyring(options: KeyringOptions): Promise<Keyring> {
   if (!leafOutlivesTokens(options.leafHours, options.longestTokenLifeSeconds)) {
     throw new CellpassError(
       'invalid',
-      `keys.leaf_hours ${options.leafHours} is too short for tokens of ${options.longestTokenLifeSeconds} s: with a quarter of its life gone a leaf must still outlive them`,
+      `keys.leaf_hours is ${options.leafHours}, too short for tokens of ${options.longestTokenLifeSeconds} s: three quarters of a leaf's life must be longer than a token's; set a larger value`,
     );
   }
-  checkAuthorities(await readOrGenerate(options), options);
+  refuseExpiredAuthority(await readOrGenerate(options), options.now());
   const keyring = new PolledKeyring(options, {
     leafHours: options.leafHours,
     longestUseSeconds: longestUseSeconds(options.longestTokenLifeSeconds),
@@ -76,46 +83,28 @@ export async function createKeyring(options: KeyringOptions): Promise<Keyring> {
   return keyring;
 }
 
-/** The slow work comes before the lock, the decision under it: of several that start at once the first one's keys are everyone's. */
-async function readOrGenerate(options: KeyringOptions): Promise<KeySet> {
-  const set = await options.store.readKeySet();
-  if (set.keys.length > 0) return set;
-  const now = options.now();
-  const generated = await generateFirstKeys(set, {
-    ...options,
-    now,
-    longestTokenSeconds: options.longestTokenLifeSeconds,
-  });
-  const subject = generated.keys[0]?.kid ?? null;
-  const event = { at: now, actor: 'cellpass serve', action: 'first_start', subject, reason: null } as const;
-  const stored = await options.store.updateKeySet((current) =>
-    current.keys.length > 0 ? { set: current, events: [] } : { set: generated, events: [event] },
+function readOrGenerate({
+  store,
+  log,
+  now,
+  longestTokenLifeSeconds,
+  ...options
+}: KeyringOptions): Promise<KeySet> {
+  return readOrGenerateKeys(
+    store,
+    { ...options, now: now(), longestTokenSeconds: longestTokenLifeSeconds },
+    (kid) => log.info({ kid }, 'first start: generated the keys of this cell'),
   );
-  options.log.info({ kid: stored.keys[0]?.kid }, 'first start: the cell has its keys');
-  return stored;
 }
 
-function checkAuthorities(set: KeySet, { now }: KeyringOptions): void {
-  const authority = issuingAuthority(set);
-  if (authority === undefined) return;
-  const notAfter = authority.notAfter.toISOString();
-  if (authority.notAfter <= now()) {
-    throw new CellpassError(
-      'conflict',
-      `the CA certificate expired at ${notAfter}, and registries accept nothing that it issued: set the clock right if it is wrong; ` +
-        'if not, the cell needs an empty key store and a new CA, which every registry must be given',
-    );
-  }
-}
-
-/** Owns the timer. Knows nothing before its first `refresh`. */
+/** Owns the timer. It is empty before its first `refresh`. */
 class PolledKeyring implements Keyring {
   readonly #options: KeyringOptions;
   readonly #policy: LeafPolicy;
   readonly clock: SteadyClock;
   #open: OpenKeySet = NO_KEYS;
   readonly #monotonicMs: () => number;
-  /** By a clock that nobody can set. */
+  /** By `monotonicMs`. */
   #readAtMs = Number.NEGATIVE_INFINITY;
   #fingerprint = '';
   #active: SigningKey | undefined;
@@ -137,13 +126,14 @@ class PolledKeyring implements Keyring {
   active(): SigningKey {
     const now = this.#options.now();
     const ageMs = this.#monotonicMs() - this.#readAtMs;
-    if (ageMs > MAX_AGE_MS) throw unavailable('the key set could not be read for some seconds');
+    if (ageMs > MAX_AGE_MS) throw unavailable('the key set could not be read from the database for 10 s');
     const key = this.#active;
     if (key === undefined) throw unavailable('no signing key is active');
     const { certificate } = key;
     if (certificate === null || coversUse(certificate, now, this.#policy.longestUseSeconds)) return key;
-    if (certificate.authorityId !== null) throw unavailable('the signing key has no certificate that lasts');
-    // An imported certificate can't be issued anew; registries that know the key by `kid` don't look at its dates.
+    if (certificate.authorityId !== null)
+      throw unavailable('the certificate of the signing key would expire before the token');
+    // cellpass can't renew an imported certificate; registries that trust the `kid` ignore its dates.
     return { ...key, x5c: [] };
   }
 
@@ -177,7 +167,7 @@ class PolledKeyring implements Keyring {
     return this.#queued;
   }
 
-  /** Follows the database from now on. The next read is timed from the end of the last, so that a slow database is not asked more. */
+  /** Starts polling. The pause begins after each read, so that a slow database gets no more queries. */
   poll(): void {
     if (this.#closed) return;
     this.#timer = setTimeout(() => void this.#refreshAndPoll(), this.#options.pollMs ?? POLL_MS);
@@ -194,18 +184,18 @@ class PolledKeyring implements Keyring {
     try {
       await this.refresh();
     } catch (error) {
-      this.#warnOnce(error, 'the key set could not be read; trying again');
+      this.#warnOnce(error, 'could not read the key set from the database; retrying');
     }
     this.poll();
   }
 
-  /** One line for each run of failures, not one a second. */
+  /** Logs one line for a series of equal failures, not one per second. */
   #warnOnce(error: unknown, message: string): void {
     if (this.#warned !== message) this.#options.log.warn({ err: error }, message);
     this.#warned = message;
   }
 
-  /** Nothing of a set is shown before all of it opened. */
+  /** Uses a new set only after all of its keys are open. */
   async #read(): Promise<void> {
     const readAt = this.#options.now();
     const readAtMs = this.#monotonicMs();
@@ -216,18 +206,22 @@ class PolledKeyring implements Keyring {
     this.#readAtMs = readAtMs;
     this.#fingerprint = JSON.stringify(open.set);
     this.#warnOfAuthority(readAt);
-    this.#active = activeKey(open);
+    this.#active = activeKey({ keys: open.signingKeys });
     const published = publishJwkSet(this.#publishedKeys(readAt));
     if (published.etag !== this.#published.etag) this.#published = published;
   }
 
-  /** Tokens die by the clocks of registries: one that was moved forward here must not end the publication of their key. */
+  /**
+   * Registries judge the age of tokens by their own clocks, so a clock that jumped forward here must
+   * not unpublish a key early.
+   */
   #publishedKeys(now: Date): KeySet['keys'] {
-    const passed = (kid: string): Date => new Date(now.getTime() - this.clock.skippedMsSince(kid));
-    return this.#open.set.keys.filter((key) => isPublished(key, passed(key.kid)));
+    return this.#open.set.keys.filter((key) =>
+      isPublished(key, new Date(now.getTime() - this.clock.skippedMsSince(key.kid))),
+    );
   }
 
-  /** Once a day, and long before: every registry has to be given the next one. */
+  /** Logs once a day from 90 days before the end, because an admin must give every registry the next CA. */
   #warnOfAuthority(now: Date): void {
     const authority = issuingAuthority(this.#open.set);
     if (authority === undefined) return;
@@ -237,11 +231,11 @@ class PolledKeyring implements Keyring {
     this.#warnedOfAuthorityMs = this.#monotonicMs();
     this.#options.log.warn(
       { ca: authority.id, notAfter: authority.notAfter.toISOString() },
-      'the CA certificate expires soon: "cellpass keys stage-ca" begins its rotation',
+      'the CA certificate expires soon: start its rotation with "cellpass keys stage-ca"',
     );
   }
 
-  /** Sees to it that retirement will keep a key published for this process's tokens, too. */
+  /** Reads the set, and records this process's longest token life so that retirement respects it. */
   async #readRecorded(): Promise<KeySet> {
     const { store, longestTokenLifeSeconds } = this.#options;
     const set = await store.readKeySet();
@@ -258,30 +252,26 @@ class PolledKeyring implements Keyring {
     if (open.sealed.length > 0) {
       this.#options.log.warn(
         { keys: open.sealed },
-        'the master key was changed by another server: copy its master.key here before the next start or rotation; the keys that are open stay in use',
+        'another server changed the master key: copy its master.key to this host before the next start or rotation; until then this server uses the keys that it has open',
       );
     }
     return open;
   }
 
-  /** A leaf that can't be issued now is tried again at the next read; the old one shows while its dates allow it. */
+  /** If a leaf can't be issued, the next read retries; the old leaf is used while it is valid. */
   async #reissueLeaves(open: OpenKeySet): Promise<OpenKeySet> {
     const { store, masterKey, now, log } = this.#options;
     try {
       const set = await reissueDueLeaves(open, { store, policy: this.#policy, now: now() });
       this.#warned = undefined;
       if (set === open.set) return open;
-      log.info({ kids: open.signingKeys.map(({ kid }) => kid) }, 'leaf certificates issued anew');
+      log.info({ kids: open.signingKeys.map(({ kid }) => kid) }, 'renewed the leaf certificates');
       return await openKeySet(set, masterKey, open);
     } catch (error) {
-      this.#warnOnce(error, 'a leaf certificate could not be issued; trying again');
+      this.#warnOnce(error, 'could not renew a leaf certificate; retrying');
       return open;
     }
   }
-}
-
-function activeKey({ signingKeys }: OpenKeySet): SigningKey | undefined {
-  return signingKeys.find(({ state }) => state === 'active');
 }
 
 function unavailable(message: string): CellpassError {

@@ -10,11 +10,14 @@ import type { OpenKeySet } from './open-key-set.ts';
 import type { SigningKey } from './signing-key.ts';
 
 export interface LeafPolicy extends LeafLife {
-  /** From a token's issue to the last moment at which a verifier may look at its certificate. */
+  /** From the issue of a token to the last moment at which a verifier may check its certificate. */
   readonly longestUseSeconds: number;
 }
 
-/** Whether the leaf's age has come to a quarter of `leafHours`, or its dates no longer carry a token of the longest use. */
+/**
+ * Whether a leaf must be replaced: its age has reached a quarter of `leafHours`, or it would expire
+ * before a token that is issued now.
+ */
 export function isLeafDue(
   leaf: KeyCertificate,
   { leafHours, longestUseSeconds }: LeafPolicy,
@@ -22,11 +25,11 @@ export function isLeafDue(
 ): boolean {
   const ageMs = at.now.getTime() - leaf.notBefore.getTime() - BACKDATED_MS;
   if (ageMs >= (leafHours * HOUR_MS) / 4) return true;
-  // Where the CA's own end cuts the leaf short, a new one would be no longer.
+  // If the leaf ends with its CA, a new leaf would end no later.
   return !coversUse(leaf, at.now, longestUseSeconds) && leaf.notAfter < at.authorityNotAfter;
 }
 
-/** Whether a token issued at `now` can show this certificate for as long as the token may be used. */
+/** Whether the certificate is valid for as long as a token issued at `now` may be used. */
 export function coversUse(
   { notBefore, notAfter }: Pick<KeyCertificate, 'notBefore' | 'notAfter'>,
   now: Date,
@@ -35,7 +38,7 @@ export function coversUse(
   return notBefore <= now && notAfter.getTime() - now.getTime() >= longestUseSeconds * 1000;
 }
 
-/** Issues the leaves that are due and answers the set as it is then: `open.set` itself if none was. */
+/** Replaces the leaves that are due and returns the new set, or `open.set` itself if none was due. */
 export async function reissueDueLeaves(
   open: OpenKeySet,
   input: { readonly store: KeyStore; readonly policy: LeafPolicy; readonly now: Date },
@@ -47,7 +50,10 @@ export async function reissueDueLeaves(
   return latest;
 }
 
-/** Only of the CA that issues now: a change of CA gives every key its leaf by itself, and an imported certificate stays. */
+/**
+ * Issues a leaf of the active CA if the key's leaf is due or comes from another CA. An imported
+ * certificate stays as it is.
+ */
 async function reissueIfDue(
   { set, authorities }: OpenKeySet,
   key: SigningKey,

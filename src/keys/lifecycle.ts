@@ -1,31 +1,43 @@
 import { longestUseSeconds } from '../config/periods.ts';
 import { CellpassError } from '../errors.ts';
-import type { KeyAction, KeyChange, KeyEvent, KeySet, StoredKey } from './key-set.ts';
+import {
+  findKey,
+  type KeyAction,
+  type KeyChange,
+  type KeyEvent,
+  type KeySet,
+  pendingKey,
+  type StoredKey,
+} from './key-set.ts';
 
 /**
- * The life of signing keys as pure functions: pending → active → retired → gone, and revoked from any of them. Each takes the set as
- * it is under the key lock, and throws `conflict` or `not_found`, with what to do, where the state forbids the step.
+ * The life of signing keys as pure functions: pending → active → retired → out of the JWK Set; a key
+ * in any of these states can be revoked. Each function runs on the set under the key lock and throws
+ * `conflict` or `not_found`, with what to do, if the key's state forbids the step.
  */
 
-/** Who takes a step, when, and why. */
+/** Who changes the keys, when, and why. */
 export interface Act {
   readonly now: Date;
-  /** The latest time that the clock ever showed: where it was set back, tokens were issued until then. */
+  /** The latest time that the clock ever showed: tokens issued before it was set back end later. */
   readonly latest: Date;
   readonly actor: string;
   readonly reason: string | null;
 }
 
-/** What lets a pending key become active: the time that it was published, every registry's word, or an admin's. */
+/**
+ * Why a pending key may become active: it was published long enough, every registry accepted it, or
+ * the admin used `--force`.
+ */
 export type Permission = 'time' | 'acceptance' | 'force';
 
 export interface Activation {
   readonly by: Permission;
-  /** How long the key still has to be published, in milliseconds; none or less if it may sign. */
+  /** How long the key must still be published before it may sign, in milliseconds; 0 or less: it may. */
   readonly waitMs: (key: StoredKey) => number;
 }
 
-/** Adds a key in the state `pending`. One at a time, so that "the pending key" is one. */
+/** Adds a key in the state `pending`. Throws `conflict` if a key is pending already. */
 export function stageKey(
   set: KeySet,
   key: StoredKey,
@@ -33,7 +45,7 @@ export function stageKey(
   action: 'stage' | 'import' = 'stage',
 ): KeyChange {
   if (set.keys.some(({ kid }) => kid === key.kid)) {
-    throw conflict(`the key ${key.kid} is here already`);
+    throw conflict(`the key ${key.kid} is already in the key set`);
   }
   const other = pendingKey(set);
   if (other !== undefined) {
@@ -41,12 +53,12 @@ export function stageKey(
       `the key ${other.kid} is pending since ${other.createdAt.toISOString()}: activate it, or drop it with "cellpass keys retire ${other.kid}"`,
     );
   }
-  // Published from now on, whenever it was made.
+  // The key may have been generated a while ago, but it is published from now on.
   const staged = { ...key, createdAt: act.now };
   return { set: { ...set, keys: [...set.keys, staged] }, events: [event(act, action, key.kid)] };
 }
 
-/** The pending key signs from now on; the one before is retired, its private half gone in the same moment. */
+/** Makes the pending key sign, retires the active one and deletes its private half. */
 export function activateKey(set: KeySet, kid: string, { by, waitMs }: Activation, act: Act): KeyChange {
   const key = findKey(set, kid);
   refuseUnlessPending(key);
@@ -65,25 +77,25 @@ const PERMISSION_WORDS: Readonly<Record<Permission, string>> = {
   force: 'forced',
 };
 
-/** Drops a pending key. The active one can't be retired by itself: something must sign. */
+/** Drops a pending key. An active key can only be replaced, because one key must always sign. */
 export function retireKey(set: KeySet, kid: string, act: Act): KeyChange {
   const key = findKey(set, kid);
   if (key.state === 'active') {
     throw conflict(
-      `the key ${kid} is active, and one always is: "cellpass keys rotate" replaces it, "cellpass keys revoke" if it may have leaked`,
+      `the key ${kid} is active, and a cell always needs an active key: use "cellpass keys rotate" to replace it, or "cellpass keys revoke" if it may have leaked`,
     );
   }
-  if (key.state !== 'pending') throw conflict(`the key ${kid} is ${key.state} already`);
+  if (key.state !== 'pending') throw conflict(`the key ${kid} is already ${key.state}`);
   return { set: replaceKey(set, retired(key, act)), events: [event(act, 'retire', kid)] };
 }
 
 /**
- * Takes a key out of the JWK Set at once. If it was active, the pending one signs from now on, whatever time it was published, and
- * else `spare`, which is left out of the set when it isn't needed.
+ * Removes a key from the JWK Set at once. If it was active, the pending key takes over, however short
+ * it has been published, or `spare` if no key is pending. A `spare` that isn't needed is not stored.
  */
 export function revokeKey(set: KeySet, kid: string, spare: StoredKey | undefined, act: Act): KeyChange {
   const key = findKey(set, kid);
-  if (key.state === 'revoked') throw conflict(`the key ${kid} is revoked already`);
+  if (key.state === 'revoked') throw conflict(`the key ${kid} is already revoked`);
   const revoked = replaceKey(set, {
     ...key,
     state: 'revoked',
@@ -92,27 +104,21 @@ export function revokeKey(set: KeySet, kid: string, spare: StoredKey | undefined
     revocationReason: act.reason,
     publishedUntil: act.now,
   });
-  const said = event(act, 'revoke', kid);
-  if (key.state !== 'active') return { set: revoked, events: [said] };
+  const revocation = event(act, 'revoke', kid);
+  if (key.state !== 'active') return { set: revoked, events: [revocation] };
   const next = pendingKey(set) ?? spare;
-  if (next === undefined) throw conflict('no key is ready to take over: try again');
+  if (next === undefined) throw conflict(`no key can take over from ${kid}: try again`);
   const successor: StoredKey = { ...next, state: 'active', activatedAt: act.now };
   return {
     set: replaceKey(revoked, successor),
-    events: [said, event(act, 'activate', next.kid, `${kid} was revoked`)],
+    events: [revocation, event(act, 'activate', next.kid, `${kid} was revoked`)],
   };
 }
 
-/** How long a pending key still has to be published, in milliseconds, by a clock that was moved forward by `skippedMs` meanwhile. */
-export function propagationLeftMs(
-  { createdAt }: StoredKey,
-  propagationSeconds: number,
-  { now, skippedMs }: { readonly now: Date; readonly skippedMs: number },
-): number {
-  return createdAt.getTime() + propagationSeconds * 1000 + skippedMs - now.getTime();
-}
-
-/** Raises what the keys that can sign say of their longest token to `seconds`; the set itself if none says less. */
+/**
+ * Raises `longestTokenSeconds` of all keys that can sign to at least `seconds`. Returns `set` itself
+ * if there is nothing to raise.
+ */
 export function recordTokenLife(set: KeySet, seconds: number): KeySet {
   const isShort = (key: StoredKey): boolean =>
     key.encryptedPrivateKey !== null && key.longestTokenSeconds < seconds;
@@ -123,27 +129,14 @@ export function recordTokenLife(set: KeySet, seconds: number): KeySet {
   };
 }
 
-export function pendingKey(set: KeySet): StoredKey | undefined {
-  return set.keys.find(({ state }) => state === 'pending');
-}
-
-export function activeKey(set: KeySet): StoredKey | undefined {
-  return set.keys.find(({ state }) => state === 'active');
-}
-
-/** Throws `not_found`. Either id names a key. */
-export function findKey(set: KeySet, id: string): StoredKey {
-  const key = set.keys.find(({ kid, thumbprint }) => kid === id || thumbprint === id);
-  if (key !== undefined) return key;
-  throw new CellpassError('not_found', `no key has the id ${id}: see "cellpass keys list"`);
-}
-
+/** An audit entry for `act`; `reason` replaces the reason of `act`. */
 export function event(act: Act, action: KeyAction, subject: string | null, reason = act.reason): KeyEvent {
   return { at: act.now, actor: act.actor, action, subject, reason };
 }
 
 /**
- * Its tokens may live on, and their key with them. A key that never signed goes at once: canaries are nobody's.
+ * The key stays published while its tokens are valid. A key that was never active signed nothing but
+ * canary tokens, so it leaves the JWK Set at once.
  */
 function retired(key: StoredKey, { now, latest }: Act): StoredKey {
   const lastUse = latest.getTime() + longestUseSeconds(key.longestTokenSeconds) * 1000;
@@ -161,21 +154,23 @@ function replaceKey(set: KeySet, next: StoredKey): KeySet {
   return { ...set, keys: [...others, next] };
 }
 
-/** Throws `conflict` with what to do instead. */
+/** Throws `conflict` if the key can't become active, with what to do instead. */
 export function refuseUnlessPending({ kid, state, activatedAt }: StoredKey): void {
   if (state === 'pending') return;
   if (state === 'active') {
-    throw conflict(`the key ${kid} is active since ${activatedAt?.toISOString()}: there is nothing to do`);
+    throw conflict(
+      `the key ${kid} has been active since ${activatedAt?.toISOString()}: there is nothing to do`,
+    );
   }
   throw conflict(
-    `the key ${kid} is ${state}, and its private half is gone: "cellpass keys stage" makes a new one`,
+    `the key ${kid} is ${state} and its private half is deleted: make a new key with "cellpass keys stage"`,
   );
 }
 
 function tooEarly({ kid, createdAt }: StoredKey, leftMs: number): string {
   return (
-    `the key ${kid} is published since ${createdAt.toISOString()} and may sign in ${Math.ceil(leftMs / 1000)} s: ` +
-    'wait, let every registry accept it ("cellpass keys probe"), or use --force, with which registries that read the JWK Set may refuse its tokens'
+    `the key ${kid} has been published since ${createdAt.toISOString()} and may sign in ${Math.ceil(leftMs / 1000)} s: ` +
+    'wait, make every registry accept it ("cellpass keys probe"), or use --force, which lets registries refuse its tokens until they fetch the JWK Set'
   );
 }
 

@@ -1,8 +1,8 @@
 import { CellpassError } from '../errors.ts';
 
 /**
- * Keys whose private halves everybody has, by RFC 7638 thumbprint, with where they were published. Only RSA keys: others can't sign here.
- * Computed from the public halves in the places named.
+ * RSA keys whose private halves are public: RFC 7638 thumbprint → where the key is published. The
+ * thumbprints were computed from the public halves in these places.
  */
 const SAMPLE_KEYS: ReadonlyMap<string, string> = new Map([
   ['NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs', 'RFC 7517 appendix A.2 and RFC 7638'],
@@ -15,12 +15,12 @@ const SAMPLE_KEYS: ReadonlyMap<string, string> = new Map([
   ],
 ]);
 
-/** Throws `conflict` for a key that anybody can sign with. */
+/** Throws `conflict` if the private half of the key is public. */
 export function refuseSampleKey(thumbprint: string): void {
   const source = SAMPLE_KEYS.get(thumbprint);
   if (source === undefined) return;
   throw new CellpassError(
     'conflict',
-    `the key ${thumbprint} is published as an example (${source}), so anybody can sign with it: use another, and take it out of every registry's trust`,
+    `the key ${thumbprint} is published as an example (${source}), so anybody can sign with it: use another key, and remove this one from the trust of every registry`,
   );
 }

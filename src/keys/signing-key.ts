@@ -9,11 +9,14 @@ import {
 import { CellpassError } from '../errors.ts';
 import { type Authority, issueLeaf, type LeafLife, toX5c } from './certificate.ts';
 import { identifyKey, jwkThumbprint, type PublicKey } from './jwks.ts';
-import type { StoredKey } from './key-set.ts';
+import { newKey, type StoredKey } from './key-set.ts';
 import type { MasterKey } from './master-key.ts';
 import { refuseSampleKey } from './sample-keys.ts';
 
-/** A key that can sign: its private half can be used, and not be had. Its JSON is its ids and state. */
+/**
+ * A key that can sign. Its private half can be used but not read, and its JSON contains only its ids
+ * and state.
+ */
 export interface SigningKey extends Omit<StoredKey, 'encryptedPrivateKey'> {
   readonly sign: Sign;
   /** The certificate for the `x5c` header, leaf first; empty for a key without one. */
@@ -22,8 +25,8 @@ export interface SigningKey extends Omit<StoredKey, 'encryptedPrivateKey'> {
 }
 
 /**
- * RS256 over the signing input of a JWS (RFC 7515 §5.1), in the caller's thread: handing it to another costs a fifth on top, and has
- * to wait there for passwords that are being hashed. See docs/performance.md.
+ * Signs the signing input of a JWS (RFC 7515 §5.1) with RS256, in the caller's thread: another thread
+ * costs a fifth more and would also be busy hashing passwords. See docs/performance.md.
  */
 export type Sign = (signingInput: string) => Buffer;
 
@@ -31,7 +34,7 @@ const MODULUS_BITS = 2048;
 const RS256 = { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' } as const;
 const F4 = new Uint8Array([1, 0, 1]);
 
-/** A new RSA key with its first leaf, in the state `pending`: `createdAt` is when verifiers may begin to learn of it. */
+/** Generates an RSA key of 2048 bits with its first leaf, in the state `pending`. */
 export async function generateSigningKey(
   input: {
     readonly authority: Authority;
@@ -47,24 +50,18 @@ export async function generateSigningKey(
   );
   const pkcs8 = new Uint8Array(await webcrypto.subtle.exportKey('pkcs8', pair.privateKey));
   const key = identifyKey(publicHalf(pkcs8));
-  return {
+  return newKey({
     ...key,
-    state: 'pending',
     encryptedPrivateKey: await input.masterKey.encrypt(key.kid, pkcs8),
     certificate: await issueLeaf({ ...input, key }),
     createdAt: input.now,
-    activatedAt: null,
-    retiredAt: null,
-    revokedAt: null,
-    revocationReason: null,
-    publishedUntil: null,
     longestTokenSeconds: input.longestTokenSeconds,
-  };
+  });
 }
 
 /**
- * Decrypts and imports a stored key; undefined for one whose private half is gone. Throws `conflict` when the master key doesn't
- * fit, or when ids, private key and certificate don't all belong to one key.
+ * Decrypts and imports a stored key; undefined if its private half is deleted. Throws `conflict` if
+ * the master key can't decrypt it, or if ids, private key and certificate don't belong to one key.
  */
 export async function openSigningKey(
   stored: StoredKey,
@@ -78,7 +75,10 @@ export async function openSigningKey(
   return toSigningKey(stored, createSign(pkcs8));
 }
 
-/** A stored key with its private half, which was opened before. Throws `conflict` when the certificate is another key's. */
+/**
+ * Combines a stored key with its private half, which is already open. Throws `conflict` if the
+ * certificate belongs to another key.
+ */
 export function toSigningKey({ encryptedPrivateKey: _, ...key }: StoredKey, sign: Sign): SigningKey {
   if (key.certificate !== null) {
     refuseMismatch(key, identifyKey(new X509Certificate(key.certificate.pem).publicKey), 'certificate');
@@ -99,11 +99,11 @@ function refuseMismatch(stored: PublicKey, found: PublicKey, part: string): void
   if (same) return;
   throw new CellpassError(
     'conflict',
-    `the stored key ${stored.kid} does not fit its ${part}: the database was changed from outside. Restore it from a backup.`,
+    `the ${part} of the stored key ${stored.kid} belongs to another key: the database was changed from outside. Restore it from a backup.`,
   );
 }
 
-/** The key is parsed once, and reached by nothing else. */
+/** Parses the key once; only the returned function can reach it. */
 function createSign(pkcs8: Uint8Array): Sign {
   const privateKey = parsePkcs8(pkcs8);
   return (signingInput) => sign('sha256', Buffer.from(signingInput, 'ascii'), privateKey);

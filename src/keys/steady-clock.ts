@@ -1,26 +1,29 @@
-/** Tells how far the wall clock was moved while this process looked: by hand, by a guest's host, or by a time server's first answer. */
+/**
+ * Detects when the wall clock jumps: an admin sets it, the host of a virtual machine corrects it, or
+ * the time server answers for the first time.
+ */
 export interface SteadyClock {
   /**
-   * By how much the clock was moved forward since `id` was first seen, in milliseconds. A time that passed on a clock which was moved
-   * did not pass for a registry.
+   * By how many milliseconds the wall clock was moved forward since `observe` first got `id`. Registries
+   * did not have this time to fetch the key.
    */
   skippedMsSince(id: string): number;
-  /** The latest time that the wall clock showed at any look. */
+  /** The latest time that the wall clock has shown. */
   latest(): Date;
-  /** Looks at both clocks, and remembers which ids there are from now on. */
+  /** Compares the clocks, and replaces the tracked ids by `ids`. */
   observe(ids: readonly string[]): void;
 }
 
-/** What drift and rounding may add between two looks. */
+/** Drift and rounding between two comparisons stay below this. */
 const UNNOTICED_MS = 500;
 
-/** `monotonicMs` counts the time that really passes, from any beginning. */
+/** @param monotonicMs elapsed milliseconds from an arbitrary start; setting the wall clock doesn't change it. */
 export function createSteadyClock(now: () => Date, monotonicMs: () => number): SteadyClock {
   let offset = now().getTime() - monotonicMs();
   let skippedMs = 0;
   let latestMs = now().getTime();
   const skippedAtFirst = new Map<string, number>();
-  const look = (): void => {
+  const compare = (): void => {
     const nowMs = now().getTime();
     latestMs = Math.max(latestMs, nowMs);
     const current = nowMs - monotonicMs();
@@ -30,15 +33,15 @@ export function createSteadyClock(now: () => Date, monotonicMs: () => number): S
   };
   return {
     skippedMsSince(id) {
-      look();
+      compare();
       return skippedMs - (skippedAtFirst.get(id) ?? skippedMs);
     },
     latest() {
-      look();
+      compare();
       return new Date(latestMs);
     },
     observe(ids) {
-      look();
+      compare();
       for (const id of [...skippedAtFirst.keys()]) if (!ids.includes(id)) skippedAtFirst.delete(id);
       for (const id of ids) if (!skippedAtFirst.has(id)) skippedAtFirst.set(id, skippedMs);
     },

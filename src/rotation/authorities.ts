@@ -1,88 +1,89 @@
 import { CellpassError } from '../errors.ts';
-import {
-  activateAuthority,
-  discardAuthority,
-  pendingAuthority,
-  stageAuthority,
-} from '../keys/authority-life.ts';
+import { activateAuthority, discardAuthority, stageAuthority } from '../keys/authority-life.ts';
 import { type Authority, generateAuthority, issueLeaf } from '../keys/certificate.ts';
-import type { KeyCertificate, StoredKey } from '../keys/key-set.ts';
+import {
+  type KeyCertificate,
+  pendingAuthority,
+  type StoredAuthority,
+  type StoredKey,
+} from '../keys/key-set.ts';
 import { toSigningKey } from '../keys/signing-key.ts';
+import type { ProbeAnswer } from './canary.ts';
 import { importAuthority, type PemPair } from './import.ts';
 import {
-  type AdministrationOptions,
-  findActive,
+  type KeyOperationsOptions,
   type KeyOutcome,
-  KeyWorkshop,
+  KeySetEditor,
+  requireActiveKey,
   type StepOptions,
 } from './key-change.ts';
-import { type ProbeAnswer, refuseIfRefused } from './probe.ts';
+import { requireEveryAcceptance } from './permit.ts';
 
-/** The commands of `cellpass keys` that change the CA; see `KeyAdministration`. */
-export class AuthorityAdministration {
-  readonly #workshop: KeyWorkshop;
+/** The operations of `cellpass keys` on the CA; see `KeyOperations`. */
+export class AuthorityOperations {
+  readonly #editor: KeySetEditor;
 
-  constructor(options: AdministrationOptions) {
-    this.#workshop = new KeyWorkshop(options);
+  constructor(options: KeyOperationsOptions) {
+    this.#editor = new KeySetEditor(options);
   }
 
-  /** A new CA, in the exported bundle beside the old one, issuing nothing yet. */
+  /** Generates a pending CA: it is in the exported bundle, but issues nothing yet. */
   async stage({ actor }: StepOptions): Promise<KeyOutcome> {
-    const { cellId, masterKey, now } = this.#workshop.options;
+    const { cellId, masterKey, now } = this.#editor.options;
     return this.#stage(await generateAuthority({ cellId, masterKey, now: now() }), 'stage_ca', actor);
   }
 
+  /** Adds an imported CA in the state `pending`. */
   async import(pems: PemPair, { actor }: StepOptions): Promise<KeyOutcome> {
-    const { masterKey, now } = this.#workshop.options;
+    const { masterKey, now } = this.#editor.options;
     return this.#stage(await importAuthority(pems, { masterKey, now: now() }), 'import_ca', actor);
   }
 
-  /** The pending CA issues from now on; without `force` only when every registry has accepted a leaf of it. */
+  /** Makes the pending CA issue; without `force` only if every registry accepts a leaf of it. */
   async activate({ actor, force = false }: StepOptions): Promise<KeyOutcome> {
-    const set = await this.#workshop.read();
+    const set = await this.#editor.read();
     const pending = pendingAuthority(set);
-    if (pending === undefined)
-      throw new CellpassError('conflict', 'no CA is pending: "cellpass keys stage-ca" makes one');
-    const leaves = await this.#leavesOf(this.#workshop.openAuthority(pending.id));
-    const probes = force ? [] : await this.#probe(findActive(set), leaves);
-    await this.#workshop.change((current) =>
-      activateAuthority(current, pending.id, leaves, this.#workshop.act(actor)),
+    if (pending === undefined) {
+      throw new CellpassError('conflict', 'no CA is pending: make one with "cellpass keys stage-ca"');
+    }
+    const leaves = await this.#issueLeaves(this.#editor.openAuthority(pending.id));
+    const probes = force ? [] : await this.#probe(requireActiveKey(set), leaves);
+    if (!force) requireEveryAcceptance(probes);
+    await this.#editor.change((current) =>
+      activateAuthority(current, pending.id, leaves, this.#editor.act(actor)),
     );
-    return { message: `the CA ${pending.id} issues from now on`, activated: null, staged: null, probes };
+    const message = `the CA ${pending.id} is active, and every key that can sign has a certificate of it`;
+    return { message, activated: null, staged: null, probes };
   }
 
+  /** Drops the pending CA. */
   async discard({ actor }: StepOptions): Promise<KeyOutcome> {
-    await this.#workshop.change((set) => discardAuthority(set, this.#workshop.act(actor)));
-    return { message: 'the pending CA is dropped', activated: null, staged: null, probes: [] };
+    await this.#editor.change((set) => discardAuthority(set, this.#editor.act(actor)));
+    return { message: 'dropped the pending CA', activated: null, staged: null, probes: [] };
   }
 
   async #stage(
-    authority: Parameters<typeof stageAuthority>[1],
+    authority: StoredAuthority,
     action: 'stage_ca' | 'import_ca',
     actor: string,
   ): Promise<KeyOutcome> {
-    await this.#workshop.change((set) => stageAuthority(set, authority, this.#workshop.act(actor), action));
-    const message = `the CA ${authority.id} is staged: give every registry "cellpass keys export-ca", restart it, then "cellpass keys activate-ca"`;
+    await this.#editor.change((set) => stageAuthority(set, authority, this.#editor.act(actor), action));
+    const message = `the CA ${authority.id} is staged: give every registry the output of "cellpass keys export-ca", restart it, then run "cellpass keys activate-ca"`;
     return { message, activated: null, staged: null, probes: [] };
   }
 
+  /** Probes the registries with the active key and its leaf of the pending CA. */
   async #probe(
     active: StoredKey,
     leaves: ReadonlyMap<string, KeyCertificate>,
   ): Promise<readonly ProbeAnswer[]> {
-    const { sign } = this.#workshop.opened(active);
+    const { sign } = this.#editor.openKey(active);
     const certificate = leaves.get(active.kid) ?? active.certificate;
-    const probes = await this.#workshop.options.probe(toSigningKey({ ...active, certificate }, sign));
-    refuseIfRefused(probes);
-    if (probes.length > 0 && probes.every(({ outcome }) => outcome === 'accepted')) return probes;
-    throw new CellpassError(
-      'conflict',
-      'time alone tells no registry of a new CA: list them all under "registries", so that each can be asked, or use --force once all have the new bundle',
-    );
+    return this.#editor.options.probe(toSigningKey({ ...active, certificate }, sign));
   }
 
-  async #leavesOf(authority: Authority): Promise<ReadonlyMap<string, KeyCertificate>> {
-    const { keyring, leafHours, now } = this.#workshop.options;
+  async #issueLeaves(authority: Authority): Promise<ReadonlyMap<string, KeyCertificate>> {
+    const { keyring, leafHours, now } = this.#editor.options;
     const leaves = new Map<string, KeyCertificate>();
     for (const key of keyring.open().signingKeys) {
       leaves.set(key.kid, await issueLeaf({ authority, key, now: now(), leafHours }));

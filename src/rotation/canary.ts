@@ -3,26 +3,43 @@ import type { SigningKey } from '../keys/signing-key.ts';
 import { ANONYMOUS } from '../policy/subject.ts';
 import { buildClaims } from '../token/claims.ts';
 import { type HeaderSettings, signToken } from '../token/sign.ts';
-import type { ProbeAnswer, ProbeOutcome, ProbeRegistries } from './probe.ts';
 
-/** A registry that is asked what it thinks of a key. */
+/**
+ * Canary tokens: tokens that grant nothing, which cellpass sends to registries to find out whether
+ * they trust a key before it signs for clients.
+ */
+
+/** What a registry answered to a canary token. */
+export type ProbeOutcome = 'accepted' | 'refused' | 'unreachable';
+
+export interface ProbeAnswer {
+  readonly registry: string;
+  readonly outcome: ProbeOutcome;
+  /** The reason, for the admin. */
+  readonly because: string;
+}
+
+/** Sends each configured registry a canary token that `key` signed. No registries: an empty list. */
+export type ProbeRegistries = (key: SigningKey) => Promise<readonly ProbeAnswer[]>;
+
+/** A registry that cellpass sends canary tokens to. */
 export interface Registry {
   readonly name: string;
-  /** Its base URL, without a trailing slash. */
+  /** The base URL, without a trailing slash. */
   readonly url: string;
-  /** The service that it calls itself, with how tokens for it look. */
+  /** The service that the registry names in its challenges, with the header settings of its tokens. */
   readonly service: HeaderSettings & { readonly name: string };
-  /** It stands before registries, and knows keys rather than CAs. */
+  /** It is the registry router, which knows keys but no CAs. */
   readonly isRouter?: boolean;
 }
 
 export interface CanaryOptions {
-  /** As they are by the time of a probe. */
+  /** The registries at the time of a probe. */
   readonly registries: () => readonly Registry[];
   readonly issuer: string;
   readonly cell: number;
   readonly now: () => Date;
-  /** How long a registry may take; 5 s. */
+  /** How long a registry may take; default 5 s. */
   readonly timeoutMs?: number;
 }
 
@@ -30,8 +47,9 @@ const TIMEOUT_MS = 5000;
 const LIFE_SECONDS = 60;
 
 /**
- * Asks every registry, all at once, whether it takes a token that grants nothing and that `key` signed: `GET /v2/`, which a registry
- * answers with 200 or a challenge. One that lets in everybody tells nothing, and is no acceptance.
+ * Creates a function that sends `GET /v2/` to all registries at once, first without and then with a
+ * canary token; a registry answers 200 or a challenge. A registry that answers 200 without a token
+ * accepts everybody, so its answer doesn't count as acceptance.
  */
 export function createProbe(options: CanaryOptions): ProbeRegistries {
   return (key) => Promise.all(options.registries().map((registry) => probe(registry, key, options)));
@@ -44,30 +62,30 @@ async function probe(registry: Registry, key: SigningKey, options: CanaryOptions
     because,
   });
   try {
-    const bare = await ask(registry, undefined, options);
+    const bare = await requestStatus(registry, undefined, options);
     if (bare !== 401)
-      return answer('unreachable', `GET ${registry.url}/v2/ without a token is ${bare}, not 401`);
-    const status = await ask(registry, mintCanary(registry, key, options), options);
+      return answer('unreachable', `GET ${registry.url}/v2/ without a token answered ${bare}, not 401`);
+    const status = await requestStatus(registry, signCanary(registry, key, options), options);
     if (status === 200) return answer('accepted', 'accepted');
-    if (status === 401 || status === 403) return answer('refused', `not yet: ${whatItLacks(registry, key)}`);
-    return answer('unreachable', `GET ${registry.url}/v2/ with a token is ${status}`);
+    if (status === 401 || status === 403) return answer('refused', `not yet: ${missingTrust(registry, key)}`);
+    return answer('unreachable', `GET ${registry.url}/v2/ with a token answered ${status}`);
   } catch (error) {
     return answer('unreachable', `${registry.url} does not answer (${reasonOf(error)})`);
   }
 }
 
-async function ask(
+async function requestStatus(
   { url }: Registry,
   token: string | undefined,
   { timeoutMs = TIMEOUT_MS }: CanaryOptions,
 ): Promise<number> {
   const response = await fetch(`${url}/v2/`, {
     headers: {
-      // On a connection that was kept, an answer may come from a process that a reload has replaced.
+      // A kept-alive connection may lead to an old process of a registry that was reloaded.
       Connection: 'close',
       ...(token !== undefined && { Authorization: `Bearer ${token}` }),
     },
-    // A registry that sends tokens elsewhere must not be given one.
+    // Never send the token to another host.
     redirect: 'manual',
     signal: AbortSignal.timeout(timeoutMs),
   });
@@ -75,7 +93,7 @@ async function ask(
   return response.status;
 }
 
-function mintCanary(registry: Registry, key: SigningKey, { issuer, cell, now }: CanaryOptions): string {
+function signCanary(registry: Registry, key: SigningKey, { issuer, cell, now }: CanaryOptions): string {
   const claims = buildClaims({
     issuer,
     service: registry.service.name,
@@ -90,15 +108,15 @@ function mintCanary(registry: Registry, key: SigningKey, { issuer, cell, now }: 
   return signToken(claims, key, registry.service);
 }
 
-function whatItLacks({ service, isRouter = false }: Registry, key: SigningKey): string {
+function missingTrust({ service, isRouter = false }: Registry, key: SigningKey): string {
   if (isRouter) {
-    return `it has no rule for the key ${key.kid} (or the registry behind it refuses it)`;
+    return `it has no rule for the key ${key.kid}, or the registry behind it refuses the key`;
   }
   const issuer = key.certificate?.authorityId;
   const shown = service.x5c && key.x5c.length > 0;
   const byCertificate = issuer == null ? 'the imported certificate' : `the CA ${issuer}`;
   const byKid = `the key ${service.kid === 'libtrust' ? key.kid : key.thumbprint}`;
-  return `its trust doesn't contain ${shown ? byCertificate : byKid} (or its issuer, service or clock is another)`;
+  return `its trust doesn't contain ${shown ? byCertificate : byKid}, or its issuer, service or clock differs`;
 }
 
 function reasonOf(error: unknown): string {

@@ -1,20 +1,23 @@
 import { CellpassError } from '../errors.ts';
 import type { Authority } from '../keys/certificate.ts';
 import {
+  activeKey,
   issuingAuthority,
   type KeyChange,
   type KeySet,
   type KeyStore,
+  keysChanged,
   type StoredKey,
 } from '../keys/key-set.ts';
 import type { Keyring } from '../keys/keyring.ts';
 import type { Act } from '../keys/lifecycle.ts';
 import type { RotatableMasterKey } from '../keys/master-key.ts';
 import { generateSigningKey, type SigningKey } from '../keys/signing-key.ts';
-import type { KeyPeriods, Moment } from './plan.ts';
-import type { ProbeAnswer, ProbeRegistries } from './probe.ts';
+import type { ProbeAnswer, ProbeRegistries } from './canary.ts';
+import type { Moment } from './permit.ts';
+import type { KeyPeriods } from './plan.ts';
 
-export interface AdministrationOptions {
+export interface KeyOperationsOptions {
   readonly store: KeyStore;
   readonly keyring: Keyring;
   readonly masterKey: RotatableMasterKey;
@@ -24,13 +27,13 @@ export interface AdministrationOptions {
   readonly leafHours: number;
   readonly longestTokenLifeSeconds: number;
   readonly periods: KeyPeriods;
-  /** Makes new keys; other than `generateSigningKey` where time is short. */
+  /** Default: `generateSigningKey`; tests that have no time for RSA replace it. */
   readonly generateKey?: typeof generateSigningKey;
 }
 
-/** What a command did, or with a dry run would do. Ids are libtrust's. */
+/** What an operation did, or with a dry run would do. `activated` and `staged` are libtrust ids. */
 export interface KeyOutcome {
-  /** For people: what was done, and what comes next. */
+  /** For the admin: what happened, and what to do next. */
   readonly message: string;
   readonly activated: string | null;
   readonly staged: string | null;
@@ -42,15 +45,15 @@ export interface StepOptions {
   readonly force?: boolean;
 }
 
-/** What the commands on keys and those on CAs are made of. */
-export class KeyWorkshop {
-  readonly options: AdministrationOptions;
+/** The steps that operations on keys and on CAs share: read, generate, open, and change the key set. */
+export class KeySetEditor {
+  readonly options: KeyOperationsOptions;
 
-  constructor(options: AdministrationOptions) {
+  constructor(options: KeyOperationsOptions) {
     this.options = options;
   }
 
-  /** A key of the CA that issues now. */
+  /** Generates a key with a leaf of the active CA. Throws `conflict` if that CA isn't open here. */
   async generate(): Promise<StoredKey> {
     const { masterKey, leafHours, longestTokenLifeSeconds: longestTokenSeconds, now } = this.options;
     const issuing = issuingAuthority(await this.read());
@@ -59,31 +62,31 @@ export class KeyWorkshop {
     return generate({ authority, masterKey, now: now(), leafHours, longestTokenSeconds });
   }
 
-  /** Throws `conflict` if its private half is not at hand. */
+  /** Throws `conflict` if the private half of the CA isn't open in the keyring. */
   openAuthority(id: string): Authority {
     const authority = this.options.keyring.open().authorities.get(id);
     if (authority !== undefined) return authority;
-    throw new CellpassError('conflict', 'the keys changed meanwhile: try again');
+    throw keysChanged();
   }
 
-  /** Throws `conflict` if its private half is not at hand. */
-  opened({ kid }: StoredKey): SigningKey {
+  /** Throws `conflict` if the private half of the key isn't open in the keyring. */
+  openKey({ kid }: StoredKey): SigningKey {
     const key = this.options.keyring.open().signingKeys.find((one) => one.kid === kid);
     if (key !== undefined) return key;
-    throw new CellpassError('conflict', 'the keys changed meanwhile: try again');
+    throw keysChanged();
   }
 
-  /** The set as it is in the database, open in the keyring. */
+  /** Reads the set from the database and opens it in the keyring. */
   async read(): Promise<KeySet> {
     await this.options.keyring.refresh();
     return this.options.keyring.open().set;
   }
 
-  /** Makes a change, and uses it here before it answers. */
-  async change(change: (set: KeySet) => KeyChange): Promise<{ readonly set: KeySet }> {
+  /** Stores a change and returns the new set. When it resolves, this process uses the new set. */
+  async change(change: (set: KeySet) => KeyChange): Promise<KeySet> {
     const set = await this.options.store.updateKeySet(change);
     await this.options.keyring.refresh();
-    return { set };
+    return set;
   }
 
   act(actor: string): Act {
@@ -97,9 +100,9 @@ export class KeyWorkshop {
   }
 }
 
-/** Throws `conflict` for a set that was just made. */
-export function findActive(set: KeySet): StoredKey {
-  const active = set.keys.find(({ state }) => state === 'active');
+/** Throws `conflict` before the first start. */
+export function requireActiveKey(set: KeySet): StoredKey {
+  const active = activeKey(set);
   if (active !== undefined) return active;
-  throw new CellpassError('conflict', 'no key is active');
+  throw new CellpassError('conflict', 'no key is active: "cellpass serve" generates the first one');
 }

@@ -1,158 +1,167 @@
 import { CellpassError } from '../errors.ts';
-import type { KeyChange, KeySet, StoredKey } from '../keys/key-set.ts';
+import {
+  activeKey,
+  findKey,
+  type KeyChange,
+  type KeySet,
+  pendingKey,
+  type StoredKey,
+} from '../keys/key-set.ts';
 import {
   activateKey,
-  findKey,
   type Permission,
-  pendingKey,
   refuseUnlessPending,
   retireKey,
   revokeKey,
   stageKey,
 } from '../keys/lifecycle.ts';
+import type { ProbeAnswer } from './canary.ts';
 import { importSigningKey, type PemPair } from './import.ts';
 import {
-  type AdministrationOptions,
-  findActive,
+  type KeyOperationsOptions,
   type KeyOutcome,
-  KeyWorkshop,
+  KeySetEditor,
+  requireActiveKey,
   type StepOptions,
 } from './key-change.ts';
 import { type KeyEventListing, type KeySetListing, listKeyEvents, listKeySet } from './listing.ts';
-import { mayActivateIn } from './plan.ts';
-import { type ProbeAnswer, permit } from './probe.ts';
+import { mayActivateIn, permit, warnOfUnreachable } from './permit.ts';
 import { rewrapKeySet } from './rewrap.ts';
 
 /**
- * The commands of `cellpass keys`. Each is slow work first, then one decision under the key lock on the set as it is by then; where
- * that forbids it, nothing has changed, and `conflict` says why. This process uses the new set before the answer.
+ * The operations of `cellpass keys`. Each one does its slow work first and then decides under the key
+ * lock, on the set as it is at that time. If the set forbids the operation, it throws `conflict` and
+ * nothing changes. When an operation resolves, this process already uses the new set.
+ *
+ * A class, because all operations share one editor.
  */
-export class KeyAdministration {
-  readonly #workshop: KeyWorkshop;
+export class KeyOperations {
+  readonly #editor: KeySetEditor;
 
-  constructor(options: AdministrationOptions) {
-    this.#workshop = new KeyWorkshop(options);
+  constructor(options: KeyOperationsOptions) {
+    this.#editor = new KeySetEditor(options);
   }
 
+  /** All keys and CAs of the cell, with what happens to each next. */
   async list(): Promise<KeySetListing> {
     return listKeySet(
-      await this.#workshop.options.store.readKeySet(),
-      this.#workshop.options.periods,
-      this.#workshop.moment(),
+      await this.#editor.options.store.readKeySet(),
+      this.#editor.options.periods,
+      this.#editor.moment(),
     );
   }
 
+  /** The newest `limit` entries of the audit record of keys. */
   async history(limit: number): Promise<{ readonly events: readonly KeyEventListing[] }> {
-    return listKeyEvents(await this.#workshop.options.store.readKeyEvents(limit));
+    return listKeyEvents(await this.#editor.options.store.readKeyEvents(limit));
   }
 
-  /** A new pending key. */
+  /** Generates a pending key. */
   async stage({ actor }: StepOptions): Promise<KeyOutcome> {
-    const key = await this.#workshop.generate();
-    const { set } = await this.#workshop.change((current) =>
-      stageKey(current, key, this.#workshop.act(actor)),
-    );
+    const key = await this.#editor.generate();
+    const set = await this.#editor.change((current) => stageKey(current, key, this.#editor.act(actor)));
     return this.#staged(findKey(set, key.kid));
   }
 
-  /** Makes a pending key active: `id`, or the one there is. */
+  /** Makes the pending key active. `id`, if given, must be its id. */
   async activate(id: string | undefined, { actor, force = false }: StepOptions): Promise<KeyOutcome> {
-    const pending = findPending(await this.#workshop.read(), id);
+    const pending = findPending(await this.#editor.read(), id);
     const { by, probes } = await this.#permit(pending, force);
-    await this.#workshop.change((set) =>
-      activateKey(set, pending.kid, this.#activation(by), this.#workshop.act(actor)),
+    await this.#editor.change((set) =>
+      activateKey(set, pending.kid, this.#activation(by), this.#editor.act(actor)),
     );
-    const message = `${pending.kid} is active${warningOf(probes)}`;
+    const message = `${pending.kid} is active${warnOfUnreachable(probes)}`;
     return { message, activated: pending.kid, staged: null, probes };
   }
 
-  /** Makes the pending key active and stages the next; without one, stages it and says when it may go on. */
+  /** Makes the pending key active and stages the next one. If no key is pending, stages one. */
   async rotate({ actor, force = false }: StepOptions): Promise<KeyOutcome> {
-    const pending = pendingKey(await this.#workshop.read());
+    const pending = pendingKey(await this.#editor.read());
     if (pending === undefined) return force ? this.#rotateAtOnce(actor) : this.stage({ actor });
     const { by, probes } = await this.#permit(pending, force);
-    const next = await this.#workshop.generate();
-    await this.#workshop.change((set) => {
-      const act = this.#workshop.act(actor);
+    const next = await this.#editor.generate();
+    await this.#editor.change((set) => {
+      const act = this.#editor.act(actor);
       return inTurn(activateKey(set, pending.kid, this.#activation(by), act), (activated) =>
         stageKey(activated, next, act),
       );
     });
-    const message = `${pending.kid} is active, and ${next.kid} is staged as the next${warningOf(probes)}`;
+    const message = `${pending.kid} is active, and ${next.kid} is staged as the next key${warnOfUnreachable(probes)}`;
     return { message, activated: pending.kid, staged: next.kid, probes };
   }
 
-  /** What `rotate` would do now; throws what it would throw. */
+  /** Says what `rotate` would do now, and throws what it would throw. */
   async planRotation({ force = false }: { readonly force?: boolean }): Promise<KeyOutcome> {
-    const pending = pendingKey(await this.#workshop.read());
+    const pending = pendingKey(await this.#editor.read());
     const nothing = { activated: null, staged: null, probes: [] };
     if (pending === undefined) {
       const message = force
-        ? 'would make a key, active at once'
-        : `would stage a key, which may sign after ${this.#workshop.options.periods.propagationSeconds} s, or when every registry accepts it`;
+        ? 'would generate a key and make it active at once'
+        : `would stage a key, which may sign after ${this.#editor.options.periods.propagationSeconds} s or when every registry accepts it`;
       return { ...nothing, message };
     }
     const { by, probes } = await this.#permit(pending, force);
-    const message = `would make ${pending.kid} active (by ${by}), and stage the next${warningOf(probes)}`;
+    const message = `would make ${pending.kid} active (by ${by}), and stage the next key${warnOfUnreachable(probes)}`;
     return { ...nothing, message, probes };
   }
 
   /** Drops a pending key. */
   async retire(id: string, { actor }: StepOptions): Promise<KeyOutcome> {
-    const { kid } = findKey(await this.#workshop.read(), id);
-    await this.#workshop.change((set) => retireKey(set, kid, this.#workshop.act(actor)));
-    return { message: `${kid} is dropped`, activated: null, staged: null, probes: [] };
+    const { kid } = findKey(await this.#editor.read(), id);
+    await this.#editor.change((set) => retireKey(set, kid, this.#editor.act(actor)));
+    return { message: `dropped the pending key ${kid}`, activated: null, staged: null, probes: [] };
   }
 
+  /** Removes a key from the JWK Set at once; if it was active, another key takes over. */
   async revoke(id: string, reason: string, { actor }: StepOptions): Promise<KeyOutcome> {
-    const before = await this.#workshop.read();
+    const before = await this.#editor.read();
     const { kid, state } = findKey(before, id);
     const spare =
-      state === 'active' && pendingKey(before) === undefined ? await this.#workshop.generate() : undefined;
-    const { set } = await this.#workshop.change((current) =>
-      revokeKey(current, kid, spare, { ...this.#workshop.act(actor), reason }),
+      state === 'active' && pendingKey(before) === undefined ? await this.#editor.generate() : undefined;
+    const set = await this.#editor.change((current) =>
+      revokeKey(current, kid, spare, { ...this.#editor.act(actor), reason }),
     );
-    const active = set.keys.find((key) => key.state === 'active');
-    const activated = state === 'active' ? (active?.kid ?? null) : null;
-    const successor = activated === null ? '' : `, and ${activated} has taken over`;
+    const activated = state === 'active' ? (activeKey(set)?.kid ?? null) : null;
+    const successor = activated === null ? '' : `, and ${activated} is active now`;
     return {
-      message: `${kid} is revoked and out of the JWK Set${successor}: "cellpass keys list" says until when registries that can't be told accept what it signed`,
+      message: `${kid} is revoked and removed from the JWK Set${successor}: registries that trust its certificate accept its tokens until the time that "cellpass keys list" shows`,
       activated,
       staged: null,
       probes: [],
     };
   }
 
-  /** Takes over a key from elsewhere, as pending. */
+  /** Adds an imported key in the state `pending`. */
   async import(pems: PemPair, { actor }: StepOptions): Promise<KeyOutcome> {
-    const { masterKey, now, longestTokenLifeSeconds: longestTokenSeconds } = this.#workshop.options;
+    const { masterKey, now, longestTokenLifeSeconds: longestTokenSeconds } = this.#editor.options;
     const key = await importSigningKey(pems, { masterKey, now: now(), longestTokenSeconds });
-    const { set } = await this.#workshop.change((current) =>
-      stageKey(current, key, this.#workshop.act(actor), 'import'),
+    const set = await this.#editor.change((current) =>
+      stageKey(current, key, this.#editor.act(actor), 'import'),
     );
     return this.#staged(findKey(set, key.kid));
   }
 
-  /** Asks every registry for its opinion of the pending key, or where there is none of the active one. */
+  /** Asks every registry whether it accepts the pending key, or the active one if none is pending. */
   async probe(): Promise<{ readonly kid: string; readonly probes: readonly ProbeAnswer[] }> {
-    const set = await this.#workshop.read();
-    const key = this.#workshop.opened(pendingKey(set) ?? findActive(set));
-    return { kid: key.kid, probes: await this.#workshop.options.probe(key) };
+    const set = await this.#editor.read();
+    const key = this.#editor.openKey(pendingKey(set) ?? requireActiveKey(set));
+    return { kid: key.kid, probes: await this.#editor.options.probe(key) };
   }
 
-  /** PEM. Throws `conflict` for a key without one. */
+  /** A key's certificate in PEM. Throws `conflict` if the key has none. */
   async exportCertificate(id: string): Promise<string> {
-    const { kid, certificate } = findKey(await this.#workshop.options.store.readKeySet(), id);
-    if (certificate === null)
-      throw new CellpassError('conflict', `the key ${kid} was imported without a certificate`);
+    const { kid, certificate } = findKey(await this.#editor.options.store.readKeySet(), id);
+    if (certificate === null) {
+      throw new CellpassError('conflict', `the key ${kid} has no certificate: it was imported without one`);
+    }
     return certificate.pem;
   }
 
-  /** Encrypts all private halves under a new master key. */
+  /** Encrypts all private halves with a new master key. */
   async rewrap({ actor }: StepOptions): Promise<KeyOutcome> {
-    const { masterKey, store, keyring } = this.#workshop.options;
+    const { masterKey, store, keyring } = this.#editor.options;
     const next = await masterKey.prepareNext();
-    const rewrap = await rewrapKeySet(await store.readKeySet(), masterKey, next, this.#workshop.act(actor));
+    const rewrap = await rewrapKeySet(await store.readKeySet(), masterKey, next, this.#editor.act(actor));
     await store.updateKeySet(rewrap);
     const message = await masterKey.adoptNext();
     await keyring.refresh();
@@ -160,9 +169,9 @@ export class KeyAdministration {
   }
 
   async #rotateAtOnce(actor: string): Promise<KeyOutcome> {
-    const key = await this.#workshop.generate();
-    await this.#workshop.change((set) => {
-      const act = this.#workshop.act(actor);
+    const key = await this.#editor.generate();
+    await this.#editor.change((set) => {
+      const act = this.#editor.act(actor);
       return inTurn(stageKey(set, key, act), (staged) =>
         activateKey(staged, key.kid, this.#activation('force'), act),
       );
@@ -171,21 +180,21 @@ export class KeyAdministration {
   }
 
   #permit(pending: StoredKey, force: boolean): ReturnType<typeof permit> {
-    const waitMs = mayActivateIn(pending, this.#workshop.options.periods, this.#workshop.moment());
-    return permit(this.#workshop.opened(pending), { force, waitMs, probe: this.#workshop.options.probe });
+    const waitMs = mayActivateIn(pending, this.#editor.options.periods, this.#editor.moment());
+    return permit(this.#editor.openKey(pending), { force, waitMs, probe: this.#editor.options.probe });
   }
 
   #activation(by: Permission): Parameters<typeof activateKey>[2] {
     return {
       by,
-      waitMs: (key) => mayActivateIn(key, this.#workshop.options.periods, this.#workshop.moment()),
+      waitMs: (key) => mayActivateIn(key, this.#editor.options.periods, this.#editor.moment()),
     };
   }
 
   #staged({ kid, createdAt }: StoredKey): KeyOutcome {
-    const { propagationSeconds } = this.#workshop.options.periods;
+    const { propagationSeconds } = this.#editor.options.periods;
     const at = new Date(createdAt.getTime() + propagationSeconds * 1000).toISOString();
-    const message = `${kid} is staged: it may sign from ${at} on, or when every registry accepts it`;
+    const message = `${kid} is staged: it may sign from ${at} on or when every registry accepts it; then run "cellpass keys rotate"`;
     return { message, activated: null, staged: kid, probes: [] };
   }
 }
@@ -198,17 +207,11 @@ function findPending(set: KeySet, id: string | undefined): StoredKey {
   }
   const pending = pendingKey(set);
   if (pending !== undefined) return pending;
-  throw new CellpassError('conflict', 'no key is pending: "cellpass keys stage" makes one');
+  throw new CellpassError('conflict', 'no key is pending: make one with "cellpass keys stage"');
 }
 
-/** Two changes as one. */
+/** Applies two changes in one transaction. */
 function inTurn(first: KeyChange, then: (set: KeySet) => KeyChange): KeyChange {
   const second = then(first.set);
   return { set: second.set, events: [...first.events, ...second.events] };
-}
-
-function warningOf(probes: readonly ProbeAnswer[]): string {
-  const unreachable = probes.filter(({ outcome }) => outcome === 'unreachable');
-  if (unreachable.length === 0) return '';
-  return `; not asked, because unreachable: ${unreachable.map(({ registry }) => registry).join(', ')}`;
 }

@@ -1,7 +1,8 @@
 import type { KeyEvent, KeySet, KeyState, StoredAuthority, StoredKey } from '../keys/key-set.ts';
-import { type KeyPeriods, type Moment, nextStep } from './plan.ts';
+import type { Moment } from './permit.ts';
+import { type KeyPeriods, nextStep } from './plan.ts';
 
-/** One entry of `keys list --json`: the part of a key that anybody may see, times as ISO 8601. */
+/** One entry of `keys list --json`: the public part of a key, with times in ISO 8601. */
 export interface KeyListing {
   readonly kid: string;
   readonly thumbprint: string;
@@ -12,10 +13,10 @@ export interface KeyListing {
   readonly published_until: string | null;
   readonly revoked_at: string | null;
   readonly revocation_reason: string | null;
-  /** null: the key has none. */
+  /** null: the key has no certificate. */
   readonly certificate: { readonly imported: boolean; readonly not_after: string } | null;
   readonly next: { readonly what: string; readonly at: string | null };
-  /** Of a revoked key: tokens that it may have signed were issued in this window, and cellpass's own end at `tokens_end_at`. */
+  /** Of a revoked key: when it signed tokens, and when the last one that cellpass issued expires. */
   readonly issued: {
     readonly from: string;
     readonly until: string;
@@ -37,6 +38,7 @@ export interface KeySetListing {
   readonly authorities: readonly AuthorityListing[];
 }
 
+/** Lists keys and CAs, oldest first. */
 export function listKeySet(set: KeySet, periods: KeyPeriods, moment: Moment): KeySetListing {
   return {
     keys: set.keys.map((key) => listKey(key, set, periods, moment)),
@@ -100,6 +102,7 @@ export interface KeyEventListing {
   readonly reason: string | null;
 }
 
+/** Lists audit entries in the given order. */
 export function listKeyEvents(events: readonly KeyEvent[]): { readonly events: readonly KeyEventListing[] } {
   return { events: events.map(({ at, ...event }) => ({ at: at.toISOString(), ...event })) };
 }

@@ -1,24 +1,22 @@
 import { createHash } from 'node:crypto';
-import { isPublished, type KeySet, type StoredKey } from '../keys/key-set.ts';
-import { activeKey, pendingKey, propagationLeftMs } from '../keys/lifecycle.ts';
+import { activeKey, isPublished, type KeySet, pendingKey, type StoredKey } from '../keys/key-set.ts';
+import { type Moment, mayActivateIn } from './permit.ts';
 
-/** What the life of keys is timed by. */
+/** The settings that the rotation of keys depends on. */
 export interface KeyPeriods {
+  /** How long a key is published before it may sign. */
   readonly propagationSeconds: number;
-  /** 0: keys are rotated by hand alone. */
+  /** 0: only admins rotate keys. */
   readonly rotateEverySeconds: number;
 }
 
-/** Both as this process sees them; see `steady-clock.ts`. */
-export interface Moment {
-  readonly now: Date;
-  readonly skippedMsSince: (kid: string) => number;
-}
-
-/** How much earlier than `rotateEverySeconds` a rotation may come, so that cells that were set up together don't rotate together. */
+/**
+ * The part of `rotateEverySeconds` by which a rotation may come early, so that cells that were set up
+ * together don't rotate together.
+ */
 const JITTER = 0.05;
 
-/** When the active key is replaced by itself; null where it never is. Every replica comes to the same answer. */
+/** When the active key rotates automatically; null: never. Every replica computes the same time. */
 export function rotationDue(active: StoredKey, { rotateEverySeconds }: KeyPeriods): Date | null {
   if (rotateEverySeconds === 0 || active.activatedAt === null) return null;
   const fraction = createHash('sha256').update(active.kid).digest().readUInt32BE() / 2 ** 32;
@@ -27,7 +25,10 @@ export function rotationDue(active: StoredKey, { rotateEverySeconds }: KeyPeriod
 
 export type PlannedStep = 'stage' | 'rotate';
 
-/** What the schedule asks for at this moment. A time that was slept through is made up for at once, one step after the other. */
+/**
+ * The step that the schedule takes at this moment; null: none. Steps that were missed while cellpass
+ * was down follow at once, one after another.
+ */
 export function plannedStep(set: KeySet, periods: KeyPeriods, moment: Moment): PlannedStep | null {
   const active = activeKey(set);
   const due = active === undefined ? null : rotationDue(active, periods);
@@ -38,18 +39,13 @@ export function plannedStep(set: KeySet, periods: KeyPeriods, moment: Moment): P
   return leftMs <= 0 && mayActivateIn(pending, periods, moment) <= 0 ? 'rotate' : null;
 }
 
-/** Milliseconds until time alone lets the pending key sign. */
-export function mayActivateIn(key: StoredKey, { propagationSeconds }: KeyPeriods, moment: Moment): number {
-  const skippedMs = moment.skippedMsSince(key.kid);
-  return propagationLeftMs(key, propagationSeconds, { now: moment.now, skippedMs });
-}
-
-/** What will become of a key, in words, and when; `at` null: when an admin says so. */
+/** What happens to a key next, in words, and when; `at` null: nothing, or when an admin does it. */
 export interface NextStep {
   readonly what: string;
   readonly at: Date | null;
 }
 
+/** The next step in the life of `key`, for `keys list`. */
 export function nextStep(key: StoredKey, set: KeySet, periods: KeyPeriods, moment: Moment): NextStep {
   switch (key.state) {
     case 'pending':
@@ -57,12 +53,12 @@ export function nextStep(key: StoredKey, set: KeySet, periods: KeyPeriods, momen
     case 'active': {
       const due = rotationDue(key, periods);
       if (due === null) return { what: 'signs until "cellpass keys rotate"', at: null };
-      return { what: 'is replaced by itself', at: due };
+      return { what: 'rotates automatically', at: due };
     }
     case 'retired':
       return isPublished(key, moment.now)
         ? { what: 'leaves the JWK Set', at: key.publishedUntil }
-        : { what: 'gone', at: null };
+        : { what: 'no longer published', at: null };
     case 'revoked':
       return nextOfRevoked(key, moment.now);
   }
@@ -72,14 +68,15 @@ function nextOfPending(key: StoredKey, set: KeySet, periods: KeyPeriods, moment:
   const active = activeKey(set);
   const due = active === undefined ? null : rotationDue(active, periods);
   const mayAt = new Date(moment.now.getTime() + Math.max(0, mayActivateIn(key, periods, moment)));
-  if (due !== null) return { what: 'becomes active by itself', at: due > mayAt ? due : mayAt };
-  return { what: '"cellpass keys rotate" makes it active, from then on', at: mayAt };
+  if (due !== null) return { what: 'becomes active automatically', at: due > mayAt ? due : mayAt };
+  return { what: 'can become active, by "cellpass keys rotate"', at: mayAt };
 }
 
-/** A registry that trusts the CA hears of no revocation: until the last leaf ends it would take what a thief signs. */
+/** cellpass can't tell a registry that trusts the CA of a revocation: it accepts the key until the leaf ends. */
 function nextOfRevoked({ certificate }: StoredKey, now: Date): NextStep {
   if (certificate === null)
-    return { what: 'out of the JWK Set: registries that fetch it must do so now', at: null };
-  if (certificate.notAfter <= now) return { what: 'gone: its certificate has expired', at: null };
-  return { what: 'registries that trust its certificate take its tokens', at: certificate.notAfter };
+    return { what: 'removed from the JWK Set: registries that fetch it must do so now', at: null };
+  if (certificate.notAfter <= now)
+    return { what: 'no longer accepted: its certificate has expired', at: null };
+  return { what: 'registries that trust its certificate accept its tokens', at: certificate.notAfter };
 }

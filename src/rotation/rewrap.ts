@@ -1,15 +1,14 @@
-import { CellpassError } from '../errors.ts';
-import type { KeyChange, KeySet } from '../keys/key-set.ts';
+import { type KeyChange, type KeySet, keysChanged } from '../keys/key-set.ts';
 import { type Act, event } from '../keys/lifecycle.ts';
 import type { MasterKey } from '../keys/master-key.ts';
 
-interface Sealed {
+interface Encrypted {
   readonly encryptedPrivateKey: string | null;
 }
 
 /**
- * Encrypts every private half of `set` anew, from one master key to the other. The answer is the change to make under the key lock; it
- * throws `conflict` if the set has a private half by then that was not in `set`.
+ * Re-encrypts every private half of `set`, from one master key to another. Returns the change to apply
+ * under the key lock; it throws `conflict` if the set then contains a private half that is not in `set`.
  */
 export async function rewrapKeySet(
   set: KeySet,
@@ -18,8 +17,8 @@ export async function rewrapKeySet(
   act: Act,
 ): Promise<(current: KeySet) => KeyChange> {
   const renewed = new Map<string, string>();
-  const renew = async (id: string, { encryptedPrivateKey: sealed }: Sealed): Promise<void> => {
-    if (sealed !== null) renewed.set(sealed, await to.encrypt(id, await from.decrypt(id, sealed)));
+  const renew = async (id: string, { encryptedPrivateKey: old }: Encrypted): Promise<void> => {
+    if (old !== null) renewed.set(old, await to.encrypt(id, await from.decrypt(id, old)));
   };
   for (const authority of set.authorities) await renew(authority.id, authority);
   for (const key of set.keys) await renew(key.kid, key);
@@ -32,9 +31,9 @@ export async function rewrapKeySet(
   });
 }
 
-function withRenewed<T extends Sealed>(entry: T, renewed: ReadonlyMap<string, string>): T {
+function withRenewed<T extends Encrypted>(entry: T, renewed: ReadonlyMap<string, string>): T {
   if (entry.encryptedPrivateKey === null) return entry;
   const encryptedPrivateKey = renewed.get(entry.encryptedPrivateKey);
   if (encryptedPrivateKey !== undefined) return { ...entry, encryptedPrivateKey };
-  throw new CellpassError('conflict', 'the keys changed meanwhile: try again');
+  throw keysChanged();
 }

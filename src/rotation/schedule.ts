@@ -1,38 +1,38 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
 import type { KeySet } from '../keys/key-set.ts';
+import type { Log } from '../log.ts';
 import type { KeyOutcome } from './key-change.ts';
-import { type KeyPeriods, type Moment, plannedStep } from './plan.ts';
+import type { Moment } from './permit.ts';
+import { type KeyPeriods, plannedStep } from './plan.ts';
 
 export interface ScheduleOptions {
   readonly periods: KeyPeriods;
   readonly currentSet: () => KeySet;
   readonly moment: () => Moment;
-  /** Runs `work` unless another replica is at it; see `Database.tryExclusively`. */
+  /** Runs `work` unless another replica runs it; see `Database.tryExclusively`. */
   readonly exclusively: (work: () => Promise<void>) => Promise<boolean>;
   readonly stage: () => Promise<KeyOutcome>;
   readonly rotate: () => Promise<KeyOutcome>;
-  readonly log: {
-    info(fields: object, message: string): void;
-    warn(fields: object, message: string): void;
-  };
+  readonly log: Pick<Log, 'info' | 'warn'>;
 }
 
-/** Rotation that nobody has to think of. */
+/** Rotates keys automatically. */
 export interface Schedule {
-  /** Takes the step that is due, if any. Whether it did. */
+  /** Takes the step that is due, if any. Resolves to whether this replica had its turn. */
   tick(): Promise<boolean>;
   start(): void;
   close(): Promise<void>;
 }
 
-/** The actor of what the schedule does, in the audit record. */
+/** The actor of the schedule's steps in the audit record. */
 export const SCHEDULE_ACTOR = 'schedule';
 
 const TICK_MS = 1000;
-/** A step that was refused, such as by a registry, is tried again after a minute: each try asks every registry. */
+/** The pause after a failed step: each attempt sends a request to every registry. */
 const RETRY_MS = 60_000;
 
+/** Creates a schedule that checks every second whether a step is due, once started. */
 export function createSchedule(options: ScheduleOptions): Schedule {
   const { log } = options;
   const stopped = new AbortController();
@@ -40,7 +40,7 @@ export function createSchedule(options: ScheduleOptions): Schedule {
   const tick = async (): Promise<boolean> => {
     if (plannedStep(options.currentSet(), options.periods, options.moment()) === null) return false;
     return options.exclusively(async () => {
-      // Once more, now that nobody else is at it.
+      // Another replica may have taken the step before this one got the lock.
       const step = plannedStep(options.currentSet(), options.periods, options.moment());
       if (step === null) return;
       const { message, activated, staged } = await options[step]();
@@ -52,7 +52,7 @@ export function createSchedule(options: ScheduleOptions): Schedule {
       const pauseMs = await tick().then(
         () => TICK_MS,
         (error: unknown) => {
-          log.warn({ err: error }, 'the scheduled key rotation could not take its step; trying again');
+          log.warn({ err: error }, 'the scheduled key rotation failed; retrying');
           return RETRY_MS;
         },
       );

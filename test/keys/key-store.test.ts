@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { createPrivateKey, randomBytes } from 'node:crypto';
+import { generateFirstKeys } from '../../src/keys/first-start.ts';
 import type { KeyEvent, KeySet, KeyStore, StoredAuthority, StoredKey } from '../../src/keys/key-set.ts';
 import { createMasterKey, type MasterKey } from '../../src/keys/master-key.ts';
-import { generateFirstKeys } from '../../src/keys/open-key-set.ts';
 import { type Database, openPglite, openPostgres } from '../../src/store/database/drivers.ts';
 import { migrate } from '../../src/store/database/migrate.ts';
 import { createKeyStore, KEY_CHANNEL } from '../../src/store/keys.ts';

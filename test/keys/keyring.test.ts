@@ -123,13 +123,13 @@ describe('the keyring', () => {
         await cell.start({ store: elsewhere });
         const other = elsewhere.set.keys[0]!;
         await cell.changeKeys((key) => change(key, other));
-        await assert.rejects(cell.start(), { code: 'conflict', message: /database|does not fit/ });
+        await assert.rejects(cell.start(), { code: 'conflict', message: /database/ });
       });
     }
 
     it('refuses a CA that has expired', async () => {
       cell.clock.advance(11 * 365.25 * 24 * HOUR_MS);
-      await assert.rejects(cell.start(), { code: 'conflict', message: /CA certificate expired/ });
+      await assert.rejects(cell.start(), { code: 'conflict', message: /certificate of the CA \w+ expired/ });
     });
 
     it('warns of a CA that expires soon, at the start and once a day', async () => {
@@ -265,7 +265,7 @@ describe('the keyring', () => {
       const log = memoryLog();
       const keyring = await cell.start({ log, pollMs: 1 });
       const complaints = (): number =>
-        log.lines.filter((line) => line.startsWith('warn the key set could not be read')).length;
+        log.lines.filter((line) => line.startsWith('warn could not read the key set')).length;
       store.fail = 'read';
       await reads(store, 4);
       assert.equal(complaints(), 1);

@@ -52,7 +52,7 @@ describe('staging a key', () => {
     });
     assert.throws(() => stageKey(set(A, X), key('X', 'pending'), ACT), {
       ...CONFLICT,
-      message: /here already/,
+      message: /is already in the key set/,
     });
   });
 });
@@ -115,8 +115,8 @@ describe('retiring a key', () => {
 
   it('is refused for the active one, with what to do instead, and for one that is gone', () => {
     assert.throws(() => retireKey(set(A, P), 'A', ACT), { ...CONFLICT, message: /keys rotate.*keys revoke/ });
-    assert.throws(() => retireKey(set(A, R), 'R', ACT), { ...CONFLICT, message: /retired already/ });
-    assert.throws(() => retireKey(set(A, X), 'X', ACT), { ...CONFLICT, message: /revoked already/ });
+    assert.throws(() => retireKey(set(A, R), 'R', ACT), { ...CONFLICT, message: /is already retired/ });
+    assert.throws(() => retireKey(set(A, X), 'X', ACT), { ...CONFLICT, message: /is already revoked/ });
   });
 });
 
@@ -152,7 +152,7 @@ describe('revoking a key', () => {
   it('is refused for one that is revoked, and for the active one while nothing can take over', () => {
     assert.throws(() => revokeKey(set(A, X), 'X', undefined, because), {
       ...CONFLICT,
-      message: /revoked already/,
+      message: /is already revoked/,
     });
     assert.throws(() => revokeKey(set(A), 'A', undefined, because), CONFLICT);
   });

@@ -3,8 +3,8 @@ import { createServer, type IncomingMessage, type RequestListener, type Server }
 import type { AddressInfo } from 'node:net';
 import { decodeJwt, decodeProtectedHeader } from 'jose';
 import type { SigningKey } from '../../src/keys/signing-key.ts';
+import type { ProbeAnswer } from '../../src/rotation/canary.ts';
 import { type CanaryOptions, createProbe, type Registry } from '../../src/rotation/canary.ts';
-import type { ProbeAnswer } from '../../src/rotation/probe.ts';
 import { closeKeyrings, startedCell } from '../support/keys.ts';
 
 const NOW = new Date('2026-11-24T10:00:00Z');

@@ -97,10 +97,10 @@ describe('what happens next', () => {
     what: RegExp,
     when: Date | null,
   ][] = [
-    ['pending, by itself', PENDING, PERIODS, at(0), /becomes active by itself/, DUE],
+    ['pending, by schedule', PENDING, PERIODS, at(0), /becomes active automatically/, DUE],
     ['pending, by hand', PENDING, BY_HAND, at(0), /keys rotate/, at(300_000)],
     ['pending for long enough, by hand', PENDING, BY_HAND, at(DAY_MS), /keys rotate/, at(DAY_MS)],
-    ['active, by itself', ACTIVE, PERIODS, at(0), /replaced by itself/, DUE],
+    ['active, by schedule', ACTIVE, PERIODS, at(0), /rotates automatically/, DUE],
     ['active, by hand', ACTIVE, BY_HAND, at(0), /until "cellpass keys rotate"/, null],
     [
       'retired',

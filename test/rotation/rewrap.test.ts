@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Keyring } from '../../src/keys/keyring.ts';
 import { loadMasterKey, type RotatableMasterKey } from '../../src/keys/master-key.ts';
-import { KeyAdministration } from '../../src/rotation/keys.ts';
+import { KeyOperations } from '../../src/rotation/keys.ts';
 import {
   closeKeyrings,
   LEAF_HOURS,
@@ -23,7 +23,7 @@ describe('changing the master key', () => {
   let store: MemoryKeyStore;
   let masterKey: RotatableMasterKey;
   let keyring: Keyring;
-  let administration: KeyAdministration;
+  let administration: KeyOperations;
 
   beforeEach(async () => {
     folder = await mkdtemp(join(tmpdir(), 'cellpass-rewrap-'));
@@ -37,8 +37,8 @@ describe('changing the master key', () => {
     await rm(folder, { recursive: true });
   });
 
-  function administer(ring: Keyring, key: RotatableMasterKey): KeyAdministration {
-    return new KeyAdministration({
+  function administer(ring: Keyring, key: RotatableMasterKey): KeyOperations {
+    return new KeyOperations({
       store,
       keyring: ring,
       masterKey: key,

@@ -5,7 +5,7 @@ import type { KeyChange, KeySet, KeyStore, StoredKey } from '../../src/keys/key-
 import { createKeyring, type Keyring } from '../../src/keys/keyring.ts';
 import type { MasterKey } from '../../src/keys/master-key.ts';
 import { generateSigningKey } from '../../src/keys/signing-key.ts';
-import { KeyAdministration } from '../../src/rotation/keys.ts';
+import { KeyOperations } from '../../src/rotation/keys.ts';
 import { createSchedule, type Schedule } from '../../src/rotation/schedule.ts';
 import { clockAt, memoryKeyStore, memoryLog, START } from '../support/keys.ts';
 
@@ -39,7 +39,7 @@ interface Issued {
 
 interface Replica {
   keyring: Keyring;
-  administration: KeyAdministration;
+  administration: KeyOperations;
   schedule: Schedule;
   readonly link: Link;
 }
@@ -187,7 +187,7 @@ export class World {
       pollMs: 2 ** 30,
       monotonicMs,
     });
-    const administration = new KeyAdministration({
+    const administration = new KeyOperations({
       ...common,
       store: link,
       keyring,

@@ -5,6 +5,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { generateFirstKeys } from '../../src/keys/first-start.ts';
 import type {
   KeyCertificate,
   KeyChange,
@@ -15,7 +16,6 @@ import type {
 } from '../../src/keys/key-set.ts';
 import { createKeyring, type Keyring, type KeyringOptions } from '../../src/keys/keyring.ts';
 import { createMasterKey, type MasterKey } from '../../src/keys/master-key.ts';
-import { generateFirstKeys } from '../../src/keys/open-key-set.ts';
 
 export const HOUR_MS = 60 * 60 * 1000;
 /** When the cells of these tests started for the first time. */

@@ -1,6 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import { type Config, loadConfig } from '../../config/load.ts';
 import { readTls } from '../../http/listener/server.ts';
+import { activeKey } from '../../keys/key-set.ts';
 import { adminSocketPath } from '../../server/socket-path.ts';
 import type { Terminal } from '../../terminal.ts';
 import { checkDatabase } from './database.ts';
@@ -58,7 +59,7 @@ async function checkAddress(config: Config, kept: Kept, now: () => Date): Promis
 
 async function checkAnswers(url: string, { keys }: Kept): Promise<readonly Finding[]> {
   const answer = await check('public URL answer', () => lookForCellpass(url));
-  const active = keys?.listing.keys.find(({ state }) => state === 'active');
+  const active = keys && activeKey(keys.listing);
   if (answer.outcome !== 'ok' || active === undefined) return [answer];
   return [answer, await check('public URL keys', () => comparePublishedKeys(url, active.kid))];
 }

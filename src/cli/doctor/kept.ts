@@ -1,7 +1,7 @@
 import type { Config } from '../../config/load.ts';
 import { daysToSeconds } from '../../config/periods.ts';
 import { CellpassError } from '../../errors.ts';
-import type { KeySet } from '../../keys/key-set.ts';
+import { activeKey, type KeySet } from '../../keys/key-set.ts';
 import { loadMasterKey } from '../../keys/master-key.ts';
 import { openKeySet } from '../../keys/open-key-set.ts';
 import type { SigningKey } from '../../keys/signing-key.ts';
@@ -26,10 +26,9 @@ export function factsOf(set: KeySet, { keys }: Config, now: Date): KeyFacts {
     propagationSeconds: keys.propagationSeconds,
     rotateEverySeconds: daysToSeconds(keys.rotateEveryDays),
   };
-  const active = set.keys.find(({ state }) => state === 'active');
   return {
     listing: listKeySet(set, periods, { now, skippedMsSince: () => 0 }),
-    leaf: active?.certificate ?? null,
+    leaf: activeKey(set)?.certificate ?? null,
   };
 }
 

@@ -1,3 +1,4 @@
+import { activeKey } from '../../keys/key-set.ts';
 import type { AuthorityListing, KeyListing, KeySetListing } from '../../rotation/listing.ts';
 import { type Finding, failed, named, ok, type Verdict, warning } from './finding.ts';
 
@@ -33,7 +34,7 @@ export const NO_KEYS_YET = ok('no keys yet: the first start makes them');
 /** Age and certificates of the keys and the CA. Pure. */
 export function checkKeys({ listing, leaf }: KeyFacts, at: Circumstances): readonly Finding[] {
   if (listing.keys.length === 0) return [named('active key', NO_KEYS_YET)];
-  const active = listing.keys.find(({ state }) => state === 'active');
+  const active = activeKey(listing);
   const pending = listing.keys.filter(({ state }) => state === 'pending');
   return [
     named('active key', checkActive(active, at)),

@@ -1,8 +1,8 @@
 import type { Config, RegistrySettings } from '../../config/load.ts';
 import type { SigningKey } from '../../keys/signing-key.ts';
+import type { ProbeAnswer } from '../../rotation/canary.ts';
 import { createProbe } from '../../rotation/canary.ts';
 import { knownRegistries } from '../../rotation/known-registries.ts';
-import type { ProbeAnswer } from '../../rotation/probe.ts';
 import { judgeChallenge, type RegistryAnswer } from './challenge.ts';
 import { judgeClock, REGISTRY_CLOCK } from './clocks.ts';
 import { check, type Finding, failed, named, ok, reasonOf, type Verdict, warning } from './finding.ts';

@@ -1,5 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import type { Config } from '../../config/load.ts';
+import { activeKey } from '../../keys/key-set.ts';
 import type { Terminal } from '../../terminal.ts';
 import { type AdminClient, dataOf, withAdmin } from '../client/admin-client.ts';
 import { check, checkAndKeep, type Finding, failed, named, ok } from './finding.ts';
@@ -45,7 +46,7 @@ function noteOnRegistries({ registries }: Config): readonly Finding[] {
 
 async function readFacts(api: AdminClient['api'], signal: AbortSignal): Promise<KeyFacts> {
   const listing = dataOf(await api.GET('/admin/v1/keys', { signal }));
-  const active = listing.keys.find(({ state }) => state === 'active');
+  const active = activeKey(listing);
   if (active === undefined || active.certificate === null) return { listing, leaf: null };
   const params = { query: { kid: active.kid } };
   const pem = dataOf(await api.GET('/admin/v1/keys/certificate', { params, signal, parseAs: 'text' }));

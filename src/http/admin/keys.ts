@@ -1,9 +1,9 @@
 import type { Context, Middleware } from 'koa';
 import { CellpassError } from '../../errors.ts';
-import type { AuthorityAdministration } from '../../rotation/authorities.ts';
+import type { AuthorityOperations } from '../../rotation/authorities.ts';
 import type { PemPair } from '../../rotation/import.ts';
 import type { StepOptions } from '../../rotation/key-change.ts';
-import type { KeyAdministration } from '../../rotation/keys.ts';
+import type { KeyOperations } from '../../rotation/keys.ts';
 import { readJson } from '../body.ts';
 import type { Contract } from '../contract.ts';
 import { adminOf } from './identify.ts';
@@ -31,8 +31,8 @@ const HISTORY_LENGTH = 1000;
 
 export function keyRoutes(
   contract: Contract,
-  keys: KeyAdministration,
-  authorities: AuthorityAdministration,
+  keys: KeyOperations,
+  authorities: AuthorityOperations,
 ): KeyRoutes {
   return {
     list: answer(() => keys.list()),

@@ -1,5 +1,5 @@
 import { Gauge, type Registry } from 'prom-client';
-import type { KeyState, StoredKey } from '../../keys/key-set.ts';
+import { activeKey, type KeyState, type StoredKey } from '../../keys/key-set.ts';
 import type { Keyring } from '../../keys/keyring.ts';
 import { type KeyPeriods, rotationDue } from '../../rotation/plan.ts';
 
@@ -31,7 +31,7 @@ export function keyMetrics(registry: Registry, keyring: Pick<Keyring, 'open'>, p
       registers,
       aggregator,
       collect() {
-        const active = activeKeyOf(keyring);
+        const active = activeKey(keyring.open().set);
         const time = active === undefined ? null : read(active);
         if (time === null) this.remove();
         else this.set(time.getTime() / MS);
@@ -44,7 +44,7 @@ export function keyMetrics(registry: Registry, keyring: Pick<Keyring, 'open'>, p
   );
   activeKeyTime(
     'cellpass_next_key_rotation_timestamp_seconds',
-    'When the active key is replaced by itself; missing where keys.rotate_every_days is 0',
+    'When the active key rotates automatically; missing where keys.rotate_every_days is 0',
     (active) => rotationDue(active, periods),
   );
   activeKeyTime(
@@ -65,8 +65,4 @@ export function keyMetrics(registry: Registry, keyring: Pick<Keyring, 'open'>, p
       }
     },
   });
-}
-
-function activeKeyOf(keyring: Pick<Keyring, 'open'>): StoredKey | undefined {
-  return keyring.open().set.keys.find(({ state }) => state === 'active');
 }

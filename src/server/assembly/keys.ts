@@ -2,9 +2,9 @@ import type { CurrentTopology } from '../../cells/current-topology.ts';
 import type { Config } from '../../config/load.ts';
 import { daysToSeconds, longestTokenLifeSeconds } from '../../config/periods.ts';
 import { createKeyring, type Keyring } from '../../keys/keyring.ts';
-import { AuthorityAdministration } from '../../rotation/authorities.ts';
+import { AuthorityOperations } from '../../rotation/authorities.ts';
 import { createProbe, type Registry } from '../../rotation/canary.ts';
-import { KeyAdministration } from '../../rotation/keys.ts';
+import { KeyOperations } from '../../rotation/keys.ts';
 import { knownRegistries } from '../../rotation/known-registries.ts';
 import type { KeyPeriods } from '../../rotation/plan.ts';
 import { createSchedule, SCHEDULE_ACTOR, type Schedule } from '../../rotation/schedule.ts';
@@ -15,8 +15,8 @@ import { clockOf, type Parts } from './parts.ts';
 /** What tokens are signed with, and whoever changes it. */
 export interface KeyParts {
   readonly keyring: Keyring;
-  readonly keys: KeyAdministration;
-  readonly authorities: AuthorityAdministration;
+  readonly keys: KeyOperations;
+  readonly authorities: AuthorityOperations;
   /** Rotation by itself; `start` begins it. */
   readonly schedule: Schedule;
   close(): Promise<void>;
@@ -55,12 +55,12 @@ export async function openKeys(
     longestTokenLifeSeconds: longestTokenLifeSeconds(config.services),
     periods: periodsOf(config),
   };
-  const keys = new KeyAdministration(options);
+  const keys = new KeyOperations(options);
   const schedule = scheduleOf(parts, keyring, keys);
   return {
     keyring,
     keys,
-    authorities: new AuthorityAdministration(options),
+    authorities: new AuthorityOperations(options),
     schedule,
     close: async () => {
       await schedule.close();
@@ -94,7 +94,7 @@ function registriesOf(config: Config, cells: CurrentTopology): readonly Registry
 function scheduleOf(
   { config, database, now, log }: Parts,
   keyring: Keyring,
-  administration: KeyAdministration,
+  administration: KeyOperations,
 ): Schedule {
   return createSchedule({
     periods: periodsOf(config),

@@ -78,7 +78,7 @@ describe('two replicas on one PostgreSQL', () => {
     ]);
     assert.deepEqual(answers.map(({ status }) => status).sort(), [200, 409]);
     const refused = answers.find(({ status }) => status === 409)!;
-    assert.match(refused.body.errors[0].message, /is active since|changed meanwhile/);
+    assert.match(refused.body.errors[0].message, /has been active since|changed the keys meanwhile/);
     const after = await list(two);
     assert.deepEqual(after.keys.map(({ state }) => state).sort(), ['active', 'pending', 'retired']);
     assert.equal(after.keys.find(({ state }) => state === 'active')!.kid, pending);
@@ -210,7 +210,7 @@ describe('two replicas on one PostgreSQL', () => {
     const kid = activeOf(one);
     const rows: [path: string, body: object, status: number, message: RegExp][] = [
       ['keys/activate', {}, 409, /no key is pending: "cellpass keys stage" makes one/],
-      ['keys/activate', { kid }, 409, /is active since .*: there is nothing to do/],
+      ['keys/activate', { kid }, 409, /has been active since .*: there is nothing to do/],
       ['keys/retire', { kid }, 409, /"cellpass keys rotate" replaces it/],
       ['keys/retire', { kid: 'none' }, 404, /no key has the id none/],
       ['keys/revoke', { kid }, 422, /reason/],
@@ -228,7 +228,7 @@ describe('two replicas on one PostgreSQL', () => {
     assert.match(early.body.errors[0].message, /may sign in 300 s/);
     const plan: KeyOutcome = (await post(two, 'keys/rotate', { dry_run: true, force: true }).expect(200))
       .body;
-    assert.match(plan.message, /^would make .* active \(by force\), and stage the next/);
+    assert.match(plan.message, /^would make .* active \(by force\), and stage the next key/);
     assert.equal(activeOf(one), kid);
   });
 });
