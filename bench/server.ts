@@ -4,8 +4,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { openPostgres } from '../src/store/database/drivers.ts';
 import { migrate } from '../src/store/database/migrate.ts';
+import { openPostgres } from '../src/store/database/postgres.ts';
 import { freePort, startPostgres } from '../test/support/postgres.ts';
 import { type Size, seed, type Town, townOf } from './seed.ts';
 

@@ -85,8 +85,8 @@ function countSources(
   keyMetrics(registry, keyring, periodsOf(config));
   sourceMetrics(registry, {
     version: readVersion(),
-    pool: () => database.poolUse(),
-    lanes: () => database.lanesUse(),
+    pool: () => database.poolStats(),
+    lanes: () => database.pipelineStats(),
     directoryCache: () => store.cacheUse(),
     passwords: () => passwords.use(),
     lockouts: () => failedAttempts.lockouts(),

@@ -3,7 +3,9 @@ import type { Config } from '../config/load.ts';
 import { CellpassError } from '../errors.ts';
 import { makeDataDir } from '../http/listener/admin-socket.ts';
 import type { Log } from '../log.ts';
-import { type Database, openPglite, openPostgres } from '../store/database/drivers.ts';
+import type { Database } from '../store/database/drivers.ts';
+import { openPglite } from '../store/database/pglite.ts';
+import { openPostgres } from '../store/database/postgres.ts';
 
 /** What many workers leave of PostgreSQL's usual 100 connections to each of them. */
 const SHARED_CONNECTIONS = 80;

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { AT_LENGTH, type Database, openPostgres } from '../../src/store/database/drivers.ts';
+import { AT_LENGTH, type Database } from '../../src/store/database/drivers.ts';
+import { openPostgres } from '../../src/store/database/postgres.ts';
 import { until } from '../support/e2e/child.ts';
 import { startPostgres, type TestPostgres } from '../support/postgres.ts';
 import { type Relay, startRelay } from '../support/relay.ts';
@@ -78,7 +79,7 @@ describe('connections to a PostgreSQL that hangs', () => {
     for (const [, hang, goOn] of hangs) {
       hang();
       const hanging = await Promise.allSettled(NUMBERS.map(askPrepared));
-      // One of two lanes may be whole; what it answers is its own.
+      // One of the two pipelined connections may be whole; what it answers is its own.
       for (const [at, one] of hanging.entries()) if (one.status === 'fulfilled') assert.equal(one.value, at);
       await goOn();
       await until(

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import type { AddressInfo } from 'node:net';
 import pg from 'pg';
 import request, { type Response } from 'supertest';
-import { openPostgres } from '../../src/store/database/drivers.ts';
+import { openPostgres } from '../../src/store/database/postgres.ts';
 import { ACME, LOGIN, type Login } from '../support/directory/acme.ts';
 import { until } from '../support/e2e/child.ts';
 import { startPostgres, type TestPostgres } from '../support/postgres.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { pino } from 'pino';
 import request from 'supertest';
-import { openPostgres } from '../../src/store/database/drivers.ts';
+import { openPostgres } from '../../src/store/database/postgres.ts';
 import { secret } from '../support/directory/acme.ts';
 import { until } from '../support/e2e/child.ts';
 import { sharedPostgres } from '../support/postgres.ts';

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import request from 'supertest';
-import { type Database, openPostgres, type Statement } from '../../src/store/database/drivers.ts';
+import type { Database, Statement } from '../../src/store/database/drivers.ts';
+import { openPostgres } from '../../src/store/database/postgres.ts';
 import { ACME, LOGIN } from '../support/directory/acme.ts';
 import { clockAt } from '../support/keys.ts';
 import { sharedPostgres } from '../support/postgres.ts';

@@ -85,7 +85,7 @@ describe('the keyring and its leaves', () => {
       await keyring.refresh();
       await keyring.refresh();
       assert.equal(leafOf(keyring).pem, pem);
-      assert.equal(log.lines.filter((line) => line.startsWith('warn a leaf')).length, 1);
+      assert.equal(log.lines.filter((line) => line.startsWith('warn could not renew a leaf')).length, 1);
       // The longest token, and the minute that registries allow beyond it.
       cell.clock.advance(notAfter.getTime() - cell.clock.now().getTime() - (3600 + 60) * 1000);
       await keyring.refresh();

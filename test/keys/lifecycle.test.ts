@@ -94,8 +94,8 @@ describe('activating a key', () => {
 
   const refused: [kid: string, code: string, message: RegExp][] = [
     ['A', 'conflict', /active since 2026-11-24T10:00:00.000Z: there is nothing to do/],
-    ['R', 'conflict', /retired, and its private half is gone/],
-    ['X', 'conflict', /revoked, and its private half is gone/],
+    ['R', 'conflict', /retired and its private half is deleted/],
+    ['X', 'conflict', /revoked and its private half is deleted/],
     ['?', 'not_found', /no key has the id \?/],
   ];
   for (const [kid, code, message] of refused) {

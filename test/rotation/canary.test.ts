@@ -123,18 +123,18 @@ describe('the canary', () => {
   it('that is refused by a router names the key, which is what a router knows', async () => {
     const { outcome, because } = await probe(await registryThat(401), { isRouter: true });
     assert.equal(outcome, 'refused');
-    assert.match(because, new RegExp(`^not yet: it has no rule for the key ${key.kid} `));
+    assert.match(because, new RegExp(`^not yet: it has no rule for the key ${key.kid}, `));
   });
 
   it('says nothing where everybody is let in', async () => {
     const open = await serve((_request, response) => response.end());
     const { outcome, because } = await probe(open);
     assert.equal(outcome, 'unreachable');
-    assert.match(because, /without a token is 200, not 401/);
+    assert.match(because, /without a token answered 200, not 401/);
   });
 
   it('says nothing where the registry is broken, silent, or away', async () => {
-    assert.match((await probe(await registryThat(500))).because, /with a token is 500/);
+    assert.match((await probe(await registryThat(500))).because, /with a token answered 500/);
     const silent = await serve(() => undefined);
     assert.equal((await probe(silent, { timeoutMs: 50 })).outcome, 'unreachable');
     const gone = await registryThat(200);
@@ -149,7 +149,7 @@ describe('the canary', () => {
       response.writeHead(status, { Location: `${elsewhere}/v2/` }).end();
     });
     const { outcome, because } = await probe(turned);
-    assert.deepEqual([outcome, /with a token is 307/.test(because), sent], ['unreachable', true, []]);
+    assert.deepEqual([outcome, /with a token answered 307/.test(because), sent], ['unreachable', true, []]);
   });
 
   it('comes on connections of its own, so that after a reload the new process is asked', async () => {

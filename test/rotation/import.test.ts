@@ -126,14 +126,14 @@ describe('importing', () => {
       ['of 1536 bits', /2048 bits or more/, () => ({ keyPem: pkcs8(rsa(1536)), certificatePem: null })],
       [
         'that is the public half',
-        /no private key in PEM/,
+        /is not a private key in PEM/,
         () => ({
           keyPem: createPublicKey(key).export({ type: 'spki', format: 'pem' }).toString(),
           certificatePem: null,
         }),
       ],
       ['that is not RSA', /must be RSA/, () => ({ keyPem: pkcs8(ec('prime256v1')), certificatePem: null })],
-      ['that is no key', /no private key in PEM/, () => ({ keyPem: 'key', certificatePem: null })],
+      ['that is no key', /is not a private key in PEM/, () => ({ keyPem: 'key', certificatePem: null })],
       [
         'under a passphrase',
         /passphrase/,
@@ -146,7 +146,7 @@ describe('importing', () => {
       ],
       [
         'with the certificate of another',
-        /belongs to another key/,
+        /belongs to another private key/,
         async () => ({ keyPem: pkcs8(key), certificatePem: await certificateOf(rsa()) }),
       ],
       [
@@ -162,7 +162,11 @@ describe('importing', () => {
         /valid from .* not now/,
         async () => ({ keyPem: pkcs8(key), certificatePem: await certificateOf(key, { fromDays: 1 }) }),
       ],
-      ['with what is no certificate', /no X\.509/, () => ({ keyPem: pkcs8(key), certificatePem: 'x' })],
+      [
+        'with what is no certificate',
+        /is not an X\.509/,
+        () => ({ keyPem: pkcs8(key), certificatePem: 'x' }),
+      ],
     ];
     for (const [what, message, pems] of refused) {
       it(`${what} is refused: ${message.source}`, async () => {

@@ -110,7 +110,14 @@ describe('what happens next', () => {
       /leaves the JWK Set/,
       at(660_000),
     ],
-    ['gone', key({ state: 'retired', publishedUntil: at(0) }), PERIODS, at(1), /gone/, null],
+    [
+      'retired and unpublished',
+      key({ state: 'retired', publishedUntil: at(0) }),
+      PERIODS,
+      at(1),
+      /^no longer published$/,
+      null,
+    ],
     [
       'revoked',
       key({ state: 'revoked', revokedAt: T0 }),

@@ -106,7 +106,7 @@ describe('changing the master key', () => {
       await administration.rewrap(ACTOR);
       await elsewhere.refresh();
       assert.equal(elsewhere.active().kid, kid);
-      assert.ok(log.lines.some((line) => line.startsWith('warn the master key was changed')));
+      assert.ok(log.lines.some((line) => line.startsWith('warn another server changed the master key')));
       await assert.rejects(openKeyring({ store, masterKey: await reload(other) }), { code: 'conflict' });
       await administration.stage(ACTOR);
       await assert.rejects(elsewhere.refresh(), { code: 'conflict' });

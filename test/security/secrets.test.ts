@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { createExpiringMap } from '../../src/expiring-map.ts';
-import { type Database, openPostgres } from '../../src/store/database/drivers.ts';
+import type { Database } from '../../src/store/database/drivers.ts';
+import { openPostgres } from '../../src/store/database/postgres.ts';
 import { createUserClaims } from '../../src/token/user-claim.ts';
 import { ACME, LOGIN, type Login, REFUSED_LOGINS } from '../support/directory/acme.ts';
 import { aUser } from '../support/policy/subjects.ts';

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { createMasterKey } from '../../src/keys/master-key.ts';
-import { openPostgres } from '../../src/store/database/drivers.ts';
+import { openPostgres } from '../../src/store/database/postgres.ts';
 import { type Login, secret } from '../support/directory/acme.ts';
 import { until } from '../support/e2e/child.ts';
 import { sharedPostgres } from '../support/postgres.ts';

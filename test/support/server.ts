@@ -11,8 +11,9 @@ import type { Log } from '../../src/log.ts';
 import type { AccessEntry } from '../../src/policy/grant.ts';
 import type { Schedule } from '../../src/rotation/schedule.ts';
 import { assemble } from '../../src/server/assemble.ts';
-import { type Database, openPostgres } from '../../src/store/database/drivers.ts';
+import type { Database } from '../../src/store/database/drivers.ts';
 import { migrate } from '../../src/store/database/migrate.ts';
+import { openPostgres } from '../../src/store/database/postgres.ts';
 import { watched } from './contract.ts';
 import { sharedPostgres } from './postgres.ts';
 

@@ -2,8 +2,8 @@ import { Counter, collectDefaultMetrics, Gauge, type Registry } from 'prom-clien
 import type { Lockouts } from '../../authn/failed-attempts.ts';
 import type { LaneUse } from '../../authn/password.ts';
 import type { TopologyServiceUse } from '../../cells/topology-service.ts';
-import type { PoolUse } from '../../store/database/drivers.ts';
-import type { LanesUse } from '../../store/database/lanes.ts';
+import type { PoolStats } from '../../store/database/drivers.ts';
+import type { PipelineStats } from '../../store/database/pipeline.ts';
 import type { CacheUse } from '../../store/source/own/inquiries.ts';
 import type { AuditUse } from '../token/audit.ts';
 
@@ -11,9 +11,9 @@ import type { AuditUse } from '../token/audit.ts';
 export interface Sources {
   readonly version: string;
   /** Null: a database without a pool. */
-  readonly pool: () => PoolUse | null;
+  readonly pool: () => PoolStats | null;
   /** Null: a database without connections beside the pool. */
-  readonly lanes: () => LanesUse | null;
+  readonly lanes: () => PipelineStats | null;
   readonly directoryCache: () => CacheUse;
   readonly passwords: () => LaneUse;
   readonly lockouts: () => Lockouts;
@@ -66,7 +66,7 @@ export function counter(registry: Registry, name: string, help: string, read: ()
   });
 }
 
-function poolMetrics(registry: Registry, read: () => PoolUse | null): void {
+function poolMetrics(registry: Registry, read: () => PoolStats | null): void {
   new Gauge({
     name: 'cellpass_database_connections',
     help: "The pool's connections that are open, those of them that are idle, and how many there may be",
@@ -89,7 +89,7 @@ function poolMetrics(registry: Registry, read: () => PoolUse | null): void {
   });
 }
 
-function lanesMetrics(registry: Registry, read: () => LanesUse | null): void {
+function lanesMetrics(registry: Registry, read: () => PipelineStats | null): void {
   new Gauge({
     name: 'cellpass_database_hot_connections',
     help: "Connections beside the pool, for token requests' questions, that are open",

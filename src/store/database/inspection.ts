@@ -2,9 +2,9 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Database } from './drivers.ts';
 
-/** What an operator's check asks of a database; nothing here changes it. */
+/** Read-only queries for `cellpass doctor`. */
 
-/** PostgreSQL's own number, such as 13 or 18. */
+/** PostgreSQL's major version, such as 13 or 18. */
 export async function readMajorVersion(database: Database): Promise<number> {
   const [row] = await database.query<{ version: number }>(
     "SELECT current_setting('server_version_num')::int / 10000 AS version",
@@ -12,10 +12,10 @@ export async function readMajorVersion(database: Database): Promise<number> {
   return row?.version ?? 0;
 }
 
-/** The database's clock at this moment, not at the begin of a transaction. */
+/** The clock of the database at this moment, not at the start of a transaction. */
 export async function readDatabaseTime(database: Database): Promise<Date> {
   const [row] = await database.query<{ now: Date }>('SELECT clock_timestamp() AS now');
-  if (row === undefined) throw new Error('the database tells no time');
+  if (row === undefined) throw new Error('the database returned no time');
   return row.now;
 }
 
@@ -25,14 +25,17 @@ export async function readCell(database: Database): Promise<number | null> {
   return row?.cell_id ?? null;
 }
 
-/** Whether a NOTIFY comes back by `Database.listen` within `timeoutMs`: behind a pooler in transaction mode none does. */
+/**
+ * Whether `Database.listen` gets a NOTIFY within `timeoutMs`. A pooler in transaction mode doesn't
+ * forward any.
+ */
 export async function hearsNotices(database: Database, timeoutMs: number): Promise<boolean> {
-  // A channel of its own: two checks at once must not hear each other.
+  // Each check uses its own channel, so that two checks at once don't get each other's notices.
   const channel = `cellpass_doctor_${randomBytes(8).toString('hex')}`;
   const heard = new AbortController();
   const listening = database.listen(channel, () => heard.abort());
   try {
-    // A pooler may also leave LISTEN itself without an answer.
+    // A pooler may never answer LISTEN.
     if (!(await settlesWithin(listening, timeoutMs))) return false;
     await database.query('SELECT pg_notify($1, $2)', [channel, '']);
     await delay(timeoutMs, undefined, { signal: heard.signal }).catch(() => undefined);
@@ -43,7 +46,7 @@ export async function hearsNotices(database: Database, timeoutMs: number): Promi
   }
 }
 
-/** Rejects as `promise` does. */
+/** Whether `promise` resolves within `timeoutMs`; rejects if `promise` does. */
 async function settlesWithin(promise: Promise<unknown>, timeoutMs: number): Promise<boolean> {
   const settled = new AbortController();
   const overdue = delay(timeoutMs, false, { signal: settled.signal }).catch(() => false);

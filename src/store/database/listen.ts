@@ -4,9 +4,9 @@ import { within } from './connections.ts';
 
 const RECONNECT_MS = 1000;
 const CONNECT_TIMEOUT_MS = 5000;
-const GOODBYE_MS = 1000;
+const CLOSE_TIMEOUT_MS = 1000;
 
-/** LISTEN on a connection of its own, which is opened anew whenever it breaks. See `Database.listen`. */
+/** Runs LISTEN on a separate connection and reconnects whenever it breaks; see `Database.listen`. */
 export async function listenOnPostgres(
   url: string,
   channel: string,
@@ -23,11 +23,11 @@ export async function listenOnPostgres(
 
 interface Listener {
   readonly client: pg.Client;
-  /** Resolves when the connection is gone. */
+  /** Resolves when the connection has ended. */
   readonly ended: Promise<void>;
 }
 
-/** Undefined if there is no connection to be had now. */
+/** Undefined if it can't connect. */
 async function connect(url: string, channel: string, onNotice: () => void): Promise<Listener | undefined> {
   const client = new pg.Client({
     connectionString: url,
@@ -51,7 +51,7 @@ async function connect(url: string, channel: string, onNotice: () => void): Prom
   }
 }
 
-interface Following {
+interface FollowOptions {
   readonly url: string;
   readonly channel: string;
   readonly onNotice: () => void;
@@ -60,7 +60,7 @@ interface Following {
 
 async function follow(
   first: Listener | undefined,
-  { url, channel, onNotice, signal }: Following,
+  { url, channel, onNotice, signal }: FollowOptions,
 ): Promise<void> {
   const stop = new Promise<void>((resolve) => {
     if (signal.aborted) resolve();
@@ -77,7 +77,7 @@ async function follow(
     }
     await Promise.race([listener.ended, stop]);
     await within(
-      GOODBYE_MS,
+      CLOSE_TIMEOUT_MS,
       listener.client.end().catch(() => undefined),
     );
     listener = undefined;

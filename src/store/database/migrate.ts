@@ -12,7 +12,7 @@ import { sql as adminTokens } from './migrations/0008-admin-tokens.ts';
 import { sql as recordsAsJson } from './migrations/0009-records-as-json.ts';
 import { sql as directoryVersion } from './migrations/0010-directory-version.ts';
 
-/** In the order of their numbers. A migration that was released is never edited: add the next one. */
+/** In the order of their numbers. Never edit a released migration: add the next one. */
 const MIGRATIONS: readonly { readonly name: string; readonly sql: string }[] = [
   { name: '0001-directory', sql: directory },
   { name: '0002-keys', sql: keys },
@@ -26,12 +26,13 @@ const MIGRATIONS: readonly { readonly name: string; readonly sql: string }[] = [
   { name: '0010-directory-version', sql: directoryVersion },
 ];
 
-/** Any number that nothing else here locks; the same in every cellpass. */
+/** An advisory lock that nothing else uses; the same in every version of cellpass. */
 const MIGRATION_LOCK = 7_021_001;
 
 /**
- * Applies what is pending, all of it or nothing; replicas that start together wait for each other.
- * Returns the names of the migrations that were applied.
+ * Applies all pending migrations in one transaction. Replicas that start together wait for each other.
+ * Returns the names of the applied migrations. Throws `conflict` if a newer version has migrated the
+ * database.
  */
 export async function migrate(database: Database): Promise<readonly string[]> {
   return database.transaction(async (sql) => {
@@ -45,7 +46,7 @@ export async function migrate(database: Database): Promise<readonly string[]> {
   }, AT_LENGTH);
 }
 
-/** The names of the migrations that are not applied yet; for a server that was told not to migrate. */
+/** The names of the pending migrations, for a server that must not migrate. */
 export async function pendingMigrations(database: Database): Promise<readonly string[]> {
   const [table] = await database.query("SELECT to_regclass('schema_migrations') IS NOT NULL AS exists");
   if (table?.['exists'] !== true) return MIGRATIONS.map(({ name }) => name);
@@ -86,6 +87,6 @@ async function refuseNewerSchema(sql: Sql): Promise<void> {
   if (unknown.length === 0) return;
   throw new CellpassError(
     'conflict',
-    `the database was migrated by a newer cellpass (${unknown.join(', ')}): run that version, or restore a backup from before`,
+    `the database was migrated by a newer cellpass (${unknown.join(', ')}): run that version, or restore a backup from before its migration`,
   );
 }

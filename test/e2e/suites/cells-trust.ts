@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { decodeJwt, decodeProtectedHeader } from 'jose';
 import { loadMasterKey } from '../../../src/keys/master-key.ts';
 import { openSigningKey } from '../../../src/keys/signing-key.ts';
-import { openPostgres } from '../../../src/store/database/drivers.ts';
+import { openPostgres } from '../../../src/store/database/postgres.ts';
 import { PostgresStore } from '../../../src/store/source/postgres.ts';
 import { signToken } from '../../../src/token/sign.ts';
 import type { Registry } from '../../support/e2e/registry.ts';

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import request from 'supertest';
 import type { KeyHistory, KeyList, KeyOutcome } from '../../../src/http/types.ts';
 import { createMasterKey, type MasterKey } from '../../../src/keys/master-key.ts';
-import { openPostgres } from '../../../src/store/database/drivers.ts';
+import { openPostgres } from '../../../src/store/database/postgres.ts';
 import { sharedPostgres } from '../../support/postgres.ts';
 import { type Relay, startRelay } from '../../support/relay.ts';
 import { startTestServer, type TestServer } from '../../support/server.ts';

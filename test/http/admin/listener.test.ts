@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import request, { type Test } from 'supertest';
 import type { AdminTokenBody } from '../../../src/http/types.ts';
-import { openPostgres } from '../../../src/store/database/drivers.ts';
+import { openPostgres } from '../../../src/store/database/postgres.ts';
 import { sharedPostgres } from '../../support/postgres.ts';
 import { assertError } from '../../support/reading.ts';
 import { type Relay, startRelay } from '../../support/relay.ts';

@@ -7,7 +7,7 @@ import request from 'supertest';
 import { stringify } from 'yaml';
 import { readRoutableToken } from '../../../src/cells/routable-token.ts';
 import type { MintedTokenView, TokenPage, TokenView } from '../../../src/http/types.ts';
-import { openPglite } from '../../../src/store/database/drivers.ts';
+import { openPglite } from '../../../src/store/database/pglite.ts';
 import { grantedBy } from '../../support/reading.ts';
 import { startTestServer, type TestServer, type TestServerOptions } from '../../support/server.ts';
 

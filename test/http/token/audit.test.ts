@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { decodeJwt } from 'jose';
 import { createMasterKey, type MasterKey } from '../../../src/keys/master-key.ts';
-import { openPostgres } from '../../../src/store/database/drivers.ts';
+import { openPostgres } from '../../../src/store/database/postgres.ts';
 import { ACME, LOGIN } from '../../support/directory/acme.ts';
 import { readMetrics } from '../../support/metrics.ts';
 import { sharedPostgres } from '../../support/postgres.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import request, { type Test } from 'supertest';
-import { openPostgres } from '../../../src/store/database/drivers.ts';
+import { openPostgres } from '../../../src/store/database/postgres.ts';
 import { ACME, LOGIN, type Login, secret } from '../../support/directory/acme.ts';
 import { sharedPostgres } from '../../support/postgres.ts';
 import { assertError, claimsOf, grantedBy } from '../../support/reading.ts';

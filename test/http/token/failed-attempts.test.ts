@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import request from 'supertest';
 import { loadConfig } from '../../../src/config/load.ts';
 import { createMasterKey } from '../../../src/keys/master-key.ts';
-import { type Database, openPostgres } from '../../../src/store/database/drivers.ts';
+import type { Database } from '../../../src/store/database/drivers.ts';
+import { openPostgres } from '../../../src/store/database/postgres.ts';
 import { until } from '../../support/e2e/child.ts';
 import {
   guess,

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
-import { type Database, openPglite, openPostgres } from '../../../src/store/database/drivers.ts';
+import type { Database } from '../../../src/store/database/drivers.ts';
 import { migrate, pendingMigrations } from '../../../src/store/database/migrate.ts';
+import { openPglite } from '../../../src/store/database/pglite.ts';
+import { openPostgres } from '../../../src/store/database/postgres.ts';
 import { sharedPostgres } from '../../support/postgres.ts';
 import { type Relay, startRelay } from '../../support/relay.ts';
 

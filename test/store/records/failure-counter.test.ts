@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import type { Database } from '../../../src/store/database/drivers.ts';
-import { openPglite, openPostgres } from '../../../src/store/database/drivers.ts';
 import { migrate } from '../../../src/store/database/migrate.ts';
+import { openPglite } from '../../../src/store/database/pglite.ts';
+import { openPostgres } from '../../../src/store/database/postgres.ts';
 import { createFailureCounter, forgetFailures } from '../../../src/store/records/failure-counter.ts';
 import { sharedPostgres } from '../../support/postgres.ts';
 

@@ -1,13 +1,9 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import {
-  type Database,
-  openPglite,
-  openPostgres,
-  type Row,
-  type Statement,
-} from '../../../src/store/database/drivers.ts';
+import type { Database, Row, Statement } from '../../../src/store/database/drivers.ts';
 import { migrate } from '../../../src/store/database/migrate.ts';
+import { openPglite } from '../../../src/store/database/pglite.ts';
+import { openPostgres } from '../../../src/store/database/postgres.ts';
 import {
   type IssuedTokenQuestion,
   searchIssuedTokens,

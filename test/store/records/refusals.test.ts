@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { type Database, openPglite, openPostgres } from '../../../src/store/database/drivers.ts';
+import type { Database } from '../../../src/store/database/drivers.ts';
 import { migrate } from '../../../src/store/database/migrate.ts';
+import { openPglite } from '../../../src/store/database/pglite.ts';
+import { openPostgres } from '../../../src/store/database/postgres.ts';
 import {
   findRefusal,
   forgetRefusals,

@@ -2,8 +2,10 @@ import assert from 'node:assert/strict';
 import { type ApplyResult, applyDirectory } from '../../../src/directory/apply.ts';
 import { exportDirectory } from '../../../src/directory/export/directory.ts';
 import { CellpassError, type Problem } from '../../../src/errors.ts';
-import { type Database, openPglite, openPostgres, type Row } from '../../../src/store/database/drivers.ts';
+import type { Database, Row } from '../../../src/store/database/drivers.ts';
 import { migrate } from '../../../src/store/database/migrate.ts';
+import { openPglite } from '../../../src/store/database/pglite.ts';
+import { openPostgres } from '../../../src/store/database/postgres.ts';
 import { sharedPostgres } from '../postgres.ts';
 
 export const NOW = new Date('2026-11-24T12:00:00Z');

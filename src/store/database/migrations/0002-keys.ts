@@ -1,7 +1,7 @@
 /**
- * Signing keys and their certificate authority. Private halves are compact JWEs under master.key, never plain.
- * A leaf certificate is issued anew while its key lives, so it may change; the key never does.
- * The CA's id is its subject key identifier; an imported key has a certificate of its own (or none) and no CA.
+ * Signing keys and their certificate authority. Private halves are compact JWEs, encrypted with
+ * master.key. cellpass renews the leaf certificate of a key, but a key never changes. The id of a CA is
+ * its subject key identifier. An imported key has no CA, and an imported certificate or none.
  */
 export const sql = `
 CREATE TABLE certificate_authorities (

@@ -1,4 +1,7 @@
-/** Refusals as they happened, so that somebody can ask why later. Bounded in days and bytes; see `store/refusals.ts`. */
+/**
+ * Refused requests, so that `cellpass explain` can say later why. The number of days and bytes is
+ * limited; see `store/records/refusals.ts`.
+ */
 export const sql = `
 CREATE TABLE refusals (
   request_id uuid PRIMARY KEY,

@@ -1,6 +1,7 @@
 /**
- * What rotation needs: a CA has a life as keys have one; exactly one key is active, which an index ("not two") and a trigger at commit
- * ("not none") see to; every change of keys is told to all replicas; and a record of who changed what.
+ * Rotation: a CA has states, as keys have; an index (at most one) and a trigger at commit (at least one)
+ * guarantee exactly one active key; a notice tells all replicas of every change; an audit record says
+ * who changed what.
  */
 export const sql = `
 ALTER TABLE signing_keys

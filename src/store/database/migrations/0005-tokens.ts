@@ -1,6 +1,7 @@
 /**
- * What a list of tokens shows: the readable parts of a secret, which are kept because its digest tells nothing, and when it was last used.
- * `token_routing` has decimal numbers, `c:2,o:1,p:101`. Null: the secret has none, or was never seen.
+ * What a list of tokens shows: the readable parts of a secret, because its digest shows nothing, and when
+ * it was last used. `token_routing` has decimal numbers, `c:2,o:1,p:101`. Null: the secret has no such
+ * part, or cellpass never saw the secret.
  */
 export const sql = `
 ALTER TABLE access_tokens

@@ -1,6 +1,7 @@
 /**
- * The audit record: one row per token. Partitioned first by whether somebody is named, so that what anybody may cause has room of its own, then
- * by day (UTC), so that old rows go by dropping a table. Nothing changes a row, and nothing takes one out; see `store/issued-tokens.ts`.
+ * The audit record: one row per token. The first level of partitions keeps
+ * anonymous tokens, which any client can get, apart from the others, so that they can't displace those.
+ * The second level is one partition per day (UTC), so that dropping a table removes old rows. Rows are never changed or deleted; see `store/records/issued-tokens.ts`.
  */
 export const sql = `
 CREATE TABLE issued_tokens (

@@ -1,4 +1,4 @@
-/** Credentials for the admin API over TCP. Of the secret only its SHA-256 is kept. */
+/** Credentials for the admin API over TCP. Only the SHA-256 of the secret is stored. */
 export const sql = `
 CREATE TABLE admin_tokens (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

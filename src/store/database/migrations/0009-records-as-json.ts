@@ -1,6 +1,6 @@
 /**
- * The records of credentials as `json` in place of `jsonb`, which is sorted and packed only to be written out again, and with the ids by
- * which a credential's owner is found in the same statement.
+ * Returns the records of credentials as `json` instead of `jsonb`, which PostgreSQL would sort and pack
+ * only to print it again, and adds the ids that find a credential's owner in the same statement.
  */
 export const sql = `
 DROP VIEW access_token_records, deploy_token_records, job_token_records, accounts;

@@ -5,14 +5,10 @@ import type { CredentialQuestion } from '../../../../src/authn/account.ts';
 import { fromToken } from '../../../../src/authn/identify.ts';
 import { applyDirectory } from '../../../../src/directory/apply.ts';
 import { ANONYMOUS } from '../../../../src/policy/subject.ts';
-import {
-  type Database,
-  openPglite,
-  openPostgres,
-  type Sql,
-  type Statement,
-} from '../../../../src/store/database/drivers.ts';
+import type { Database, Sql, Statement } from '../../../../src/store/database/drivers.ts';
 import { migrate } from '../../../../src/store/database/migrate.ts';
+import { openPglite } from '../../../../src/store/database/pglite.ts';
+import { openPostgres } from '../../../../src/store/database/postgres.ts';
 import { TABLES } from '../../../../src/store/directory/tables.ts';
 import { saveTokenUses } from '../../../../src/store/directory/tokens.ts';
 import { createCurrentVersion } from '../../../../src/store/source/own/directory-version.ts';

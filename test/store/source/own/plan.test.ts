@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
-import { type Database, openPostgres } from '../../../../src/store/database/drivers.ts';
+import type { Database } from '../../../../src/store/database/drivers.ts';
 import { migrate } from '../../../../src/store/database/migrate.ts';
+import { openPostgres } from '../../../../src/store/database/postgres.ts';
 import { findFacts } from '../../../../src/store/source/own/facts.ts';
 import { inquire } from '../../../../src/store/source/own/inquiry.ts';
 import { PostgresStore } from '../../../../src/store/source/postgres.ts';
@@ -35,7 +36,10 @@ describe('the plans of what a request asks', () => {
 
   before(async () => {
     // One connection: prepared statements are its own.
-    database = openPostgres(await (await sharedPostgres()).createDatabase(), { maxConnections: 1, lanes: 0 });
+    database = openPostgres(await (await sharedPostgres()).createDatabase(), {
+      maxConnections: 1,
+      pipelinedConnections: 0,
+    });
     store = new PostgresStore(database);
     await migrate(database);
     await seedAskedProjects(database, MOST_PROJECTS);

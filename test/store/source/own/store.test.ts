@@ -4,8 +4,10 @@ import { applyDirectory } from '../../../../src/directory/apply.ts';
 import type { Membership, Project } from '../../../../src/policy/project.ts';
 import type { Subject } from '../../../../src/policy/subject.ts';
 import { ANONYMOUS } from '../../../../src/policy/subject.ts';
-import { type Database, openPglite, openPostgres } from '../../../../src/store/database/drivers.ts';
+import type { Database } from '../../../../src/store/database/drivers.ts';
 import { migrate } from '../../../../src/store/database/migrate.ts';
+import { openPglite } from '../../../../src/store/database/pglite.ts';
+import { openPostgres } from '../../../../src/store/database/postgres.ts';
 import { PostgresStore } from '../../../../src/store/source/postgres.ts';
 import { sharedPostgres } from '../../../support/postgres.ts';
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { type Database, openPostgres } from '../../../src/store/database/drivers.ts';
+import type { Database } from '../../../src/store/database/drivers.ts';
+import { openPostgres } from '../../../src/store/database/postgres.ts';
 import { sharedPostgres } from '../../support/postgres.ts';
 import { type Relay, startRelay } from '../../support/relay.ts';
 
@@ -39,11 +40,11 @@ describe('hot statements on PostgreSQL', () => {
 
   it('are counted until they are answered, and so are their connections', async () => {
     await numbers(2);
-    assert.deepEqual(database.lanesUse(), { open: 2, waiting: 0 });
+    assert.deepEqual(database.pipelineStats(), { open: 2, waiting: 0 });
     const asked = numbers(20);
-    assert.deepEqual(database.lanesUse(), { open: 2, waiting: 20 });
+    assert.deepEqual(database.pipelineStats(), { open: 2, waiting: 20 });
     await asked;
-    assert.deepEqual(database.lanesUse(), { open: 2, waiting: 0 });
+    assert.deepEqual(database.pipelineStats(), { open: 2, waiting: 0 });
   });
 
   it('fail alone when one is wrong, and its connection is left', async () => {
