@@ -1,4 +1,4 @@
-/** A bounded map whose entries end by themselves; over the bound, the one goes that was set longest ago. */
+/** A map whose entries expire. Over `max` entries it evicts the entry that was set first. */
 export interface ExpiringMap<V> {
   get(key: string): V | undefined;
   set(key: string, value: V): void;
@@ -10,6 +10,7 @@ export interface ExpiringMapOptions {
   readonly monotonicMs: () => number;
 }
 
+/** Creates an empty map; `lifeMs` is the life of each entry after it was set. */
 export function createExpiringMap<V>({ lifeMs, max, monotonicMs }: ExpiringMapOptions): ExpiringMap<V> {
   const entries = new Map<string, { readonly value: V; readonly endsMs: number }>();
   return {

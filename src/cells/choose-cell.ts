@@ -3,40 +3,42 @@ import type { ResourceScope } from '../policy/scope.ts';
 import type { CredentialForm } from './credential-form.ts';
 import { type Cell, findCell, type Topology } from './topology.ts';
 
-/** Of one request: what says where it belongs. Nothing here asks a database. */
-export interface Belonging {
+/** The parts of a request that decide which cell answers it. */
+export interface RoutingInput {
   readonly scopes: readonly ResourceScope[];
   readonly form: CredentialForm;
 }
 
-/** The cells, as one of them sees them. */
+/** The topology from the point of view of one cell. */
 export interface CellView {
   readonly topology: Topology;
   /** The id of this cell. */
   readonly self: number;
   /**
    * The cell of a top-level namespace (lower case); null: no cell claims it.
-   * @throws {CellpassError} `unavailable` when that can't be found out.
+   * @throws {CellpassError} `unavailable` if the Topology Service doesn't answer.
    */
   cellOf(namespace: string): Cell | null | Promise<Cell | null>;
 }
 
 /**
- * Which cell answers, and whether it takes the credentials: those it doesn't take count there as nobody's.
- * `refused`: the credentials are good in no cell.
+ * Which cell answers, and whether it accepts the credentials; if it doesn't, it treats the client as
+ * having given credentials that it doesn't know. `refused`: no cell accepts the credentials.
  */
 export type Choice =
   | { readonly kind: 'here' | 'there'; readonly cell: Cell; readonly takesCredentials: boolean }
   | { readonly kind: 'refused'; readonly reason: 'token_damaged' | 'cell_unknown' };
 
-/** Distinct top-level namespaces that may decide together: each may cost a call of the Topology Service. */
+/** The most top-level namespaces of one request: each may need a call to the Topology Service. */
 const MOST_NAMESPACES = 10;
 
 /**
- * The repository scopes decide, then the token, then it is the legacy cell.
- * @throws {CellpassError} `mixed_cells`; `unavailable` when a namespace can't be looked up.
+ * Chooses the cell: the one of the repository scopes, else the one that the token names, else the
+ * legacy cell. It doesn't use the database.
+ * @throws {CellpassError} `mixed_cells` if the scopes belong to several cells; `unavailable` if a
+ * namespace can't be looked up.
  */
-export async function chooseCell({ scopes, form }: Belonging, view: CellView): Promise<Choice> {
+export async function chooseCell({ scopes, form }: RoutingInput, view: CellView): Promise<Choice> {
   const { cells } = view.topology;
   if (form.kind === 'damaged') return { kind: 'refused', reason: 'token_damaged' };
   if (form.kind === 'routable' && !cells.some(({ id }) => names(form, id))) {
@@ -49,13 +51,16 @@ export async function chooseCell({ scopes, form }: Belonging, view: CellView): P
   return { kind: cell.id === view.self ? 'here' : 'there', cell, takesCredentials: takes(cell, form) };
 }
 
-/** Whoever holds credentials back has read what they name, and has chosen this cell by it. */
+/** Another cell that withholds credentials has read the cell that they name, and chose this one. */
 function cellOfForm(form: CredentialForm, { topology, self }: CellView): Cell | undefined {
   if (form.kind === 'elsewhere') return findCell(topology, ({ id }) => id === self);
   return topology.cells.find(({ id }) => form.kind === 'routable' && names(form, id));
 }
 
-/** The legacy cell takes all but tokens of other cells; every other one only what names it, because nothing else can be routed to it. */
+/**
+ * The legacy cell accepts everything but tokens that name another cell. Any other cell accepts only
+ * tokens that name it, because other credentials can't be routed to it.
+ */
 function takes({ id, legacy }: Cell, form: CredentialForm): boolean {
   switch (form.kind) {
     case 'none':
@@ -74,17 +79,17 @@ function names({ cell }: { readonly cell: bigint }, id: number): boolean {
   return cell === BigInt(id);
 }
 
-/** Null where the scopes don't say. */
+/** Null if no cell claims the namespaces of the scopes. */
 async function cellOfScopes(scopes: readonly ResourceScope[], view: CellView): Promise<Cell | null> {
   const { cells, topologyService } = view.topology;
   const [only] = cells;
-  // Nothing to choose from.
+  // With a single cell there is nothing to choose.
   if (cells.length === 1 && topologyService === null) return only ?? null;
   const namespaces = decidingNamespaces(scopes);
   if (namespaces.length > MOST_NAMESPACES) {
     throw new CellpassError(
       'mixed_cells',
-      `the scopes are of ${namespaces.length} top-level groups; ask for ${MOST_NAMESPACES} at most in one request`,
+      `the scopes are of ${namespaces.length} top-level groups; ask for at most ${MOST_NAMESPACES} in one request`,
     );
   }
   const found = await Promise.all(namespaces.map((namespace) => view.cellOf(namespace)));
@@ -100,7 +105,7 @@ async function cellOfScopes(scopes: readonly ResourceScope[], view: CellView): P
   return first ?? null;
 }
 
-/** Top-level namespaces of what would be written to, or where that is nothing, of what would be read. */
+/** The top-level namespaces of the repositories to write to; if there are none, of those to read. */
 function decidingNamespaces(scopes: readonly ResourceScope[]): readonly string[] {
   const repositories = scopes.filter(({ type }) => type === 'repository');
   const written = repositories.filter(({ actions }) => actions.some((action) => action !== 'pull'));

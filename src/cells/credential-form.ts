@@ -3,12 +3,12 @@ import { secretKind, TOKEN_FORM } from '../authn/secret-kind.ts';
 import { parseBase36, printRouting, readRoutableToken } from './routable-token.ts';
 
 /**
- * What the form of credentials says of where they belong, before anybody has looked them up.
+ * What the form of credentials says about their cell, before they are looked up.
  * - `none`: no credentials.
- * - `routable`: names a cell. A deploy token is for the legacy cell alone, whatever it names.
+ * - `routable`: the token names a cell. Deploy tokens belong to the legacy cell, whatever they name.
  * - `unroutable`: a password, a deploy token or a token of an older form.
- * - `elsewhere`: another cell holds them back, because this cell doesn't take their kind.
- * - `damaged`: a token with a wrong checksum, which nobody ever issued.
+ * - `elsewhere`: the forwarding cell withholds them, because this cell doesn't accept their kind.
+ * - `damaged`: a token with a wrong checksum, so no cell has issued it.
  */
 export type CredentialForm =
   | { readonly kind: 'none' | 'unroutable' | 'elsewhere' | 'damaged' }
@@ -17,13 +17,14 @@ export type CredentialForm =
 const DEPLOY_TOKEN_PREFIX = 'gldt-';
 const JOB_TOKEN_PREFIX = 'glcbt-';
 
+/** Classifies the credentials by the form of the password. */
 export function readCredentialForm(credentials: Credentials | null): CredentialForm {
   if (credentials === null) return { kind: 'none' };
   const { password } = credentials;
   const reading = readRoutableToken(password);
   switch (reading.kind) {
     case 'damaged':
-      // What may be a password may look like anything.
+      // A password may look like a damaged token.
       return { kind: secretKind(credentials) === 'token_or_password' ? 'unroutable' : 'damaged' };
     case 'opaque':
       return named(cellOfJobJwt(password), false);
@@ -32,7 +33,7 @@ export function readCredentialForm(credentials: Credentials | null): CredentialF
   }
 }
 
-/** What may be shown of a secret to whoever may list it. Null: it has no such part. */
+/** The parts of a secret that lists may show. Null: the secret has no such part. */
 export interface ShowableParts {
   /** Such as `glpat-`. */
   readonly prefix: string | null;
@@ -40,6 +41,7 @@ export interface ShowableParts {
   readonly routing: string | null;
 }
 
+/** Reads the prefix and, in a routable token, the routing. */
 export function showableParts(secret: string): ShowableParts {
   const reading = readRoutableToken(secret);
   if (reading.kind === 'routable') {
@@ -55,7 +57,10 @@ function named(cell: bigint | undefined, isDeployToken: boolean): CredentialForm
 const JWT = /^[A-Za-z0-9_-]+\.(?<payload>[A-Za-z0-9_-]+)\.[A-Za-z0-9_-]+$/;
 const BASE36 = /^[0-9a-z]{1,13}$/;
 
-/** A job token may be a JWT, whose `c` names the cell. It is looked up as a whole like every other; its signature proves nothing here. */
+/**
+ * A job token may be a JWT whose claim `c` names the cell. Its signature isn't verified here: like any
+ * other token, it is looked up as a whole.
+ */
 function cellOfJobJwt(secret: string): bigint | undefined {
   if (!secret.startsWith(JOB_TOKEN_PREFIX)) return undefined;
   const payload = JWT.exec(secret.slice(JOB_TOKEN_PREFIX.length))?.groups?.['payload'];

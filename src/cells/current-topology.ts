@@ -1,5 +1,6 @@
 import { readFileSync, unwatchFile, watchFile } from 'node:fs';
 import { CellpassError } from '../errors.ts';
+import type { Log } from '../log.ts';
 import type { CellView } from './choose-cell.ts';
 import { type Cell, parseTopology, soleCell, type Topology } from './topology.ts';
 import {
@@ -7,13 +8,8 @@ import {
   NO_CALLS,
   type TopologyService,
   type TopologyServiceCalls,
-  type TopologyServiceUse,
+  type TopologyServiceStats,
 } from './topology-service.ts';
-
-export interface TopologyLog {
-  info(fields: object, message: string): void;
-  error(fields: object, message: string): void;
-}
 
 export interface CurrentTopologyOptions {
   /** `cells.yaml`; null: this cell is the only one. */
@@ -21,25 +17,29 @@ export interface CurrentTopologyOptions {
   /** The id of this cell. */
   readonly self: number;
   readonly publicUrl: string;
-  readonly log: TopologyLog;
-  /** How often the file is looked at; a folder that is watched tells nothing of what a symbolic link in it points to. */
+  readonly log: Pick<Log, 'info' | 'error'>;
+  /**
+   * The pause between two checks of the file; default 1 s. Watching the folder wouldn't notice a change
+   * of a symbolic link's target.
+   */
   readonly pollMs?: number;
   readonly monotonicMs?: () => number;
 }
 
-/** The topology as it is by now. */
+/** The topology, reloaded whenever its file changes. */
 export interface CurrentTopology {
   view(): CellView;
-  /** Of the Topology Service, whichever it is by now. */
-  serviceUse(): TopologyServiceUse;
+  /** Calls of the Topology Service since the start, across reloads. */
+  serviceStats(): TopologyServiceStats;
   close(): Promise<void>;
 }
 
 const POLL_MS = 1000;
 
 /**
- * Follows the file. A change that is wrong is said in the log, and the last good one stays in use.
- * @throws {CellpassError} `invalid` when the file is wrong from the start.
+ * Opens the topology and reloads it when the file changes. If the changed file is invalid, it logs an
+ * error and keeps the last valid topology.
+ * @throws {CellpassError} `invalid` if the file is invalid at the start.
  */
 export function openTopology(options: CurrentTopologyOptions): CurrentTopology {
   const { file, self, publicUrl, log } = options;
@@ -48,7 +48,7 @@ export function openTopology(options: CurrentTopologyOptions): CurrentTopology {
   let current = createCurrent(file === null ? soleCell(self, publicUrl) : readTopology(file, self));
   const open = {
     view: () => current.view,
-    serviceUse: () => ({ ...calls, isAway: current.isAway() }),
+    serviceStats: () => ({ ...calls, isAway: current.isAway() }),
   };
   if (file === null) return { ...open, close: () => current.close() };
   const reload = (): void => {
@@ -56,9 +56,9 @@ export function openTopology(options: CurrentTopologyOptions): CurrentTopology {
       const next = createCurrent(readTopology(file, self));
       void current.close();
       current = next;
-      log.info({ file, cells: next.view.topology.cells.map(({ id }) => id) }, 'read the topology again');
+      log.info({ file, cells: next.view.topology.cells.map(({ id }) => id) }, 'reloaded the topology');
     } catch (error) {
-      log.error({ err: error, file }, 'the topology can not be used; keeping the last good one');
+      log.error({ err: error, file }, 'the changed topology is invalid; keeping the last valid one');
     }
   };
   watchFile(file, { interval: options.pollMs ?? POLL_MS, persistent: false }, reload);
@@ -91,7 +91,7 @@ interface OwnedView {
   close(): Promise<void>;
 }
 
-/** What was learned with one topology is forgotten with it. */
+/** Each topology has its own client of the Topology Service, so a reload drops its cached answers. */
 function createView(
   topology: Topology,
   {
@@ -127,7 +127,7 @@ async function askService(
   if (address === null) return null;
   const cell = cells.find(({ url }) => new URL(url).host === address);
   if (cell !== undefined) return cell;
-  throw new CellpassError('unavailable', 'a cell that is not in the topology was named; try again', {
+  throw new CellpassError('unavailable', 'the Topology Service named an unknown cell; try again', {
     reason: 'topology_service',
     cause: new Error(`the Topology Service named ${address}, which is the host of no cell's url`),
   });

@@ -2,11 +2,14 @@ import { randomBytes } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 
 /**
- * GitLab's routable tokens: secrets that name the cell they belong to. The whole string is the secret; decoding it only routes, and
- * proves nothing, because anybody can write one.
+ * GitLab's routable tokens: secrets that name their cell. The whole string is the secret. Decoding it
+ * only helps routing and proves nothing, because anybody can write such a string.
  */
 
-/** Where a token belongs: cell, organization, and the most telling of project, group and user; `t` is a runner's type. */
+/**
+ * Where a token belongs: `c` cell, `o` organization, `g` group, `p` project, `u` user; `t` is a runner's
+ * type. GitLab writes the most specific of group, project and user.
+ */
 export interface Routing {
   readonly c?: bigint;
   readonly o?: bigint;
@@ -16,18 +19,18 @@ export interface Routing {
   readonly t?: bigint;
 }
 
-/** In the order in which they are written. */
+/** In the order of GitLab's encoding. */
 const KEYS = ['c', 'g', 'o', 'p', 't', 'u'] as const;
 type Key = (typeof KEYS)[number];
 
-/** What a secret turned out to be. `damaged`: it has the form, and its checksum is wrong, so that nobody ever issued it. */
+/** `damaged`: the secret has the form of a routable token, but a wrong checksum, so nobody issued it. */
 export type Reading =
   | { readonly kind: 'routable'; readonly prefix: string; readonly routing: Routing }
   | { readonly kind: 'opaque' | 'damaged' };
 
 const OPAQUE: Reading = { kind: 'opaque' };
 const VERSION = '01';
-/** Prefix and payload together; the length says where one ends and the other begins. */
+/** `head` is prefix and payload; `length` is the length of the payload. */
 const FORM =
   /^(?<head>.{0,20}[A-Za-z0-9_-]{27,300})\.(?:(?<version>[0-9a-z]{2})\.)?(?<length>[0-9a-z]{2})(?<crc>[0-9a-z]{7})$/;
 const LONGEST_PREFIX = 20;
@@ -39,6 +42,7 @@ const CRC_CHARACTERS = 7;
 const LENGTH_CHARACTERS = 2;
 const RADIX = 36;
 
+/** Decodes a secret. `opaque`: it is not a routable token. */
 export function readRoutableToken(secret: string): Reading {
   const parts = FORM.exec(secret)?.groups;
   if (parts === undefined) return OPAQUE;
@@ -55,7 +59,7 @@ export function readRoutableToken(secret: string): Reading {
 }
 
 /**
- * A new secret of version 01: `c` and `o` must be there, beside the most telling of the others.
+ * Generates a secret of version 01. `routing` needs `c`, `o` and the most specific of the others.
  * @param prefix such as `glpat-`, 20 characters at most.
  */
 export function mintRoutableToken(prefix: string, routing: Routing): string {
@@ -71,7 +75,7 @@ export function mintRoutableToken(prefix: string, routing: Routing): string {
   return unchecked + checksum(unchecked);
 }
 
-/** In decimal numbers, for people: `c:2,o:1,p:101`. */
+/** The routing in decimal numbers, for people: `c:2,o:1,p:101`. */
 export function printRouting(routing: Routing): string {
   return KEYS.filter((key) => routing[key] !== undefined)
     .map((key) => `${key}:${routing[key]}`)
@@ -82,7 +86,7 @@ function checksum(text: string): string {
   return crc32(text).toString(RADIX).padStart(CRC_CHARACTERS, '0');
 }
 
-/** random ‖ routing ‖ length of routing */
+/** Version 01: random ‖ routing ‖ length of routing. */
 function routingOf(bytes: Buffer): string | undefined {
   const length = bytes.at(-1) ?? 0;
   const random = bytes.length - 1 - length;
@@ -90,7 +94,7 @@ function routingOf(bytes: Buffer): string | undefined {
   return bytes.subarray(random, -1).toString('latin1');
 }
 
-/** routing ‖ random ‖ length of random */
+/** Before version 01: routing ‖ random ‖ length of random. */
 function oldRouting(bytes: Buffer): string | undefined {
   const random = bytes.at(-1) ?? 0;
   const length = bytes.length - 1 - random;
@@ -104,7 +108,7 @@ function isWithin(value: number, { min, max }: { readonly min: number; readonly 
 
 const LINE = /^(?<key>[a-z]):(?<value>[0-9a-z]{1,13})$/;
 
-/** Undefined for what is no routing; keys of no meaning here are passed over. */
+/** Undefined if the text is not a routing. Unknown keys are ignored. */
 function parseRouting(text: string): Routing | undefined {
   const lines = text.split('\n');
   if (lines.length > MAX_LINES) return undefined;
@@ -122,7 +126,7 @@ function isKey(key: string): key is Key {
   return KEYS.some((known) => known === key);
 }
 
-/** @param text digits of base 36 in lower case, however many. */
+/** @param text any number of digits of base 36 in lower case. */
 export function parseBase36(text: string): bigint {
   let value = 0n;
   for (const digit of text) value = value * BigInt(RADIX) + BigInt(Number.parseInt(digit, RADIX));

@@ -5,41 +5,50 @@ import { createExpiringMap } from '../expiring-map.ts';
 import type { TopologyServiceSettings } from './topology.ts';
 
 export interface TopologyServiceOptions extends TopologyServiceSettings {
-  /** Milliseconds of a clock that never goes back; default: this process's. */
+  /** Elapsed milliseconds of a clock that never goes back; default: this process's. */
   readonly monotonicMs?: () => number;
-  /** Counted up; one for all services that follow each other. */
+  /** Counters to increment; shared by all clients across reloads. */
   readonly calls?: TopologyServiceCalls;
 }
 
-/** Questions so far: answered, failed, and not asked because the service was away or too many were asked at once. */
+/**
+ * Calls since the start: answered, failed, and not sent, because the service was away or too many calls
+ * were open.
+ */
 export interface TopologyServiceCalls {
   answered: number;
   failed: number;
   notAsked: number;
 }
 
-export interface TopologyServiceUse extends Readonly<TopologyServiceCalls> {
-  /** Nobody waits for it, because it failed several times in a row. */
+export interface TopologyServiceStats extends Readonly<TopologyServiceCalls> {
+  /** It failed several times in a row, so requests fail at once instead of waiting for it. */
   readonly isAway: boolean;
 }
 
-/** GitLab's Topology Service, after its design documents; this client was not tried against the real one. */
+/**
+ * A client of GitLab's Topology Service, written after its design documents; it was not tested against
+ * the real service.
+ */
 export interface TopologyService {
   /**
    * The host of the cell that claims a top-level namespace; null: none does.
-   * @throws {CellpassError} `unavailable` when the service doesn't answer, or with something else.
+   * @throws {CellpassError} `unavailable` if the service doesn't answer, or answers something else.
    */
   classify(namespace: string): Promise<string | null>;
   isAway(): boolean;
   close(): Promise<void>;
 }
 
-/** How long an answer is believed, and how many are kept: whoever asks for names that nobody has must not push out those that are used. */
+/**
+ * How long and how many answers are cached. Unclaimed names have their own cache, so that requests for
+ * invented names can't evict claimed ones.
+ */
 const CLAIMED = { lifeMs: 60_000, max: 10_000 };
 const UNCLAIMED = { lifeMs: 10_000, max: 10_000 };
-/** Names being asked for at the same time. */
+/** The most open calls. */
 const MOST_AT_ONCE = 64;
-/** After so many failures in a row nobody waits for the service; then one request at a time tries whether it is back. */
+/** After so many failures in a row, requests fail at once; then one call every 2 s tests the service. */
 const FAILURES_TO_OPEN = 5;
 const OPEN_MS = 2000;
 const LONGEST_ANSWER_BYTES = 65_536;
@@ -48,6 +57,7 @@ export const NO_CALLS: TopologyServiceCalls = { answered: 0, failed: 0, notAsked
 
 const answer = z.object({ action: z.literal('PROXY'), proxy: z.object({ address: z.string().min(1) }) });
 
+/** Creates a client with a cache, a limit of open calls, and a circuit breaker. */
 export function createTopologyService(options: TopologyServiceOptions): TopologyService {
   const { monotonicMs = () => performance.now(), calls = { ...NO_CALLS } } = options;
   const agent = new Agent({ maxResponseSize: LONGEST_ANSWER_BYTES });
@@ -62,7 +72,7 @@ export function createTopologyService(options: TopologyServiceOptions): Topology
     throw unavailable(new Error(why));
   };
   const ask = async (namespace: string): Promise<string | null> => {
-    refuseWhere(!breaker.enter(), 'it failed several times in a row');
+    refuseWhere(!breaker.enter(), 'the Topology Service failed several times in a row');
     try {
       const address = await classify(options, agent, namespace);
       calls.answered += 1;
@@ -84,7 +94,7 @@ export function createTopologyService(options: TopologyServiceOptions): Topology
       if (unclaimed.get(namespace) === true) return null;
       const running = inFlight.get(namespace);
       if (running !== undefined) return running;
-      refuseWhere(inFlight.size >= MOST_AT_ONCE, 'too many names asked for at once');
+      refuseWhere(inFlight.size >= MOST_AT_ONCE, 'too many calls of the Topology Service are open');
       const asked = ask(namespace).finally(() => inFlight.delete(namespace));
       inFlight.set(namespace, asked);
       return asked;
@@ -113,7 +123,7 @@ async function classify(
 }
 
 interface Breaker {
-  /** False while nobody should wait. */
+  /** False while calls must fail at once. */
   enter(): boolean;
   succeed(): void;
   fail(): void;
@@ -127,7 +137,7 @@ function createBreaker(monotonicMs: () => number): Breaker {
     enter() {
       if (failures < FAILURES_TO_OPEN) return true;
       if (monotonicMs() < closedUntilMs) return false;
-      // Until this one has its answer, nobody else tries.
+      // Until this call has its answer, no other one is sent.
       closedUntilMs = monotonicMs() + OPEN_MS;
       return true;
     },
@@ -144,7 +154,7 @@ function createBreaker(monotonicMs: () => number): Breaker {
 
 function unavailable(cause: unknown): CellpassError {
   if (cause instanceof CellpassError) return cause;
-  return new CellpassError('unavailable', 'it could not be found out which cell this belongs to; try again', {
+  return new CellpassError('unavailable', 'could not find out which cell this belongs to; try again', {
     reason: 'topology_service',
     cause,
   });

@@ -4,14 +4,14 @@ import { lowerCaseAscii } from '../ascii.ts';
 import { cellId, httpUrl } from '../config/settings.ts';
 import { CellpassError, type Problem } from '../errors.ts';
 
-/** One cell as the others see it. URLs have no trailing slash. */
+/** One cell. URLs have no trailing slash. */
 export interface Cell {
   readonly id: number;
-  /** Exactly one cell is: the one that takes what can't be routed, and answers where nothing says which cell. */
+  /** True for exactly one cell: it answers requests and accepts credentials that name no cell. */
   readonly legacy: boolean;
-  /** Its issuer, less `/jwt/auth`. */
+  /** The URL of its issuer without `/jwt/auth`. */
   readonly url: string;
-  /** Null where no router needs it. */
+  /** Null if there is no registry router. */
   readonly registryUrl: string | null;
   /** Top-level groups and users in lower case, each in one cell at most. */
   readonly namespaces: readonly string[];
@@ -22,18 +22,21 @@ export interface TopologyServiceSettings {
   readonly timeoutMs: number;
 }
 
-/** `cells.yaml`: which cells there are, and what belongs to which. */
+/** The content of `cells.yaml`: the cells and their namespaces. */
 export interface Topology {
   readonly cells: readonly Cell[];
-  /** Asked for namespaces that no cell lists; null: nobody is. */
+  /** Looks up namespaces that no cell lists; null: such namespaces belong to no cell. */
   readonly topologyService: TopologyServiceSettings | null;
-  /** Whether a request for another cell is passed on to it, or answered with its URL. */
+  /** True: a request for another cell is forwarded; false: the answer contains that cell's URL. */
   readonly forwarding: boolean;
-  /** The registry router's own address, which is probed before a key becomes active; null: there is none. */
+  /** The URL of the registry router, which is probed before a key becomes active; null: no router. */
   readonly routerUrl: string | null;
 }
 
-/** What it takes is added to the 1.8 s of the rest of a request, or the 3 s of another cell, which must answer within 4 s. */
+/**
+ * A client must get its answer within 4 s. The lookup comes before the rest of the request, which may
+ * take 1.8 s here or 3 s in another cell.
+ */
 const LONGEST_TIMEOUT_MS = 1000;
 const namespace = z
   .string()
@@ -96,7 +99,7 @@ export function parseTopology(text: string, self: number | null): Topology {
   return toTopology(parsed.data);
 }
 
-/** Where no file says otherwise: one cell, which takes everything. */
+/** The topology without `cells.yaml`: one cell, which accepts everything. */
 export function soleCell(id: number, url: string): Topology {
   return {
     cells: [{ id, legacy: true, url, registryUrl: null, namespaces: [] }],
@@ -106,7 +109,7 @@ export function soleCell(id: number, url: string): Topology {
   };
 }
 
-/** @throws {Error} when there is none: `parseTopology` has seen to it that there is. */
+/** @throws {Error} if no cell matches, which `parseTopology` prevents. */
 export function findCell({ cells }: Pick<Topology, 'cells'>, is: (cell: Cell) => boolean): Cell {
   const found = cells.find(is);
   if (found === undefined) throw new Error('no such cell in the topology');
@@ -125,7 +128,7 @@ interface Contradiction {
   readonly message: string;
 }
 
-/** What is right by itself and wrong together. */
+/** Problems of values that are valid each, but not together. */
 function contradictions(
   { cells, topology_service }: TopologyFile,
   self: number | null,

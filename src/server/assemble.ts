@@ -92,6 +92,6 @@ function countSources(
     lockouts: () => failedAttempts.lockouts(),
     audit: () => audit.use(),
     refusalsDropped: () => refusals.dropped(),
-    topologyService: () => cells.serviceUse(),
+    topologyService: () => cells.serviceStats(),
   });
 }

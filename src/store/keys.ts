@@ -11,14 +11,14 @@ import type {
 } from '../keys/key-set.ts';
 import type { Database, Sql, Statement } from './database/drivers.ts';
 
-/** Any number that nothing else here locks; the same in every cellpass. */
+/** An advisory lock that nothing else uses; the same in every version of cellpass. */
 const KEY_LOCK = 7_021_002;
-/** Held by the replica that rotates by itself. */
+/** The advisory lock of the scheduled rotation: one replica at a time holds it. */
 export const ROTATION_LOCK = 7_021_003;
-/** What the triggers notify on; see the migration. */
+/** The channel of the triggers in migration 0004. */
 export const KEY_CHANNEL = 'cellpass_keys';
 
-type Nothing<R> = { readonly [C in keyof R]: null };
+type AllNull<R> = { readonly [C in keyof R]: null };
 
 type AuthorityRow = {
   readonly ca_id: string;
@@ -28,7 +28,7 @@ type AuthorityRow = {
   readonly ca_not_after: Date;
 };
 
-/** Null in a CA's row, too. */
+/** Columns of a CA that may be null. */
 type AuthorityDates = {
   readonly ca_encrypted_private_key: string | null;
   readonly ca_activated_at: Date | null;
@@ -55,9 +55,9 @@ type KeyRow = {
 };
 
 /** A CA without keys, a key without a CA, or a key with its CA. */
-type KeySetRow = (AuthorityRow | Nothing<AuthorityRow>) & AuthorityDates & (KeyRow | Nothing<KeyRow>);
+type KeySetRow = (AuthorityRow | AllNull<AuthorityRow>) & AuthorityDates & (KeyRow | AllNull<KeyRow>);
 
-/** One statement, so that keys and CAs are of the same moment. */
+/** One statement, so that keys and CAs come from the same snapshot. */
 const READ_KEY_SET: Statement = {
   name: 'read_key_set',
   text: `
@@ -104,13 +104,13 @@ type EventRow = {
   readonly reason: string | null;
 };
 
-/** The keys in a database. */
+/** Stores the key set in the own tables. */
 export function createKeyStore(database: Database): KeyStore {
   return {
     readKeySet: () => readKeySet(database),
     updateKeySet: (change) =>
       database.transaction(async (sql) => {
-        // A statement of its own before the read, which then sees what the last holder of the lock committed.
+        // Lock in a separate statement: the read then sees what the last holder of the lock committed.
         await sql.query('SELECT pg_advisory_xact_lock($1)', [KEY_LOCK]);
         const current = await readKeySet(sql);
         const { set, events } = change(current);
@@ -136,7 +136,7 @@ async function readKeySet(sql: Sql): Promise<KeySet> {
   return { authorities: [...authorities.values()], keys: keys.sort(byAge) };
 }
 
-/** Rows come by CA; an imported key has none. */
+/** The rows are sorted by CA first, and an imported key has no CA. */
 function byAge(a: StoredKey, b: StoredKey): number {
   const difference = a.createdAt.getTime() - b.createdAt.getTime();
   if (difference !== 0) return difference;
@@ -150,7 +150,9 @@ async function saveChanges(sql: Sql, current: KeySet, next: KeySet): Promise<voi
   for (const key of changedEntries(current.keys, next.keys)) await saveKey(sql, key);
 }
 
-/** The database checks its one active entry at each row, so whatever leaves that state is saved before what enters it. */
+/**
+ * Entries that become active come last: the database checks after each row that at most one is active.
+ */
 function changedEntries<T extends StoredKey | StoredAuthority>(
   current: readonly T[],
   next: readonly T[],

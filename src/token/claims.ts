@@ -1,7 +1,7 @@
 import type { AccessEntry } from '../policy/grant.ts';
 import { type AuthType, authType, type Subject, subjectName } from '../policy/subject.ts';
 
-/** What is signed; RFC 7519 names, then distribution's and GitLab's. Times are in seconds. */
+/** The claim set: names of RFC 7519, then distribution's and GitLab's. Times are in seconds. */
 export interface ClaimSet {
   readonly iss: string;
   readonly sub: string;
@@ -12,29 +12,30 @@ export interface ClaimSet {
   readonly jti: string;
   readonly auth_type: AuthType;
   readonly access: readonly AccessEntry[];
-  /** A nested JWT for GitLab's usage tracking. */
+  /** A nested JWT for GitLab's usage tracking; see `user-claim.ts`. */
   readonly user?: string;
   readonly cell: string;
 }
 
 export interface ClaimInput {
   readonly issuer: string;
-  /** The service becomes the audience: a plain string, because distribution 2.8 knows no list. */
+  /** Becomes the audience, as a string, because distribution 2.8 can't read a list. */
   readonly service: string;
   readonly cell: number;
   readonly subject: Subject;
   readonly access: readonly AccessEntry[];
   readonly now: Date;
   readonly ttlSeconds: number;
-  /** The end of whatever the access rests on beside the credential; null: none. */
+  /** When the access ends for other reasons than the credential; null: never. */
   readonly validUntil: Date | null;
   /** A UUID v4. */
   readonly tokenId: string;
 }
 
-/** Registries with no leeway (Zot, Pulp) refuse what a clock slightly ahead of theirs has stamped. */
+/** Zot and Pulp allow no leeway, and would refuse a token if their clock is a little slow. */
 export const BACKDATED_SECONDS = 5;
 
+/** Builds the claim set; the token ends with its credential or `validUntil` if that is sooner. */
 export function buildClaims(input: ClaimInput): ClaimSet {
   const now = Math.floor(input.now.getTime() / 1000);
   return {

@@ -1,24 +1,25 @@
 import type { SigningKey } from '../keys/signing-key.ts';
 
+/** How the header of a service's tokens names the key. */
 export interface HeaderSettings {
   readonly kid: 'libtrust' | 'thumbprint';
   readonly x5c: boolean;
 }
 
-/** RS256, compact (RFC 7515 §7.1): what every registry verifies. */
+/** Signs a compact JWS (RFC 7515 §7.1) with RS256, which every registry can verify. */
 export function signToken(claims: object, key: SigningKey, header: HeaderSettings): string {
   const signingInput = `${headerOf(key, header)}.${encode(toAsciiJson(claims))}`;
   return `${signingInput}.${key.sign(signingInput).toString('base64url')}`;
 }
 
-/** With a certificate in it a header is longer than most payloads, and for one key always the same. */
+/** Encoded headers by key: a header with a certificate is longer than most payloads, and never changes. */
 const headers = new WeakMap<SigningKey, Map<string, string>>();
 
 function headerOf(key: SigningKey, settings: HeaderSettings): string {
   const known = headers.get(key) ?? new Map<string, string>();
-  const name = `${settings.kid} ${settings.x5c}`;
-  const header = known.get(name) ?? encode(toHeader(key, settings));
-  headers.set(key, known.set(name, header));
+  const cacheKey = `${settings.kid} ${settings.x5c}`;
+  const header = known.get(cacheKey) ?? encode(toHeader(key, settings));
+  headers.set(key, known.set(cacheKey, header));
   return header;
 }
 
@@ -36,8 +37,8 @@ function encode(ascii: string): string {
 }
 
 /**
- * JSON in ASCII and without `>`, `?` and `~`: only those can put `-` or `_` into base64url, and Jib decodes a payload
- * with the standard alphabet.
+ * JSON in ASCII without `>`, `?` and `~`. Only those characters lead to `-` or `_` in base64url, and Jib
+ * decodes a payload with the standard alphabet.
  */
 export function toAsciiJson(claims: object): string {
   return JSON.stringify(claims).replace(

@@ -5,13 +5,13 @@ import { authType, personOf, type Subject } from '../policy/subject.ts';
 import { BACKDATED_SECONDS } from './claims.ts';
 import { type HeaderSettings, signToken } from './sign.ts';
 
-/** GitLab's `user_info`; null where there is nobody to count. */
+/** GitLab's `user_info`; null for an anonymous subject. */
 type UserInfo =
   | { readonly token_type: string; readonly username: string; readonly user_id: number }
   | { readonly token_type: string; readonly username: string; readonly deploy_token_id: number }
   | null;
 
-/** Signs, or finds, the nested JWT that outlives `expiresAt` (seconds). */
+/** Signs the nested JWT, or returns an earlier one that ends no sooner than `expiresAt` (seconds). */
 export type UserClaims = (
   subject: Subject,
   key: SigningKey,
@@ -21,7 +21,7 @@ export type UserClaims = (
 
 export interface UserClaimOptions {
   readonly now: () => Date;
-  /** Long enough to serve many tokens; it counts where "the longest life of a token" is asked for. */
+  /** Long enough to serve many tokens. It counts in the longest life of a token, see `periods.ts`. */
   readonly ttlSeconds: number;
   readonly maxEntries?: number;
 }
@@ -31,7 +31,7 @@ interface Entry {
   readonly exp: number;
 }
 
-/** One signature per subject and key instead of a second one on every request. */
+/** Creates a cache, so that only the first request of a subject needs a second signature. */
 export function createUserClaims({ now, ttlSeconds, maxEntries = 10_000 }: UserClaimOptions): UserClaims {
   const entries = new LRUCache<string, Entry>({ max: maxEntries });
   return (subject, key, kid, expiresAt) => {
@@ -39,7 +39,7 @@ export function createUserClaims({ now, ttlSeconds, maxEntries = 10_000 }: UserC
     const cacheKey = JSON.stringify([key.kid, kid, info]);
     const known = entries.get(cacheKey);
     const seconds = Math.floor(now().getTime() / 1000);
-    // One of the future was made before the clock was set back, and would be in force too late, and for too long.
+    // A JWT that ends later than a new one was signed before the clock was set back: it isn't valid yet.
     if (known !== undefined && known.exp >= expiresAt && known.exp <= seconds + ttlSeconds) return known.jwt;
     const claims = {
       jti: randomUUID(),
@@ -48,7 +48,7 @@ export function createUserClaims({ now, ttlSeconds, maxEntries = 10_000 }: UserC
       exp: seconds + ttlSeconds,
       user_info: info,
     };
-    // No certificate: GitLab's has none, and a token must fit into 8 KB of headers.
+    // Without a certificate, as in GitLab: a token must fit into 8 KB of headers.
     const jwt = signToken(claims, key, { kid, x5c: false });
     entries.set(cacheKey, { jwt, exp: claims.exp });
     return jwt;

@@ -6,30 +6,30 @@ import { keyFile, nameOf, type RouterCell, type RouterSettings } from './router.
 import { isReachable, issuers, problemOf, registry } from './servers.ts';
 
 /**
- * The registry router: a HAProxy (2.6 or later) that verifies tokens and sends every request to the registry of its cell.
- * These files only write its configuration; docs/registry-router.md explains it.
+ * The registry router is a HAProxy (2.6 or later) that verifies tokens and sends each request to the
+ * registry of its cell. This folder writes its configuration; docs/registry-router.md explains it.
  */
 
-/** The configuration, and the files that it names, by their names relative to it. */
+/** The configuration and the files that it refers to, by path relative to the configuration. */
 export interface RouterFiles {
   readonly config: string;
   readonly files: ReadonlyMap<string, string>;
 }
 
-/** A token for 64 scopes is 25 KB; HAProxy's own 16 KB would refuse it. */
+/** A token for 64 scopes has 25 KB; HAProxy's default buffer of 16 KB would refuse it. */
 const BUFFER_BYTES = 65_536;
 const RETRY_AFTER_SECONDS = 5;
 const NAMESPACE = /^[a-z0-9._-]+$/;
 const THUMBPRINT = /^[A-Za-z0-9_-]{43}$/;
 
 /**
- * Values that come from files are written as literals, whatever they hold, and never as a part of HAProxy's language.
+ * Writes the configuration. Values are quoted as literals, so that they can't inject directives.
  * @throws {CellpassError} `invalid`, with every value that can't be used.
  */
 export function writeRouter(settings: RouterSettings): RouterFiles {
   const problems = settings.cells.flatMap((cell) => problemsOf(cell));
   if (!settings.cells.some(({ url }) => isReachable(url))) {
-    problems.push({ path: 'cells', message: 'no issuer has a url that the router can use' });
+    problems.push({ path: 'cells', message: 'no cell has a url that the router can use' });
   }
   if (problems.length > 0) {
     const list = problems.map(({ path, message }) => `${path} ${message}`).join('; ');
@@ -61,28 +61,31 @@ function problemsOf({ id, registryUrl, namespaces, keys }: RouterCell): Problem[
     ...(message === undefined ? [] : [{ path: `the registry_url of cell ${id}`, message }]),
     ...namespaces
       .filter((name) => !NAMESPACE.test(name))
-      .map((name) => ({ path: `a namespace of cell ${id}`, message: `is none: ${JSON.stringify(name)}` })),
+      .map((name) => ({
+        path: `a namespace of cell ${id}`,
+        message: `is not a top-level group or user: ${JSON.stringify(name)}`,
+      })),
     ...keys
       .filter(({ thumbprint }) => !THUMBPRINT.test(thumbprint))
       .map(({ thumbprint }) => ({
         path: `a key of cell ${id}`,
-        message: `has no thumbprint: ${JSON.stringify(thumbprint)}`,
+        message: `has an invalid thumbprint: ${JSON.stringify(thumbprint)}`,
       })),
   ];
 }
 
 function globalSection({ followDns }: RouterSettings, unavailableName: string): string[] {
   return [
-    '# Written by "cellpass cells haproxy", which writes it again; what you add belongs in a file of your own (haproxy -f this -f yours).',
+    '# Written by "cellpass cells haproxy", which overwrites it. Put your additions in another file (haproxy -f this -f yours).',
     'global',
-    '  # The files beside this one are named relative to it.',
+    '  # Paths are relative to this file.',
     '  default-path config',
     '  log stdout format raw daemon',
     '  maxconn 4096',
     `  tune.bufsize ${BUFFER_BYTES}`,
     '  ssl-default-bind-options ssl-min-ver TLSv1.2',
     '  ssl-default-server-options ssl-min-ver TLSv1.2',
-    '  # What a reload left behind: uploads may end, and then nothing waits any longer.',
+    '  # After a reload, the old process may finish uploads for an hour.',
     '  hard-stop-after 1h',
     '',
     ...(followDns ? ['resolvers dns', '  parse-resolv-conf', '  hold nx 10s', ''] : []),
@@ -91,18 +94,18 @@ function globalSection({ followDns }: RouterSettings, unavailableName: string): 
     '  log global',
     "  log-format '%ci %HM %HPO %ST %B %b %Tr/%Ta %ts'",
     '  option dontlognull',
-    '  # A reload ends a connection with an answer that says so, and not while the next request is on its way.',
+    '  # At a reload, close a connection only after an answer, so that no request is lost.',
     '  option idle-close-on-response',
-    '  # Whoever sends a request slowly is cut off; what follows its head may take its time.',
+    '  # Cut off clients that send the head of a request slowly; the body may take longer.',
     '  timeout http-request 10s',
     '  timeout http-keep-alive 60s',
     '  timeout client 5m',
-    '  # A cell that is away costs 3 s: three times connecting, or waiting for room.',
+    '  # A cell that is down costs 3 s: three attempts to connect, or the wait in the queue.',
     '  timeout connect 900ms',
     '  timeout queue 3s',
     '  timeout check 1s',
     '  retries 2',
-    '  # A registry may take minutes over the end of a large upload.',
+    '  # A registry may take minutes to finish a large upload.',
     '  timeout server 10m',
     '  default-server inter 1s fastinter 500ms downinter 1s fall 2 rise 1',
     ...[500, 502, 503, 504].map((status) => `  errorfile ${status} ${quote(unavailableName)}`),
@@ -110,7 +113,7 @@ function globalSection({ followDns }: RouterSettings, unavailableName: string): 
   ];
 }
 
-/** Named by its content, so that a configuration never meets a file of another. */
+/** Its name contains a digest of its content, so that a configuration never uses an outdated file. */
 interface NamedFile {
   readonly name: string;
   readonly content: string;
@@ -122,11 +125,11 @@ function namespaceFile(cells: readonly RouterCell[]): NamedFile {
 }
 
 /**
- * What HAProxy answers in place of a server, in the form that clients of registries understand. A cell that is away or slow is to them no
- * failure of a gateway, but something to be tried again.
+ * The answer of HAProxy if a cell is down or slow, in the form that registry clients understand: they
+ * retry after 503, but not after 502 or 504.
  */
 function unavailableFile(): NamedFile {
-  const body = errorBody('UNAVAILABLE', 'the cell that answers this is away or slow; try again');
+  const body = errorBody('UNAVAILABLE', 'the cell that answers this is down or slow; try again');
   const head = [
     'HTTP/1.1 503 Service Unavailable',
     'Content-Type: application/json',

@@ -1,20 +1,21 @@
 import { acl, answer, errorBody, literalFormat, quote, quotedString } from './language.ts';
 import { keyFile, nameOf, type RouterCell, type RouterKey, type RouterSettings } from './router.ts';
 
-/** The frontend of the registry router: what it takes, and where that belongs. */
+/** The frontend of the registry router: it checks requests and chooses their cell. */
 
 const NAME_BYTES = 255;
 
+/** @param namespacesName the file that maps namespaces to cells. */
 export function frontend(settings: RouterSettings, namespacesName: string): string[] {
   const { cells, certificateFile, binds } = settings;
   const legacy = cells.find((cell) => cell.legacy);
   const tls = certificateFile === null ? '' : ` ssl crt ${quote(certificateFile)} alpn http/1.1`;
-  // One protocol to think about: left to itself, HAProxy takes HTTP/2 without TLS, too.
+  // HTTP/1 only: without `proto h1` HAProxy also accepts HTTP/2 without TLS.
   return [
     'frontend router',
     ...binds.map((bind) => `  bind ${quote(bind)} proto h1${tls}`),
     '',
-    '  # Whom a request comes from, and how, is the word of this router alone.',
+    '  # Only this router says where a request comes from, and how.',
     ...['Forwarded', 'X-Real-IP', 'X-Forwarded-Port', 'X-Forwarded-Host'].map(
       (name) => `  http-request del-header ${name}`,
     ),
@@ -27,7 +28,7 @@ export function frontend(settings: RouterSettings, namespacesName: string): stri
     '  acl for_registry path /v2',
     '  acl for_registry path_beg /v2/ /gitlab/v1/',
     '  http-request set-var(txn.path) path,url_dec',
-    '  # A path that two programs may read in two ways.',
+    '  # Refuse paths that two programs may read differently.',
     `  acl ambiguous_path url -m sub ${quote('#')}`,
     `  acl ambiguous_path var(txn.path) -m sub ${quote('\\')}`,
     `  acl ambiguous_path var(txn.path) -m reg ${quote('//|/[.][.]?(/|$)|[[:cntrl:]]')}`,
@@ -37,7 +38,7 @@ export function frontend(settings: RouterSettings, namespacesName: string): stri
     '',
     ...verification(settings),
     '',
-    '  # Without a token: by the top-level namespace. Other credentials are for issuers, and no registry is shown them.',
+    '  # Without a token, the top-level namespace decides. Registries never get other credentials.',
     '  http-request del-header Authorization if !bearer',
     `  http-request set-var(txn.cell) ${quote(`var(txn.path),lower,field(3,/),map_str("${namespacesName}")`)} if !bearer { path_beg /v2/ }`,
     ...(legacy === undefined
@@ -50,17 +51,17 @@ export function frontend(settings: RouterSettings, namespacesName: string): stri
   ];
 }
 
-/** Bearer tokens: their form, then a signature by a key of the cell that they name, then nothing else. */
+/** Verifies bearer tokens: their form, and a signature by a key of the cell that they name. */
 function verification(settings: RouterSettings): string[] {
   const { cells } = settings;
   return [
-    '  # One token in one header, so that the registry reads the one that is verified here.',
+    '  # Only one token in one header, so that the registry reads the token that is verified here.',
     '  acl authorized_twice req.fhdr_cnt(authorization) gt 1',
     '  acl bearer req.fhdr(authorization) -m beg -i bearer',
     `  acl well_formed req.fhdr(authorization) -m reg ${quote('^[Bb][Ee][Aa][Rr][Ee][Rr] [A-Za-z0-9_-]+[.][A-Za-z0-9_-]+[.][A-Za-z0-9_-]+$')}`,
     '  http-request set-var(txn.token) req.fhdr(authorization),bytes(7) if bearer well_formed !authorized_twice',
     `  http-request set-var(txn.claimed) ${quote("var(txn.token),jwt_payload_query('$.cell')")} if ${acl("var(txn.token),jwt_header_query('$.alg') -m str RS256")}`,
-    '  # One rule for each published key. The algorithm is not taken from the token; a token of one cell opens no other.',
+    '  # One rule per published key. The token can choose neither the algorithm nor the key of another cell.',
     ...cells.flatMap((cell) => cell.keys.map((key) => verifyRule(cell, key))),
     ...refusal(settings),
   ];
@@ -72,7 +73,10 @@ function verifyRule(cell: RouterCell, key: RouterKey): string {
   return `  http-request set-var(txn.cell) str(${name}) if !{ var(txn.cell) -m found } { var(txn.claimed) -m str ${name} } { ${verifies} -m int 1 }`;
 }
 
-/** The registry's own challenge, where it can be told from the path what the registry would ask for (distribution's token specification). */
+/**
+ * The challenge of distribution's token specification, with the scope that the registry would ask for
+ * if the path tells it.
+ */
 function refusal({ realm, service }: RouterSettings): string[] {
   const challenge = `Bearer realm="${quotedString(realm, 'the realm')}",service="${quotedString(service, 'the service')}"`;
   const body = errorBody('UNAUTHORIZED', 'this token is not valid here; ask for a new one');

@@ -1,8 +1,8 @@
-/** What the registry router is written from. */
+/** The input for the configuration of the registry router. */
 
 /** A public key of a cell, as its JWK Set lists it. */
 export interface RouterKey {
-  /** RFC 7638, base64url; it names the key's file. */
+  /** RFC 7638, base64url; part of the name of the key's file. */
   readonly thumbprint: string;
   /** SubjectPublicKeyInfo, PEM. */
   readonly pem: string;
@@ -11,36 +11,37 @@ export interface RouterKey {
 export interface RouterCell {
   readonly id: number;
   readonly legacy: boolean;
-  /** Its issuer, less `/jwt/auth`. */
+  /** The URL of its issuer without `/jwt/auth`. */
   readonly url: string;
   readonly registryUrl: string;
   /** Top-level groups and users in lower case. */
   readonly namespaces: readonly string[];
-  /** Empty: none of its tokens is accepted. */
+  /** Empty: the router accepts no token of the cell. */
   readonly keys: readonly RouterKey[];
 }
 
 export interface RouterSettings {
-  /** One of them is legacy. */
+  /** Exactly one is legacy. */
   readonly cells: readonly RouterCell[];
   /** `address:port`, as HAProxy's `bind` takes it. */
   readonly binds: readonly string[];
   /** PEM with certificate and private key; null: plain http. */
   readonly certificateFile: string | null;
-  /** What the certificates of registries and issuers must be signed by; `@system-ca`: the system's. */
+  /** The CAs of registries and issuers, in PEM; `@system-ca`: the system's CAs. */
   readonly caFile: string;
-  /** Where clients get tokens: it stands in the challenges. */
+  /** The URL in the challenges, where clients get tokens. */
   readonly realm: string;
   readonly service: string;
-  /** Whether to follow the addresses of hosts by DNS, rather than to look them up at each start. */
+  /** True: resolve hosts continuously by DNS; false: only at each start. */
   readonly followDns: boolean;
 }
 
-/** As the `cell` claim names it. */
+/** The value of the `cell` claim. */
 export function nameOf({ id }: Pick<RouterCell, 'id'>): string {
   return `cell-${id}`;
 }
 
+/** The path of a key's file, relative to the configuration. */
 export function keyFile(cell: Pick<RouterCell, 'id'>, { thumbprint }: RouterKey): string {
   return `keys/${nameOf(cell)}-${thumbprint}.pem`;
 }

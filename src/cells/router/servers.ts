@@ -3,22 +3,25 @@ import { nameOf, type RouterCell, type RouterSettings } from './router.ts';
 
 /** The backends of the registry router: where requests go. */
 
-/** Of one registry or issuer; over that, requests wait in its queue. */
+/** The most connections to one registry or issuer; further requests wait in its queue. */
 const CONNECTIONS = 1000;
 
-/** Whether the router can send requests to an issuer or registry at `url`: HAProxy has one path for all servers of a backend, and compares certificates with names only. */
+/**
+ * Whether the router can send requests to `url`: HAProxy can't add a path per server, and compares
+ * certificates with host names only.
+ */
 export function isReachable(url: string): boolean {
   return problemOf(url) === undefined;
 }
 
-/** Why it can't; undefined: it can. */
+/** Why the router can't use the URL; undefined: it can. */
 export function problemOf(text: string): string | undefined {
   const url = new URL(text);
-  if (url.pathname !== '/') return 'has a path, and the router can not add one';
+  if (url.pathname !== '/') return 'has a path, which the router can not add';
   if (!/^(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])$/.test(url.hostname))
-    return 'has a host that is no name or address';
+    return 'has a host that is neither a name nor an address';
   if (url.protocol === 'https:' && isAddress(url.hostname)) {
-    return 'is https to an address, and HAProxy compares certificates with names only';
+    return 'is https with an IP address, but HAProxy compares certificates with names only: use a host name';
   }
   return undefined;
 }
@@ -28,14 +31,15 @@ function isAddress(hostname: string): boolean {
 }
 
 /**
- * Any issuer answers, and passes on what belongs to another cell. A request goes to the one that is likely to answer it, by its first
- * scope, else to the legacy cell's: that saves a hop, and an issuer that is silent keeps nobody waiting but those of its own cell.
+ * The backend of all issuers. Any issuer answers and forwards requests of other cells. The router
+ * prefers the issuer of the first scope's cell, else the legacy cell's: that saves a hop, and a hanging
+ * issuer delays only the clients of its own cell.
  */
 export function issuers({ cells, caFile, followDns }: RouterSettings, namespacesName: string): string[] {
   const hosts = issuersByHost(cells);
   const namespace = 'urlp(scope),url_dec,field(2,:),lower,field(1,/)';
   return [
-    '# Any issuer answers, and passes on what belongs to another cell; the one of the first scope needs not.',
+    '# Any issuer answers and forwards requests of other cells; the issuer of the first scope saves that hop.',
     'backend issuers',
     '  balance roundrobin',
     '  option redispatch 1',
@@ -50,7 +54,7 @@ export function issuers({ cells, caFile, followDns }: RouterSettings, namespaces
     ...hosts.flatMap(
       ([host, { id }]) => `  use-server ${host} if { var(txn.near) -m str ${nameOf({ id })} }`,
     ),
-    '  # The name of a server is the host that it is known by.',
+    '  # The name of each server is its Host header.',
     '  http-send-name-header Host',
     '  timeout server 3500ms',
     ...hosts.map(([host, { url }]) => `  server ${host} ${serverOf(url, { caFile, followDns })}`),
@@ -58,12 +62,13 @@ export function issuers({ cells, caFile, followDns }: RouterSettings, namespaces
   ];
 }
 
-/** The names of servers hold no brackets, and each is given once. */
+/** Server names can't contain brackets, and each must be unique. */
 function issuersByHost(cells: readonly RouterCell[]): readonly (readonly [host: string, cell: RouterCell])[] {
   const reachable = cells.filter(({ url }) => isReachable(url));
   return [...new Map(reachable.map((cell) => [new URL(cell.url).host.replace(/[[\]]/g, ''), cell] as const))];
 }
 
+/** The backend of one cell's registry. */
 export function registry(cell: RouterCell, { caFile, followDns }: RouterSettings): string[] {
   const host = new URL(cell.registryUrl).host;
   return [
@@ -77,7 +82,7 @@ export function registry(cell: RouterCell, { caFile, followDns }: RouterSettings
   ];
 }
 
-/** An address that can't be found when HAProxy starts keeps nobody else from being served. */
+/** `init-addr none` lets HAProxy start, and serve other cells, if a host can't be resolved. */
 function serverOf(text: string, { caFile, followDns }: Pick<RouterSettings, 'caFile' | 'followDns'>): string {
   const url = new URL(text);
   const isTls = url.protocol === 'https:';

@@ -1,7 +1,7 @@
 import { Counter, collectDefaultMetrics, Gauge, type Registry } from 'prom-client';
 import type { Lockouts } from '../../authn/failed-attempts.ts';
 import type { LaneUse } from '../../authn/password.ts';
-import type { TopologyServiceUse } from '../../cells/topology-service.ts';
+import type { TopologyServiceStats } from '../../cells/topology-service.ts';
 import type { PoolStats } from '../../store/database/drivers.ts';
 import type { PipelineStats } from '../../store/database/pipeline.ts';
 import type { CacheUse } from '../../store/source/own/inquiries.ts';
@@ -19,7 +19,7 @@ export interface Sources {
   readonly lockouts: () => Lockouts;
   readonly audit: () => AuditUse;
   readonly refusalsDropped: () => number;
-  readonly topologyService: () => TopologyServiceUse;
+  readonly topologyService: () => TopologyServiceStats;
 }
 
 /** Of several processes the numbers are added, except where that says nothing. */
@@ -198,7 +198,7 @@ function auditMetrics(registry: Registry, read: () => AuditUse): void {
   });
 }
 
-function topologyMetrics(registry: Registry, read: () => TopologyServiceUse): void {
+function topologyMetrics(registry: Registry, read: () => TopologyServiceStats): void {
   new Counter({
     name: 'cellpass_topology_service_calls_total',
     help: 'Questions to the Topology Service; "not_asked": it had failed several times in a row, or too many were asked at once',

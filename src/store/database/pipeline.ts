@@ -37,10 +37,10 @@ export function createPipeline({ count, ...options }: PipelineOptions): Pipeline
         .reduce((best, one) => (one.stats().waiting < best.stats().waiting ? one : best))
         .query(config, timeoutMs),
     stats: () => {
-      const uses = connections.map((connection) => connection.stats());
+      const all = connections.map((connection) => connection.stats());
       const sum = (pick: (stats: PipelineStats) => number): number =>
-        uses.reduce((total, use) => total + pick(use), 0);
-      return { open: sum(({ open }) => open), waiting: sum((use) => use.waiting) };
+        all.reduce((total, stats) => total + pick(stats), 0);
+      return { open: sum(({ open }) => open), waiting: sum((stats) => stats.waiting) };
     },
     close: async () => {
       await Promise.all(connections.map((connection) => connection.close()));
