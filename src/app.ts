@@ -13,6 +13,7 @@ import { adminBySocket, adminByToken } from './http/admin/identify.ts';
 import { type IssuedTokenResource, listIssuedTokens } from './http/admin/issued-tokens.ts';
 import { deleteJobToken, type JobTokenResource, putJobToken } from './http/admin/job-tokens.ts';
 import { keyRoutes } from './http/admin/keys.ts';
+import { refuseUnknownParameters } from './http/admin/parameters.ts';
 import { listTokens, mintToken, revokeToken, type TokenResource } from './http/admin/tokens.ts';
 import type { ReadClientAddress } from './http/client-address.ts';
 import type { Contract } from './http/contract.ts';
@@ -78,30 +79,31 @@ export function createApp(deps: PublicDeps): Koa<RequestState> {
 
 /** What the command line uses, for a listener that only admins can reach. */
 export function createAdminApp(deps: AdminDeps): Koa<RequestState> {
-  return assemble(adminRouter(deps), deps, adminBySocket);
+  return assemble(adminRouter(deps), deps, adminBySocket, refuseUnknownParameters(deps.contract));
 }
 
 /** The same for a listener that others can reach, too: every path needs an admin token. */
 export function createRemoteAdminApp(deps: AdminDeps): Koa<RequestState> {
-  return assemble(adminRouter(deps), deps, adminByToken(deps.adminTokens));
+  const parameters = refuseUnknownParameters(deps.contract);
+  return assemble(adminRouter(deps), deps, adminByToken(deps.adminTokens), parameters);
 }
 
 function adminRouter(deps: AdminDeps): Router<RequestState> {
   const router = new Router<RequestState>({ strict: true });
   router.get('/admin/v1/directory', exportDirectory(deps.directory));
-  router.post('/admin/v1/directory', applyDirectory(deps.directory));
+  router.post('/admin/v1/directory', applyDirectory(deps.contract, deps.directory));
   router.put('/admin/v1/job-tokens/:id', putJobToken(deps.contract, deps.jobTokens));
-  router.delete('/admin/v1/job-tokens/:id', deleteJobToken(deps.jobTokens));
-  router.get('/admin/v1/tokens', listTokens(deps.tokens));
+  router.delete('/admin/v1/job-tokens/:id', deleteJobToken(deps.contract, deps.jobTokens));
+  router.get('/admin/v1/tokens', listTokens(deps.contract, deps.tokens));
   router.post('/admin/v1/tokens', mintToken(deps.contract, deps.tokens));
   router.post('/admin/v1/tokens/:id/revoke', revokeToken(deps.tokens));
-  router.get('/admin/v1/issued-tokens', listIssuedTokens(deps.issuedTokens));
+  router.get('/admin/v1/issued-tokens', listIssuedTokens(deps.contract, deps.issuedTokens));
   addKeyRoutes(router, deps);
   router.post('/admin/v1/explain', explain(deps.contract, deps.explain));
-  router.get('/admin/v1/refusals/:id', explainRequest(deps.explain));
+  router.get('/admin/v1/refusals/:id', explainRequest(deps.contract, deps.explain));
   router.get('/admin/v1/admin-tokens', listAdminTokens(deps.adminTokens));
   router.post('/admin/v1/admin-tokens', createAdminToken(deps.contract, deps.adminTokens));
-  router.post('/admin/v1/admin-tokens/:id/revoke', revokeAdminToken(deps.adminTokens));
+  router.post('/admin/v1/admin-tokens/:id/revoke', revokeAdminToken(deps.contract, deps.adminTokens));
   router.get('/metrics', metrics(deps.metrics));
   router.get('/openapi.json', (ctx) => {
     ctx.body = deps.contract.document;

@@ -10,7 +10,10 @@ import { keysCommand } from './commands/keys/keys.ts';
 import { migrateCommand, serveCommand } from './commands/server.ts';
 import { tokenCommand } from './commands/tokens.ts';
 
-/** Every command on one screen. Wrong usage throws commander's error, with exit code 0 where help or the version was asked for. */
+/**
+ * Every command on one screen. Wrong usage, `--help` and `--version` throw commander's error; the
+ * exit code of the last two is 0.
+ */
 export function createProgram(terminal: Terminal, version: string): Command {
   const program = new Command('cellpass')
     .description(
@@ -30,14 +33,16 @@ export function createProgram(terminal: Terminal, version: string): Command {
   program.addCommand(auditCommand(terminal));
   program.addCommand(adminTokenCommand(terminal));
   program.addCommand(doctorCommand(terminal));
-  return inherit(program);
+  return inheritSettings(program);
 }
 
-/** commander gives settings only to commands that `command()` made; these were added. */
-function inherit(command: Command): Command {
+/**
+ * commander passes settings on only to commands that `command()` created, not to added commands.
+ */
+function inheritSettings(command: Command): Command {
   for (const child of command.commands) {
     child.copyInheritedSettings(command);
-    inherit(child);
+    inheritSettings(child);
   }
   return command;
 }

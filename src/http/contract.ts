@@ -1,15 +1,36 @@
 import { readFileSync } from 'node:fs';
-import { Ajv2020, type ErrorObject } from 'ajv/dist/2020.js';
-import formats from 'ajv-formats';
+import { Ajv2020 } from 'ajv/dist/2020.js';
 import { parse } from 'yaml';
-import { dateTime } from '../directory/document/fields.ts';
-import { CellpassError, type Problem } from '../errors.ts';
+import type { ErrorCode } from '../errors.ts';
+import {
+  type GivenParameters,
+  type OperationId,
+  type ParametersOf,
+  parameterParser,
+  readOperations,
+} from './contract-parameters.ts';
+import { addFormats, toProblem, violation } from './contract-problems.ts';
 import type { AdminTokenOrder, ExplainRequest, JobTokenInput, KeyInputs, TokenOrderInput } from './types.ts';
 
-/** The contract at run time: the document itself, and its schemas as checks of what comes in. */
+/** The contract at run time: the OpenAPI document, and its schemas as checks of input. */
 export interface Contract {
   readonly document: object;
-  /** @throws {CellpassError} `invalid`, with every problem. */
+  /**
+   * The names of the query parameters that the document declares for a request.
+   * @param method in lower case.
+   * @returns undefined where the document has no such operation.
+   */
+  queryNames(method: string, path: string): ReadonlySet<string> | undefined;
+  /**
+   * Makes the function that checks the parameters of an operation and gives them their types.
+   * @param ifWrong the code of the error that the function throws, with every problem; the default
+   * is `invalid`.
+   */
+  parametersOf<Id extends OperationId>(
+    id: Id,
+    ifWrong?: ErrorCode,
+  ): (given: GivenParameters) => ParametersOf<Id>;
+  /** Like the other checks of bodies: throws `invalid`, with every problem. */
   parseJobToken(value: unknown): JobTokenInput;
   parseTokenOrder(value: unknown): TokenOrderInput;
   parseExplainRequest(value: unknown): ExplainRequest;
@@ -29,12 +50,20 @@ export function loadContract(): Contract {
     readFileSync(new URL('../../openapi/openapi.yaml', import.meta.url), 'utf8'),
   );
   const ajv = new Ajv2020({ allErrors: true, strict: false });
-  formats.default(ajv);
-  // As in a directory document, in place of a grammar with moments that no Date can be.
-  ajv.addFormat('date-time', (text) => dateTime.safeParse(text).success);
+  addFormats(ajv);
   ajv.addSchema({ $id: 'contract', ...document });
+  const operations = readOperations(document);
   return {
     document,
+    queryNames(method, path) {
+      const operation = operations.find((known) => known.method === method && known.path.test(path));
+      return operation && new Set(operation.parameters.filter(isInQuery).map(({ name }) => name));
+    },
+    parametersOf<Id extends OperationId>(id: Id, ifWrong: ErrorCode = 'invalid') {
+      const operation = operations.find((known) => known.id === id);
+      if (operation === undefined) throw new Error(`openapi.yaml has no operation ${id}`);
+      return parameterParser<Id>(ajv, operation, ifWrong);
+    },
     parseJobToken: parserFor<JobTokenInput>(ajv, 'JobToken'),
     parseTokenOrder: parserFor<TokenOrderInput>(ajv, 'TokenOrder'),
     parseExplainRequest: parserFor<ExplainRequest>(ajv, 'ExplainRequest'),
@@ -53,13 +82,10 @@ function parserFor<T>(ajv: Ajv2020, name: string): (value: unknown) => T {
   const validate = ajv.compile<T>({ $ref: `contract#/components/schemas/${name}` });
   return (value) => {
     if (validate(value)) return value;
-    const problems = (validate.errors ?? []).map(toProblem);
-    const message = problems.map((problem) => `${problem.path} ${problem.message}`.trim()).join('; ');
-    throw new CellpassError('invalid', message, { problems });
+    throw violation('invalid', (validate.errors ?? []).map(toProblem));
   };
 }
 
-function toProblem({ instancePath, message, params }: ErrorObject): Problem {
-  const extra = 'additionalProperty' in params ? `: ${String(params['additionalProperty'])}` : '';
-  return { path: instancePath.slice(1).replaceAll('/', '.'), message: `${message ?? 'is wrong'}${extra}` };
+function isInQuery(parameter: { readonly in: string }): boolean {
+  return parameter.in === 'query';
 }

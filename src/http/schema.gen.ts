@@ -554,6 +554,8 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description Text that the database can hold, so without NUL. */
+        Text: string;
         TokenForm: {
             /** @enum {string} */
             grant_type?: "password" | "refresh_token";
@@ -1256,6 +1258,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["AdminUnauthorized"];
+            422: components["responses"]["Invalid"];
             503: components["responses"]["Unavailable"];
         };
     };
@@ -1347,11 +1350,11 @@ export interface operations {
         parameters: {
             query?: {
                 /** @description Personal tokens of this user. */
-                user?: string;
+                user?: components["schemas"]["Text"];
                 /** @description Tokens of this project; a path. */
-                project?: string;
+                project?: components["schemas"]["Text"];
                 /** @description Tokens of this group; a path. */
-                group?: string;
+                group?: components["schemas"]["Text"];
                 kind?: components["schemas"]["TokenKind"];
                 /** @description The `next` of the page before. */
                 after?: components["schemas"]["TokenId"];
@@ -1428,22 +1431,24 @@ export interface operations {
             };
             401: components["responses"]["AdminUnauthorized"];
             404: components["responses"]["Error"];
+            422: components["responses"]["Invalid"];
             503: components["responses"]["Unavailable"];
         };
     };
     listIssuedTokens: {
         parameters: {
             query?: {
+                /** @description The id of the token, or its first 8 characters or more. */
                 jti?: string;
-                /** @description The name in `sub`; empty for nobody. */
-                subject?: string;
-                /** @description The key that signed it. */
-                kid?: string;
-                /** @description One that it grants something of; the whole name. */
-                repository?: string;
-                /** @description Its first moment, or a date (UTC); default: 24 hours before `until`, or before now. */
+                /** @description The name in `sub`; empty for anonymous clients. */
+                subject?: components["schemas"]["Text"];
+                /** @description The key that signed the token. */
+                kid?: components["schemas"]["Text"];
+                /** @description A repository that the token grants access to; the whole name. */
+                repository?: components["schemas"]["Text"];
+                /** @description Tokens issued at this moment or later; a date is its first moment, UTC. Default: 24 hours before `until`, or before now. */
                 since?: string;
-                /** @description Before this moment, or date (UTC); default: no end. */
+                /** @description Tokens issued before this moment; a date is its first moment, UTC. Default: no end. */
                 until?: string;
                 /** @description The `next` of the page before. */
                 after?: components["schemas"]["IssuedTokenPlace"];
@@ -1488,6 +1493,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["AdminUnauthorized"];
+            422: components["responses"]["Invalid"];
             503: components["responses"]["Unavailable"];
         };
     };
@@ -1510,13 +1516,14 @@ export interface operations {
                 };
             };
             401: components["responses"]["AdminUnauthorized"];
+            422: components["responses"]["Invalid"];
             503: components["responses"]["Unavailable"];
         };
     };
     exportCertificate: {
         parameters: {
             query: {
-                /** @description Either id. */
+                /** @description Either id of the key. */
                 kid: string;
             };
             header?: never;
@@ -1936,6 +1943,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["AdminUnauthorized"];
+            422: components["responses"]["Invalid"];
             503: components["responses"]["Unavailable"];
         };
     };
@@ -2056,7 +2064,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description The request's id, from the error's detail or from the log. */
+                /** @description The id of the request, from the error's detail or from the log, or its first 8 characters or more. */
                 id: string;
             };
             cookie?: never;
@@ -2074,6 +2082,7 @@ export interface operations {
             };
             401: components["responses"]["AdminUnauthorized"];
             404: components["responses"]["Error"];
+            409: components["responses"]["Error"];
             422: components["responses"]["Invalid"];
             503: components["responses"]["Unavailable"];
         };

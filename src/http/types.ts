@@ -14,6 +14,7 @@ export type ExplainedRefusal = Schemas['ExplainedRefusal'];
 export type ExplainedScope = Schemas['ExplainedScope'];
 export type KeyList = Schemas['KeyList'];
 export type KeyHistory = Schemas['KeyHistory'];
+export type ApplyResult = Schemas['ApplyResult'];
 export type KeyOutcome = Schemas['KeyOutcome'];
 export type AdminTokenOrder = Schemas['AdminTokenOrder'];
 export type AdminTokenBody = Schemas['AdminTokenFacts'];

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import type Router from '@koa/router';
 import request from 'supertest';
 import { type AdminDeps, createAdminApp, createApp, type PublicDeps } from '../../src/app.ts';
+import { loadContract } from '../../src/http/contract.ts';
 import { CONTRACT, violationsOf } from '../support/contract.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 
@@ -18,7 +19,7 @@ const NO_DEPS = {
   refusals: {},
   audit: {},
   readiness: {},
-  contract: {},
+  contract: loadContract(),
   explain: {},
   propagationSeconds: 300,
 };

@@ -2,31 +2,34 @@ import { X509Certificate } from 'node:crypto';
 import type { Cell, Topology } from '../../cells/topology.ts';
 import { CellpassError } from '../../errors.ts';
 import { reasonOf } from '../doctor/finding.ts';
-import { type CellClient, createCellClient } from './ask.ts';
+import { type CellClient, createCellClient } from './cell-client.ts';
 
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----/g;
 
 /**
- * The CA certificates of all cells, PEM, each once and below the name of its cell, for a registry that all cells share. Registries read
- * over what stands between certificates.
- * @throws {CellpassError} `unavailable`, naming each cell that didn't tell its CAs: a bundle that misses one refuses all of its tokens.
+ * The CA certificates of all cells as PEM, for a registry that all cells share. Each certificate is
+ * there once, below a comment with the id of its cell; registries ignore text between certificates.
+ * @throws {CellpassError} `unavailable` with each cell that did not answer with its CAs: with a
+ * bundle that lacks the CA of a cell, the registry would refuse every token of that cell.
  */
 export async function bundleAuthorities({ cells }: Topology, caFile: string | null): Promise<string> {
   const client = createCellClient(caFile);
   try {
-    const asked = await Promise.allSettled(cells.map((cell) => authoritiesOf(client, cell)));
-    const failures = asked.flatMap((one, at) =>
-      one.status === 'rejected' ? [`cell ${cells[at]?.id} (${cells[at]?.url}): ${reasonOf(one.reason)}`] : [],
+    const answers = await Promise.allSettled(cells.map((cell) => authoritiesOf(client, cell)));
+    const failures = answers.flatMap((answer, at) =>
+      answer.status === 'rejected'
+        ? [`cell ${cells[at]?.id} (${cells[at]?.url}): ${reasonOf(answer.reason)}`]
+        : [],
     );
     if (failures.length > 0) {
       throw new CellpassError(
         'unavailable',
-        `not every cell told its CAs, and a bundle without one would refuse its tokens: ${failures.join('; ')}`,
+        `not every cell answers with its CAs, and a registry would refuse the tokens of a cell that is missing; start the cells or correct their urls: ${failures.join('; ')}`,
       );
     }
     return toBundle(
       cells,
-      asked.map((one) => (one.status === 'fulfilled' ? one.value : [])),
+      answers.map((answer) => (answer.status === 'fulfilled' ? answer.value : [])),
     );
   } finally {
     await client.close();
@@ -38,9 +41,8 @@ async function authoritiesOf(client: CellClient, { url }: Cell): Promise<readonl
   if (status !== 200) throw new Error(`${url}/.well-known/token-ca.pem answers ${status}`);
   const certificates = (text.match(CERTIFICATE) ?? []).map((pem) => new X509Certificate(pem));
   if (certificates.length === 0) throw new Error(`${url}/.well-known/token-ca.pem holds no certificate`);
-  const other = certificates.find(({ ca }) => !ca);
-  if (other !== undefined)
-    throw new Error(`${url}/.well-known/token-ca.pem holds a certificate that is no CA's`);
+  if (certificates.some(({ ca }) => !ca))
+    throw new Error(`${url}/.well-known/token-ca.pem holds a certificate that is not of a CA`);
   return certificates;
 }
 

@@ -1,35 +1,36 @@
-import { readTopology } from '../../cells/current-topology.ts';
 import type { Cell, Topology } from '../../cells/topology.ts';
 import { type Config, loadConfig } from '../../config/load.ts';
-import { CellpassError } from '../../errors.ts';
 import type { Terminal } from '../../terminal.ts';
 import { judgeChallenge } from '../doctor/challenge.ts';
 import {
   check,
-  checkAndKeep,
+  checkWithValue,
   type Finding,
   failed,
   named,
   ok,
   reasonOf,
   type Verdict,
-  warning,
 } from '../doctor/finding.ts';
 import { isHealth } from '../doctor/public-url.ts';
-import { type CellClient, createCellClient } from './ask.ts';
+import { type CellClient, createCellClient } from './cell-client.ts';
+import { checkTopology } from './check-topology.ts';
 import { readPublishedKeys } from './published-keys.ts';
 
-/** Looks at the topology, and asks everybody in it. Needs no running server; never throws. */
+/**
+ * Checks the topology, and asks every issuer and registry in it. Needs no running server; never
+ * throws.
+ */
 export async function examineCells(
   { environment }: Terminal,
   caFile: string | null,
 ): Promise<readonly Finding[]> {
-  const { finding, value: config } = await checkAndKeep('configuration', async () => {
+  const { finding, value: config } = await checkWithValue('configuration', async () => {
     const value = loadConfig(environment);
-    return { value, verdict: ok('every setting is right') };
+    return { value, verdict: ok('every setting is valid') };
   });
   if (config === undefined) return [finding];
-  const { findings, topology } = lookAtTopology(config);
+  const { findings, topology } = checkTopology(config);
   if (topology === undefined) return findings;
   const client = createCellClient(caFile);
   try {
@@ -47,67 +48,30 @@ export async function examineCells(
   }
 }
 
-interface Sight {
+interface Setup {
   readonly config: Config;
   readonly topology: Topology;
 }
 
-function lookAtTopology({ cellsFile, cell }: Config): {
-  readonly findings: readonly Finding[];
-  readonly topology?: Topology;
-} {
-  if (cellsFile === null) {
-    return {
-      findings: [
-        named(
-          'topology',
-          failed('CELLPASS_CELLS_FILE is not set, so that there is one cell: let it name cells.yaml'),
-        ),
-      ],
-    };
-  }
-  try {
-    const topology = readTopology(cellsFile, null);
-    return { topology, findings: [named('topology', judgeTopology(topology, cell))] };
-  } catch (error) {
-    const problems = error instanceof CellpassError ? (error.details.problems ?? []) : [];
-    if (problems.length === 0) return { findings: [named('topology', failed(reasonOf(error)))] };
-    const lines = problems.map(({ line, path, message }) =>
-      [cellsFile, line === undefined ? '' : `:${line}`, ': ', path === '' ? '' : `${path}: `, message].join(
-        '',
-      ),
-    );
-    return { findings: lines.map((line) => named('topology', failed(line))) };
-  }
-}
-
-function judgeTopology({ cells }: Topology, self: number): Verdict {
-  const ids = cells.map(({ id, legacy }) => (legacy ? `${id} (legacy)` : String(id))).join(', ');
-  if (cells.some(({ id }) => id === self)) return ok(`cells ${ids}; this is cell ${self}`);
-  return warning(
-    `cells ${ids}; CELLPASS_CELL is ${self}, which is none of them: right for a router's machine, and no cellpass starts with it`,
-  );
-}
-
-interface CellSight {
+interface CheckedCell {
   readonly id: number;
   readonly thumbprints: readonly string[];
   readonly findings: readonly Finding[];
 }
 
-async function examineCell(client: CellClient, cell: Cell, sight: Sight): Promise<CellSight> {
+async function examineCell(client: CellClient, cell: Cell, setup: Setup): Promise<CheckedCell> {
   const name = `cell ${cell.id}`;
   const issuer = await check(`${name} issuer`, () => judgeIssuer(client, cell));
-  const { finding: keys, value } = await checkAndKeep(`${name} keys`, async () => {
+  const { finding: keys, value } = await checkWithValue(`${name} keys`, async () => {
     const { keys: published } = await publishedKeys(client, cell.url);
     const verdict = ok(`publishes ${published.length === 1 ? '1 key' : `${published.length} keys`}`);
     return { verdict, value: published.map(({ thumbprint }) => thumbprint) };
   });
-  const registry = await check(`${name} registry`, () => judgeRegistry(client, cell, sight));
+  const registry = await check(`${name} registry`, () => judgeRegistry(client, cell, setup));
   return {
     id: cell.id,
     thumbprints: value ?? [],
-    // An issuer that doesn't answer says nothing of its keys.
+    // Without an answer from the issuer there is nothing to say about its keys.
     findings: issuer.outcome === 'failed' ? [issuer, registry] : [issuer, keys, registry],
   };
 }
@@ -120,11 +84,11 @@ async function judgeIssuer(client: CellClient, { url }: Cell): Promise<Verdict> 
   const { status, text } = answer;
   if (status === 503)
     return failed(
-      `${url}/readyz answers 503: it can issue no tokens now; its own "cellpass doctor" says why`,
+      `${url}/readyz answers 503: it can't issue tokens now; run "cellpass doctor" on its host to see why`,
     );
   if (status === 200 && isHealth(text)) return ok(`${url} issues tokens`);
   return failed(
-    `${url}/readyz answers ${status}, and not as cellpass does: correct its url, or what stands before it`,
+    `${url}/readyz answers ${status}, which is not an answer of cellpass: correct its url, or the proxy in front of it`,
   );
 }
 
@@ -134,20 +98,20 @@ async function publishedKeys(client: CellClient, url: string): Promise<ReturnTyp
   return readPublishedKeys(JSON.parse(text));
 }
 
-async function judgeRegistry(client: CellClient, { registryUrl }: Cell, sight: Sight): Promise<Verdict> {
+async function judgeRegistry(client: CellClient, { registryUrl }: Cell, setup: Setup): Promise<Verdict> {
   if (registryUrl === null) {
-    return sight.topology.routerUrl === null
-      ? ok('none is named, and no router needs it')
-      : failed('has no registry_url, and "cells haproxy" writes no router without it');
+    return setup.topology.routerUrl === null
+      ? ok('no registry_url is set, and no router needs it')
+      : failed('no registry_url is set, and "cellpass cells haproxy" needs it: add it to cells.yaml');
   }
-  return judgeAnswer(client, registryUrl, sight, 'registry_url');
+  return judgeAnswer(client, registryUrl, setup, 'registry_url');
 }
 
 /** A registry must send clients to the shared host name, for a service that cellpass knows. */
 async function judgeAnswer(
   client: CellClient,
   url: string,
-  { config, topology }: Sight,
+  { config, topology }: Setup,
   setting: 'registry_url' | 'router_url',
 ): Promise<Verdict> {
   const answer = await client.get(`${url}/v2/`).catch((error: unknown) => reasonOf(error));
@@ -172,8 +136,8 @@ function expectedRealm({ publicUrl }: Config, { routerUrl }: Topology): string |
   return url === null ? null : `${url}/jwt/auth`;
 }
 
-/** Whoever holds a key of two cells opens both. */
-function judgeSharedKeys(cells: readonly CellSight[]): readonly Finding[] {
+/** A leaked key that two cells share would open both. */
+function judgeSharedKeys(cells: readonly CheckedCell[]): readonly Finding[] {
   const owners = new Map<string, number>();
   const shared: string[] = [];
   for (const { id, thumbprints } of cells) {
@@ -192,14 +156,14 @@ function judgeSharedKeys(cells: readonly CellSight[]): readonly Finding[] {
   ];
 }
 
-async function examineRouter(client: CellClient, sight: Sight): Promise<readonly Finding[]> {
-  const { routerUrl } = sight.topology;
+async function examineRouter(client: CellClient, setup: Setup): Promise<readonly Finding[]> {
+  const { routerUrl } = setup.topology;
   if (routerUrl === null) return [];
   return [
-    await check('router', () => judgeAnswer(client, routerUrl, sight, 'router_url')),
+    await check('router', () => judgeAnswer(client, routerUrl, setup, 'router_url')),
     await check('router to issuers', async () => {
       await publishedKeys(client, routerUrl);
-      return ok('reaches an issuer');
+      return ok('the router reaches an issuer');
     }),
   ];
 }

@@ -1,18 +1,15 @@
-import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { z } from 'zod';
 import { writeRouter } from '../../cells/router/configuration.ts';
-import type { RouterCell, RouterKey } from '../../cells/router/router.ts';
+import type { RouterCell } from '../../cells/router/router.ts';
 import { isReachable } from '../../cells/router/servers.ts';
 import type { Cell, Topology } from '../../cells/topology.ts';
 import { type Config, loadConfig } from '../../config/load.ts';
 import { CellpassError } from '../../errors.ts';
 import type { Terminal } from '../../terminal.ts';
-import { printTable } from '../client/table.ts';
-import { reasonOf } from '../doctor/finding.ts';
-import { type CellClient, createCellClient } from './ask.ts';
-import { readPublishedKeys } from './published-keys.ts';
-import { CONFIG_NAME, readIfThere, writeIfChanged, writeRouterFolder } from './router-folder.ts';
+import { toJsonLine } from '../client/admin-command.ts';
+import { printTable, whole } from '../client/table.ts';
+import { type CellKeys, fetchKeys } from './fetch-keys.ts';
+import { CONFIG_NAME, writeRouterFolder } from './router-folder.ts';
 import { topologyOf } from './topology-of.ts';
 
 export interface HaproxyOptions {
@@ -23,29 +20,15 @@ export interface HaproxyOptions {
   readonly realm?: string;
   readonly service?: string;
   readonly followDns?: boolean;
-  /** True: the `haproxy` in the path. */
+  /** A program; true is the `haproxy` in the PATH. */
   readonly check?: string | true;
   readonly json?: boolean;
 }
 
-/** What the router verifies the tokens of one cell with. */
-interface CellKeys {
-  readonly id: number;
-  /** `kept`: the cell didn't answer, these are what it published when it last did; `none`: it never did. */
-  readonly source: 'published' | 'kept' | 'none';
-  readonly keys: readonly RouterKey[];
-  readonly warnings: readonly string[];
-}
-
-/** What cells published when they last answered, beside the configuration. */
-const KEPT_NAME = 'published-keys.json';
-/** By the cell's id. */
-const keptSets = z.record(z.string(), z.unknown());
-type KeptSets = z.output<typeof keptSets>;
-
 /**
- * Writes the router's configuration. A cell that is away keeps the keys that it last published; the warnings say so.
- * @throws {CellpassError} and then has left the last configuration as it was.
+ * Writes the router's configuration. For a cell that does not answer it uses the keys that the cell
+ * last published, and prints a warning.
+ * @throws {CellpassError} and then the last configuration is still in place.
  */
 export async function writeHaproxy(terminal: Terminal, options: HaproxyOptions): Promise<void> {
   const config = loadConfig(terminal.environment);
@@ -57,7 +40,7 @@ export async function writeHaproxy(terminal: Terminal, options: HaproxyOptions):
   if (fetched.every(({ keys }) => keys.length === 0)) {
     throw new CellpassError(
       'unavailable',
-      'no cell has told its keys, so that every token would be refused: start one',
+      'no cell answers with its keys, so the router would refuse every token: start the cells, or correct their urls',
     );
   }
   const files = writeRouter({
@@ -76,7 +59,7 @@ export async function writeHaproxy(terminal: Terminal, options: HaproxyOptions):
     cells: fetched.map(({ id, source, keys }) => ({ id, keys: keys.length, source })),
     warnings,
   };
-  terminal.stdout(options.json ? `${JSON.stringify(result)}\n` : printResult(result));
+  terminal.stdout(options.json ? toJsonLine(result) : printResult(result));
 }
 
 function checkerOf({ check }: HaproxyOptions): string | null {
@@ -88,13 +71,16 @@ function realmOf({ publicUrl }: Config, { routerUrl }: Topology): string {
   if (url !== null) return `${url}/jwt/auth`;
   throw new CellpassError(
     'invalid',
-    'nothing says where clients get tokens: set CELLPASS_PUBLIC_URL, or give --realm',
+    'the URL from which clients get tokens is unknown: set CELLPASS_PUBLIC_URL, or give --realm',
   );
 }
 
 function toRouterCell(cell: Cell, fetched: readonly CellKeys[]): RouterCell {
   if (cell.registryUrl === null) {
-    throw new CellpassError('invalid', `cell ${cell.id} has no registry_url: the router needs it`);
+    throw new CellpassError(
+      'invalid',
+      `cell ${cell.id} has no registry_url, which the router needs: add it to cells.yaml`,
+    );
   }
   const keys = fetched.find(({ id }) => id === cell.id)?.keys ?? [];
   return { ...cell, registryUrl: cell.registryUrl, keys };
@@ -105,77 +91,8 @@ function unreachableIssuers({ cells }: Topology): readonly string[] {
     .filter(({ url }) => !isReachable(url))
     .map(
       ({ id, url }) =>
-        `cell ${id}: the router sends no token requests to ${url} (a path, or https to an address); the other issuers pass them on`,
+        `cell ${id}: the router can't send token requests to ${url}, because it has a path, or is https to an IP address; the other issuers forward them`,
     );
-}
-
-/** Asks all cells at once, and keeps what they answered for a time when they don't. */
-async function fetchKeys(
-  cells: readonly Cell[],
-  dir: string,
-  caFile: string | null,
-): Promise<readonly CellKeys[]> {
-  const keptFile = join(dir, KEPT_NAME);
-  const kept = await readKept(keptFile);
-  const client = createCellClient(caFile);
-  try {
-    const answers = await Promise.all(cells.map((cell) => fetchCell(client, cell, kept)));
-    const sets = Object.fromEntries(answers.map(({ id, jwks }) => [id, jwks]));
-    await mkdir(dir, { recursive: true });
-    await writeIfChanged(keptFile, `${JSON.stringify(sets)}\n`);
-    return answers;
-  } finally {
-    await client.close();
-  }
-}
-
-async function readKept(file: string): Promise<KeptSets> {
-  const text = await readIfThere(file);
-  if (text === undefined) return {};
-  try {
-    return keptSets.parse(JSON.parse(text));
-  } catch (cause) {
-    throw new CellpassError('invalid', `${file} is damaged: remove it while all cells answer`, { cause });
-  }
-}
-
-async function fetchCell(
-  client: CellClient,
-  { id, url }: Cell,
-  kept: KeptSets,
-): Promise<CellKeys & { readonly jwks: unknown }> {
-  try {
-    const { status, text } = await client.get(`${url}/.well-known/jwks.json`);
-    if (status !== 200) throw new Error(`it answers ${status}`);
-    const jwks: unknown = JSON.parse(text);
-    const { keys, passedOver } = readPublishedKeys(jwks);
-    const warnings =
-      passedOver === 0 ? [] : [`cell ${id}: ${passedOver} of its keys are none for RS256, and left out`];
-    return { id, source: 'published', keys, warnings, jwks };
-  } catch (error) {
-    return fallBack(id, `cell ${id}: ${url}/.well-known/jwks.json can't be used (${reasonOf(error)})`, kept);
-  }
-}
-
-function fallBack(id: number, what: string, kept: KeptSets): CellKeys & { readonly jwks: unknown } {
-  const jwks = kept[id];
-  if (jwks === undefined) {
-    return {
-      id,
-      source: 'none',
-      keys: [],
-      warnings: [`${what}, and its keys were never known: its tokens are refused until this is run again`],
-      jwks,
-    };
-  }
-  const { keys } = readPublishedKeys(jwks);
-  return {
-    id,
-    source: 'kept',
-    keys,
-    warnings: [`${what}: the keys that it last published stay in use, also such as it has revoked since`],
-    jwks,
-  };
 }
 
 interface Result {
@@ -192,6 +109,6 @@ interface CellRow {
 
 function printResult({ changed, config, cells }: Result): string {
   const rows = cells.map(({ id, keys, source }) => [String(id), String(keys), source]);
-  const end = changed ? `wrote ${config}: let HAProxy reload\n` : `nothing changed in ${config}\n`;
-  return `${printTable(['CELL', 'KEYS', 'SOURCE'], rows)}${end}`;
+  const summary = changed ? `wrote ${config}: reload HAProxy\n` : `nothing changed in ${config}\n`;
+  return `${printTable(['CELL', 'KEYS', 'SOURCE'].map(whole), rows)}${summary}`;
 }

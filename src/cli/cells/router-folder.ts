@@ -6,20 +6,25 @@ import type { RouterFiles } from '../../cells/router/configuration.ts';
 import { CellpassError } from '../../errors.ts';
 
 export const CONFIG_NAME = 'haproxy.cfg';
-/** What may be removed when no configuration names it any longer. */
-const OURS =
+/**
+ * Names of files that this module writes, and removes when the configuration no longer names them.
+ */
+const OWN_FILE =
   /^(?:keys\/cell-\d+-[A-Za-z0-9_-]{43}\.pem|namespaces-[0-9a-f]{16}\.map|unavailable-[0-9a-f]{16}\.http)$/;
-/** Its own for each process, so that two at a time don't write one file. */
+/** With the process id, so that two processes never write to the same file. */
 const TEMPORARY = `.new-${process.pid}`;
 const CHECK_MS = 30_000;
 
 /**
- * Makes a folder what the router's configuration says: first the files that it names, each whole and under a name that nothing else
- * has, then the configuration in one step, then what is no longer named goes. Whoever starts HAProxy meanwhile, or after this was cut
- * off, finds the last configuration or the next, each with all of its files.
- * @param checker the HAProxy that must find the configuration valid; null: it isn't asked.
+ * Writes the router's configuration and the files that it names to a folder. The files come first,
+ * under names that depend on their content; then the configuration replaces the last one in one
+ * step; then files that it no longer names are removed. So a HAProxy that starts at any moment
+ * finds the last configuration or the new one, each with all of its files, even if this process is
+ * killed.
+ * @param checker the HAProxy program that must accept the configuration; null: no check.
  * @returns whether anything changed.
- * @throws {CellpassError} `invalid`, with what HAProxy says; then the last configuration is still in place.
+ * @throws {CellpassError} `invalid` with HAProxy's message; then the last configuration is still in
+ * place.
  */
 export async function writeRouterFolder(
   dir: string,
@@ -45,6 +50,7 @@ export async function writeRouterFolder(
   return isNew || written.includes(true) || removed > 0;
 }
 
+/** The text of a file; undefined when it does not exist. */
 export async function readIfThere(path: string): Promise<string | undefined> {
   try {
     return await readFile(path, 'utf8');
@@ -54,7 +60,7 @@ export async function readIfThere(path: string): Promise<string | undefined> {
   }
 }
 
-/** In one step, and on the disk before it returns. */
+/** Replaces a file in one step, and returns when it is on the disk. Returns whether it changed. */
 export async function writeIfChanged(path: string, content: string): Promise<boolean> {
   if ((await readIfThere(path)) === content) return false;
   await writeWhole(`${path}${TEMPORARY}`, content);
@@ -73,7 +79,7 @@ async function writeWhole(path: string, content: string): Promise<void> {
   }
 }
 
-/** A rename is on the disk when its folder is. */
+/** A rename is on the disk only when its folder is synced. */
 async function syncFolder(path: string): Promise<void> {
   const folder = await open(path, 'r');
   try {
@@ -88,7 +94,7 @@ async function removeOthers(dir: string, named: ReadonlySet<string>): Promise<nu
     ...(await readdir(dir)),
     ...(await readdir(join(dir, 'keys'))).map((name) => `keys/${name}`),
   ];
-  const obsolete = present.filter((name) => OURS.test(name) && !named.has(name));
+  const obsolete = present.filter((name) => OWN_FILE.test(name) && !named.has(name));
   await Promise.all(obsolete.map((name) => rm(join(dir, name))));
   return obsolete.length;
 }
@@ -97,9 +103,13 @@ async function check(program: string, path: string): Promise<void> {
   try {
     await promisify(execFile)(program, ['-c', '-f', path], { timeout: CHECK_MS });
   } catch (error) {
-    throw new CellpassError('invalid', `${program} -c refuses the configuration: ${complaintOf(error)}`, {
-      cause: error,
-    });
+    throw new CellpassError(
+      'invalid',
+      `${program} -c refuses the configuration, and the last one is still in place: ${complaintOf(error)}`,
+      {
+        cause: error,
+      },
+    );
   }
 }
 

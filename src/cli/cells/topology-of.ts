@@ -3,8 +3,14 @@ import type { Topology } from '../../cells/topology.ts';
 import type { Config } from '../../config/load.ts';
 import { CellpassError } from '../../errors.ts';
 
-/** @throws {CellpassError} `invalid` without a topology, or with one that is wrong. */
+/**
+ * Reads the topology that the settings name.
+ * @throws {CellpassError} `invalid` when no topology is set, or when it has problems.
+ */
 export function topologyOf({ cellsFile }: Config): Topology {
   if (cellsFile !== null) return readTopology(cellsFile, null);
-  throw new CellpassError('invalid', 'CELLPASS_CELLS_FILE is not set: it names the topology, cells.yaml');
+  throw new CellpassError(
+    'invalid',
+    'CELLPASS_CELLS_FILE is not set: set it to the path of cells.yaml, which lists the cells',
+  );
 }

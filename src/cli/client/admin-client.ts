@@ -10,7 +10,7 @@ export interface AdminClient {
   close(): Promise<void>;
 }
 
-/** Connects, and lets go of the connection whatever happens. */
+/** Connects to the admin API for one piece of work, and closes the connection afterwards. */
 export async function withAdmin<T>(
   terminal: Terminal,
   flags: AdminFlags,
@@ -24,12 +24,12 @@ export async function withAdmin<T>(
   }
 }
 
-/** A typed client of the admin API. */
+/** Makes a client of the admin API, typed by the contract. */
 function connectToAdmin({ baseUrl, name, connect, headers, ifUnreachable }: AdminRoute): AdminClient {
   const agent = new Agent({ connect, headersTimeout: 0, bodyTimeout: 0 });
   const api = createClient<paths>({
     baseUrl,
-    // undici's fetch takes no Request of Node's own.
+    // The fetch of undici does not take a Request of Node's built-in fetch.
     fetch: async (request) => {
       const body = request.method === 'GET' || request.method === 'HEAD' ? null : await request.arrayBuffer();
       const response = await fetch(request.url, {
@@ -38,7 +38,7 @@ function connectToAdmin({ baseUrl, name, connect, headers, ifUnreachable }: Admi
         body,
         signal: request.signal,
         dispatcher: agent,
-        // Whoever is next would be shown the token.
+        // A redirect could send the admin token to another server.
         redirect: 'manual',
       }).catch((error: unknown) => {
         throw unreachable(`no server answers on ${name}`, ifUnreachable, error);
@@ -61,7 +61,7 @@ interface Answer<T> {
 }
 
 /**
- * What the server answered, or its refusal as an error.
+ * The data of an answer.
  * @throws {CellpassError} with the server's message and problems.
  */
 export function dataOf<T>({ data, error, response }: Answer<T>): T {
@@ -71,11 +71,14 @@ export function dataOf<T>({ data, error, response }: Answer<T>): T {
 
 function toError(status: number, body: unknown): CellpassError {
   if (status === 503)
-    return new CellpassError('unavailable', messageIn(body) ?? 'the server is still starting; try again');
+    return new CellpassError(
+      'unavailable',
+      messageIn(body) ?? 'the server is still starting: try again in a moment',
+    );
   if (status === 401) {
     return new CellpassError(
       'admin_unauthorized',
-      'the server does not take CELLPASS_ADMIN_TOKEN, which is unknown, expired or revoked: make another with "cellpass admin-token create" on its host',
+      'the server refuses CELLPASS_ADMIN_TOKEN, which is unknown, expired or revoked: create another with "cellpass admin-token create" on the host of the server',
     );
   }
   const problems = problemsIn(body);
@@ -96,14 +99,14 @@ function problemsIn(body: unknown): readonly Problem[] | undefined {
     : undefined;
 }
 
-function unreachable(what: string, advice: string, error: unknown): CellpassError {
+function unreachable(failure: string, advice: string, error: unknown): CellpassError {
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause.message : String(error);
-  return new CellpassError('unavailable', `${what} (${cause}): ${advice}`, { cause: error });
+  return new CellpassError('unavailable', `${failure} (${cause}): ${advice}`, { cause: error });
 }
 
 function redirected(name: string): CellpassError {
   return new CellpassError(
     'conflict',
-    `${name} sends its clients elsewhere, where the admin token must not go: give --admin-url the address of the admin API itself`,
+    `${name} redirects to another URL, which must not get the admin token: give --admin-url the URL of the admin API itself`,
   );
 }

@@ -8,37 +8,40 @@ import { CellpassError } from '../../errors.ts';
 import { adminSocketPath } from '../../server/socket-path.ts';
 import type { Terminal } from '../../terminal.ts';
 
-/** What every command takes that is a client of the admin API. */
+/** The flags of every command that is a client of the admin API. */
 export interface AdminFlags {
   readonly adminUrl?: string;
 }
 
-/** Of a command that prints data. */
+/** The flags of every command that prints an answer of the admin API. */
 export interface JsonFlags extends AdminFlags {
   readonly json?: boolean;
 }
 
+/** The option for the admin API over TCP. */
 export function adminUrlOption(): Option {
   return new Option(
     '--admin-url <url>',
-    'the admin API over TCP, with CELLPASS_ADMIN_TOKEN (default: the socket in CELLPASS_DATA_DIR)',
+    'use the admin API over TCP, with CELLPASS_ADMIN_TOKEN (default: the socket in CELLPASS_DATA_DIR)',
   );
 }
 
-/** How to get to the admin API, and as whom. */
+/** How to reach the admin API, and the credentials for it. */
 export interface AdminRoute {
   readonly baseUrl: string;
-  /** What errors call it. */
+  /** The name of the route in error messages. */
   readonly name: string;
   readonly connect: { readonly socketPath?: string };
   readonly headers: readonly [name: string, value: string][];
-  /** What to do when nobody answers there. */
+  /** What to do when no server answers. */
   readonly ifUnreachable: string;
 }
 
 /**
- * The socket in the data directory, or where `--admin-url` says; then no other setting is read.
- * @throws {CellpassError} `invalid` for a URL over which the token must not be sent, and without a token for it.
+ * The socket in the data directory, or the URL of `--admin-url`; with that, no other setting is
+ * read.
+ * @throws {CellpassError} `invalid` for a URL to which the token must not be sent, and without a
+ * token for it.
  */
 export function routeToAdmin({ environment }: Terminal, { adminUrl }: AdminFlags): AdminRoute {
   return adminUrl === undefined ? overSocket(environment) : overTcp(adminUrl, environment);
@@ -65,7 +68,7 @@ function overTcp(adminUrl: string, environment: Environment): AdminRoute {
     connect: {},
     headers: [['Authorization', `Bearer ${readAdminToken(environment)}`]],
     ifUnreachable:
-      'is that its CELLPASS_ADMIN_LISTEN, and its certificate one that this machine trusts? NODE_EXTRA_CA_CERTS names a CA of your own',
+      'check that this is its CELLPASS_ADMIN_LISTEN, and that this machine trusts its certificate; for a CA of your own, set NODE_EXTRA_CA_CERTS to its certificate',
   };
 }
 
@@ -74,19 +77,26 @@ function readAdminUrl(text: string): string {
   if (data === undefined) throw invalid(`--admin-url: ${error?.issues[0]?.message}`);
   const { protocol, hostname } = new URL(data);
   if (protocol === 'http:' && !isLoopback(hostname)) {
-    throw invalid(`--admin-url: ${data} would send the admin token in the clear: use https`);
+    throw invalid(`--admin-url: ${data} would send the admin token unencrypted: use https`);
   }
   return data;
 }
 
-/** Never an argument, which everybody on the machine could see; and nothing of it in an error. */
+/**
+ * The token is no argument, because other users of the machine can see arguments; and no error
+ * shows it.
+ */
 function readAdminToken(environment: Environment): string {
   const token = environment['CELLPASS_ADMIN_TOKEN']?.trim() ?? '';
   if (token === '') {
-    throw invalid('--admin-url needs CELLPASS_ADMIN_TOKEN: "cellpass admin-token create" makes one');
+    throw invalid(
+      '--admin-url needs CELLPASS_ADMIN_TOKEN: create a token with "cellpass admin-token create"',
+    );
   }
   if (!isAdminTokenSecret(token)) {
-    throw invalid('CELLPASS_ADMIN_TOKEN is not an admin token: they begin with cpat- and have 48 characters');
+    throw invalid(
+      'CELLPASS_ADMIN_TOKEN is not an admin token: admin tokens begin with cpat- and have 48 characters',
+    );
   }
   return token;
 }
@@ -95,14 +105,14 @@ function invalid(message: string): CellpassError {
   return new CellpassError('invalid', message);
 }
 
-/** Who types, for the audit record: the person behind sudo, and the account. */
+/** The name of the user, for the history of changes: the person behind sudo, and the account. */
 function actorName(environment: Environment): string {
   const account = accountName();
   const person = environment['SUDO_USER'];
   return person === undefined ? account : `${person} as ${account}`;
 }
 
-/** An account without an entry in the system's list has no name. */
+/** The name of the account, or its number when the system knows no name for it. */
 function accountName(): string {
   try {
     return userInfo().username;

@@ -1,15 +1,17 @@
 import { InvalidArgumentError, Option } from 'commander';
 
-/** For commander: each use of an option adds to those before. */
+/** For commander: collects the values of an option that is given several times. */
 export function collect(value: string, previous: readonly string[] = []): readonly string[] {
   return [...previous, value];
 }
 
 const MOST_LISTED = 1000;
 
-/** How many a list shows at most. */
+/** The option for the longest list that a command prints. */
 export function limitOption(): Option {
-  return new Option('--limit <number>', 'how many at most').argParser(readCount).default(MOST_LISTED);
+  return new Option('--limit <number>', 'the most entries to print')
+    .argParser(readCount)
+    .default(MOST_LISTED);
 }
 
 function readCount(value: string): number {
@@ -19,7 +21,7 @@ function readCount(value: string): number {
 
 const UNITS_MS = { m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 
-/** `90m`, `1h` and `7d` as the moment so long ago; whatever else is for the server to read. */
+/** Turns `90m`, `1h` and `7d` into the time that long ago, and leaves other text to the server. */
 export function readMoment(value: string): string {
   const [, count, unit] = /^([1-9][0-9]{0,5})([mhd])$/.exec(value) ?? [];
   if (unit !== 'm' && unit !== 'h' && unit !== 'd') return value;

@@ -2,9 +2,9 @@ import { readFileSync } from 'node:fs';
 import { CellpassError } from '../../errors.ts';
 
 /**
- * A file that an argument names, as text.
+ * Reads the file that an argument names, as text.
  * @param file a path; 0: standard input.
- * @throws {CellpassError} `invalid`, naming it.
+ * @throws {CellpassError} `invalid` with the name of the file.
  */
 export function readTextFile(file: string | 0): string {
   try {

@@ -2,8 +2,10 @@ import { Command } from 'commander';
 import type { AdminTokenBody } from '../../http/types.ts';
 import type { Terminal } from '../../terminal.ts';
 import { dataOf, withAdmin } from '../client/admin-client.ts';
-import { adminUrlOption, type JsonFlags } from '../client/admin-route.ts';
-import { printTable } from '../client/table.ts';
+import { showAnswer, toJsonLine, withAdminOptions } from '../client/admin-command.ts';
+import type { JsonFlags } from '../client/admin-route.ts';
+import { cuttable, printTable, whole } from '../client/table.ts';
+import { toMinute } from '../client/time.ts';
 
 interface CreateFlags extends JsonFlags {
   readonly name: string;
@@ -11,7 +13,7 @@ interface CreateFlags extends JsonFlags {
 }
 
 export function adminTokenCommand(terminal: Terminal): Command {
-  const adminToken = new Command('admin-token').description('credentials for the admin API over TCP');
+  const adminToken = new Command('admin-token').description('manage credentials for the admin API over TCP');
   addCreate(adminToken, terminal);
   addList(adminToken, terminal);
   addRevoke(adminToken, terminal);
@@ -19,76 +21,79 @@ export function adminTokenCommand(terminal: Terminal): Command {
 }
 
 function addCreate(adminToken: Command, terminal: Terminal): void {
-  const { stdout, stderr } = terminal;
-  adminToken
-    .command('create')
-    .description('make an admin token and print its secret, this once; on the host of the server alone')
-    .requiredOption('--name <name>', 'what the record of changes calls whoever uses it')
-    .option(
-      '--expires-at <date>',
-      'when it ends, such as 2027-01-31 or 2027-01-31T12:00:00Z (default: never)',
-    )
-    .option('--json', 'print JSON')
-    .addOption(adminUrlOption())
-    .action(({ name, expiresAt, json, ...flags }: CreateFlags) =>
-      withAdmin(terminal, flags, async ({ api }) => {
-        const body = { name, ...(expiresAt !== undefined && { expires_at: expiresAt }) };
-        const created = dataOf(await api.POST('/admin/v1/admin-tokens', { body }));
-        if (!json)
-          stderr(
-            `admin token ${created.id} (${created.name}), ${endOf(created)}; its secret is shown this once\n`,
-          );
-        stdout(json ? `${JSON.stringify(created)}\n` : `${created.token}\n`);
-      }),
-    );
+  withAdminOptions(
+    adminToken
+      .command('create')
+      .description('create an admin token and print its secret once; works only on the host of the server')
+      .requiredOption('--name <name>', 'the name of its user in the history of changes')
+      .option(
+        '--expires-at <date>',
+        'when the token expires, such as 2027-01-31 or 2027-01-31T12:00:00Z (default: never)',
+      ),
+  ).action(({ name, expiresAt, json, ...flags }: CreateFlags) =>
+    withAdmin(terminal, flags, async ({ api }) => {
+      const body = { name, ...(expiresAt !== undefined && { expires_at: expiresAt }) };
+      const created = dataOf(await api.POST('/admin/v1/admin-tokens', { body }));
+      if (!json) {
+        terminal.stderr(
+          `admin token ${created.id} (${created.name}), ${endOf(created)}; the secret is not shown again\n`,
+        );
+      }
+      terminal.stdout(json ? toJsonLine(created) : `${created.token}\n`);
+    }),
+  );
 }
 
 function addList(adminToken: Command, terminal: Terminal): void {
-  const { stdout } = terminal;
-  adminToken
-    .command('list')
-    .description('every admin token, without its secret')
-    .option('--json', 'print JSON')
-    .addOption(adminUrlOption())
-    .action(({ json, ...flags }: JsonFlags) =>
-      withAdmin(terminal, flags, async ({ api }) => {
-        const list = dataOf(await api.GET('/admin/v1/admin-tokens'));
-        stdout(json ? `${JSON.stringify(list)}\n` : printAdminTokens(list.admin_tokens));
-      }),
-    );
+  withAdminOptions(
+    adminToken.command('list').description('list every admin token, without its secret'),
+  ).action(async (flags: JsonFlags) => {
+    await showAnswer(terminal, flags, {
+      fetch: async ({ api }) => dataOf(await api.GET('/admin/v1/admin-tokens')),
+      print: (list) => printAdminTokens(list.admin_tokens),
+    });
+  });
 }
 
 function addRevoke(adminToken: Command, terminal: Terminal): void {
-  const { stdout } = terminal;
-  adminToken
-    .command('revoke <id>')
-    .description('refuse an admin token from now on')
-    .option('--json', 'print JSON')
-    .addOption(adminUrlOption())
-    .action((id: string, { json, ...flags }: JsonFlags) =>
-      withAdmin(terminal, flags, async ({ api }) => {
+  withAdminOptions(
+    adminToken
+      .command('revoke')
+      .description('revoke an admin token; the server refuses it from now on')
+      .argument('<id>', 'its number, as "cellpass admin-token list" shows it'),
+  ).action(async (id: string, flags: JsonFlags) => {
+    await showAnswer(terminal, flags, {
+      fetch: async ({ api }) => {
         const params = { path: { id: Number(id) } };
-        const revoked = dataOf(await api.POST('/admin/v1/admin-tokens/{id}/revoke', { params }));
-        stdout(
-          json ? `${JSON.stringify(revoked)}\n` : `${revoked.name} (${revoked.id}): ${endOf(revoked)}\n`,
-        );
-      }),
-    );
+        return dataOf(await api.POST('/admin/v1/admin-tokens/{id}/revoke', { params }));
+      },
+      print: (revoked) => `${revoked.name} (${revoked.id}): ${endOf(revoked)}\n`,
+    });
+  });
 }
+
+const COLUMNS = [
+  whole('ID'),
+  cuttable('NAME'),
+  whole('END'),
+  whole('LAST USED'),
+  whole('CREATED'),
+  cuttable('BY'),
+];
 
 function printAdminTokens(tokens: readonly AdminTokenBody[]): string {
   const rows = tokens.map((token) => [
     String(token.id),
     token.name,
     endOf(token),
-    token.last_used_at ?? 'never',
-    token.created_at,
+    token.last_used_at === null ? 'never' : toMinute(token.last_used_at),
+    toMinute(token.created_at),
     token.created_by,
   ]);
-  return printTable(['ID', 'NAME', 'END', 'LAST USED', 'CREATED', 'BY'], rows);
+  return printTable(COLUMNS, rows);
 }
 
 function endOf({ revoked_at, expires_at }: Pick<AdminTokenBody, 'revoked_at' | 'expires_at'>): string {
-  if (revoked_at !== null) return `revoked at ${revoked_at}`;
-  return expires_at === null ? 'never expires' : `expires at ${expires_at}`;
+  if (revoked_at !== null) return `revoked at ${toMinute(revoked_at)}`;
+  return expires_at === null ? 'never expires' : `expires at ${toMinute(expires_at)}`;
 }

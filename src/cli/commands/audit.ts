@@ -1,13 +1,18 @@
 import { Command } from 'commander';
+import { CellpassError } from '../../errors.ts';
 import type { IssuedTokenPageView, IssuedTokenView } from '../../http/types.ts';
 import type { Terminal } from '../../terminal.ts';
-import { type AdminClient, dataOf, withAdmin } from '../client/admin-client.ts';
-import { type AdminFlags, adminUrlOption } from '../client/admin-route.ts';
+import { type AdminClient, dataOf } from '../client/admin-client.ts';
+import { showAnswer, withAdminOptions } from '../client/admin-command.ts';
+import type { JsonFlags } from '../client/admin-route.ts';
+import { fetchPages } from '../client/fetch-pages.ts';
+import { findKid } from '../client/find-kid.ts';
 import { limitOption, readMoment } from '../client/option-values.ts';
-import { fetchPages } from '../client/pages.ts';
-import { printTable } from '../client/table.ts';
+import { SHORTEST_KID, shortener } from '../client/short-id.ts';
+import { cuttable, printTable, whole } from '../client/table.ts';
+import { toMinute } from '../client/time.ts';
 
-interface AuditOptions extends AdminFlags {
+interface AuditOptions extends JsonFlags {
   readonly jti?: string;
   readonly subject?: string;
   readonly kid?: string;
@@ -15,76 +20,109 @@ interface AuditOptions extends AdminFlags {
   readonly since?: string;
   readonly until?: string;
   readonly limit: number;
-  readonly json?: boolean;
 }
 
 const EXAMPLES = `
 Examples:
-  cellpass audit --repository acme/app --since 1h          (who got a token for it in the last hour)
-  cellpass audit --kid KID --since 30d --limit 1000000     (what a key signed; "keys list" has ids)
+  cellpass audit --repository acme/app --since 1h          (who got a token for a repository in the last hour)
+  cellpass audit --kid KID --since 30d --limit 1000000     (what a key signed; "cellpass keys list" shows ids)
   cellpass audit --subject alice --since 2027-01-31 --until 2027-02-01T12:00:00Z --json`;
 
 export function auditCommand(terminal: Terminal): Command {
-  return new Command('audit')
-    .description('the record of issued tokens, the latest first; never the tokens themselves')
-    .option('--jti <id>', 'the token with this id')
-    .option('--subject <name>', 'tokens of this user or deploy token; "" for nobody')
-    .option('--kid <id>', 'tokens that this key signed')
-    .option('--repository <path>', 'tokens that grant something of this repository')
+  const audit = new Command('audit')
+    .description('list issued tokens, the latest first; never the tokens themselves')
+    .option('--jti <id>', 'the token with this id; the first 8 characters are enough')
+    .option('--subject <name>', 'tokens of this user or deploy token; "" for anonymous clients')
+    .option('--kid <id>', 'tokens that this key signed; the first 8 characters of its id are enough')
+    .option('--repository <path>', 'tokens that grant access to this repository')
     .option(
       '--since <time>',
-      'from this moment on, such as 1h, 7d, 2027-01-31 (default: 24 h ago)',
+      'tokens issued at this time or later, such as 1h, 7d, 2027-01-31 (default: 24 h ago)',
       readMoment,
     )
-    .option('--until <time>', 'before this moment (default: no end)', readMoment)
-    .addOption(limitOption())
-    .option('--json', 'print JSON')
-    .addOption(adminUrlOption())
+    .option('--until <time>', 'tokens issued before this time (default: no end)', readMoment)
+    .addOption(limitOption());
+  return withAdminOptions(audit)
     .addHelpText('after', EXAMPLES)
-    .action((options: AuditOptions) =>
-      withAdmin(terminal, options, async (client) => {
-        const page = await fetchIssued(client, options);
-        terminal.stdout(options.json ? `${JSON.stringify(page)}\n` : printIssued(page.tokens));
-        if (page.next === null) return;
-        terminal.stderr(
-          `these are the latest ${page.tokens.length}; for the others use --limit, or ask for less\n`,
-        );
-      }),
-    );
+    .action(async (options: AuditOptions) => {
+      const page = await showAnswer(terminal, options, {
+        fetch: (client) => fetchIssued(client, options),
+        print: ({ tokens }) => printIssued(tokens),
+      });
+      if (page.next === null) return;
+      terminal.stderr(
+        `these are the latest ${page.tokens.length}; for the others use --limit, or narrow the search\n`,
+      );
+    });
 }
 
-function fetchIssued({ api }: AdminClient, options: AuditOptions): Promise<IssuedTokenPageView> {
+async function fetchIssued(client: AdminClient, options: AuditOptions): Promise<IssuedTokenPageView> {
   const { jti, subject, kid, repository, since, until, limit } = options;
   const filter = {
     ...(jti !== undefined && { jti }),
     ...(subject !== undefined && { subject }),
-    ...(kid !== undefined && { kid }),
+    ...(kid !== undefined && { kid: await findKid(client, kid) }),
     ...(repository !== undefined && { repository }),
     ...(since !== undefined && { since }),
     ...(until !== undefined && { until }),
   };
-  return fetchPages(limit, async (place) =>
-    dataOf(await api.GET('/admin/v1/issued-tokens', { params: { query: { ...filter, ...place } } })),
+  const page = await fetchPages(limit, async (place) =>
+    dataOf(await client.api.GET('/admin/v1/issued-tokens', { params: { query: { ...filter, ...place } } })),
+  );
+  if (jti !== undefined) refuseUnlessOne(jti, page);
+  return page;
+}
+
+const UUID_LENGTH = 36;
+
+/** A whole id may be that of no token; the beginning of an id must mean one. */
+function refuseUnlessOne(jti: string, { tokens, next }: IssuedTokenPageView): void {
+  if (jti.length === UUID_LENGTH || (tokens.length === 1 && next === null)) return;
+  if (tokens.length === 0) {
+    throw new CellpassError(
+      'not_found',
+      `no token has an id that begins with ${jti} in this time: give --since an earlier time, or the whole id`,
+    );
+  }
+  const ids = tokens.slice(0, MOST_SHOWN).map((token) => token.jti);
+  throw new CellpassError(
+    'conflict',
+    `several tokens have an id that begins with ${jti}, such as ${ids.join(', ')}: give more characters`,
   );
 }
 
-const HEADER = ['ISSUED', 'SUBJECT', 'BY', 'FROM', 'ACCESS', 'KID', 'JTI', 'REQUEST'];
+const COLUMNS = [
+  whole('ISSUED'),
+  cuttable('SUBJECT'),
+  whole('BY'),
+  cuttable('FROM'),
+  cuttable('ACCESS'),
+  whole('KID'),
+  whole('JTI'),
+  whole('REQUEST'),
+];
 
 function printIssued(tokens: readonly IssuedTokenView[]): string {
+  const shortKid = shortener(
+    tokens.map(({ kid }) => kid),
+    SHORTEST_KID,
+  );
+  const shortJti = shortener(tokens.map(({ jti }) => jti));
+  const shortRequest = shortener(tokens.map(({ request_id }) => request_id));
   const rows = tokens.map((token) => [
-    token.issued_at,
+    toMinute(token.issued_at),
     token.subject || '-',
     token.auth_type,
     token.address || '-',
     printAccess(token.access),
-    token.kid,
-    token.jti,
-    token.request_id,
+    shortKid(token.kid),
+    shortJti(token.jti),
+    shortRequest(token.request_id),
   ]);
-  return printTable(HEADER, rows);
+  return printTable(COLUMNS, rows);
 }
 
-/** A token may grant something of 64 repositories, which no line is to hold. */
+/** A token may grant access to 64 repositories, too many for one line. */
 const MOST_SHOWN = 3;
 
 /** `acme/app:pull,push acme/web:pull`, or `-`. */

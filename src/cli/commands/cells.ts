@@ -1,32 +1,39 @@
 import { Command } from 'commander';
 import type { Terminal } from '../../terminal.ts';
 import type { HaproxyOptions } from '../cells/haproxy.ts';
+import { toJsonLine } from '../client/admin-command.ts';
 import { printFindings, refuseIfFailed } from './doctor.ts';
 
-// What the commands are made of is loaded when it is needed: other commands start faster.
+// The modules of these commands are loaded on demand, so that other commands start faster.
 
 export function cellsCommand(terminal: Terminal): Command {
   const cells = new Command('cells').description(
-    'the cells of the topology, and the router before their registries',
+    'check the cells of the topology, and configure the router in front of their registries',
   );
   cells
     .command('haproxy')
     .description(
-      "write HAProxy's configuration for the registry router: CELLPASS_CELLS_FILE and each cell's published keys. Exit 0: written, or nothing changed; 1: nothing was touched",
+      "write HAProxy's configuration for the registry router, from CELLPASS_CELLS_FILE and each cell's published keys; exit code 0: written, or nothing changed; 1: failed, and no file was changed",
     )
-    .option('--output <dir>', 'where haproxy.cfg and the files that it names are written', './haproxy')
-    .option('--bind <address...>', 'where HAProxy listens', ['127.0.0.1:5000'])
-    .option('--cert <file>', 'certificate and private key in one PEM file: listen with TLS')
-    .option('--ca-file <file>', "what registries and issuers are verified with; default: the system's")
-    .option('--realm <url>', 'where clients get tokens; default: CELLPASS_PUBLIC_URL and /jwt/auth')
-    .option('--service <name>', 'the service of challenges; default: the first of CELLPASS_SERVICES')
+    .option('--output <dir>', 'the folder for haproxy.cfg and the files that it names', './haproxy')
+    .option('--bind <address...>', 'the addresses on which HAProxy listens', ['127.0.0.1:5000'])
+    .option('--cert <file>', 'listen with TLS, with this certificate and private key in one PEM file')
+    .option(
+      '--ca-file <file>',
+      "the CAs that verify the certificates of registries and issuers; default: the system's",
+    )
+    .option(
+      '--realm <url>',
+      'the URL from which clients get tokens; default: CELLPASS_PUBLIC_URL and /jwt/auth',
+    )
+    .option('--service <name>', 'the service that challenges name; default: the first of CELLPASS_SERVICES')
     .option(
       '--follow-dns',
-      "follow the cells' addresses by DNS (/etc/resolv.conf), not only when HAProxy starts",
+      "look up the cells' addresses in DNS again while HAProxy runs (/etc/resolv.conf), not only at its start",
     )
     .option(
       '--check [program]',
-      'let this HAProxy check the configuration before it takes the place of the last one',
+      'run this HAProxy to check the new configuration before it replaces the old one; default: haproxy',
     )
     .option('--json', 'print JSON')
     .action(async (options: HaproxyOptions) => {
@@ -36,14 +43,14 @@ export function cellsCommand(terminal: Terminal): Command {
   cells
     .command('check')
     .description(
-      'read the topology, and ask every issuer, registry and the router whether they answer; needs no server',
+      'check the topology, and that every issuer, every registry and the router answer; needs no server',
     )
-    .option('--ca-file <file>', 'what their certificates are verified with; default: what Node trusts')
+    .option('--ca-file <file>', 'the CAs that verify their certificates; default: the CAs that Node trusts')
     .option('--json', 'print JSON')
     .action(async ({ caFile, json }: { caFile?: string; json?: boolean }) => {
       const { examineCells } = await import('../cells/check.ts');
       const checks = await examineCells(terminal, caFile ?? null);
-      terminal.stdout(json ? `${JSON.stringify({ checks })}\n` : printFindings(checks));
+      terminal.stdout(json ? toJsonLine({ checks }) : printFindings(checks));
       refuseIfFailed(checks);
     });
   return cells;

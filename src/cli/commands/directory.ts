@@ -2,46 +2,44 @@ import { Command } from 'commander';
 import { parse } from 'yaml';
 import { checkDirectory } from '../../directory/check.ts';
 import { CellpassError, type Problem } from '../../errors.ts';
+import type { ApplyResult } from '../../http/types.ts';
 import type { Terminal } from '../../terminal.ts';
 import { type AdminClient, dataOf, withAdmin } from '../client/admin-client.ts';
-import { type AdminFlags, adminUrlOption, type JsonFlags } from '../client/admin-route.ts';
+import { toJsonLine, withAdminOptions } from '../client/admin-command.ts';
+import type { AdminFlags, JsonFlags } from '../client/admin-route.ts';
 import { readTextFile } from '../client/read-file.ts';
-import { printTable } from '../client/table.ts';
+import { printTable, whole } from '../client/table.ts';
 
-interface ApplyOptions extends AdminFlags {
+interface FileOptions extends JsonFlags {
   readonly file: string;
+}
+
+interface ApplyOptions extends FileOptions {
   readonly prune?: boolean;
-  readonly json?: boolean;
 }
 
 export function directoryCommand(terminal: Terminal): Command {
   const directory = new Command('directory').description(
-    'what cellpass knows of users, groups, projects and tokens',
+    'manage the directory: users, groups, projects and tokens',
+  );
+  withAdminOptions(
+    directory
+      .command('apply')
+      .description('apply a directory document to the server, in one transaction')
+      .requiredOption('-f, --file <file>', 'the document; - for standard input')
+      .option('--prune', 'remove the entries that a section of the file no longer names'),
+  ).action((options: ApplyOptions) =>
+    withAdmin(terminal, options, (client) => apply(terminal, client, options)),
   );
   directory
-    .command('apply')
-    .description('make the directory what the file says, in one transaction')
-    .requiredOption('-f, --file <file>', 'the document; - for standard input')
-    .option('--prune', 'remove entries that a section of the file no longer names')
-    .option('--json', 'print JSON')
-    .addOption(adminUrlOption())
-    .action((options: ApplyOptions) =>
-      withAdmin(terminal, options, (client) => apply(terminal, client, options)),
-    );
-  directory
     .command('check')
-    .description('report every problem in the file; needs no server')
+    .description('report every problem in a directory document; needs no server')
     .requiredOption('-f, --file <file>', 'the document; - for standard input')
     .option('--json', 'print JSON')
-    .action((options: ApplyOptions) => check(terminal, options));
-  directory
-    .command('export')
-    .description('print the directory as a document, without secrets')
-    .option('--json', 'print JSON, which apply and check read as well')
-    .addOption(adminUrlOption())
-    .action(({ json, ...flags }: JsonFlags) =>
-      withAdmin(terminal, flags, (client) => exportDocument(terminal, client, json === true)),
-    );
+    .action((options: FileOptions) => check(terminal, options));
+  withAdminOptions(
+    directory.command('export').description('print the directory as a document, without secrets'),
+  ).action(({ json, ...flags }: JsonFlags) => exportDocument(terminal, flags, json === true));
   return directory;
 }
 
@@ -53,51 +51,57 @@ async function apply(terminal: Terminal, { api }: AdminClient, options: ApplyOpt
     bodySerializer: (text) => text,
   });
   const result = inFile(terminal, options.file, () => dataOf(answer));
-  if (options.json) {
-    terminal.stdout(`${JSON.stringify(result)}\n`);
-    return;
-  }
-  const rows = Object.entries(result.sections).map(([section, { added, changed, unchanged, removed }]) =>
-    [section, added, changed, unchanged, removed].map(String),
-  );
-  terminal.stdout(printTable(['SECTION', 'ADDED', 'CHANGED', 'UNCHANGED', 'REMOVED'], rows));
-  if (!result.changed) terminal.stdout('nothing changed\n');
+  terminal.stdout(options.json ? toJsonLine(result) : printResult(result));
 }
 
-function check(terminal: Terminal, { file, json }: ApplyOptions): void {
+const COLUMNS = ['SECTION', 'ADDED', 'CHANGED', 'UNCHANGED', 'REMOVED'].map(whole);
+
+function printResult({ changed, sections }: ApplyResult): string {
+  const rows = Object.entries(sections).map(([section, counts]) =>
+    [section, counts.added, counts.changed, counts.unchanged, counts.removed].map(String),
+  );
+  return `${printTable(COLUMNS, rows)}${changed ? '' : 'nothing changed\n'}`;
+}
+
+function check(terminal: Terminal, { file, json }: FileOptions): void {
   const problems = checkDirectory(readDocument(file));
-  if (json) terminal.stdout(`${JSON.stringify({ problems })}\n`);
+  if (json) terminal.stdout(toJsonLine({ problems }));
   inFile(terminal, file, () => {
-    if (problems.length > 0) throw new CellpassError('invalid', 'the document is wrong', { problems });
+    if (problems.length > 0) throw new CellpassError('invalid', 'the document has problems', { problems });
   });
   if (!json) terminal.stdout(`${file}: no problems\n`);
 }
 
-async function exportDocument({ stdout }: Terminal, { api }: AdminClient, json: boolean): Promise<void> {
-  const document = dataOf(await api.GET('/admin/v1/directory', { parseAs: 'text' }));
-  stdout(json ? `${JSON.stringify(parse(document))}\n` : document);
+async function exportDocument(terminal: Terminal, flags: AdminFlags, json: boolean): Promise<void> {
+  const document = await withAdmin(terminal, flags, async ({ api }) =>
+    dataOf(await api.GET('/admin/v1/directory', { parseAs: 'text' })),
+  );
+  terminal.stdout(json ? toJsonLine(parse(document)) : document);
 }
 
 function readDocument(file: string): string {
   return readTextFile(file === '-' ? 0 : file);
 }
 
-/** Prints each problem with the file's name before it, in the form that editors jump to, and sums them up in the error. */
+/**
+ * Prints each problem as `file:line: …`, a form that editors can jump to.
+ * @throws {CellpassError} `invalid` with the number of problems.
+ */
 function inFile<T>({ stderr }: Terminal, file: string, work: () => T): T {
   try {
     return work();
   } catch (error) {
     const problems = error instanceof CellpassError ? (error.details.problems ?? []) : [];
     if (problems.length === 0) throw error;
-    for (const problem of problems) stderr(`${file}:${describe(problem)}\n`);
-    throw new CellpassError('invalid', `${file}: ${count(problems)}; nothing was changed`);
+    for (const problem of problems) stderr(`${file}:${describeProblem(problem)}\n`);
+    throw new CellpassError('invalid', `${file}: ${countProblems(problems)}; nothing was changed`);
   }
 }
 
-function describe({ line, path, message }: Problem): string {
+function describeProblem({ line, path, message }: Problem): string {
   return `${line ?? 1}: ${path === '' ? '' : `${path}: `}${message}`;
 }
 
-function count(problems: readonly Problem[]): string {
+function countProblems(problems: readonly Problem[]): string {
   return problems.length === 1 ? '1 problem' : `${problems.length} problems`;
 }

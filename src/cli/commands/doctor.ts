@@ -1,31 +1,32 @@
 import { Command } from 'commander';
 import { CellpassError } from '../../errors.ts';
 import type { Terminal } from '../../terminal.ts';
+import { toJsonLine } from '../client/admin-command.ts';
 import type { Finding } from '../doctor/finding.ts';
 
 export function doctorCommand(terminal: Terminal): Command {
   return new Command('doctor')
     .description(
-      'check settings, database, keys, certificates, clocks, realm and registries, with or without a server; changes nothing',
+      'check settings, database, keys, certificates, clocks, realm and registries; changes nothing, and needs no running server',
     )
     .option('--json', 'print JSON')
     .action(async ({ json }: { json?: boolean }) => {
-      // Loaded when it is needed: other commands start in a third of the time.
+      // Loaded on demand, so that other commands start in a third of the time.
       const { examine } = await import('../doctor/examine.ts');
       const checks = await examine(terminal, () => new Date());
-      terminal.stdout(json ? `${JSON.stringify({ checks })}\n` : printFindings(checks));
+      terminal.stdout(json ? toJsonLine({ checks }) : printFindings(checks));
       refuseIfFailed(checks);
     });
 }
 
 const MARKS: Record<Finding['outcome'], string> = { ok: 'ok  ', warning: 'warn', failed: 'FAIL' };
 
-/** One line for each. */
+/** One line for each finding. */
 export function printFindings(findings: readonly Finding[]): string {
   return findings.map(({ name, outcome, message }) => `${MARKS[outcome]}  ${name}: ${message}\n`).join('');
 }
 
-/** @throws {CellpassError} `conflict`, naming what failed. */
+/** @throws {CellpassError} `conflict` with the names of the checks that failed. */
 export function refuseIfFailed(findings: readonly Finding[]): void {
   const failed = findings.filter(({ outcome }) => outcome === 'failed').map(({ name }) => name);
   if (failed.length === 0) return;

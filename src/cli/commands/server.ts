@@ -1,11 +1,14 @@
 import { Command } from 'commander';
 import type { Terminal } from '../../terminal.ts';
+import { toJsonLine } from '../client/admin-command.ts';
 
-// What a server is made of is loaded when one is wanted: other commands start in a third of the time.
+// The server's modules are loaded on demand, so that other commands start in a third of the time.
 
 export function serveCommand(terminal: Terminal): Command {
   return new Command('serve')
-    .description('migrate the database (unless CELLPASS_MIGRATE is false), listen, and drain on SIGTERM')
+    .description(
+      'run the server: migrate the database (unless CELLPASS_MIGRATE is false), listen, drain on SIGTERM',
+    )
     .action(async () => {
       const { serve } = await import('../../server/process.ts');
       await serve(terminal);
@@ -15,15 +18,15 @@ export function serveCommand(terminal: Terminal): Command {
 export function migrateCommand(terminal: Terminal): Command {
   const { stdout } = terminal;
   return new Command('migrate')
-    .description('apply pending migrations; the embedded database must not be in use')
+    .description('apply pending migrations; stop the server first if it uses the embedded database')
     .option('--json', 'print JSON')
     .action(async ({ json }: { json?: boolean }) => {
       const { migrateDatabase } = await import('../../server/process.ts');
       const applied = await migrateDatabase(terminal);
-      if (json) stdout(`${JSON.stringify({ applied })}\n`);
-      else
-        stdout(
-          applied.length === 0 ? 'nothing to do\n' : applied.map((name) => `applied ${name}\n`).join(''),
-        );
+      stdout(json ? toJsonLine({ applied }) : printApplied(applied));
     });
+}
+
+function printApplied(names: readonly string[]): string {
+  return names.length === 0 ? 'nothing to do\n' : names.map((name) => `applied ${name}\n`).join('');
 }

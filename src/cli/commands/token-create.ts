@@ -3,13 +3,14 @@ import { splitWords } from '../../config/settings.ts';
 import type { MintedTokenView, TokenOrderInput } from '../../http/types.ts';
 import type { Terminal } from '../../terminal.ts';
 import { dataOf, withAdmin } from '../client/admin-client.ts';
-import { type AdminFlags, adminUrlOption } from '../client/admin-route.ts';
+import { toJsonLine, withAdminOptions } from '../client/admin-command.ts';
+import type { JsonFlags } from '../client/admin-route.ts';
 import { collect } from '../client/option-values.ts';
 
 export const TOKEN_KINDS = ['personal', 'project', 'group', 'deploy'] as const;
 type Kind = (typeof TOKEN_KINDS)[number];
 
-interface CreateOptions extends AdminFlags {
+interface CreateOptions extends JsonFlags {
   readonly kind: Kind;
   readonly scopes: string;
   readonly user?: string;
@@ -19,12 +20,11 @@ interface CreateOptions extends AdminFlags {
   readonly username?: string;
   readonly name?: string;
   readonly expiresAt?: string;
-  readonly json?: boolean;
 }
 
 type OwnerOption = 'user' | 'project' | 'group' | 'role' | 'username';
 
-/** Which options go with which kind, beside those that go with all. */
+/** The options that each kind needs or takes, beside the options of every kind. */
 const OPTIONS: Record<
   Kind,
   { readonly needs: readonly OwnerOption[]; readonly takes: readonly OwnerOption[] }
@@ -44,23 +44,28 @@ Examples:
   cellpass token create --kind deploy --project acme/web --project acme/api --scopes read_registry --username puller`;
 
 export function addTokenCreate(token: Command, terminal: Terminal): void {
-  token
+  const create = token
     .command('create')
-    .description('make a token that names this cell; its secret is printed this once')
-    .addOption(new Option('--kind <kind>', 'whose it is').choices(TOKEN_KINDS).makeOptionMandatory())
-    .option('--user <name>', 'of a personal token')
-    .option('--project <path>', 'of a project token, or of a deploy token, which may have several', collect)
-    .option('--group <path>', 'of a group token or a deploy token')
-    .option('--role <role>', 'of a project or group token, such as developer')
-    .option('--username <name>', 'what clients log in as with a deploy token')
-    .requiredOption('--scopes <scopes>', 'separated by commas, such as read_registry,write_registry')
-    .option('--name <name>', 'to know it by')
+    .description('create a token that names this cell, and print its secret once')
+    .addOption(
+      new Option('--kind <kind>', 'the kind of its owner').choices(TOKEN_KINDS).makeOptionMandatory(),
+    )
+    .option('--user <name>', 'the user of a personal token')
+    .option(
+      '--project <path>',
+      'the project of a project token, or a project of a deploy token; may be repeated for a deploy token',
+      collect,
+    )
+    .option('--group <path>', 'the group of a group token or a deploy token')
+    .option('--role <role>', 'the role of a project or group token, such as developer')
+    .option('--username <name>', 'the user name with which clients log in with a deploy token')
+    .requiredOption('--scopes <scopes>', 'scopes, separated by commas, such as read_registry,write_registry')
+    .option('--name <name>', 'a name that says what the token is for')
     .option(
       '--expires-at <date>',
-      'the day on which it is no longer good; a deploy token also takes a time, as 2027-01-31T12:00:00Z',
-    )
-    .option('--json', 'print JSON')
-    .addOption(adminUrlOption())
+      'the day on which the token expires; a deploy token also takes a time, as 2027-01-31T12:00:00Z',
+    );
+  withAdminOptions(create)
     .addHelpText('after', EXAMPLES)
     .action((options: CreateOptions, command: Command) => {
       const mistake = mistakeIn(options);
@@ -72,7 +77,7 @@ export function addTokenCreate(token: Command, terminal: Terminal): void {
     });
 }
 
-/** Options that don't go together; what they hold is the server's to judge. */
+/** What is wrong with the combination of options; the server checks their values. */
 function mistakeIn(options: CreateOptions): string | null {
   const { kind } = options;
   const { needs, takes } = OPTIONS[kind];
@@ -107,14 +112,14 @@ function toOrder({ kind, scopes, user, project, group, role, username, name, exp
   } satisfies TokenOrderInput;
 }
 
-/** The secret on stdout, so that it can be piped to where it belongs, and everything else beside it. */
+/** Prints the secret to stdout, so that it can be piped, and everything else to stderr. */
 function show({ stdout, stderr }: Terminal, minted: MintedTokenView, json: boolean): void {
-  stdout(json ? `${JSON.stringify(minted)}\n` : `${minted.token}\n`);
+  stdout(json ? toJsonLine(minted) : `${minted.token}\n`);
   if (!json) {
     const end = minted.expires_at === null ? 'does not expire' : `expires ${minted.expires_at}`;
     const login = minted.kind === 'deploy' ? `as ${minted.username}` : 'with any user name';
     stderr(
-      `${minted.id}: this is the password to log in with, ${login}; it is not shown again, and ${end}\n`,
+      `${minted.id}: log in ${login}, and with this secret as the password; it is not shown again, and ${end}\n`,
     );
   }
   if (minted.warning !== null) stderr(`warning: ${minted.warning}\n`);

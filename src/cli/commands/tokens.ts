@@ -1,65 +1,64 @@
 import { Command, Option } from 'commander';
 import type { TokenPage, TokenView } from '../../http/types.ts';
 import type { Terminal } from '../../terminal.ts';
-import { type AdminClient, dataOf, withAdmin } from '../client/admin-client.ts';
-import { type AdminFlags, adminUrlOption, type JsonFlags } from '../client/admin-route.ts';
+import { type AdminClient, dataOf } from '../client/admin-client.ts';
+import { showAnswer, withAdminOptions } from '../client/admin-command.ts';
+import type { JsonFlags } from '../client/admin-route.ts';
+import { fetchPages } from '../client/fetch-pages.ts';
 import { limitOption } from '../client/option-values.ts';
-import { fetchPages } from '../client/pages.ts';
-import { printTable } from '../client/table.ts';
+import { cuttable, printTable, whole } from '../client/table.ts';
+import { toMinute } from '../client/time.ts';
 import { addTokenCreate, TOKEN_KINDS } from './token-create.ts';
 
 export function tokenCommand(terminal: Terminal): Command {
-  const token = new Command('token').description('access tokens and deploy tokens');
+  const token = new Command('token').description('manage access tokens and deploy tokens');
   addTokenCreate(token, terminal);
   addTokenList(token, terminal);
-  token
-    .command('revoke <id>')
-    .description('refuse a token from now on and for ever; ids are as list shows them')
-    .option('--json', 'print JSON')
-    .addOption(adminUrlOption())
-    .action((id: string, { json, ...flags }: JsonFlags) =>
-      withAdmin(terminal, flags, async ({ api }) => {
-        const revoked = dataOf(await api.POST('/admin/v1/tokens/{id}/revoke', { params: { path: { id } } }));
-        terminal.stdout(
-          json
-            ? `${JSON.stringify(revoked)}\n`
-            : `${id} (${describeOwner(revoked)}) is revoked, and refused from now on\n`,
-        );
-      }),
-    );
+  addTokenRevoke(token, terminal);
   return token;
 }
 
-interface ListOptions extends AdminFlags {
+interface ListOptions extends JsonFlags {
   readonly user?: string;
   readonly project?: string;
   readonly group?: string;
   readonly kind?: TokenView['kind'];
   readonly limit: number;
-  readonly json?: boolean;
 }
 
 function addTokenList(token: Command, terminal: Terminal): void {
-  token
+  const list = token
     .command('list')
-    .description('every token with its owner, prefix, routing, last use and end; never its secret')
+    .description('list every token with its owner, prefix, routing, last use and end; never its secret')
     .option('--user <name>', 'personal tokens of this user')
     .option('--project <path>', 'tokens of this project')
     .option('--group <path>', 'tokens of this group')
     .addOption(new Option('--kind <kind>', 'tokens of this kind').choices(TOKEN_KINDS))
-    .addOption(limitOption())
-    .option('--json', 'print JSON')
-    .addOption(adminUrlOption())
-    .action((options: ListOptions) =>
-      withAdmin(terminal, options, async (client) => {
-        const page = await fetchTokens(client, options);
-        terminal.stdout(options.json ? `${JSON.stringify(page)}\n` : printTokens(page.tokens));
-        if (page.next === null) return;
-        terminal.stderr(
-          `these are the first ${page.tokens.length}; for the others use --limit, --kind, --user, --project or --group\n`,
-        );
-      }),
+    .addOption(limitOption());
+  withAdminOptions(list).action(async (options: ListOptions) => {
+    const page = await showAnswer(terminal, options, {
+      fetch: (client) => fetchTokens(client, options),
+      print: ({ tokens }) => printTokens(tokens),
+    });
+    if (page.next === null) return;
+    terminal.stderr(
+      `these are the first ${page.tokens.length}; for the others use --limit, --kind, --user, --project or --group\n`,
     );
+  });
+}
+
+function addTokenRevoke(token: Command, terminal: Terminal): void {
+  const revoke = token
+    .command('revoke')
+    .description('revoke a token for good; the server refuses it from now on')
+    .argument('<id>', 'its id, as "cellpass token list" shows it');
+  withAdminOptions(revoke).action(async (id: string, flags: JsonFlags) => {
+    await showAnswer(terminal, flags, {
+      fetch: async ({ api }) =>
+        dataOf(await api.POST('/admin/v1/tokens/{id}/revoke', { params: { path: { id } } })),
+      print: (revoked) => `${id} (${describeOwner(revoked)}) is revoked, and refused from now on\n`,
+    });
+  });
 }
 
 function fetchTokens({ api }: AdminClient, options: ListOptions): Promise<TokenPage> {
@@ -75,7 +74,18 @@ function fetchTokens({ api }: AdminClient, options: ListOptions): Promise<TokenP
   );
 }
 
-const HEADER = ['ID', 'KIND', 'OF', 'NAME', 'SCOPES', 'PREFIX', 'ROUTING', 'LAST USED', 'EXPIRES', 'STATE'];
+const COLUMNS = [
+  whole('ID'),
+  whole('KIND'),
+  cuttable('OF'),
+  cuttable('NAME'),
+  cuttable('SCOPES'),
+  whole('PREFIX'),
+  cuttable('ROUTING'),
+  whole('LAST USED'),
+  whole('EXPIRES'),
+  whole('STATE'),
+];
 
 function printTokens(tokens: readonly TokenView[]): string {
   const rows = tokens.map((token) => [
@@ -86,18 +96,20 @@ function printTokens(tokens: readonly TokenView[]): string {
     token.scopes.join(','),
     token.prefix ?? '-',
     printRouting(token.routing),
-    token.last_used_at ?? 'never',
-    token.expires_at ?? 'never',
+    token.last_used_at === null ? 'never' : toMinute(token.last_used_at),
+    printExpiry(token.expires_at),
     stateOf(token),
   ]);
-  return printTable(HEADER, rows);
+  return printTable(COLUMNS, rows);
 }
 
 /** `alice`, `acme/api as developer`, `puller for acme` */
 function describeOwner({ kind, username, projects, group, role }: TokenView): string {
   const place = group ?? projects.join(',');
   if (kind === 'personal') return username;
-  return kind === 'deploy' ? `${username} for ${place || 'nothing'}` : `${place} as ${role ?? 'nobody'}`;
+  return kind === 'deploy'
+    ? `${username} for ${place || 'no project'}`
+    : `${place} as ${role ?? 'no member'}`;
 }
 
 function printRouting(routing: TokenView['routing']): string {
@@ -105,6 +117,14 @@ function printRouting(routing: TokenView['routing']): string {
   return Object.entries(routing)
     .map(([key, value]) => `${key}:${value}`)
     .join(',');
+}
+
+const DATE_LENGTH = 'yyyy-mm-dd'.length;
+
+/** An access token expires on a day, a deploy token at a moment. */
+function printExpiry(expiresAt: string | null): string {
+  if (expiresAt === null) return 'never';
+  return expiresAt.length === DATE_LENGTH ? expiresAt : toMinute(expiresAt);
 }
 
 function stateOf({ revoked, expires_at }: TokenView): string {

@@ -1,6 +1,6 @@
 import { failed, ok, type Verdict } from './finding.ts';
 
-/** What a Bearer challenge names. */
+/** The parameters of a Bearer challenge; undefined where it names none. */
 interface Challenge {
   readonly realm: string | undefined;
   readonly service: string | undefined;
@@ -9,37 +9,44 @@ interface Challenge {
 /** `name="quoted \"text\""` or `name=token` (RFC 9110 §11.2). */
 const PARAMETER = /([a-z_]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))/gi;
 
-/** The Bearer challenge of a `WWW-Authenticate` header (RFC 9110 §11.6.1), which may stand among others; undefined without one. */
+/**
+ * Finds the Bearer challenge in a `WWW-Authenticate` header (RFC 9110 §11.6.1), which may hold
+ * several challenges.
+ */
 export function parseChallenge(header: string): Challenge | undefined {
   const [, parameters] = /(?:^|,)\s*Bearer\s+(.*)$/i.exec(header) ?? [];
   if (parameters === undefined) return undefined;
   const values = new Map<string, string>();
   for (const [, name = '', quoted, token = ''] of parameters.matchAll(PARAMETER)) {
     const key = name.toLowerCase();
-    // A second one of the same name belongs to the next challenge.
+    // A second parameter of the same name belongs to the next challenge.
     if (!values.has(key)) values.set(key, quoted?.replace(/\\(.)/g, '$1') ?? token);
   }
   return { realm: values.get('realm'), service: values.get('service') };
 }
 
-/** What a registry says to a call without a token. */
+/** The answer of a registry to a request without a token. */
 export interface RegistryAnswer {
   readonly status: number;
   /** The header `WWW-Authenticate`. */
   readonly challenge: string | null;
 }
 
-/** What its challenge must name, and what to do about the registry where it is not so. */
+/** What the challenge must name, and what to do when it names something else. */
 export interface Expected {
-  /** Null where nobody can tell. */
+  /** Null when the realm is unknown; then it is not compared. */
   readonly realm: string | null;
-  /** One of them. */
+  /** The challenge must name one of them. */
   readonly services: readonly string[];
+  /** What to do when the URL is not that of a registry. */
   readonly ifOther: string;
+  /** What to do when the service is not among `services`. */
   readonly ifOtherService: string;
 }
 
-/** What the answer to `GET /v2/` without a token says of the settings of a registry, or of the router before registries. */
+/**
+ * Judges the settings of a registry, or of the router, by the answer to `GET /v2/` without a token.
+ */
 export function judgeChallenge(
   url: string,
   { status, challenge }: RegistryAnswer,
@@ -47,7 +54,7 @@ export function judgeChallenge(
 ): Verdict {
   if (status === 200) {
     return failed(
-      `${url}/v2/ asks for no token, so that everybody may do everything: give it an "auth: token" section`,
+      `${url}/v2/ asks for no token, so every client may do everything: give it an "auth: token" section`,
     );
   }
   if (status !== 401) return failed(`${url}/v2/ answers ${status}, not 401: ${expected.ifOther}`);
@@ -70,7 +77,7 @@ export function judgeChallenge(
   return ok(`sends clients to ${found.realm ?? '(none)'} for ${found.service}`);
 }
 
-/** The same but for what doesn't count, such as a default port. */
+/** Whether two URLs are the same after normalization, for example without a default port. */
 function isSameUrl(a: string | undefined, b: string): boolean {
   return a !== undefined && URL.canParse(a) && new URL(a).href === new URL(b).href;
 }

@@ -17,8 +17,8 @@ import {
 import { pendingMigrations } from '../../store/database/migrate.ts';
 import { PostgresStore } from '../../store/source/postgres.ts';
 import { DATABASE_CLOCK, judgeClock } from './clocks.ts';
-import { check, checkAndKeep, failed, named, ok, reasonOf, type Verdict, warning } from './finding.ts';
-import { checkMasterKey, factsOf, type Kept, NO_KEYS } from './kept.ts';
+import { check, checkWithValue, failed, named, ok, reasonOf, type Verdict, warning } from './finding.ts';
+import { checkMasterKey, factsOf, NO_KEYS, type StoredState } from './stored-state.ts';
 
 const OLDEST_POSTGRESQL = 13;
 const NOTICE_TIMEOUT_MS = 2000;
@@ -30,11 +30,14 @@ const SILENT: Log = {
   error: () => undefined,
 };
 
-/** Opens the database as `serve` would, looks, and closes it. Nothing is made, migrated or claimed. */
-export async function checkDatabase(config: Config, now: () => Date): Promise<Kept> {
-  const { finding, value } = await checkAndKeep('database', async () => {
+/**
+ * Opens the database as `serve` does, runs the checks, and closes it. Creates, migrates and claims
+ * nothing.
+ */
+export async function checkDatabase(config: Config, now: () => Date): Promise<StoredState> {
+  const { finding, value } = await checkWithValue('database', async () => {
     if (config.databaseUrl === null && !hasEmbeddedDatabase(config)) {
-      const verdict = ok('no embedded database yet: the first start makes it');
+      const verdict = ok('no embedded database yet: the first start creates it');
       return { verdict, value: await beforeFirstStart(config) };
     }
     const verdict = ok(config.databaseUrl === null ? 'the embedded database opens' : 'PostgreSQL answers');
@@ -44,18 +47,21 @@ export async function checkDatabase(config: Config, now: () => Date): Promise<Ke
   return { ...value, findings: [finding, ...value.findings] };
 }
 
-/** Opening a folder without a database would make one. Throws `conflict` where it may not be looked at. */
+/**
+ * Opening a folder without a database would create one.
+ * @throws {CellpassError} `conflict` when this user may not read the folder.
+ */
 function hasEmbeddedDatabase({ dataDir }: Config): boolean {
   try {
     return statSync(join(dataDir, 'pgdata', 'PG_VERSION'), { throwIfNoEntry: false }) !== undefined;
   } catch (cause) {
-    const message = `CELLPASS_DATA_DIR: can't look into ${dataDir} (${reasonOf(cause)}): run this as the server's user`;
+    const message = `CELLPASS_DATA_DIR: can't read ${dataDir} (${reasonOf(cause)}): run this command as the user of the server`;
     throw new CellpassError('conflict', message, { cause });
   }
 }
 
-async function beforeFirstStart({ keysDir }: Config): Promise<Kept> {
-  const { finding } = await checkAndKeep('master key', () => checkMasterKey(keysDir, NOTHING_STORED));
+async function beforeFirstStart({ keysDir }: Config): Promise<StoredState> {
+  const { finding } = await checkWithValue('master key', () => checkMasterKey(keysDir, NOTHING_STORED));
   return { findings: [finding], keys: NO_KEYS, signingKeys: [] };
 }
 
@@ -73,7 +79,7 @@ async function withDatabase<T>(config: Config, work: (database: Database) => Pro
   }
 }
 
-/** A second process in it would destroy the embedded database. */
+/** A second process would destroy the embedded database. */
 async function holdDataDir(config: Config): Promise<() => void> {
   const holder = createHttpServer((_request, response) => response.writeHead(503).end(), {
     headerBytes: config.limits.headerBytes,
@@ -83,8 +89,8 @@ async function holdDataDir(config: Config): Promise<() => void> {
   return () => holder.close();
 }
 
-/** The checks of an open database; none of them throws. */
-export async function inspect(database: Database, config: Config, now: () => Date): Promise<Kept> {
+/** Runs the checks of an open database. Never throws. */
+export async function inspect(database: Database, config: Config, now: () => Date): Promise<StoredState> {
   const general = [
     await check('database version', async () => judgeVersion(await readMajorVersion(database))),
     await check('notifications', async () => judgeNotices(await hearsNotices(database, NOTICE_TIMEOUT_MS))),
@@ -92,40 +98,40 @@ export async function inspect(database: Database, config: Config, now: () => Dat
       judgeClock("the database's", await secondsAhead(() => readDatabaseTime(database), now), DATABASE_CLOCK),
     ),
   ];
-  const { finding: migrations, value: pending } = await checkAndKeep('migrations', async () => {
+  const { finding: migrations, value: pending } = await checkWithValue('migrations', async () => {
     const names = await pendingMigrations(database);
     return { value: names, verdict: judgeMigrations(names, config.migrate) };
   });
   const findings = [...general, migrations];
   if (pending === undefined) return { findings, keys: undefined, signingKeys: [] };
   if (isEmpty(pending)) {
-    const kept = await beforeFirstStart(config);
-    return { ...kept, findings: [...findings, ...kept.findings] };
+    const stored = await beforeFirstStart(config);
+    return { ...stored, findings: [...findings, ...stored.findings] };
   }
   if (pending.length > 0) {
     const keys = named(
       'keys',
-      warning('not looked at: their tables are of an older version, see "migrations"'),
+      warning('not checked, because their tables are of an older version: see "migrations"'),
     );
     return { findings: [...findings, keys], keys: undefined, signingKeys: [] };
   }
-  const kept = await inspectKeys(database, config, now);
-  return { ...kept, findings: [...findings, ...kept.findings] };
+  const stored = await inspectKeys(database, config, now);
+  return { ...stored, findings: [...findings, ...stored.findings] };
 }
 
-/** Not even the first migration was applied. */
+/** Whether not even the first migration was applied. */
 function isEmpty(pending: readonly string[]): boolean {
   return pending.some((name) => name.startsWith('0001-'));
 }
 
-async function inspectKeys(database: Database, config: Config, now: () => Date): Promise<Kept> {
+async function inspectKeys(database: Database, config: Config, now: () => Date): Promise<StoredState> {
   const cell = await check('cell', async () => judgeCell(config.cell, await readCell(database)));
-  const { finding, value: set } = await checkAndKeep('stored keys', async () => {
+  const { finding, value: set } = await checkWithValue('stored keys', async () => {
     const value = await new PostgresStore(database).readKeySet();
     return { value, verdict: ok(`${value.keys.length} in the database`) };
   });
   if (set === undefined) return { findings: [cell, finding], keys: undefined, signingKeys: [] };
-  const masterKey = await checkAndKeep('master key', () => checkMasterKey(config.keysDir, set));
+  const masterKey = await checkWithValue('master key', () => checkMasterKey(config.keysDir, set));
   return {
     findings: [cell, finding, masterKey.finding],
     keys: factsOf(set, config, now()),
@@ -133,10 +139,12 @@ async function inspectKeys(database: Database, config: Config, now: () => Date):
   };
 }
 
-/** Half of the way there and back is the database's; the rest is its clock. */
-async function secondsAhead(ask: () => Promise<Date>, now: () => Date): Promise<number> {
+/**
+ * How far the database's clock is ahead; half of the round trip counts as the way to the database.
+ */
+async function secondsAhead(readTime: () => Promise<Date>, now: () => Date): Promise<number> {
   const before = now().getTime();
-  const theirs = (await ask()).getTime();
+  const theirs = (await readTime()).getTime();
   return (theirs - (before + now().getTime()) / 2) / 1000;
 }
 
@@ -148,19 +156,19 @@ export function judgeVersion(major: number): Verdict {
 export function judgeNotices(heard: boolean): Verdict {
   if (heard) return ok('a NOTIFY arrives');
   return warning(
-    `no NOTIFY arrived in ${NOTICE_TIMEOUT_MS / 1000} s, so that servers hear of new keys only by polling: give CELLPASS_DATABASE_URL PostgreSQL itself, or a pooler in session mode`,
+    `no NOTIFY arrived in ${NOTICE_TIMEOUT_MS / 1000} s, so servers learn of new keys only by polling: point CELLPASS_DATABASE_URL at PostgreSQL itself, or at a pooler in session mode`,
   );
 }
 
 export function judgeMigrations(pending: readonly string[], mayMigrate: boolean): Verdict {
-  if (pending.length === 0) return ok('all are applied');
+  if (pending.length === 0) return ok('all migrations are applied');
   const names = pending.join(', ');
   if (mayMigrate) return ok(`the next start applies ${names}`);
-  return failed(`CELLPASS_MIGRATE is false, and ${names} are pending: run "cellpass migrate"`);
+  return failed(`CELLPASS_MIGRATE is false, and migrations are pending (${names}): run "cellpass migrate"`);
 }
 
 export function judgeCell(configured: number, stored: number | null): Verdict {
-  if (stored === null || stored === configured) return ok(`${configured}`);
+  if (stored === null || stored === configured) return ok(`this is cell ${configured}`);
   return failed(
     `CELLPASS_CELL is ${configured}, but the database belongs to cell ${stored}: set CELLPASS_CELL=${stored}, or use this cell's own database`,
   );

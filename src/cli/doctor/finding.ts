@@ -1,14 +1,16 @@
-/** How one check came out. */
+/** The result of one check. */
 export interface Finding {
-  /** What was looked at; the same in every run. */
+  /** The name of the check; the same in every run. */
   readonly name: string;
-  /** `failed`: tokens are refused, or the server won't start; `warning`: they soon may be. */
+  /**
+   * `failed`: tokens are refused, or the server does not start; `warning`: this may happen soon.
+   */
   readonly outcome: 'ok' | 'warning' | 'failed';
-  /** One line that says what to do, where something is to be done. */
+  /** One line; it says what to do unless the outcome is `ok`. */
   readonly message: string;
 }
 
-/** What a check says about what it looked at. */
+/** The result of a check, without the name of the check. */
 export type Verdict = Omit<Finding, 'name'>;
 
 export function ok(message: string): Verdict {
@@ -27,14 +29,17 @@ export function named(name: string, { outcome, message }: Verdict): Finding {
   return { name, outcome, message };
 }
 
-/** Runs a check. What it throws is its failure, and none of another check. */
+/** Runs a check. When it throws, this check has failed; other checks still run. */
 export async function check(name: string, look: () => Verdict | Promise<Verdict>): Promise<Finding> {
-  const { finding } = await checkAndKeep(name, async () => ({ verdict: await look(), value: undefined }));
+  const { finding } = await checkWithValue(name, async () => ({ verdict: await look(), value: undefined }));
   return finding;
 }
 
-/** The same for a check that later ones build on; `value` undefined where it failed. */
-export async function checkAndKeep<T>(
+/**
+ * Like `check`, for a check whose value later checks need; the value is undefined when the check
+ * failed.
+ */
+export async function checkWithValue<T>(
   name: string,
   look: () => Promise<{ readonly verdict: Verdict; readonly value: T }>,
 ): Promise<{ readonly finding: Finding; readonly value: T | undefined }> {
@@ -46,14 +51,17 @@ export async function checkAndKeep<T>(
   }
 }
 
-/** Node's fetch says only "fetch failed"; why is in the cause, which for a host with several addresses has a code and no message. */
+/**
+ * The reason in an error, on one line. Node's fetch says only "fetch failed", with the reason in
+ * its cause; for a host with several addresses the cause has a code and no message.
+ */
 export function reasonOf(error: unknown): string {
   const cause = error instanceof TypeError && error.cause !== undefined ? error.cause : error;
   if (!(cause instanceof Error)) return oneLine(String(cause));
   return oneLine(cause.message || codeOf(cause) || cause.name);
 }
 
-/** Such as `ECONNREFUSED`, also of a fetch. */
+/** The code of an error or of its cause, such as `ECONNREFUSED`. */
 export function codeOf(error: unknown): string | undefined {
   if (!(error instanceof Error)) return undefined;
   if ('code' in error && typeof error.code === 'string') return error.code;

@@ -2,10 +2,10 @@ import { activeKey } from '../../keys/key-set.ts';
 import type { AuthorityListing, KeyListing, KeySetListing } from '../../rotation/listing.ts';
 import { type Finding, failed, named, ok, type Verdict, warning } from './finding.ts';
 
-/** What is known of the keys, from the database or from a running server. */
+/** Facts about the keys, from the database or from a running server. */
 export interface KeyFacts {
   readonly listing: KeySetListing;
-  /** The active key's certificate; null where it has none. */
+  /** The certificate of the active key; null when it has none. */
   readonly leaf: Validity | null;
 }
 
@@ -15,23 +15,23 @@ export interface Validity {
 }
 
 interface Circumstances {
-  /** 0: by hand alone. */
+  /** 0: there is no schedule. */
   readonly rotateEveryDays: number;
   readonly now: Date;
 }
 
 const DAY_MS = 24 * 60 * 60 * 1000;
-/** Without a schedule a key may sign for a year before anybody is asked to think of it. */
+/** Without a schedule, a warning comes when a key has signed for a year. */
 const UNSCHEDULED_DAYS = 365;
 const OVERDUE = 1.5;
 const AUTHORITY_NOTICE_DAYS = 90;
 const IMPORTED_NOTICE_DAYS = 30;
-/** A running server issues a leaf anew at a quarter of its life. */
+/** A running server renews a leaf at a quarter of its life. */
 const LEAF_LEFT_ALONE = 0.75;
 
-export const NO_KEYS_YET = ok('no keys yet: the first start makes them');
+export const NO_KEYS_YET = ok('no keys yet: the first start generates them');
 
-/** Age and certificates of the keys and the CA. Pure. */
+/** Checks the age and the certificates of the keys and the CAs. Pure. */
 export function checkKeys({ listing, leaf }: KeyFacts, at: Circumstances): readonly Finding[] {
   if (listing.keys.length === 0) return [named('active key', NO_KEYS_YET)];
   const active = activeKey(listing);
@@ -50,42 +50,42 @@ export function checkKeys({ listing, leaf }: KeyFacts, at: Circumstances): reado
 function checkActive(key: KeyListing | undefined, { rotateEveryDays, now }: Circumstances): Verdict {
   if (key === undefined) {
     return failed(
-      'no key is active, so no token can be signed: "cellpass keys activate", or "keys stage" before it',
+      'no key is active, so no token can be signed: run "cellpass keys activate", or first "cellpass keys stage"',
     );
   }
   const days = daysBetween(key.activated_at ?? key.created_at, now);
-  const age = `${key.kid} signs for ${Math.floor(days)} days`;
+  const age = `${key.kid} has been signing for ${Math.floor(days)} days`;
   if (rotateEveryDays === 0) {
     if (days <= UNSCHEDULED_DAYS) return ok(age);
-    return warning(`${age}, and keys.rotate_every_days is 0: "cellpass keys rotate", or set it`);
+    return warning(
+      `${age}, and keys.rotate_every_days is 0: run "cellpass keys rotate", or set keys.rotate_every_days`,
+    );
   }
   if (days <= OVERDUE * rotateEveryDays) return ok(age);
   return warning(
-    `${age}, though keys.rotate_every_days is ${rotateEveryDays}: no server is up, or a registry refuses the next key; "cellpass keys rotate" says which`,
+    `${age}, though keys.rotate_every_days is ${rotateEveryDays}: no server is running, or a registry refuses the next key; run "cellpass keys rotate" to see which`,
   );
 }
 
 function checkPending({ kid, created_at }: KeyListing, { rotateEveryDays, now }: Circumstances): Verdict {
   const days = daysBetween(created_at, now);
-  if (days <= (rotateEveryDays || UNSCHEDULED_DAYS)) return ok(`${kid} waits since ${created_at}`);
+  if (days <= (rotateEveryDays || UNSCHEDULED_DAYS)) return ok(`${kid} has been pending since ${created_at}`);
   return warning(
-    `${kid} waits since ${created_at}, longer than a rotation: "cellpass keys rotate" makes it active or says what is in the way, "cellpass keys retire ${kid}" drops it`,
+    `${kid} has been pending since ${created_at}, longer than a rotation: run "cellpass keys rotate" to activate it or to see why it can't be activated, or "cellpass keys retire ${kid}" to drop it`,
   );
 }
 
 function checkLeaf({ notBefore, notAfter }: Validity, { now }: Circumstances): Verdict {
   const until = `valid until ${notAfter.toISOString()}`;
-  const restart = 'a running server issues it anew: start one, or look for "certificate" in its log';
-  if (notAfter <= now) return failed(`was ${until}, and registries refuse every token: ${restart}`);
+  const restart = 'a running server renews it: start a server, or look for "certificate" in its log';
+  if (notAfter <= now) return failed(`it was ${until}, and registries refuse every token: ${restart}`);
   if (notBefore > now) {
     return failed(
-      `valid only from ${notBefore.toISOString()}: this machine's clock was ahead, or is behind; set it`,
+      `it is valid only from ${notBefore.toISOString()}: this machine's clock was ahead, or is behind; set it right`,
     );
   }
   const used = (now.getTime() - notBefore.getTime()) / (notAfter.getTime() - notBefore.getTime());
-  return used < LEAF_LEFT_ALONE
-    ? ok(until)
-    : warning(`${until}, and no server has issued it anew: ${restart}`);
+  return used < LEAF_LEFT_ALONE ? ok(until) : warning(`${until}, and no server has renewed it: ${restart}`);
 }
 
 function checkImported(key: KeyListing | undefined, { now }: Circumstances): readonly Finding[] {
@@ -102,14 +102,14 @@ function checkImported(key: KeyListing | undefined, { now }: Circumstances): rea
 }
 
 const LEAVE_IMPORTED =
-  'give registries "cellpass keys export-ca", restart them, then "cellpass keys rotate" to a key of the CA';
+  'give registries "cellpass keys export-ca", restart them, then run "cellpass keys rotate" to change to a key of the CA';
 
 function checkAuthority(authority: AuthorityListing, { now }: Circumstances): readonly Finding[] {
   if (authority.state === 'retired') return [];
   const findings = [named(`${authority.state} CA`, checkAuthorityDates(authority, now))];
   if (authority.state === 'active') return findings;
   const waits = warning(
-    `${authority.id} waits since ${authority.created_at} and issues nothing: give every registry "cellpass keys export-ca", restart it, then "cellpass keys activate-ca"; or "cellpass keys discard-ca"`,
+    `${authority.id} has been pending since ${authority.created_at} and issues nothing: give every registry "cellpass keys export-ca", restart it, then run "cellpass keys activate-ca"; or run "cellpass keys discard-ca"`,
   );
   return findings[0]?.outcome === 'ok' ? [named('pending CA', waits)] : findings;
 }
@@ -117,8 +117,8 @@ function checkAuthority(authority: AuthorityListing, { now }: Circumstances): re
 function checkAuthorityDates({ id, state, not_after }: AuthorityListing, now: Date): Verdict {
   const replace =
     state === 'active'
-      ? '"cellpass keys stage-ca", give every registry "cellpass keys export-ca", restart it, then "cellpass keys activate-ca"'
-      : '"cellpass keys discard-ca", then stage another';
+      ? 'run "cellpass keys stage-ca", give every registry "cellpass keys export-ca", restart it, then run "cellpass keys activate-ca"'
+      : 'run "cellpass keys discard-ca", then stage another CA';
   const days = daysBetween(now, not_after);
   if (days <= 0) return failed(`${id} expired ${not_after}, and registries refuse its tokens: ${replace}`);
   if (days < AUTHORITY_NOTICE_DAYS) return warning(`${id} expires ${not_after}: ${replace}`);

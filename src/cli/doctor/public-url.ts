@@ -7,31 +7,32 @@ type Address = Pick<Config, 'publicUrl' | 'listen' | 'tls'>;
 const TIMEOUT_MS = 5000;
 const REALM_PATH = '/jwt/auth';
 
-/** Where clients find cellpass; null where the system chooses the port at each start. */
+/** The URL at which clients find cellpass; null when the system chooses a port at each start. */
 export function publicUrlOf({ publicUrl, listen: { host, port }, tls }: Address): string | null {
   if (publicUrl !== null) return publicUrl;
   if (port === 0) return null;
   return `${tls === null ? 'http' : 'https'}://${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
+/** The realm that registries name; null when the URL is unknown. */
 export function realmOf(address: Address): string | null {
   const url = publicUrlOf(address);
   return url === null ? null : `${url}${REALM_PATH}`;
 }
 
-/** What the settings alone tell of the realm. */
+/** Judges the realm by the settings alone. */
 export function judgePublicUrl(address: Address): Verdict {
   const { publicUrl, listen } = address;
   const url = publicUrlOf(address);
   if (publicUrl === null && !isLoopback(listen.host)) {
     return warning(
-      `CELLPASS_PUBLIC_URL is not set, so that registries would name ${url ?? listen.host}: set it to the https address under which clients see cellpass`,
+      `CELLPASS_PUBLIC_URL is not set, so registries would name ${url ?? listen.host}: set it to the https URL that clients use`,
     );
   }
   if (url === null) return ok('the system chooses a port at each start');
   if (new URL(url).protocol === 'http:' && !isLoopback(new URL(url).hostname)) {
     return warning(
-      `passwords and tokens travel to ${url} in the clear: make CELLPASS_PUBLIC_URL an https address`,
+      `passwords and tokens travel to ${url} unencrypted: make CELLPASS_PUBLIC_URL an https URL`,
     );
   }
   return ok(`the realm is ${url}${REALM_PATH}`);
@@ -57,7 +58,10 @@ export async function lookForCellpass(url: string): Promise<Verdict> {
   }
 }
 
-/** Whether it is this cell's cellpass that answers at `url`: it publishes the key that signs here. Throws where nothing answers. */
+/**
+ * Judges whether the cellpass at `url` is this cell's: it publishes the active key.
+ * @throws {Error} when no answer comes.
+ */
 export async function comparePublishedKeys(url: string, activeKid: string): Promise<Verdict> {
   const response = await fetch(`${url}/.well-known/jwks.json`, {
     redirect: 'manual',
@@ -66,7 +70,7 @@ export async function comparePublishedKeys(url: string, activeKid: string): Prom
   const isOurs = response.status === 200 && kidsIn(await response.json()).includes(activeKid);
   if (isOurs) return ok(`publishes the active key`);
   return failed(
-    `${url}/.well-known/jwks.json doesn't list the active key ${activeKid}: another cellpass answers there, or a proxy keeps an old answer; correct CELLPASS_PUBLIC_URL or CELLPASS_DATABASE_URL`,
+    `${url}/.well-known/jwks.json doesn't list the active key ${activeKid}: another cellpass answers there, or a proxy caches an old answer; correct CELLPASS_PUBLIC_URL or CELLPASS_DATABASE_URL`,
   );
 }
 
@@ -77,15 +81,15 @@ function kidsIn(jwks: unknown): readonly unknown[] {
   );
 }
 
-/** A proxy's own answer, or another server's, must not pass for cellpass's. */
+/** The answer of a proxy or of another server must not pass for an answer of cellpass. */
 export function judgeHealth(url: string, status: number, body: string): Verdict {
   if (status === 200 && isHealth(body)) return ok(`cellpass answers at ${url}`);
   return failed(
-    `${url}/healthz answers ${status}, and not as cellpass does: let the proxy pass it on, or correct CELLPASS_PUBLIC_URL`,
+    `${url}/healthz answers ${status}, which is not an answer of cellpass: let the proxy forward this path, or correct CELLPASS_PUBLIC_URL`,
   );
 }
 
-/** Whether it is what cellpass answers where it is well. */
+/** Whether a body is the answer of a healthy cellpass. */
 export function isHealth(body: string): boolean {
   try {
     const health: unknown = JSON.parse(body);

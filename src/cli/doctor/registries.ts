@@ -8,20 +8,20 @@ import { judgeClock, REGISTRY_CLOCK } from './clocks.ts';
 import { check, type Finding, failed, named, ok, reasonOf, type Verdict, warning } from './finding.ts';
 
 interface Answer extends RegistryAnswer {
-  /** Null where it tells no time. */
+  /** How far its clock is ahead of ours; null without a `Date` header. */
   readonly aheadSeconds: number | null;
 }
 
-/** What is to be changed where the answer is wrong. */
+/** What the operator must change when the answer is wrong. */
 const SETTINGS = {
   ifOther: 'give "registries" the address of the registry itself',
   ifOtherService: 'change its "auth.token.service", or "service" under "registries"',
 } as const;
 const TIMEOUT_MS = 5000;
-/** HTTP dates have whole seconds, cut off. */
+/** HTTP dates have whole seconds, rounded down. */
 const HALF_SECOND_MS = 500;
 
-/** Calls every registry as a client without a token would, all at once. */
+/** Asks every registry as a client without a token does, all at once. */
 export async function checkRegistries(
   registries: readonly RegistrySettings[],
   realm: string | null,
@@ -38,7 +38,7 @@ async function checkRegistry(
 ): Promise<readonly Finding[]> {
   const called = `registry ${name}`;
   try {
-    const { status, challenge, aheadSeconds } = await ask(url, now);
+    const { status, challenge, aheadSeconds } = await askWithoutToken(url, now);
     const findings = [
       named(called, judgeChallenge(url, { status, challenge }, { realm, services: [service], ...SETTINGS })),
     ];
@@ -54,7 +54,7 @@ async function checkRegistry(
   }
 }
 
-async function ask(url: string, now: () => Date): Promise<Answer> {
+async function askWithoutToken(url: string, now: () => Date): Promise<Answer> {
   const before = now().getTime();
   const response = await fetch(`${url}/v2/`, { redirect: 'manual', signal: AbortSignal.timeout(TIMEOUT_MS) });
   const ours = (before + now().getTime()) / 2;
@@ -67,7 +67,10 @@ async function ask(url: string, now: () => Date): Promise<Answer> {
   };
 }
 
-/** Shows every registry a token that grants nothing, of each key that could be opened here. */
+/**
+ * Sends every registry a token that grants nothing, signed by each key that this process could
+ * open.
+ */
 export async function checkCanaries(
   config: Config,
   keys: readonly SigningKey[],
@@ -87,12 +90,13 @@ export async function checkCanaries(
   return findings;
 }
 
-/** A registry that wasn't reached has its own finding, and no opinion of a key. */
+/** An unreachable registry is only a warning here, because it has a failed finding of its own. */
 export function judgeCanary(state: 'active' | 'pending', { outcome, because }: ProbeAnswer): Verdict {
-  if (outcome === 'accepted') return ok('accepts its tokens');
-  if (outcome === 'unreachable') return warning(`could not be asked: ${because}`);
+  if (outcome === 'accepted') return ok('the registry accepts the tokens of this key');
+  if (outcome === 'unreachable')
+    return warning(`the registry can't be reached, so it can't be asked: ${because}`);
   const remedy = 'give it "cellpass keys export-ca" (or "export-jwks") and restart it';
   return state === 'active'
-    ? failed(`refuses every token: ${because}; ${remedy}`)
-    : warning(`refuses it: ${because}; ${remedy}, or no rotation goes on`);
+    ? failed(`the registry refuses every token: ${because}; ${remedy}`)
+    : warning(`the registry refuses this key: ${because}; ${remedy}, because the rotation waits for it`);
 }

@@ -3,14 +3,17 @@ import type { Config } from '../../config/load.ts';
 import { activeKey } from '../../keys/key-set.ts';
 import type { Terminal } from '../../terminal.ts';
 import { type AdminClient, dataOf, withAdmin } from '../client/admin-client.ts';
-import { check, checkAndKeep, type Finding, failed, named, ok } from './finding.ts';
-import { checkMasterKey, type Kept } from './kept.ts';
+import { check, checkWithValue, type Finding, failed, named, ok } from './finding.ts';
 import type { KeyFacts, Validity } from './key-checks.ts';
+import { checkMasterKey, type StoredState } from './stored-state.ts';
 
 const TIMEOUT_MS = 5000;
 
-/** What the server that holds the data directory says in place of its database; undefined where none answers. */
-export async function askRunningServer(terminal: Terminal, config: Config): Promise<Kept | undefined> {
+/**
+ * Asks the server that holds the data directory instead of its database; undefined when no server
+ * answers.
+ */
+export async function askRunningServer(terminal: Terminal, config: Config): Promise<StoredState | undefined> {
   return withAdmin(terminal, {}, async ({ api }) => {
     const signal = AbortSignal.timeout(TIMEOUT_MS);
     const ready = await api.GET('/readyz', { signal }).catch(() => undefined);
@@ -19,13 +22,11 @@ export async function askRunningServer(terminal: Terminal, config: Config): Prom
       'database',
       ready.response.ok
         ? ok('the running server answers')
-        : failed(
-            'the process that holds the data directory is not ready: try again in a moment, else read its log',
-          ),
+        : failed('the server in the data directory is not ready: try again in a moment, then read its log'),
     );
-    const { finding, value: keys } = await checkAndKeep('stored keys', async () => {
+    const { finding, value: keys } = await checkWithValue('stored keys', async () => {
       const value = await readFacts(api, signal);
-      return { value, verdict: ok(`${value.listing.keys.length}, by the running server`) };
+      return { value, verdict: ok(`the running server has ${value.listing.keys.length}`) };
     });
     const masterKey = await check(
       'master key',
@@ -36,11 +37,11 @@ export async function askRunningServer(terminal: Terminal, config: Config): Prom
   });
 }
 
-/** Private halves stay in the server, so no canary can be signed here. */
+/** This process has no private keys, so it can't sign canary tokens. */
 function noteOnRegistries({ registries }: Config): readonly Finding[] {
   if (registries.length === 0) return [];
   return [
-    named('registry trust', ok('not tried from here: "cellpass keys probe" lets the running server do it')),
+    named('registry trust', ok('not checked here: run "cellpass keys probe", which asks the running server')),
   ];
 }
 

@@ -7,7 +7,6 @@ import { readJson } from '../body.ts';
 import type { Contract } from '../contract.ts';
 import type { AdminTokenBody } from '../types.ts';
 import { type AdminTokenLookup, adminOf } from './identify.ts';
-import { readId } from './read-id.ts';
 
 export interface AdminTokenResource extends AdminTokenLookup {
   create(token: NewAdminToken): Promise<AdminToken>;
@@ -17,7 +16,10 @@ export interface AdminTokenResource extends AdminTokenLookup {
   now(): Date;
 }
 
-/** Over the socket alone: with a token that leaked nobody can make another one, which would outlive its revocation. */
+/**
+ * Over the socket alone: with a token that leaked nobody can make another one, which would outlive
+ * its revocation.
+ */
 export function createAdminToken(contract: Contract, tokens: AdminTokenResource): Middleware {
   return async (ctx) => {
     const { over, actor } = adminOf(ctx);
@@ -49,9 +51,11 @@ export function listAdminTokens(tokens: AdminTokenResource): Middleware {
   };
 }
 
-export function revokeAdminToken(tokens: AdminTokenResource): Middleware {
+export function revokeAdminToken(contract: Contract, tokens: AdminTokenResource): Middleware {
+  const parameters = contract.parametersOf('revokeAdminToken');
   return async (ctx) => {
-    const revoked = await tokens.revoke(readId(ctx), adminOf(ctx).actor);
+    const { id } = parameters(ctx).path;
+    const revoked = await tokens.revoke(id, adminOf(ctx).actor);
     if (revoked === undefined) throw new CellpassError('not_found', 'no admin token has this id');
     ctx.body = toBody(revoked);
   };

@@ -1,8 +1,12 @@
 import type { Middleware } from 'koa';
 import { CellpassError } from '../../errors.ts';
 import { readBody } from '../body.ts';
+import type { Contract } from '../contract.ts';
 
-/** More than a hundred thousand projects; parsing takes about a hundred times the document's size in memory. */
+/**
+ * More than a hundred thousand projects; parsing takes about a hundred times the document's size in
+ * memory.
+ */
 const DOCUMENT_LIMIT_BYTES = 16 * 1024 * 1024;
 
 export interface DirectoryResource {
@@ -11,9 +15,10 @@ export interface DirectoryResource {
   export(): Promise<string>;
 }
 
-export function applyDirectory(directory: DirectoryResource): Middleware {
+export function applyDirectory(contract: Contract, directory: DirectoryResource): Middleware {
+  const parameters = contract.parametersOf('applyDirectory', 'malformed');
   return async (ctx) => {
-    const prune = readFlag(ctx.query['prune'], 'prune');
+    const { prune = false } = parameters(ctx).query ?? {};
     const body = await readBody(ctx.req, DOCUMENT_LIMIT_BYTES);
     ctx.body = await directory.apply(decodeUtf8(body), { prune });
   };
@@ -24,12 +29,6 @@ export function exportDirectory(directory: DirectoryResource): Middleware {
     ctx.type = 'application/yaml';
     ctx.body = await directory.export();
   };
-}
-
-function readFlag(value: string | string[] | undefined, name: string): boolean {
-  if (value === undefined || value === 'false') return false;
-  if (value === 'true') return true;
-  throw new CellpassError('malformed', `${name} must be true or false`);
 }
 
 function decodeUtf8(bytes: Buffer): string {

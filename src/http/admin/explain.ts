@@ -27,7 +27,9 @@ export interface ExplainResource {
   now(): Date;
 }
 
-/** Why somebody would be granted or refused scopes: the endpoint's own decision, told rule by rule. */
+/**
+ * Why somebody would be granted or refused scopes: the endpoint's own decision, told rule by rule.
+ */
 export function explain(contract: Contract, resource: ExplainResource): Middleware {
   return async (ctx) => {
     const input = contract.parseExplainRequest(await readJson(ctx.req));
@@ -52,12 +54,13 @@ function readAddress(text = '127.0.0.1'): ClientAddress {
 }
 
 /** Why a request was refused, decided once more on the facts that were kept with it. */
-export function explainRequest(resource: Pick<ExplainResource, 'findRefusal'>): Middleware {
+export function explainRequest(
+  contract: Contract,
+  resource: Pick<ExplainResource, 'findRefusal'>,
+): Middleware {
+  const parameters = contract.parametersOf('explainRequest');
   return async (ctx) => {
-    const id = String(ctx['params'].id);
-    if (!UUID.test(id))
-      throw new CellpassError('invalid', 'the id must be the one at the end of the error, or in the log');
-    const record = await resource.findRefusal(id);
+    const record = await resource.findRefusal(parameters(ctx).path.id);
     if (record === undefined) {
       throw new CellpassError(
         'not_found',
@@ -67,8 +70,6 @@ export function explainRequest(resource: Pick<ExplainResource, 'findRefusal'>): 
     ctx.body = retell(fromRecord(record));
   };
 }
-
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 function retell({ now, client, error, question }: RetoldRefusal): Explanation {
   const when = { now, client };

@@ -19,8 +19,8 @@ export const adminBySocket: Middleware<RequestState> = async (ctx, next) => {
 };
 
 /**
- * Over TCP a token is needed for everything, whether or not there is anything at the path; what the client calls itself counts for
- * nothing.
+ * Over TCP a token is needed for everything, whether or not there is anything at the path; what the
+ * client calls itself counts for nothing.
  */
 export function adminByToken(tokens: AdminTokenLookup): Middleware<RequestState> {
   return async (ctx, next) => {

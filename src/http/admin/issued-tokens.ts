@@ -1,4 +1,4 @@
-import type { Context, Middleware } from 'koa';
+import type { Middleware } from 'koa';
 import { timestamp } from '../../directory/document/fields.ts';
 import { CellpassError } from '../../errors.ts';
 import type {
@@ -7,8 +7,11 @@ import type {
   IssuedTokenQuestion,
 } from '../../store/records/issued-token-search.ts';
 import type { IssuedToken } from '../../store/records/issued-tokens.ts';
+import { isUuid } from '../../store/records/uuid-prefix.ts';
+import type { Contract } from '../contract.ts';
+import type { ParametersOf } from '../contract-parameters.ts';
 import type { IssuedTokenPageView, IssuedTokenView } from '../types.ts';
-import { parametersOf, readLimit } from './parameters.ts';
+import { LONGEST_PAGE } from './parameters.ts';
 
 export interface IssuedTokenResource {
   /** Of this process also those that wait to be recorded. */
@@ -18,9 +21,10 @@ export interface IssuedTokenResource {
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 
-export function listIssuedTokens(issued: IssuedTokenResource): Middleware {
+export function listIssuedTokens(contract: Contract, issued: IssuedTokenResource): Middleware {
+  const parameters = contract.parametersOf('listIssuedTokens');
   return async (ctx) => {
-    const { tokens, hasMore } = await issued.search(readQuestion(ctx, issued.now()));
+    const { tokens, hasMore } = await issued.search(toQuestion(parameters(ctx), issued.now()));
     const last = tokens.at(-1);
     ctx.body = {
       tokens: tokens.map(toView),
@@ -29,34 +33,27 @@ export function listIssuedTokens(issued: IssuedTokenResource): Middleware {
   };
 }
 
-/** @throws {CellpassError} `invalid` */
-function readQuestion(ctx: Context, now: Date): IssuedTokenQuestion {
-  const one = parametersOf(ctx);
-  const [jti, subject, kid, repository, after] = ['jti', 'subject', 'kid', 'repository', 'after'].map(one);
-  if (jti !== undefined && !UUID.test(jti)) throw new CellpassError('invalid', 'jti must be a UUID');
-  const until = readMoment('until', one('until'));
-  const since = readMoment('since', one('since')) ?? new Date((until ?? now).getTime() - DAY_MS);
-  if (until !== undefined && until <= since)
+/** @throws {CellpassError} `invalid` for bounds in the wrong order, or a place that is none. */
+function toQuestion({ query = {} }: ParametersOf<'listIssuedTokens'>, now: Date): IssuedTokenQuestion {
+  const { since: sinceText, until: untilText, after, limit = LONGEST_PAGE, ...filter } = query;
+  const until = toDate(untilText);
+  const since = toDate(sinceText) ?? new Date((until ?? now).getTime() - DAY_MS);
+  if (until !== undefined && until <= since) {
     throw new CellpassError('invalid', 'until must be later than since');
+  }
   return {
+    ...filter,
     since,
     ...(until !== undefined && { until }),
-    ...(jti !== undefined && { jti }),
-    ...(subject !== undefined && { subject }),
-    ...(kid !== undefined && { kid }),
-    ...(repository !== undefined && { repository }),
     after: after === undefined ? null : readPlace(after),
-    limit: readLimit(one('limit')),
+    limit,
   };
 }
 
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
-
-function readMoment(name: string, text: string | undefined): Date | undefined {
-  if (text === undefined) return undefined;
-  const { data, error } = timestamp.safeParse(text);
-  if (typeof data === 'string') return new Date(data);
-  throw new CellpassError('invalid', `${name} ${error?.issues[0]?.message ?? 'is wrong'}`);
+/** A bare date is its first moment, UTC. Undefined for no text, and for text that is no moment. */
+function toDate(text: string | undefined): Date | undefined {
+  const { data } = timestamp.safeParse(text);
+  return typeof data === 'string' ? new Date(data) : undefined;
 }
 
 /** `2027-01-31T12:00:00.000Z_5f0c3b1e-2f0c-4f0e-9d52-0a8f5a3c6a11` */
@@ -66,8 +63,8 @@ function printPlace({ issuedAt, requestId }: IssuedTokenPlace): string {
 
 function readPlace(text: string): IssuedTokenPlace {
   const [moment = '', requestId = ''] = text.split('_');
-  const issuedAt = readMoment('after', moment);
-  if (issuedAt !== undefined && UUID.test(requestId)) return { issuedAt, requestId };
+  const issuedAt = toDate(moment);
+  if (issuedAt !== undefined && isUuid(requestId)) return { issuedAt, requestId };
   throw new CellpassError('invalid', 'after must be the next of a page');
 }
 

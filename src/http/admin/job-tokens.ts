@@ -4,21 +4,27 @@ import { CellpassError } from '../../errors.ts';
 import type { JobToken } from '../../store/directory/directory.ts';
 import { readJson } from '../body.ts';
 import type { Contract } from '../contract.ts';
-import { readId } from './read-id.ts';
 
 export interface JobTokenResource {
-  /** Throws `invalid` for an unknown project or user, `conflict` for a secret that another job has. */
+  /**
+   * Throws `invalid` for an unknown project or user, `conflict` for a secret that another job has.
+   */
   putJobToken(token: JobToken): Promise<void>;
   /** Whether there was one. */
   deleteJobToken(id: number): Promise<boolean>;
 }
 
-/** Job tokens live for minutes, so a CI server puts them here instead of into the directory document. */
+/**
+ * Job tokens live for minutes, so a CI server puts them here instead of into the directory
+ * document.
+ */
 export function putJobToken(contract: Contract, tokens: JobTokenResource): Middleware {
+  const parameters = contract.parametersOf('putJobToken');
   return async (ctx) => {
+    const { id } = parameters(ctx).path;
     const input = contract.parseJobToken(await readJson(ctx.req));
     await tokens.putJobToken({
-      id: readId(ctx),
+      id,
       project: input.project,
       user: input.user ?? null,
       running: input.running ?? true,
@@ -29,9 +35,10 @@ export function putJobToken(contract: Contract, tokens: JobTokenResource): Middl
   };
 }
 
-export function deleteJobToken(tokens: JobTokenResource): Middleware {
+export function deleteJobToken(contract: Contract, tokens: JobTokenResource): Middleware {
+  const parameters = contract.parametersOf('deleteJobToken');
   return async (ctx) => {
-    const existed = await tokens.deleteJobToken(readId(ctx));
+    const existed = await tokens.deleteJobToken(parameters(ctx).path.id);
     if (!existed) throw new CellpassError('not_found', 'no job token has this id');
     ctx.status = 204;
   };

@@ -34,11 +34,13 @@ export function keyRoutes(
   keys: KeyOperations,
   authorities: AuthorityOperations,
 ): KeyRoutes {
+  const certificateParameters = contract.parametersOf('exportCertificate');
   return {
     list: answer(() => keys.list()),
     history: answer(() => keys.history(HISTORY_LENGTH)),
     certificate: async (ctx) => {
-      const pem = await keys.exportCertificate(readKid(ctx));
+      const { kid } = certificateParameters(ctx).query;
+      const pem = await keys.exportCertificate(kid);
       ctx.type = 'application/x-pem-file';
       ctx.body = pem;
     },
@@ -92,12 +94,6 @@ function readOptionalJson({ req }: Context): Promise<unknown> {
 
 function by(ctx: Context, force = false): StepOptions {
   return { actor: adminOf(ctx).actor, force };
-}
-
-function readKid(ctx: Context): string {
-  const { kid } = ctx.query;
-  if (typeof kid === 'string' && kid !== '') return kid;
-  throw new CellpassError('invalid', 'kid must name one key, by either id');
 }
 
 function toPems(input: { readonly key_pem: string; readonly certificate_pem?: string }): PemPair {

@@ -1,21 +1,33 @@
-import type { Context } from 'koa';
-import { CellpassError } from '../../errors.ts';
-import { storable } from '../body.ts';
+import type { Middleware } from 'koa';
+import type { Contract } from '../contract.ts';
+import { violation } from '../contract-problems.ts';
 
-/** Reads parameters of the query by name, each of which may be given once. Throws `invalid`. */
-export function parametersOf({ query }: Context): (name: string) => string | undefined {
-  return (name) => {
-    const value = query[name];
-    if (Array.isArray(value)) throw new CellpassError('invalid', `${name} must be given once`);
-    return value === undefined ? undefined : storable(name, value);
+/** The most entries on one page; the contract has the same number. */
+export const LONGEST_PAGE = 1000;
+
+const ADMIN_PATH = '/admin/v1/';
+
+/**
+ * Refuses query parameters that the contract does not declare, as bodies with unknown fields are
+ * refused: a misspelt filter must not list everything. The handlers check the values.
+ */
+export function refuseUnknownParameters(contract: Contract): Middleware {
+  return async (ctx, next) => {
+    // Koa's router answers HEAD by the route for GET.
+    const method = ctx.method === 'HEAD' ? 'get' : ctx.method.toLowerCase();
+    const known = ctx.path.startsWith(ADMIN_PATH) ? contract.queryNames(method, ctx.path) : undefined;
+    if (known !== undefined) refuseOthers(Object.keys(ctx.query), known);
+    await next();
   };
 }
 
-const MAX_PAGE = 1000;
-
-/** How many there may be on a page. @throws {CellpassError} `invalid` */
-export function readLimit(text = String(MAX_PAGE)): number {
-  const limit = /^[1-9][0-9]{0,3}$/.test(text) ? Number(text) : MAX_PAGE + 1;
-  if (limit <= MAX_PAGE) return limit;
-  throw new CellpassError('invalid', `limit must be a number from 1 to ${MAX_PAGE}`);
+function refuseOthers(given: readonly string[], known: ReadonlySet<string>): void {
+  const unknown = given.filter((name) => !known.has(name));
+  if (unknown.length === 0) return;
+  const message =
+    known.size === 0 ? 'no parameter is known here' : `must be one of: ${[...known].join(', ')}`;
+  throw violation(
+    'invalid',
+    unknown.map((name) => ({ path: name, message: `is an unknown parameter: ${message}` })),
+  );
 }

@@ -1,14 +1,15 @@
-import type { Context, Middleware } from 'koa';
+import type { Middleware } from 'koa';
 import type { MintedToken } from '../../directory/tokens/mint.ts';
 import type { TokenOrder } from '../../directory/tokens/order.ts';
 import type { TokenPage, TokenQuestion } from '../../directory/tokens/page.ts';
 import { CellpassError } from '../../errors.ts';
 import { printTokenId, readTokenId, type TokenKey } from '../../store/directory/token-id.ts';
-import type { ListedToken, TokenKind } from '../../store/directory/tokens.ts';
+import type { ListedToken } from '../../store/directory/tokens.ts';
 import { readJson } from '../body.ts';
 import type { Contract } from '../contract.ts';
+import type { ParametersOf } from '../contract-parameters.ts';
 import type { MintedTokenView, TokenPage as TokenPageView, TokenView } from '../types.ts';
-import { parametersOf, readLimit } from './parameters.ts';
+import { LONGEST_PAGE } from './parameters.ts';
 
 export interface TokenResource {
   /** Throws `invalid` with every problem. */
@@ -18,8 +19,6 @@ export interface TokenResource {
   /** Undefined when there is none. */
   revoke(key: TokenKey): Promise<ListedToken | undefined>;
 }
-
-const KINDS: readonly TokenKind[] = ['personal', 'project', 'group', 'deploy'];
 
 /** The only answer that ever shows the secret. */
 export function mintToken(contract: Contract, tokens: TokenResource): Middleware {
@@ -36,9 +35,10 @@ export function mintToken(contract: Contract, tokens: TokenResource): Middleware
   };
 }
 
-export function listTokens(tokens: TokenResource): Middleware {
+export function listTokens(contract: Contract, tokens: TokenResource): Middleware {
+  const parameters = contract.parametersOf('listTokens');
   return async (ctx) => {
-    const { tokens: page, hasMore } = await tokens.list(readQuestion(ctx));
+    const { tokens: page, hasMore } = await tokens.list(toQuestion(parameters(ctx)));
     const last = page.at(-1);
     ctx.body = {
       tokens: page.map(toView),
@@ -62,23 +62,12 @@ export function revokeToken(tokens: TokenResource): Middleware {
   };
 }
 
-/** @throws {CellpassError} `invalid` */
-function readQuestion(ctx: Context): TokenQuestion {
-  const one = parametersOf(ctx);
-  const [user, project, group, kindName, afterId] = ['user', 'project', 'group', 'kind', 'after'].map(one);
-  const kind = KINDS.find((known) => known === kindName);
-  if (kindName !== undefined && kind === undefined)
-    throw new CellpassError('invalid', `kind must be one of: ${KINDS.join(', ')}`);
+/** @throws {CellpassError} `invalid` for an id with a number that no token can have. */
+function toQuestion({ query = {} }: ParametersOf<'listTokens'>): TokenQuestion {
+  const { after: afterId, limit = LONGEST_PAGE, ...filter } = query;
   const after = afterId === undefined ? null : readTokenId(afterId);
   if (afterId !== undefined && after === null) throw new CellpassError('invalid', 'after must be an id');
-  return {
-    ...(user !== undefined && { user }),
-    ...(project !== undefined && { project }),
-    ...(group !== undefined && { group }),
-    ...(kind !== undefined && { kind }),
-    after,
-    limit: readLimit(one('limit')),
-  };
+  return { ...filter, after, limit };
 }
 
 function toView({ key, username, expiresAt, routing, lastUsedAt, ...token }: ListedToken): TokenView {

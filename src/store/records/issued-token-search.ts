@@ -2,12 +2,14 @@ import { CellpassError } from '../../errors.ts';
 import type { AuthType } from '../../policy/subject.ts';
 import type { Database, Row, Sql } from '../database/drivers.ts';
 import type { IssuedToken } from './issued-tokens.ts';
+import { uuidsWithPrefix } from './uuid-prefix.ts';
 
 /** All that is given must be true of a token. */
 export interface IssuedTokenQuestion {
   readonly since: Date;
   /** Before it. */
   readonly until?: Date;
+  /** A whole id, or a prefix as `isUuidPrefix` says. */
   readonly jti?: string;
   /** Empty for nobody. */
   readonly subject?: string;
@@ -37,7 +39,7 @@ const SEARCH = `
 SELECT jti, kid, subject, auth_type, service, access, address, issued_at, expires_at, request_id, cell
 FROM issued_tokens
 WHERE issued_at >= $1 AND ($2::timestamptz IS NULL OR issued_at < $2)
-  AND ($3::uuid IS NULL OR jti = $3)
+  AND ($3::uuid IS NULL OR jti BETWEEN $3 AND $10::uuid)
   AND ($4::text IS NULL OR (subject = $4 AND ($4 = '' OR auth_type <> 'none')))
   AND ($5::text IS NULL OR kid = $5)
   AND ($6::text IS NULL OR access @> jsonb_build_array(jsonb_build_object('type', 'repository', 'name', $6)))
@@ -78,8 +80,10 @@ interface IssuedRow extends Row {
 async function readPage(sql: Sql, question: IssuedTokenQuestion): Promise<IssuedTokenPage> {
   const { since, until, jti, subject, kid, repository, after, limit } = question;
   const place = [after?.issuedAt ?? null, after?.requestId ?? null];
-  const asked = [until, jti, subject, kid, repository].map((value) => value ?? null);
-  const found = await sql.query<IssuedRow>(SEARCH, [since, ...asked, ...place, limit + 1]);
+  const [lowestJti = null, highestJti = null] = jti === undefined ? [] : uuidsWithPrefix(jti);
+  const filters = [until ?? null, lowestJti, ...[subject, kid, repository].map((value) => value ?? null)];
+  const parameters = [since, ...filters, ...place, limit + 1, highestJti];
+  const found = await sql.query<IssuedRow>(SEARCH, parameters);
   return { tokens: found.slice(0, limit).map(toToken), hasMore: found.length > limit };
 }
 

@@ -1,9 +1,10 @@
-import type { ErrorCode, Reason } from '../../errors.ts';
+import { CellpassError, type ErrorCode, type Reason } from '../../errors.ts';
 import type { Facts } from '../../policy/project.ts';
 import type { Action } from '../../policy/role.ts';
 import type { AskedScopes } from '../../policy/scope.ts';
 import type { Subject } from '../../policy/subject.ts';
 import type { Database, Sql } from '../database/drivers.ts';
+import { uuidsWithPrefix } from './uuid-prefix.ts';
 
 /** A subject as JSON has it. */
 type AsJson<S> = S extends Subject
@@ -78,11 +79,19 @@ export async function forgetRefusals(
   });
 }
 
-/** Undefined when it is not kept (any more). */
+/**
+ * The record of a refusal; undefined when no record with this id is kept.
+ * @param requestId a whole id, or a prefix as `isUuidPrefix` says.
+ * @throws {CellpassError} `conflict` when several ids begin with the prefix.
+ */
 export async function findRefusal(sql: Sql, requestId: string): Promise<RefusalRecord | undefined> {
-  const [row] = await sql.query<{ record: RefusalRecord }>(
-    'SELECT record FROM refusals WHERE request_id = $1',
-    [requestId],
+  const [row, other] = await sql.query<{ record: RefusalRecord }>(
+    'SELECT record FROM refusals WHERE request_id BETWEEN $1 AND $2 LIMIT 2',
+    [...uuidsWithPrefix(requestId)],
   );
-  return row?.record;
+  if (other === undefined) return row?.record;
+  throw new CellpassError(
+    'conflict',
+    `the ids of several refusals begin with ${requestId}: give more characters of the id`,
+  );
 }

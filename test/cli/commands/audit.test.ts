@@ -35,7 +35,7 @@ describe('cellpass audit', () => {
     assert.match(head!, /^ISSUED +SUBJECT +BY +FROM +ACCESS +KID +JTI +REQUEST$/);
     assert.match(
       row!,
-      /^20\S+Z +alice +gitlab_or_ldap +127\.0\.0\.1 +acme\/web:pull,push +\S+ +[0-9a-f-]{36} +[0-9a-f-]{36}$/,
+      /^20\d\d-\d\d-\d\d \d\d:\d\dZ +alice +gitlab_or_ldap +127\.0\.0\.1 +acme\/web:pull,push +\w{4}:\w{4} +[0-9a-f]{8} +[0-9a-f]{8}$/,
     );
     assert.deepEqual(others, []);
   });
@@ -48,6 +48,23 @@ describe('cellpass audit', () => {
     });
     assert.deepEqual((await find('--jti', first!.jti)).tokens, [first]);
     assert.deepEqual((await find('--until', '1m')).tokens, []);
+  });
+
+  it('takes the beginning of an id as a table shows it, and refuses one of no token or key', async () => {
+    const [latest] = (await find()).tokens;
+    const [kid, jti, requestId] = [latest!.kid, latest!.jti, latest!.request_id];
+    assert.deepEqual((await find('--jti', jti.slice(0, 8))).tokens, [latest]);
+    assert.equal((await find('--kid', kid.slice(0, 9))).tokens.length, 2);
+    assertRefused(
+      await site.run(['audit', '--jti', 'ffffffff-ffff']),
+      /begins with ffffffff-ffff/,
+      '--since',
+    );
+    assertRefused(await site.run(['audit', '--jti', jti.slice(0, 7)]), /first 8 characters or more/);
+    assertRefused(await site.run(['audit', '--kid', kid.slice(0, 7)]), /8 characters/, 'cellpass keys list');
+    assertRefused(await site.run(['audit', '--kid', 'FFFF:FFFF']), 'no key has the id', 'cellpass keys list');
+    // Everything that was asked for was granted, so there is no refusal to explain.
+    assertRefused(await site.run(['explain', '--request', requestId.slice(0, 8)]), 'no refusal');
   });
 
   it('tells where there are more than are shown', async () => {

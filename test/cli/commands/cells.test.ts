@@ -115,7 +115,7 @@ describe('the commands for cells', () => {
       const { refusal, result, notes } = await write();
       assert.equal(refusal, undefined);
       assert.deepEqual(result.cells[1], { id: 2, keys: 0, source: 'none' });
-      assert.match(notes, /cell 2: .*never known/);
+      assert.match(notes, /cell 2: .*no earlier answer is stored/);
       assert.doesNotMatch(await readFile(result.config, 'utf8'), /keys\/cell-2-/);
     });
 
@@ -362,7 +362,7 @@ describe('the commands for cells', () => {
         async () => {
           two.authorities = (await startedCell()).started.keys[0]!.certificate!.pem;
         },
-        /cell 2 .*no CA's/,
+        /cell 2 .*not of a CA/,
       ],
     ];
     for (const [what, fault, message] of FAULTS) {

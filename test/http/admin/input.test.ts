@@ -1,7 +1,8 @@
+import assert from 'node:assert/strict';
 import request from 'supertest';
 import { startTestServer, type TestServer } from '../../support/server.ts';
 
-/** What no admin means, and what must be told them as their own mistake, never as the server's. */
+/** Input that no admin means: the answer names it as the client's mistake, never as the server's. */
 describe('input of the admin API', () => {
   let server: TestServer;
   before(async () => {
@@ -46,6 +47,18 @@ describe('input of the admin API', () => {
       ['post', '/admin/v1/keys/revoke', { kid: 'none', reason: NUL }, 422],
       ['post', '/admin/v1/keys/revoke', { kid: '\ud800', reason: 'none' }, 422],
       ['get', '/admin/v1/keys/certificate?kid=%00', {}, 404],
+      ['get', '/admin/v1/keys/certificate', {}, 422],
+      ['get', '/admin/v1/keys/certificate?kid=', {}, 422],
+      ['get', '/admin/v1/keys/certificate?kid=a&kid=b', {}, 422],
+      ['get', '/admin/v1/keys?state=active', {}, 422],
+      ['get', '/admin/v1/tokens?usr=alice', {}, 422],
+      ['get', '/admin/v1/tokens?limit=1e2', {}, 422],
+      ['get', '/admin/v1/issued-tokens?repo=acme/app', {}, 422],
+      ['get', '/admin/v1/refusals/5f0c3b1', {}, 422],
+      ['get', '/admin/v1/refusals/5f0c3b1e', {}, 404],
+      ['get', '/admin/v1/refusals/5f0c3b1g', {}, 422],
+      ['post', '/admin/v1/admin-tokens/1/revoke?reason=x', {}, 422],
+      ['post', '/admin/v1/directory?prunes=true', {}, 422],
     ];
   for (const [method, path, body, status] of requests) {
     it(`${method} ${path} ${JSON.stringify(body)} is ${status}`, async () => {
@@ -53,4 +66,28 @@ describe('input of the admin API', () => {
       await (method === 'get' ? call : call.send(body)).expect(status);
     });
   }
+
+  it('names an unknown parameter, and the parameters that are known', async () => {
+    const { body } = await request(server.admin).get('/admin/v1/tokens?usr=alice&kid=x').expect(422);
+    assert.deepEqual(
+      body.problems.map(({ path }: { path: string }) => path),
+      ['usr', 'kid'],
+    );
+    assert.match(
+      body.errors[0].message,
+      /^usr is an unknown parameter: must be one of: user, project, group, /,
+    );
+  });
+
+  it('reports every wrong parameter at once', async () => {
+    const { body } = await request(server.admin).get('/admin/v1/tokens?kind=x&limit=0').expect(422);
+    assert.equal(
+      body.errors[0].message,
+      'kind must be one of: personal, project, group, deploy; limit must be >= 1',
+    );
+  });
+
+  it('leaves the parameters of other paths alone, such as those that Prometheus adds', async () => {
+    await request(server.admin).get('/healthz?x=1').expect(200);
+  });
 });

@@ -355,7 +355,11 @@ for (const [driver, options] of DRIVERS) {
         { 'projects[1]': /a second time/ },
       ],
       ['a field that is none', { ...personal, token: 'mine' }, { '': /token/ }],
-      ['a kind that is none', { ...personal, kind: 'job' }, { kind: /equal to one of/ }],
+      [
+        'a kind that is none',
+        { ...personal, kind: 'job' },
+        { kind: /must be one of: personal, project, group, deploy/ },
+      ],
       [
         'everything wrong at once',
         {

@@ -1,13 +1,16 @@
 interface Page<T> {
   readonly tokens: T[];
-  /** Null: it is the last. */
+  /** Null on the last page. */
   readonly next: string | null;
 }
 
-/** What the server answers at most at once. */
+/** The most entries that the server gives on one page. */
 const LONGEST_PAGE = 1000;
 
-/** As many as are wanted, page by page. */
+/**
+ * Fetches pages until there are `limit` entries, or no more pages. `next` says where the rest
+ * begins.
+ */
 export async function fetchPages<T>(
   limit: number,
   fetchPage: (place: { readonly limit: number; readonly after?: string }) => Promise<Page<T>>,

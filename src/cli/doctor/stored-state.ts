@@ -9,18 +9,19 @@ import { listKeySet } from '../../rotation/listing.ts';
 import { type Finding, ok, type Verdict, warning } from './finding.ts';
 import { type KeyFacts, NO_KEYS_YET } from './key-checks.ts';
 
-/** What is kept in the database, as far as it could be looked at. */
-export interface Kept {
+/** What the database holds, as far as the checks could read it. */
+export interface StoredState {
   readonly findings: readonly Finding[];
-  /** Undefined where nobody could tell. */
+  /** Undefined when they could not be read. */
   readonly keys: KeyFacts | undefined;
-  /** Those that could be opened here. */
+  /** The keys that this process could open. */
   readonly signingKeys: readonly SigningKey[];
 }
 
-/** Before the first start. */
+/** The keys before the first start. */
 export const NO_KEYS: KeyFacts = { listing: { keys: [], authorities: [] }, leaf: null };
 
+/** What the checks of keys need, from the stored keys. */
 export function factsOf(set: KeySet, { keys }: Config, now: Date): KeyFacts {
   const periods = {
     propagationSeconds: keys.propagationSeconds,
@@ -32,7 +33,10 @@ export function factsOf(set: KeySet, { keys }: Config, now: Date): KeyFacts {
   };
 }
 
-/** Opens the stored keys as a start would; `set` undefined: a running server has them open. */
+/**
+ * Opens the stored keys as the server does at its start.
+ * @param set undefined when a running server has the keys open.
+ */
 export async function checkMasterKey(
   keysDir: string,
   set: KeySet | undefined,
@@ -45,8 +49,7 @@ export async function checkMasterKey(
   });
   if (loaded === undefined) return { verdict: NO_KEYS_YET, value: [] };
   const open = set && (await openKeySet(set, loaded.masterKey));
-  const found =
-    open === undefined ? 'is there; the running server has the keys open' : 'opens the stored keys';
+  const found = open === undefined ? 'exists; the running server has the keys open' : 'opens the stored keys';
   const verdict = loaded.warnings.length > 0 ? warning(loaded.warnings.join('; ')) : ok(found);
   return { verdict, value: open?.signingKeys ?? [] };
 }

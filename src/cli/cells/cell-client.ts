@@ -1,16 +1,19 @@
 import { Agent, type Dispatcher, request } from 'undici';
 import { readTextFile } from '../client/read-file.ts';
 
-/** How another cell answered; a redirect is an answer, and is not followed. */
+/** The answer of another cell. A redirect is an answer, too: it is not followed. */
 export interface CellAnswer {
   readonly status: number;
   readonly headers: Dispatcher.ResponseData['headers'];
   readonly text: string;
 }
 
-/** Asks cells, with limits: what they answer is not trusted. */
+/**
+ * Asks other cells, with a timeout and a limit on the size of an answer, because answers are not
+ * trusted.
+ */
 export interface CellClient {
-  /** @throws {Error} when no whole answer comes in time. */
+  /** @throws {Error} when no complete answer comes in time. */
   get(url: string): Promise<CellAnswer>;
   close(): Promise<void>;
 }
@@ -19,8 +22,8 @@ const TIMEOUT_MS = 3000;
 const LONGEST_ANSWER_BYTES = 262_144;
 
 /**
- * @param caFile certificates to verify with, PEM; null: what Node trusts.
- * @throws {CellpassError} `invalid` when it can't be read.
+ * @param caFile a file of CA certificates, PEM; null: the CAs that Node trusts.
+ * @throws {CellpassError} `invalid` when the file can't be read.
  */
 export function createCellClient(caFile: string | null): CellClient {
   const agent = new Agent({

@@ -1,0 +1,58 @@
+import type { Ajv2020, ErrorObject } from 'ajv/dist/2020.js';
+import formats from 'ajv-formats';
+import { dateTime, timestamp } from '../directory/document/fields.ts';
+import { CellpassError, type ErrorCode, type Problem } from '../errors.ts';
+import { isUuid, isUuidPrefix, SHORTEST_PREFIX } from '../store/records/uuid-prefix.ts';
+
+/** What the formats of the contract mean, where that differs from ajv's own reading. */
+const FORMATS: Record<string, { readonly accepts: (text: string) => boolean; readonly message: string }> = {
+  // ajv's grammar takes leap seconds, which no `Date` can hold.
+  'date-time': {
+    accepts: (text) => dateTime.safeParse(text).success,
+    message: 'must be a date and time with its zone, as 2027-01-31T00:00:00Z',
+  },
+  moment: {
+    accepts: (text) => timestamp.safeParse(text).success,
+    message: 'must be a date and time with its zone, as 2027-01-31T00:00:00Z, or a date from 1970 to 9998',
+  },
+  uuid: { accepts: isUuid, message: 'must be a UUID' },
+  'uuid-prefix': {
+    accepts: isUuidPrefix,
+    message: `must be a UUID, or its first ${SHORTEST_PREFIX} characters or more`,
+  },
+};
+
+/** Teaches ajv the formats that the contract names. */
+export function addFormats(ajv: Ajv2020): void {
+  formats.default(ajv);
+  for (const [name, { accepts }] of Object.entries(FORMATS)) ajv.addFormat(name, accepts);
+}
+
+/**
+ * The error for an input that breaks a schema: one message, and each problem by its place in the
+ * input.
+ */
+export function violation(code: ErrorCode, problems: readonly Problem[]): CellpassError {
+  const message = problems.map((problem) => `${problem.path} ${problem.message}`.trim()).join('; ');
+  return new CellpassError(code, message, { problems });
+}
+
+/** `path` is the place in the input, such as `scopes.0`; the empty path is the input as a whole. */
+export function toProblem(error: ErrorObject): Problem {
+  return { path: error.instancePath.slice(1).replaceAll('/', '.'), message: messageOf(error) };
+}
+
+function messageOf({ keyword, message = 'is wrong', params }: ErrorObject): string {
+  switch (keyword) {
+    case 'additionalProperties':
+      return `unknown field: ${String(params['additionalProperty'])}`;
+    case 'required':
+      return `missing field: ${String(params['missingProperty'])}`;
+    case 'enum':
+      return `must be one of: ${String(params['allowedValues']).replaceAll(',', ', ')}`;
+    case 'format':
+      return FORMATS[String(params['format'])]?.message ?? message;
+    default:
+      return message;
+  }
+}
