@@ -77,6 +77,27 @@ export interface Problem {
   readonly message: string;
 }
 
+const MOST_PRINTED_PROBLEMS = 20;
+
+/**
+ * Problems as one line of text: `line 3: users[0].id: must be 1 or more; …`, the first twenty and the
+ * number of the others. With a file: `line 3 of FILE: …`.
+ */
+export function printProblems(problems: readonly Problem[], file: string | null = null): string {
+  const inFile = file === null ? '' : ` of ${file}`;
+  const printed = problems
+    .slice(0, MOST_PRINTED_PROBLEMS)
+    .map(({ line, path, message }) =>
+      [
+        ...(line === undefined ? [] : [`line ${line}${inFile}`]),
+        ...(path === '' ? [] : [path]),
+        message,
+      ].join(': '),
+    );
+  const others = problems.length - printed.length;
+  return [...printed, ...(others > 0 ? [`and ${others} more`] : [])].join('; ');
+}
+
 export interface ErrorDetails {
   readonly problems?: readonly Problem[];
   readonly retryAfterSeconds?: number;

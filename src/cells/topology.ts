@@ -1,8 +1,9 @@
-import { isNode, LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { lowerCaseAscii } from '../ascii.ts';
+import { explainIssue, IN_WORDS } from '../config/issues.ts';
 import { cellId, httpUrl } from '../config/settings.ts';
-import { CellpassError, type Problem } from '../errors.ts';
+import { type Path, readYaml } from '../config/yaml.ts';
+import { CellpassError, type Problem, printProblems } from '../errors.ts';
 
 /** One cell. URLs have no trailing slash. */
 export interface Cell {
@@ -67,7 +68,6 @@ const file = z.strictObject({
 });
 
 type TopologyFile = z.output<typeof file>;
-type Path = readonly PropertyKey[];
 
 /**
  * @param text YAML, as in `cells.yaml`.
@@ -75,26 +75,18 @@ type Path = readonly PropertyKey[];
  * @throws {CellpassError} `invalid`, with every problem and its line.
  */
 export function parseTopology(text: string, self: number | null): Topology {
-  const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
-  const syntax = document.errors.map(({ message, pos }) => ({
-    line: lines.linePos(pos[0]).line,
-    path: '',
+  const { content, problems: syntax, lineOf } = readYaml(text);
+  if (content === null || syntax.length > 0) throw invalid(syntax);
+  const locate = ({ path, message }: Contradiction): Problem => ({
+    line: lineOf(path),
+    path: path.join('.'),
     message,
-  }));
-  if (syntax.length > 0) throw invalid(syntax);
-  const locate = (path: Path, message: string): Problem => {
-    const node = path.length === 0 ? document.contents : document.getIn(path, true);
-    const offset = isNode(node) ? node.range?.[0] : undefined;
-    return {
-      ...(offset !== undefined && { line: lines.linePos(offset).line }),
-      path: path.map(String).join('.'),
-      message,
-    };
-  };
-  const parsed = file.safeParse(document.toJS());
-  if (!parsed.success) throw invalid(parsed.error.issues.flatMap((issue) => toProblems(issue, locate)));
-  const problems = contradictions(parsed.data, self).map(({ path, message }) => locate(path, message));
+  });
+  const parsed = file.safeParse(content, IN_WORDS);
+  if (!parsed.success) {
+    throw invalid(parsed.error.issues.flatMap((issue) => explainIssue(issue, content)).map(locate));
+  }
+  const problems = contradictions(parsed.data, self).map(locate);
   if (problems.length > 0) throw invalid(problems);
   return toTopology(parsed.data);
 }
@@ -114,13 +106,6 @@ export function findCell({ cells }: Pick<Topology, 'cells'>, is: (cell: Cell) =>
   const found = cells.find(is);
   if (found === undefined) throw new Error('no such cell in the topology');
   return found;
-}
-
-function toProblems(issue: z.core.$ZodIssue, locate: (path: Path, message: string) => Problem): Problem[] {
-  if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((key) => locate([...issue.path, key], 'is not known here'));
-  }
-  return [locate(issue.path, issue.message)];
 }
 
 interface Contradiction {
@@ -176,8 +161,5 @@ function toTopology({ cells, topology_service, forwarding, router_url }: Topolog
 }
 
 function invalid(problems: readonly Problem[]): CellpassError {
-  const list = problems.map(({ line, path, message }) =>
-    [line === undefined ? '' : `line ${line}: `, path === '' ? '' : `${path}: `, message].join(''),
-  );
-  return new CellpassError('invalid', `the topology is wrong: ${list.join('; ')}`, { problems });
+  return new CellpassError('invalid', `the topology is wrong: ${printProblems(problems)}`, { problems });
 }

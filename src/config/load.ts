@@ -1,17 +1,17 @@
-import { readFileSync } from 'node:fs';
-import { parse } from 'yaml';
-import type { z } from 'zod';
-import { CellpassError, type Problem } from '../errors.ts';
+import { CellpassError, type Problem, printProblems } from '../errors.ts';
 import { contradictions } from './contradictions.ts';
+import { explainIssue, IN_WORDS } from './issues.ts';
 import { type ServiceSettings, toServices } from './services.ts';
 import { type ListenAddress, type LogLevel, type Settings, settings, variable } from './settings.ts';
+import { type Environment, readEnvironment, readSettingsFile } from './sources.ts';
+import type { Path } from './yaml.ts';
 
-/** A registry that is asked before a key becomes active. */
+/** A registry that must trust a key before the key becomes active. */
 export interface RegistrySettings {
   readonly name: string;
   /** Without a trailing slash. */
   readonly url: string;
-  /** One of `services`: what the registry calls itself. */
+  /** One of `services`: the name by which the registry asks for tokens. */
   readonly service: string;
 }
 
@@ -21,7 +21,7 @@ export interface Limits {
   readonly passwordBytes: number;
   readonly bodyBytes: number;
   readonly headerBytes: number;
-  /** Of what is remembered of the directory, in each process; 0: nothing is. */
+  /** Size of the directory cache in each process; 0: no cache. */
   readonly directoryCacheBytes: number;
   readonly argon2Lanes: number;
   readonly argon2Queue: number;
@@ -29,158 +29,104 @@ export interface Limits {
   readonly connections: ConnectionLimits;
 }
 
-/** How many attempts may fail within `seconds`; 0: any number. */
+/** How many logins may fail within `seconds`; 0: no limit. */
 export interface FailedAttemptLimits {
   readonly perAddress: number;
-  /** From one address as one account. */
+  /** For one account, from one address. */
   readonly perAccount: number;
   readonly seconds: number;
 }
 
-/** Of each listener but the admin socket, in each process. */
+/** Limits of each listener in each process. The admin socket has none. */
 export interface ConnectionLimits {
   readonly total: number;
-  /** Not of trusted proxies, behind which many stand. */
+  /** Trusted proxies are exempt, because they connect for many clients. */
   readonly perAddress: number;
-  /** From the first byte of a request, or from the connection, to the end of the headers. */
+  /** From the first byte of a request (of the first one: from the connection) to the end of its headers. */
   readonly headerSeconds: number;
   /** From the first byte of a request to the end of its body. */
   readonly requestSeconds: number;
-  /** Without a byte in either direction while something is under way. */
+  /** Without a byte in either direction while a request or an answer is under way. */
   readonly stallSeconds: number;
 }
 
 export interface Config {
-  /** Null: the embedded database in `dataDir`. */
+  /** Null: use the embedded database in `dataDir`. */
   readonly databaseUrl: string | null;
   readonly dataDir: string;
   readonly keysDir: string;
   readonly listen: ListenAddress;
-  /** The admin API over TCP; null: over the socket alone. */
+  /** The admin API over TCP; null: only over the Unix socket. */
   readonly adminListen: ListenAddress | null;
-  /** Where Prometheus asks without a token; null: over the admin API alone. */
+  /** Metrics without an admin token; null: only over the admin API. */
   readonly metricsListen: ListenAddress | null;
   readonly tls: { readonly certFile: string; readonly keyFile: string } | null;
-  /** Without a trailing slash; null: as the listener's address. */
+  /** Without a trailing slash; null: derived from `listen`. */
   readonly publicUrl: string | null;
   readonly issuer: string;
   readonly services: readonly ServiceSettings[];
   readonly cell: number;
-  /** The topology; null: this cell is the only one, and takes every credential. */
+  /** The path of `cells.yaml`; null: this is the only cell, and it accepts every credential. */
   readonly cellsFile: string | null;
-  /** CIDR ranges whose `X-Forwarded-For` is believed. */
+  /** CIDR ranges of proxies whose `X-Forwarded-For` header is trusted. */
   readonly trustedProxies: readonly string[];
-  /** Processes that answer clients. */
+  /** How many processes answer clients. */
   readonly workers: number;
   readonly migrate: boolean;
-  /** How long the listener stays open after SIGTERM, so that whoever asks `/readyz` sends no more. */
+  /** How long the listener stays open after SIGTERM, so that load balancers see `/readyz` fail first. */
   readonly drainSeconds: number;
   readonly logLevel: LogLevel;
   readonly keys: {
     readonly propagationSeconds: number;
-    /** 0: by hand alone. */
+    /** 0: only by hand. */
     readonly rotateEveryDays: number;
     readonly leafHours: number;
   };
   readonly registries: readonly RegistrySettings[];
   readonly limits: Limits;
-  /** How long refusals can be explained and issued tokens are on record (0: they aren't), and how much room that may take. */
+  /** How long records of refusals and of issued tokens are kept (0 days: not at all), and how large they may grow. */
   readonly retention: {
     readonly refusalDays: number;
     readonly refusalBytes: number;
     readonly auditDays: number;
     readonly auditBytes: number;
   };
-  /** Names that look like settings but are none: usually a slip, but an orchestrator may also set some of its own. */
+  /** `CELLPASS_` variables that aren't settings: usually typing errors, but an orchestrator may set its own. */
   readonly unknownVariables: readonly string[];
 }
 
-/** Read by the command line or the tests, not by the server. */
-const OTHER_VARIABLES: ReadonlySet<string> = new Set([
-  'CELLPASS_CONFIG',
-  'CELLPASS_ADMIN_TOKEN',
-  'CELLPASS_TEST_INSTALL',
-]);
-
-type Environment = Readonly<Record<string, string | undefined>>;
-
 /**
- * Reads the environment and, where `CELLPASS_CONFIG` names one, a YAML file with the same names in lower case without the prefix;
- * the environment wins. The only reader of the environment.
- * @throws {CellpassError} `invalid`, with every problem at once, each by the name of its variable.
+ * Reads the settings from the environment, and from the YAML file that `CELLPASS_CONFIG` names. The
+ * file uses the variables' names in lower case without the prefix; the environment wins. Nothing
+ * else in cellpass reads the environment.
+ * @throws {CellpassError} `invalid`, with all problems, each with the name of its variable and, if it
+ *   comes from the file, its line.
  */
 export function loadConfig(environment: Environment): Config {
-  const file = readConfigFile(environment['CELLPASS_CONFIG']);
-  const fromEnvironment = readEnvironment(environment);
-  const given = { ...file, ...fromEnvironment.known };
-  const parsed = settings.safeParse(given);
-  const problems = parsed.success ? contradictions(parsed.data) : parsed.error.issues.flatMap(toProblems);
-  if (!parsed.success || problems.length > 0) throw invalid(problems);
-  return toConfig(parsed.data, fromEnvironment.unknown);
+  const file = readSettingsFile(environment['CELLPASS_CONFIG']);
+  if (file.problems.length > 0) throw invalid(file.problems, file.name);
+  const { known, unknown } = readEnvironment(environment);
+  const given = { ...file.content, ...known };
+  const parsed = settings.safeParse(given, IN_WORDS);
+  const issues = parsed.success
+    ? contradictions(parsed.data)
+    : parsed.error.issues.flatMap((issue) => explainIssue(issue, given, 'is not a setting'));
+  if (parsed.success && issues.length === 0) return toConfig(parsed.data, unknown);
+  const problems = issues.map(({ path, message }): Problem => {
+    const [setting = ''] = path;
+    const isFromFile = setting in file.content && !(setting in known);
+    return { ...(isFromFile && { line: file.lineOf(path) }), path: settingName(path), message };
+  });
+  throw invalid(problems, file.name);
 }
 
-function readConfigFile(name: string | undefined): Record<string, unknown> {
-  if (name === undefined || name === '') return {};
-  const problem = (message: string): CellpassError =>
-    invalid([{ path: 'CELLPASS_CONFIG', message: `${name}: ${message}` }]);
-  let content: unknown;
-  try {
-    content = parse(readFileSync(name, 'utf8'));
-  } catch (error) {
-    throw problem(error instanceof Error ? error.message : String(error));
-  }
-  if (content === null || content === undefined) return {};
-  if (typeof content !== 'object' || Array.isArray(content))
-    throw problem('must be a YAML mapping of settings');
-  return { ...content };
+/** `CELLPASS_KEYS.leaf_hours` */
+function settingName([first, ...rest]: Path): string {
+  return [variable(String(first)), ...rest].join('.');
 }
 
-interface FromEnvironment {
-  readonly known: Record<string, unknown>;
-  readonly unknown: readonly string[];
-}
-
-function readEnvironment(environment: Environment): FromEnvironment {
-  const names = Object.keys(settings.shape);
-  const ours = Object.entries(environment).filter(
-    ([name, value]) => name.startsWith('CELLPASS_') && value !== undefined && value !== '',
-  );
-  const isKnown = (name: string): boolean =>
-    names.some((known) => variable(known) === name) && !isFileOnly(name);
-  return {
-    known: Object.fromEntries(
-      ours.filter(([name]) => isKnown(name)).map(([name, value]) => [unprefixed(name), value]),
-    ),
-    unknown: ours.map(([name]) => name).filter((name) => !isKnown(name) && !OTHER_VARIABLES.has(name)),
-  };
-}
-
-/** Structured settings have no form as one variable. */
-function isFileOnly(name: string): boolean {
-  return ['CELLPASS_KEYS', 'CELLPASS_LIMITS', 'CELLPASS_REGISTRIES', 'CELLPASS_RETENTION'].includes(name);
-}
-
-function unprefixed(name: string): string {
-  return name.slice('CELLPASS_'.length).toLowerCase();
-}
-
-function toProblems(issue: z.core.$ZodIssue): readonly Problem[] {
-  if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((key) => ({
-      path: settingName([...issue.path, key]),
-      message: 'is not a setting',
-    }));
-  }
-  return [{ path: settingName(issue.path), message: issue.message }];
-}
-
-function settingName([first, ...rest]: readonly PropertyKey[]): string {
-  const nested = rest.map((part) => `.${String(part)}`).join('');
-  return `${variable(String(first))}${nested}`;
-}
-
-function invalid(problems: readonly Problem[]): CellpassError {
-  const list = problems.map(({ path: name, message }) => `${name}: ${message}`).join('; ');
+function invalid(problems: readonly Problem[], file: string | null): CellpassError {
+  const list = printProblems(problems, file);
   return new CellpassError('invalid', `the configuration is wrong: ${list}`, { problems });
 }
 
@@ -208,33 +154,8 @@ function toConfig(given: Settings, unknownVariables: readonly string[]): Config 
       rotateEveryDays: given.keys.rotate_every_days,
       leafHours: given.keys.leaf_hours,
     },
-    registries: given.registries.map(({ name, url, service }) => ({
-      name,
-      url,
-      service: service ?? Object.keys(given.services)[0] ?? '',
-    })),
-    limits: {
-      scopes: given.limits.scopes,
-      usernameBytes: given.limits.username_bytes,
-      passwordBytes: given.limits.password_bytes,
-      bodyBytes: given.limits.body_bytes,
-      headerBytes: given.limits.header_bytes,
-      directoryCacheBytes: given.limits.directory_cache_bytes,
-      argon2Lanes: given.limits.argon2_lanes,
-      argon2Queue: given.limits.argon2_queue,
-      failedAttempts: {
-        perAddress: given.limits.failed_attempts_per_address ?? given.limits.failed_attempts,
-        perAccount: given.limits.failed_attempts,
-        seconds: given.limits.failed_attempt_seconds,
-      },
-      connections: {
-        total: given.limits.connections,
-        perAddress: given.limits.connections_per_address,
-        headerSeconds: given.limits.header_seconds,
-        requestSeconds: given.limits.request_seconds,
-        stallSeconds: given.limits.stall_seconds,
-      },
-    },
+    registries: toRegistries(given),
+    limits: toLimits(given.limits),
     retention: {
       refusalDays: given.retention.refusal_days,
       refusalBytes: given.retention.refusal_bytes,
@@ -242,5 +163,36 @@ function toConfig(given: Settings, unknownVariables: readonly string[]): Config 
       auditBytes: given.retention.audit_bytes,
     },
     unknownVariables,
+  };
+}
+
+/** A registry without a service belongs to the first one. */
+function toRegistries({ registries, services }: Settings): readonly RegistrySettings[] {
+  const [first = ''] = Object.keys(services);
+  return registries.map(({ name, url, service = first }) => ({ name, url, service }));
+}
+
+function toLimits(given: Settings['limits']): Limits {
+  return {
+    scopes: given.scopes,
+    usernameBytes: given.username_bytes,
+    passwordBytes: given.password_bytes,
+    bodyBytes: given.body_bytes,
+    headerBytes: given.header_bytes,
+    directoryCacheBytes: given.directory_cache_bytes,
+    argon2Lanes: given.argon2_lanes,
+    argon2Queue: given.argon2_queue,
+    failedAttempts: {
+      perAddress: given.failed_attempts_per_address ?? given.failed_attempts,
+      perAccount: given.failed_attempts,
+      seconds: given.failed_attempt_seconds,
+    },
+    connections: {
+      total: given.connections,
+      perAddress: given.connections_per_address,
+      headerSeconds: given.header_seconds,
+      requestSeconds: given.request_seconds,
+      stallSeconds: given.stall_seconds,
+    },
   };
 }

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-/** What may be set, under its name in the configuration file, with its defaults. */
+/** The schema of all settings, by their names in the settings file, with their defaults. docs/configuration.md lists them. */
 
 export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
@@ -10,20 +10,20 @@ export interface ListenAddress {
   readonly port: number;
 }
 
-const CIDR_HINT = 'a list of CIDR ranges such as 10.0.0.0/8, ::1/128';
+const CIDR_HINT = 'must be a CIDR range such as 10.0.0.0/8 or ::1/128';
 const ttl = z.coerce.number().int().min(60).max(3600);
-const flag = z.union([
-  z.boolean(),
-  z.enum(['true', 'false', '1', '0']).transform((text) => text === 'true' || text === '1'),
-]);
+const flag = z.union(
+  [z.boolean(), z.enum(['true', 'false', '1', '0']).transform((text) => text === 'true' || text === '1')],
+  'must be true or false',
+);
 const path = z.string().min(1);
-/** As PostgreSQL's integer holds it. */
+/** The range of PostgreSQL's `integer`. */
 export const cellId = z
   .number()
   .int()
   .min(1)
   .max(2 ** 31 - 1);
-/** An address that paths are added to: without a trailing slash. */
+/** A base URL. Gives it without trailing slashes, so that paths can be appended. */
 export const httpUrl = z.string().transform(toPublicUrl);
 const words = z.union([z.array(z.string().min(1)), z.string().transform(splitWords)]);
 
@@ -37,10 +37,64 @@ const serviceSettings = z.strictObject({
   token_reuse_seconds: z.coerce.number().int().min(0).max(3540).default(0),
 });
 const serviceName = z.string().min(1).max(255);
-/** A list of names, of settings that carry their name, or a mapping from name to settings. */
+/** A mapping from name to settings, or a list of names, or a list of settings with `name`. */
 const services = z
   .preprocess(toServicesByName, z.record(serviceName, serviceSettings))
   .refine((byName) => Object.keys(byName).length > 0, 'must name at least one service');
+
+const keys = z.strictObject({
+  propagation_seconds: z.number().int().min(2).default(300),
+  rotate_every_days: z.number().min(0).default(30),
+  leaf_hours: z
+    .number()
+    .min(6)
+    .max(24 * 365)
+    .default(48),
+});
+
+const limits = z.strictObject({
+  scopes: z.number().int().min(1).max(1024).default(64),
+  username_bytes: z.number().int().min(1).default(255),
+  password_bytes: z.number().int().min(64).default(4096),
+  body_bytes: z.number().int().min(1024).default(65_536),
+  header_bytes: z.number().int().min(8192).default(65_536),
+  directory_cache_bytes: z
+    .number()
+    .int()
+    .min(0)
+    .default(16 * 1024 * 1024),
+  argon2_lanes: z.number().int().min(1).max(4).default(1),
+  argon2_queue: z.number().int().min(1).default(64),
+  failed_attempts: z.number().int().min(0).default(30),
+  failed_attempts_per_address: z.number().int().min(0).optional(),
+  failed_attempt_seconds: z.number().int().min(1).max(86_400).default(180),
+  connections: z.number().int().min(1).default(4096),
+  connections_per_address: z.number().int().min(1).default(1024),
+  header_seconds: z.number().int().min(1).max(300).default(10),
+  request_seconds: z.number().int().min(1).max(300).default(30),
+  stall_seconds: z.number().int().min(5).max(3600).default(60),
+});
+
+const retention = z.strictObject({
+  refusal_days: z.number().min(0).default(7),
+  refusal_bytes: z
+    .number()
+    .int()
+    .min(0)
+    .default(64 * 1024 * 1024),
+  audit_days: z.number().int().min(0).max(3650).default(30),
+  audit_bytes: z
+    .number()
+    .int()
+    .min(1024 * 1024)
+    .default(1024 * 1024 * 1024),
+});
+
+const registry = z.strictObject({
+  name: z.string().min(1).max(255),
+  url: httpUrl,
+  service: serviceName.optional(),
+});
 
 export const settings = z.strictObject({
   database_url: z
@@ -65,71 +119,15 @@ export const settings = z.strictObject({
   migrate: flag.default(true),
   drain_seconds: z.coerce.number().min(0).max(300).default(0),
   log_level: z.enum(LOG_LEVELS).default('info'),
-  keys: z
-    .strictObject({
-      propagation_seconds: z.number().int().min(2).default(300),
-      rotate_every_days: z.number().min(0).default(30),
-      leaf_hours: z
-        .number()
-        .min(6)
-        .max(24 * 365)
-        .default(48),
-    })
-    .prefault({}),
-  registries: z
-    .array(
-      z.strictObject({
-        name: z.string().min(1).max(255),
-        url: httpUrl,
-        service: serviceName.optional(),
-      }),
-    )
-    .default([]),
-  limits: z
-    .strictObject({
-      scopes: z.number().int().min(1).max(1024).default(64),
-      username_bytes: z.number().int().min(1).default(255),
-      password_bytes: z.number().int().min(64).default(4096),
-      body_bytes: z.number().int().min(1024).default(65_536),
-      header_bytes: z.number().int().min(8192).default(65_536),
-      directory_cache_bytes: z
-        .number()
-        .int()
-        .min(0)
-        .default(16 * 1024 * 1024),
-      argon2_lanes: z.number().int().min(1).max(4).default(1),
-      argon2_queue: z.number().int().min(1).default(64),
-      failed_attempts: z.number().int().min(0).default(30),
-      failed_attempts_per_address: z.number().int().min(0).optional(),
-      failed_attempt_seconds: z.number().int().min(1).max(86_400).default(180),
-      connections: z.number().int().min(1).default(4096),
-      connections_per_address: z.number().int().min(1).default(1024),
-      header_seconds: z.number().int().min(1).max(300).default(10),
-      request_seconds: z.number().int().min(1).max(300).default(30),
-      stall_seconds: z.number().int().min(5).max(3600).default(60),
-    })
-    .prefault({}),
-  retention: z
-    .strictObject({
-      refusal_days: z.number().min(0).default(7),
-      refusal_bytes: z
-        .number()
-        .int()
-        .min(0)
-        .default(64 * 1024 * 1024),
-      audit_days: z.number().int().min(0).max(3650).default(30),
-      audit_bytes: z
-        .number()
-        .int()
-        .min(1024 * 1024)
-        .default(1024 * 1024 * 1024),
-    })
-    .prefault({}),
+  keys: keys.prefault({}),
+  registries: z.array(registry).default([]),
+  limits: limits.prefault({}),
+  retention: retention.prefault({}),
 });
 
 export type Settings = z.output<typeof settings>;
 
-/** Several words in one value, separated by commas or white space. */
+/** Splits one value at commas and white space. */
 export function splitWords(text: string): string[] {
   return text.split(/[\s,]+/).filter((word) => word !== '');
 }
@@ -147,7 +145,7 @@ function toNamedSettings(entry: unknown): [name: string, settings: unknown] {
   return [String(name), rest];
 }
 
-/** `host:port`, an IPv6 host in brackets. Port 0 asks the system for a free one. */
+/** `host:port`, with an IPv6 host in brackets. For port 0 the system chooses a free port. */
 function toListenAddress(text: string, context: z.core.$RefinementCtx): ListenAddress {
   const match = /^(?:\[([^\]]+)\]|([^:[\]\s]+)):(\d{1,5})$/.exec(text);
   const port = Number(match?.[3]);
@@ -183,7 +181,7 @@ function toPublicUrl(text: string, context: z.core.$RefinementCtx): string {
   return text.replace(/\/+$/, '');
 }
 
-/** The environment's name of a setting. */
+/** The environment variable of a setting. */
 export function variable(name: string): string {
   return `CELLPASS_${name.toUpperCase()}`;
 }

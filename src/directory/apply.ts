@@ -1,20 +1,20 @@
 import { CellpassError, type Problem } from '../errors.ts';
 import { AT_LENGTH, type Database, type Sql } from '../store/database/drivers.ts';
 import {
-  allocateIds,
   changeDirectory,
   lockJobTokens,
   readDirectory,
   readTable,
   writeDirectory,
 } from '../store/directory/directory.ts';
-import type { IdSource } from '../store/directory/rows.ts';
+import { allocateIds } from '../store/directory/ids.ts';
+import type { IdSource } from '../store/directory/tables.ts';
 import { inOrder } from './check.ts';
 import type { DirectoryDocument } from './document/document.ts';
 import { checkEntries } from './document/entry-rules.ts';
 import { keyOf } from './document/fields.ts';
 import { type ReadDocument, readDocument } from './document/read.ts';
-import type { Counts } from './outcome.ts';
+import type { Counts } from './plan/counts.ts';
 import { type Plan, type PlanInput, planDirectory } from './plan/plan.ts';
 
 export interface ApplyDependencies {

@@ -1,4 +1,5 @@
 import type { Problem } from '../errors.ts';
+import { perTable } from '../store/directory/table-values.ts';
 import { type ReadDocument, readDocument } from './document/read.ts';
 import { planDirectory } from './plan/plan.ts';
 
@@ -25,23 +26,4 @@ export function inOrder(problems: readonly Problem[]): readonly Problem[] {
   return problems.toSorted((a, b) => (a.line ?? 0) - (b.line ?? 0));
 }
 
-const NOTHING_STORED = {
-  settings: [],
-  organizations: [],
-  users: [],
-  organization_users: [],
-  namespaces: [],
-  projects: [],
-  members: [],
-  group_group_links: [],
-  project_group_links: [],
-  job_token_project_links: [],
-  job_token_group_links: [],
-  protected_repositories: [],
-  protected_tags: [],
-  access_tokens: [],
-  deploy_tokens: [],
-  project_deploy_tokens: [],
-  job_tokens: [],
-  revoked_secrets: [],
-};
+const NOTHING_STORED = perTable<'rows'>(() => []);

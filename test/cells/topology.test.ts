@@ -46,13 +46,13 @@ router_url: https://registry.example.com
 
   const WRONG: readonly [what: string, text: string, ...problems: RegExp[]][] = [
     ['no YAML', 'cells: [', /line 1: /],
-    ['nothing', '', /expected/],
+    ['nothing', '', /line 1: cells: is missing/],
     ['no cells', 'cells: []', /cells: must name at least one cell/],
-    ['a key that is not known', `cells: [${ONE}]\ncels: []`, /line 2: cels: is not known here/],
+    ['a key that is not known', `cells: [${ONE}]\ncels: []`, /line 2: cels: is not a known field/],
     [
       'a key of a cell that is not known',
       'cells:\n  - {id: 1, legacy: true, url: http://a, name: x}',
-      /line 2: cells\.0\.name: is not known here/,
+      /line 2: cells\.0\.name: is not a known field/,
     ],
     [
       'no legacy cell',

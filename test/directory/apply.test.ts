@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import type { Counts } from '../../src/directory/outcome.ts';
+import type { Counts } from '../../src/directory/plan/counts.ts';
 import { describeOnBoth, messages } from '../support/directory/document.ts';
 
 const ALICE_TOKEN = 'glpat-example-alice-laptop-0001';

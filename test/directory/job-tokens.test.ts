@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { CellpassError } from '../../src/errors.ts';
-import { deleteJobToken, type JobToken, putJobToken } from '../../src/store/directory/directory.ts';
+import { deleteJobToken, type JobToken, putJobToken } from '../../src/store/directory/job-tokens.ts';
 import { describeOnBoth } from '../support/directory/document.ts';
 
 const SECRET = 'glcbt-example-api-job-0001';

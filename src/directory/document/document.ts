@@ -3,8 +3,9 @@ import { MINIMUM_ROLES, REGISTRY_ACCESSES, ROLES, VISIBILITIES } from '../../pol
 import * as field from './fields.ts';
 
 /**
- * How to read a document. `strict` finds what is wrong in it. `lenient` reads what can be read of a document in which something
- * is wrong, so that the rest can be checked in the same run: a wrong field takes its default, an unreadable entry is passed over.
+ * How to read a document. `strict` finds the problems. `lenient` reads the rest of a document with
+ * problems, so that one run can check it too: a wrong field gets its default, and an unreadable entry
+ * is left out.
  */
 export type Mode = 'strict' | 'lenient';
 
@@ -17,24 +18,39 @@ const minimumRole = z
   .nullish()
   .transform((value) => value ?? null);
 
-/** The form of a document; only values by themselves, nothing that takes two entries to see. */
+/** The form of a document and of its single values. `entry-rules.ts` compares values. */
 export function documentSchema(mode: Mode) {
-  const { entry, section, list, listOf, soft } = reader(mode);
-
+  const read = reader(mode);
+  const { entry, section, soft } = read;
   const settings = entry({
     registry_enabled: soft(field.flag(true), true),
     maintenance_mode: soft(field.flag(false), false),
     password_authentication: soft(field.flag(true), true),
   });
+  return entry({
+    version: soft(z.literal(1, 'must be 1'), 1),
+    settings: soft(settings.optional(), undefined),
+    organizations: section(organization(read)),
+    users: section(user(read)),
+    groups: section(group(read)),
+    projects: section(project(read)),
+    access_tokens: section(accessToken(read)),
+    deploy_tokens: section(deployToken(read)),
+    job_tokens: section(jobToken(read)),
+  });
+}
 
-  const organization = entry({
+function organization({ entry, listOf, soft }: Reader) {
+  return entry({
     path: field.component,
     id: soft(field.id.optional(), undefined),
     owners: soft(listOf(field.component), []),
     maintenance: soft(field.flag(false), false),
   });
+}
 
-  const user = entry({
+function user({ entry, soft }: Reader) {
+  return entry({
     username: field.component,
     id: soft(field.id.optional(), undefined),
     email: soft(field.email, null),
@@ -52,27 +68,36 @@ export function documentSchema(mode: Mode) {
     password: soft(field.password, undefined),
     password_hash: soft(field.passwordHash, undefined),
   });
+}
 
-  const member = entry({ user: field.component, role, expires_at: field.date });
-  const invitation = entry({ group: path, role, expires_at: field.date });
+/** The lists that groups and projects have in common. */
+function membership({ entry, list }: Reader) {
+  return {
+    members: list(entry({ user: field.component, role, expires_at: field.date })),
+    invited_groups: list(entry({ group: path, role, expires_at: field.date })),
+  };
+}
 
-  const group = entry({
+function group(read: Reader) {
+  const { entry, listOf, soft } = read;
+  return entry({
     path,
     id: soft(field.id.optional(), undefined),
     organization: soft(field.component.optional(), undefined),
-    members: list(member),
-    invited_groups: list(invitation),
+    ...membership(read),
     share_with_group_lock: soft(field.flag(false), false),
     ip_allowlist: soft(listOf(field.ipRange), []),
     over_storage_limit: soft(field.flag(false), false),
     archived: soft(field.flag(false), false),
   });
+}
 
+function project(read: Reader) {
+  const { entry, list, listOf, soft } = read;
   const minimums = { minimum_role_for_push: minimumRole, minimum_role_for_delete: minimumRole };
   const repositoryRule = entry({ pattern: field.repositoryPattern, ...minimums });
   const tagRule = entry({ pattern: field.tagPattern, ...minimums, immutable: field.flag(false) });
-
-  const project = entry({
+  return entry({
     path: field.projectPath,
     id: soft(field.id.optional(), undefined),
     visibility: soft(z.enum(VISIBILITIES).default('private'), 'private'),
@@ -80,8 +105,7 @@ export function documentSchema(mode: Mode) {
     archived: soft(field.flag(false), false),
     deletion_scheduled: soft(field.flag(false), false),
     ci_enabled: soft(field.flag(true), true),
-    members: list(member),
-    invited_groups: list(invitation),
+    ...membership(read),
     job_token_allowlist: soft(
       z.union([z.literal('anyone'), listOf(path)], 'must be a list of paths, or: anyone'),
       [],
@@ -89,57 +113,62 @@ export function documentSchema(mode: Mode) {
     protected_repositories: list(repositoryRule, MAX_RULES),
     protected_tags: list(tagRule, MAX_RULES),
   });
+}
 
-  const secret = { token: soft(field.token, undefined), token_sha256: soft(field.tokenSha256, undefined) };
-  const anyToken = {
+function secret({ soft }: Reader) {
+  return { token: soft(field.token, undefined), token_sha256: soft(field.tokenSha256, undefined) };
+}
+
+/** The fields that access tokens and deploy tokens have in common. */
+function anyToken(read: Reader) {
+  const { soft } = read;
+  return {
     id: soft(field.id.optional(), undefined),
     scopes: soft(field.scopes, []),
     revoked: soft(field.flag(false), false),
-    ...secret,
+    ...secret(read),
   };
-  const anyAccessToken = { name: field.name, expires_at: soft(field.date, null), ...anyToken };
+}
+
+function accessToken(read: Reader) {
+  const { entry, soft } = read;
+  const common = { name: field.name, expires_at: soft(field.date, null), ...anyToken(read) };
   const tokenRole = soft(role, 'guest');
-  const accessToken = z.discriminatedUnion(
+  return z.discriminatedUnion(
     'kind',
     [
-      entry({ kind: z.literal('personal'), user: field.component, ...anyAccessToken }),
-      entry({ kind: z.literal('project'), project: path, role: tokenRole, ...anyAccessToken }),
-      entry({ kind: z.literal('group'), group: path, role: tokenRole, ...anyAccessToken }),
+      entry({ kind: z.literal('personal'), user: field.component, ...common }),
+      entry({ kind: z.literal('project'), project: path, role: tokenRole, ...common }),
+      entry({ kind: z.literal('group'), group: path, role: tokenRole, ...common }),
     ],
     { error: (issue) => (issue.code === 'invalid_union' ? 'must be personal, project or group' : undefined) },
   );
+}
 
-  const deployToken = entry({
+function deployToken(read: Reader) {
+  const { entry, soft } = read;
+  return entry({
     username: field.name,
     projects: soft(z.array(path, 'must be a list of paths').nullish(), undefined),
     group: soft(path.nullish(), undefined),
     expires_at: soft(field.timestamp, null),
-    ...anyToken,
+    ...anyToken(read),
   });
+}
 
-  const jobToken = entry({
+function jobToken(read: Reader) {
+  const { entry, soft } = read;
+  return entry({
     id: soft(field.id.optional(), undefined),
     project: path,
     user: soft(field.component.nullish(), null),
     running: soft(field.flag(true), true),
     expires_at: soft(field.timestamp, null),
-    ...secret,
-  });
-
-  return entry({
-    version: soft(z.literal(1, 'must be 1'), 1),
-    settings: soft(settings.optional(), undefined),
-    organizations: section(organization),
-    users: section(user),
-    groups: section(group),
-    projects: section(project),
-    access_tokens: section(accessToken),
-    deploy_tokens: section(deployToken),
-    job_tokens: section(jobToken),
+    ...secret(read),
   });
 }
 
-/** Lists of entries give each its place `at` which it stands in the file, from 0, since a lenient reading has gaps. */
+/** Each entry of a list gets `at`, its index in the file from 0: a lenient reading leaves gaps. */
 function reader(mode: Mode) {
   const lenient = mode === 'lenient';
   const entry = <S extends z.ZodRawShape>(shape: S) => (lenient ? z.object(shape) : z.strictObject(shape));
@@ -172,6 +201,8 @@ function reader(mode: Mode) {
     return lenient ? schema.catch(() => fallback) : schema;
   }
 }
+
+type Reader = ReturnType<typeof reader>;
 
 type Placed<E extends z.ZodType> = z.output<E> & { readonly at: number };
 

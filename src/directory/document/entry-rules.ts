@@ -1,11 +1,13 @@
+import type { Path } from '../../config/yaml.ts';
 import type { DirectoryDocument, ProjectEntry } from './document.ts';
 import { keyOf } from './fields.ts';
-import { type Path, printPath } from './read.ts';
+import { printPath } from './read.ts';
 import { secretDigest } from './secret.ts';
+import { SECTIONS, TOKEN_SECTIONS } from './sections.ts';
 
 type Report = (path: Path, message: string) => void;
 
-/** What takes two fields or two entries of one document to see, and nothing that is stored. */
+/** Reports contradictions between fields and between entries of one document. Needs no stored data. */
 export function checkEntries(document: DirectoryDocument, report: Report): void {
   document.users?.forEach(({ at, password, password_hash }) => {
     if (password !== undefined && password_hash !== undefined) {
@@ -49,7 +51,7 @@ function hasMinimum(rule: {
 
 function checkSecrets(document: DirectoryDocument, report: Report): void {
   const unique = uniqueness(report, 'has the same secret as');
-  for (const section of ['access_tokens', 'deploy_tokens', 'job_tokens'] as const) {
+  for (const section of TOKEN_SECTIONS) {
     for (const entry of document[section] ?? []) {
       const field = entry.token === undefined ? 'token_sha256' : 'token';
       if (entry.token !== undefined && entry.token_sha256 !== undefined) {
@@ -60,7 +62,7 @@ function checkSecrets(document: DirectoryDocument, report: Report): void {
   }
 }
 
-/** Reports the second and later paths with the same key; no key, no duplicate. */
+/** Reports every path whose key an earlier path had. Paths without a key are not compared. */
 function uniqueness(
   report: Report,
   says = 'is the same as',
@@ -75,16 +77,7 @@ function uniqueness(
 }
 
 function checkDuplicates(document: DirectoryDocument, report: Report): void {
-  const sections = [
-    'organizations',
-    'users',
-    'groups',
-    'projects',
-    'access_tokens',
-    'deploy_tokens',
-    'job_tokens',
-  ] as const;
-  for (const section of sections) {
+  for (const section of SECTIONS) {
     const unique = uniqueness(report);
     for (const { id, at } of document[section] ?? []) unique(id, [section, at, 'id']);
   }
@@ -106,7 +99,7 @@ function checkDuplicateUsers(document: DirectoryDocument, report: Report): void 
   }
 }
 
-/** Tokens may share a name when their ids tell them apart. */
+/** Tokens with ids may share a name. */
 function checkDuplicateTokens(document: DirectoryDocument, report: Report): void {
   const names = uniqueness(report);
   for (const entry of document.access_tokens ?? []) {

@@ -1,7 +1,8 @@
 import { stringify } from 'yaml';
 import type { Database } from '../../store/database/drivers.ts';
 import { changeDirectory, readDirectory } from '../../store/directory/directory.ts';
-import type { DirectoryRows, MemberRow } from '../../store/directory/rows.ts';
+import type { MemberRow } from '../../store/directory/rows.ts';
+import type { DirectoryRows } from '../../store/directory/table-values.ts';
 import { brief, byPath, collectNames, compare, groupBy, type Names, type Plain, sorted } from './names.ts';
 import { exportAccessTokens, exportDeployTokens, exportJobTokens } from './tokens.ts';
 

@@ -1,4 +1,4 @@
-import type { DirectoryRows } from '../../store/directory/rows.ts';
+import type { DirectoryRows } from '../../store/directory/table-values.ts';
 
 export type Plain = Readonly<Record<string, unknown>>;
 

@@ -1,4 +1,4 @@
-import type { DirectoryRows } from '../../store/directory/rows.ts';
+import type { DirectoryRows } from '../../store/directory/table-values.ts';
 import { brief, groupBy, type Names, type Plain, sorted } from './names.ts';
 
 export function exportAccessTokens(rows: DirectoryRows, names: Names): readonly Plain[] {

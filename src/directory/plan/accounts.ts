@@ -1,31 +1,31 @@
+import type { Path } from '../../config/yaml.ts';
 import type { OrganizationRow, SettingsRow, UserRow } from '../../store/directory/rows.ts';
 import type { OrganizationEntry, UserEntry } from '../document/document.ts';
 import { keyOf } from '../document/fields.ts';
-import type { Path } from '../document/read.ts';
-import { byId, put, removeRow } from './draft.ts';
-import { matchEntries } from './match.ts';
-import { findUser, mayExist, newId, type Planning, type References } from './planning.ts';
+import { findUser, mayExist, newId, type PlanContext, type References } from './context.ts';
+import { resolveEntries } from './resolve-entries.ts';
+import { byId, put, removeRow } from './tables.ts';
 
-export function planSettings({ document, draft }: Planning): void {
-  if (document.settings !== undefined) put<SettingsRow>(draft.settings, { id: true, ...document.settings });
+export function planSettings({ document, tables }: PlanContext): void {
+  if (document.settings !== undefined) put<SettingsRow>(tables.settings, { id: true, ...document.settings });
 }
 
-export function planOrganizations(planning: Planning): void {
-  const { document, draft, outcome } = planning;
+export function planOrganizations(context: PlanContext): void {
+  const { document, tables, results } = context;
   const entries = document.organizations ?? [];
-  const matches = matchEntries(planning, {
+  const resolved = resolveEntries(context, {
     section: 'organizations',
     nameField: 'path',
     unique: true,
     entries,
-    rows: draft.organizations.stored.values(),
+    rows: tables.organizations.stored.values(),
     entryName: ({ path }) => keyOf(path),
     rowName: ({ path_key }) => path_key,
   });
   const rows: OrganizationRow[] = [];
-  for (const [entry, stored] of matches) {
-    const id = stored?.id ?? newId(planning, 'organizations', entry);
-    outcome.organizations.placeOf.set(id, entry.at);
+  for (const [entry, stored] of resolved) {
+    const id = stored?.id ?? newId(context, 'organizations', entry);
+    results.organizations.indexById.set(id, entry.at);
     rows.push({
       id,
       path: entry.path,
@@ -34,16 +34,16 @@ export function planOrganizations(planning: Planning): void {
       position: 0,
     });
   }
-  for (const stored of draft.organizations.stored.values()) {
-    const named = outcome.organizations.placeOf.has(stored.id);
-    if (named || !planning.prune || document.organizations === undefined) continue;
-    removeRow(draft.organizations, stored);
-    outcome.organizations.removed.add(stored.id);
+  for (const stored of tables.organizations.stored.values()) {
+    const named = results.organizations.indexById.has(stored.id);
+    if (named || !context.prune || document.organizations === undefined) continue;
+    removeRow(tables.organizations, stored);
+    results.organizations.removed.add(stored.id);
   }
   if (entries.length > 0) {
-    for (const row of inOrder([...draft.organizations.rows.values()], rows)) put(draft.organizations, row);
+    for (const row of inOrder([...tables.organizations.rows.values()], rows)) put(tables.organizations, row);
   }
-  if (needsOrganization(planning)) addDefaultOrganization(planning);
+  if (needsOrganization(context)) addDefaultOrganization(context);
 }
 
 /**
@@ -61,66 +61,66 @@ function inOrder(
   return [...kept, ...queue].map((row, position) => ({ ...row, position }));
 }
 
-function needsOrganization({ document, draft }: Planning): boolean {
+function needsOrganization({ document, tables }: PlanContext): boolean {
   const { users = [], groups = [] } = document;
-  return draft.organizations.rows.size === 0 && users.length + groups.length > 0;
+  return tables.organizations.rows.size === 0 && users.length + groups.length > 0;
 }
 
-function addDefaultOrganization(planning: Planning): void {
-  const { draft, outcome, highestGivenId } = planning;
-  const id = draft.organizations.stored.has('1') ? planning.takeId('organizations') : 1;
+function addDefaultOrganization(context: PlanContext): void {
+  const { tables, results, highestGivenId } = context;
+  const id = tables.organizations.stored.has('1') ? context.takeId('organizations') : 1;
   highestGivenId.set('organizations', Math.max(id, highestGivenId.get('organizations') ?? 0));
-  put(draft.organizations, { id, path: 'default', path_key: 'default', maintenance: false, position: 0 });
-  outcome.organizations.added.add(id);
+  put(tables.organizations, { id, path: 'default', path_key: 'default', maintenance: false, position: 0 });
+  results.organizations.added.add(id);
 }
 
 /** The id of the organization, or of the default one. */
-export function findOrganization(planning: Planning, name: string | undefined, path: Path): number {
-  const organizations = [...planning.draft.organizations.rows.values()];
+export function findOrganization(context: PlanContext, name: string | undefined, path: Path): number {
+  const organizations = [...context.tables.organizations.rows.values()];
   const [first] = organizations.toSorted((a, b) => a.position - b.position || a.id - b.id);
   const found = name === undefined ? first : organizations.find(({ path_key }) => path_key === keyOf(name));
   if (found !== undefined) return found.id;
-  if (name !== undefined && !mayExist(planning, 'organizations', name)) {
-    planning.report(path, `unknown organization "${name}"`);
+  if (name !== undefined && !mayExist(context, 'organizations', name)) {
+    context.report(path, `unknown organization "${name}"`);
   }
   return first?.id ?? 0;
 }
 
 /** After users are planned. */
-export function planOwners(planning: Planning, references: References): void {
-  const { document, draft, outcome } = planning;
-  const placeOf = outcome.organizations.placeOf;
-  for (const row of draft.organization_users.stored.values()) {
-    if (placeOf.has(row.organization_id)) removeRow(draft.organization_users, row);
+export function planOwners(context: PlanContext, references: References): void {
+  const { document, tables, results } = context;
+  const indexById = results.organizations.indexById;
+  for (const row of tables.organization_users.stored.values()) {
+    if (indexById.has(row.organization_id)) removeRow(tables.organization_users, row);
   }
   const entries = new Map(
     document.organizations?.map((entry): [number, OrganizationEntry] => [entry.at, entry]),
   );
-  for (const [organization_id, at] of placeOf) {
+  for (const [organization_id, at] of indexById) {
     entries.get(at)?.owners.forEach((owner, place) => {
-      const user_id = findUser(planning, references, owner, ['organizations', at, 'owners', place]);
-      if (user_id !== undefined) put(draft.organization_users, { organization_id, user_id });
+      const user_id = findUser(context, references, owner, ['organizations', at, 'owners', place]);
+      if (user_id !== undefined) put(tables.organization_users, { organization_id, user_id });
     });
   }
 }
 
 /** After users and groups are planned: an organization that still has some can't be pruned. */
-export function checkRemovedOrganizations({ draft, outcome, report }: Planning): void {
+export function checkRemovedOrganizations({ tables, results, report }: PlanContext): void {
   const used = new Set<number>();
-  for (const { organization_id } of draft.users.rows.values()) used.add(organization_id);
-  for (const { organization_id } of draft.namespaces.rows.values()) used.add(organization_id);
-  for (const id of outcome.organizations.removed) {
-    const path = draft.organizations.stored.get(String(id))?.path ?? '';
+  for (const { organization_id } of tables.users.rows.values()) used.add(organization_id);
+  for (const { organization_id } of tables.namespaces.rows.values()) used.add(organization_id);
+  for (const id of results.organizations.removed) {
+    const path = tables.organizations.stored.get(String(id))?.path ?? '';
     if (used.has(id)) report(['organizations'], `"${path}" can't be pruned: it still has users or groups`);
   }
 }
 
-export function planUsers(planning: Planning): void {
-  const { document, draft, outcome, prune } = planning;
-  const stored = [...draft.users.stored.values()].filter(
+export function planUsers(context: PlanContext): void {
+  const { document, tables, results, prune } = context;
+  const stored = [...tables.users.stored.values()].filter(
     ({ kind }) => kind === 'human' || kind === 'service_account',
   );
-  const matches = matchEntries(planning, {
+  const resolved = resolveEntries(context, {
     section: 'users',
     nameField: 'username',
     unique: true,
@@ -129,26 +129,26 @@ export function planUsers(planning: Planning): void {
     entryName: ({ username }) => keyOf(username),
     rowName: ({ username_key }) => username_key,
   });
-  for (const [entry, row] of matches) {
-    const id = row?.id ?? newId(planning, 'users', entry);
-    outcome.users.placeOf.set(id, entry.at);
-    put(draft.users, toUserRow(planning, entry, id, row));
+  for (const [entry, row] of resolved) {
+    const id = row?.id ?? newId(context, 'users', entry);
+    results.users.indexById.set(id, entry.at);
+    put(tables.users, toUserRow(context, entry, id, row));
   }
   for (const row of stored) {
-    if (!prune || document.users === undefined || outcome.users.placeOf.has(row.id)) continue;
-    removeRow(draft.users, row);
-    outcome.users.removed.add(row.id);
+    if (!prune || document.users === undefined || results.users.indexById.has(row.id)) continue;
+    removeRow(tables.users, row);
+    results.users.removed.add(row.id);
   }
-  checkUnique(planning);
+  checkUnique(context);
 }
 
-function toUserRow(planning: Planning, entry: UserEntry, id: number, stored: UserRow | null): UserRow {
+function toUserRow(context: PlanContext, entry: UserEntry, id: number, stored: UserRow | null): UserRow {
   const { at, password, password_hash, organization, ...fields } = entry;
-  const hash = password === undefined ? password_hash : planning.passwordHashes.get(at);
+  const hash = password === undefined ? password_hash : context.passwordHashes.get(at);
   return {
     ...fields,
     id,
-    organization_id: findOrganization(planning, organization, ['users', at, 'organization']),
+    organization_id: findOrganization(context, organization, ['users', at, 'organization']),
     username_key: keyOf(entry.username),
     email_key: entry.email === null ? null : keyOf(entry.email),
     password_hash: hash ?? stored?.password_hash ?? null,
@@ -156,17 +156,17 @@ function toUserRow(planning: Planning, entry: UserEntry, id: number, stored: Use
 }
 
 /** Names and addresses that a user of the document shares with a bot, or with a user that only the server has. */
-function checkUnique({ draft, outcome, report }: Planning): void {
+function checkUnique({ tables, results, report }: PlanContext): void {
   const fields = [
     { field: 'username', keyOf: ({ username_key }: UserRow) => username_key },
     { field: 'email', keyOf: ({ email_key }: UserRow) => email_key },
   ];
   for (const { field, keyOf } of fields) {
     const others = new Map<string | null, UserRow>();
-    for (const row of draft.users.rows.values())
-      if (!outcome.users.placeOf.has(row.id)) others.set(keyOf(row), row);
-    for (const [id, at] of outcome.users.placeOf) {
-      const row = byId(draft.users, id);
+    for (const row of tables.users.rows.values())
+      if (!results.users.indexById.has(row.id)) others.set(keyOf(row), row);
+    for (const [id, at] of results.users.indexById) {
+      const row = byId(tables.users, id);
       const other = row === undefined || keyOf(row) === null ? undefined : others.get(keyOf(row));
       if (other !== undefined) report(['users', at, field], `is taken by the user with id ${other.id}`);
     }

@@ -2,51 +2,51 @@ import type { DeployTokenRow, JobTokenRow, ProjectDeployTokenRow } from '../../s
 import type { DeployTokenEntry, JobTokenEntry } from '../document/document.ts';
 import { keyOf } from '../document/fields.ts';
 import { secretDigest } from '../document/secret.ts';
-import { put, removeRow } from './draft.ts';
-import { matchEntries } from './match.ts';
-import { findGroup, findProject, findUser, newId, type Planning, type References } from './planning.ts';
+import { findGroup, findProject, findUser, newId, type PlanContext, type References } from './context.ts';
+import { resolveEntries } from './resolve-entries.ts';
 import { digestFor, revokedDigests, secretFor } from './secrets.ts';
+import { put, removeRow } from './tables.ts';
 
-export function planDeployTokens(planning: Planning, references: References): void {
-  const { document, draft, outcome } = planning;
-  const matches = matchEntries(planning, {
+export function planDeployTokens(context: PlanContext, references: References): void {
+  const { document, tables, results } = context;
+  const resolved = resolveEntries(context, {
     section: 'deploy_tokens',
     nameField: 'username',
     unique: false,
     entries: document.deploy_tokens ?? [],
-    rows: draft.deploy_tokens.rows.values(),
+    rows: tables.deploy_tokens.rows.values(),
     entryName: ({ username }) => username,
     rowName: ({ username, minted }) => (minted ? null : username),
   });
-  const revoked = revokedDigests(planning);
-  for (const [entry, stored] of matches) planDeployToken(planning, references, entry, stored, revoked);
-  for (const row of draft.deploy_tokens.stored.values()) {
-    const isNamed = outcome.deploy_tokens.placeOf.has(row.id);
-    if (isNamed || row.minted || !planning.prune || document.deploy_tokens === undefined) continue;
-    removeRow(draft.deploy_tokens, row);
-    outcome.deploy_tokens.removed.add(row.id);
+  const revoked = revokedDigests(context);
+  for (const [entry, stored] of resolved) planDeployToken(context, references, entry, stored, revoked);
+  for (const row of tables.deploy_tokens.stored.values()) {
+    const isNamed = results.deploy_tokens.indexById.has(row.id);
+    if (isNamed || row.minted || !context.prune || document.deploy_tokens === undefined) continue;
+    removeRow(tables.deploy_tokens, row);
+    results.deploy_tokens.removed.add(row.id);
   }
 }
 
 function planDeployToken(
-  planning: Planning,
+  context: PlanContext,
   references: References,
   entry: DeployTokenEntry,
   stored: DeployTokenRow | null,
   revoked: ReadonlySet<string>,
 ): void {
-  const { draft, outcome } = planning;
-  const id = stored?.id ?? newId(planning, 'deploy_tokens', entry);
-  outcome.deploy_tokens.placeOf.set(id, entry.at);
-  const secret = secretFor(planning, 'deploy_tokens', entry, stored);
+  const { tables, results } = context;
+  const id = stored?.id ?? newId(context, 'deploy_tokens', entry);
+  results.deploy_tokens.indexById.set(id, entry.at);
+  const secret = secretFor(context, 'deploy_tokens', entry, stored);
   const group = entry.group ?? null;
   const group_id =
     group === null
       ? null
-      : (findGroup(planning, references, group, ['deploy_tokens', entry.at, 'group']) ?? null);
-  placeProjects(planning, references, entry, id);
+      : (findGroup(context, references, group, ['deploy_tokens', entry.at, 'group']) ?? null);
+  placeProjects(context, references, entry, id);
   if (secret === undefined) return;
-  put(draft.deploy_tokens, {
+  put(tables.deploy_tokens, {
     id,
     name: stored?.name ?? null,
     username: entry.username,
@@ -60,15 +60,15 @@ function planDeployToken(
 }
 
 function placeProjects(
-  planning: Planning,
+  context: PlanContext,
   references: References,
   entry: DeployTokenEntry,
   id: number,
 ): void {
-  const { project_deploy_tokens: table } = planning.draft;
+  const { project_deploy_tokens: table } = context.tables;
   const wanted = (entry.projects ?? []).flatMap((name, place): ProjectDeployTokenRow[] => {
     const path = ['deploy_tokens', entry.at, 'projects', place];
-    const project_id = findProject(planning, references, name, path);
+    const project_id = findProject(context, references, name, path);
     return project_id === undefined ? [] : [{ deploy_token_id: id, project_id }];
   });
   for (const row of table.stored.values()) if (row.deploy_token_id === id) removeRow(table, row);
@@ -76,43 +76,43 @@ function placeProjects(
 }
 
 /** Job tokens have no name: they are matched by id where given, else by their secret. */
-export function planJobTokens(planning: Planning, references: References): void {
-  const { document, draft, outcome } = planning;
-  const matches = matchEntries(planning, {
+export function planJobTokens(context: PlanContext, references: References): void {
+  const { document, tables, results } = context;
+  const resolved = resolveEntries(context, {
     section: 'job_tokens',
     nameField: 'project',
     unique: false,
     entries: document.job_tokens ?? [],
-    rows: draft.job_tokens.rows.values(),
+    rows: tables.job_tokens.rows.values(),
     entryName: (entry) => secretDigest(entry) ?? '',
     rowName: ({ token_digest }) => token_digest,
   });
-  const revoked = revokedDigests(planning);
-  for (const [entry, stored] of matches) planJobToken(planning, references, entry, stored, revoked);
-  for (const row of draft.job_tokens.stored.values()) {
-    if (outcome.job_tokens.placeOf.has(row.id) || !planning.prune || document.job_tokens === undefined)
+  const revoked = revokedDigests(context);
+  for (const [entry, stored] of resolved) planJobToken(context, references, entry, stored, revoked);
+  for (const row of tables.job_tokens.stored.values()) {
+    if (results.job_tokens.indexById.has(row.id) || !context.prune || document.job_tokens === undefined)
       continue;
-    removeRow(draft.job_tokens, row);
-    outcome.job_tokens.removed.add(row.id);
+    removeRow(tables.job_tokens, row);
+    results.job_tokens.removed.add(row.id);
   }
 }
 
 function planJobToken(
-  planning: Planning,
+  context: PlanContext,
   references: References,
   entry: JobTokenEntry,
   stored: JobTokenRow | null,
   revoked: ReadonlySet<string>,
 ): void {
-  const { draft, outcome } = planning;
-  const id = stored?.id ?? newId(planning, 'job_tokens', entry);
-  outcome.job_tokens.placeOf.set(id, entry.at);
-  const project_id = findProject(planning, references, entry.project, ['job_tokens', entry.at, 'project']);
-  const user_id = findJobUser(planning, references, entry);
-  const digest = digestFor(planning, 'job_tokens', entry, stored);
+  const { tables, results } = context;
+  const id = stored?.id ?? newId(context, 'job_tokens', entry);
+  results.job_tokens.indexById.set(id, entry.at);
+  const project_id = findProject(context, references, entry.project, ['job_tokens', entry.at, 'project']);
+  const user_id = findJobUser(context, references, entry);
+  const digest = digestFor(context, 'job_tokens', entry, stored);
   if (project_id === undefined || user_id === undefined || digest === undefined) return;
   const running = entry.running && !revoked.has(digest);
-  put(draft.job_tokens, {
+  put(tables.job_tokens, {
     id,
     project_id,
     user_id,
@@ -124,11 +124,11 @@ function planJobToken(
 
 /** Null: a job without a user. A bot's pipelines run as the bot. */
 function findJobUser(
-  planning: Planning,
+  context: PlanContext,
   references: References,
   { at, user }: JobTokenEntry,
 ): number | null | undefined {
   if (user === null || user === undefined) return null;
   const botId = references.botIds.get(keyOf(user));
-  return botId ?? findUser(planning, references, user, ['job_tokens', at, 'user']);
+  return botId ?? findUser(context, references, user, ['job_tokens', at, 'user']);
 }

@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import type { Problem } from '../../errors.ts';
-import type { DirectoryChanges, DirectoryRows, IdSource } from '../../store/directory/rows.ts';
+import type { DirectoryChanges, DirectoryRows } from '../../store/directory/table-values.ts';
+import type { IdSource } from '../../store/directory/tables.ts';
 import type { DirectoryDocument } from '../document/document.ts';
 import { checkEntries } from '../document/entry-rules.ts';
 import type { ReadDocument } from '../document/read.ts';
-import { type Counts, countSections } from '../outcome.ts';
+import { perSection } from '../document/sections.ts';
 import { placeBotsInOrganizations, planAccessTokens } from './access-tokens.ts';
 import {
   checkRemovedOrganizations,
@@ -13,13 +14,14 @@ import {
   planSettings,
   planUsers,
 } from './accounts.ts';
-import { createDraft, diffDraft, removeOrphans } from './draft.ts';
+import { collectReferences, type PlanContext, type SectionResult } from './context.ts';
+import { type Counts, countSections } from './counts.ts';
 import { planGrants } from './grants.ts';
 import { planDeployTokens, planJobTokens } from './other-tokens.ts';
-import { collectReferences, type Planning, type SectionOutcome } from './planning.ts';
 import { checkSecretsUnique, rememberRevocations } from './secrets.ts';
-import { settleTree } from './settle-tree.ts';
-import { planTree } from './tree-entries.ts';
+import { createTables, diffTables, removeOrphans } from './tables.ts';
+import { planTree } from './tree/plan-tree.ts';
+import { writeTree } from './tree/write-tree.ts';
 
 export interface PlanInput {
   readonly read: ReadDocument & { readonly document: DirectoryDocument };
@@ -49,60 +51,52 @@ export interface Plan {
 export function planDirectory(input: PlanInput): Plan {
   const problems: Problem[] = [];
   const taken = new Map<IdSource, number>();
-  const planning = startPlanning(input, problems, taken);
-  planSettings(planning);
-  planOrganizations(planning);
-  planUsers(planning);
-  const tree = planTree(planning);
-  settleTree(planning, tree);
-  removeOrphans(planning.draft);
-  const references = collectReferences(planning, tree);
-  planOwners(planning, references);
-  planGrants(planning, references);
-  planAccessTokens(planning, references);
-  planDeployTokens(planning, references);
-  planJobTokens(planning, references);
-  checkSecretsUnique(planning);
-  rememberRevocations(planning);
-  placeBotsInOrganizations(planning);
-  checkRemovedOrganizations(planning);
-  removeOrphans(planning.draft);
-  const changes = diffDraft(planning.draft);
+  const context = startPlan(input, problems, taken);
+  planSettings(context);
+  planOrganizations(context);
+  planUsers(context);
+  const tree = planTree(context);
+  writeTree(context, tree);
+  removeOrphans(context.tables);
+  const references = collectReferences(context, tree);
+  planOwners(context, references);
+  planGrants(context, references);
+  planAccessTokens(context, references);
+  planDeployTokens(context, references);
+  planJobTokens(context, references);
+  checkSecretsUnique(context);
+  rememberRevocations(context);
+  placeBotsInOrganizations(context);
+  checkRemovedOrganizations(context);
+  removeOrphans(context.tables);
+  const changes = diffTables(context.tables);
   return {
     changes,
-    counts: countSections(planning, changes),
+    counts: countSections(context, changes),
     problems,
-    wantedIds: wantedIds(taken, planning.highestGivenId),
+    wantedIds: wantedIds(taken, context.highestGivenId),
   };
 }
 
-function startPlanning(input: PlanInput, problems: Problem[], taken: Map<IdSource, number>): Planning {
+function startPlan(input: PlanInput, problems: Problem[], taken: Map<IdSource, number>): PlanContext {
   const { read, stored, freshIds } = input;
-  const report: Planning['report'] = (path, message) => problems.push(read.locate(path, message));
+  const report: PlanContext['report'] = (path, message) => problems.push(read.locate(path, message));
   checkEntries(read.document, report);
   return {
     ...input,
     document: read.document,
     unreadable: read.unreadable,
-    draft: createDraft(stored),
+    tables: createTables(stored),
     takeId: (source) => takeId(source, taken, freshIds),
     randomHex: () => randomBytes(16).toString('hex'),
     report,
-    outcome: {
-      organizations: startOutcome(),
-      users: startOutcome(),
-      groups: startOutcome(),
-      projects: startOutcome(),
-      access_tokens: startOutcome(),
-      deploy_tokens: startOutcome(),
-      job_tokens: startOutcome(),
-    },
+    results: perSection(emptyResult),
     highestGivenId: new Map(),
   };
 }
 
-function startOutcome(): SectionOutcome {
-  return { placeOf: new Map(), added: new Set(), removed: new Set() };
+function emptyResult(): SectionResult {
+  return { indexById: new Map(), added: new Set(), removed: new Set() };
 }
 
 function takeId(source: IdSource, taken: Map<IdSource, number>, freshIds: PlanInput['freshIds']): number {

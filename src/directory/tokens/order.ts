@@ -1,9 +1,10 @@
 import { z } from 'zod';
+import { explainIssue, IN_WORDS } from '../../config/issues.ts';
 import type { Problem } from '../../errors.ts';
 import { ROLES } from '../../policy/role.ts';
 import type { TokenKind } from '../../store/directory/tokens.ts';
 import * as field from '../document/fields.ts';
-import { explainIssue, printPath } from '../document/read.ts';
+import { printPath } from '../document/read.ts';
 import { ACCESS_TOKEN_SCOPES, DEPLOY_TOKEN_SCOPES } from './scopes.ts';
 
 /** What is asked of a new token: the fields of its entry in a document, but for what only a secret that exists has. */
@@ -36,14 +37,11 @@ export type ReadOrder =
 
 /** Everything that an order shows to be wrong by itself, one problem a field: what is no date at all needs no word about its year. */
 export function readOrder(given: TokenOrder, now: Date): ReadOrder {
-  const parsed = orderForm(now).safeParse(given);
+  const parsed = orderForm(now).safeParse(given, IN_WORDS);
   if (parsed.success) return { order: parsed.data, problems: [] };
   const problems = parsed.error.issues
-    .flatMap((issue) => explainIssue(issue, given))
-    .map(({ path, message }) => ({
-      path: printPath(path),
-      message: message === 'is not known here' ? `is not for ${given.kind} tokens` : message,
-    }));
+    .flatMap((issue) => explainIssue(issue, given, `is not for ${given.kind} tokens`))
+    .map(({ path, message }) => ({ path: printPath(path), message }));
   const firsts = new Map(problems.toReversed().map((problem) => [problem.path, problem]));
   return { order: null, problems: [...firsts.values()].reverse() };
 }

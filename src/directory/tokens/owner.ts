@@ -1,12 +1,12 @@
 import type { Problem } from '../../errors.ts';
 import type { Sql } from '../../store/database/drivers.ts';
-import type { UserState } from '../../store/directory/rows.ts';
 import {
   findGroupOwner,
   findProjectOwner,
   findUserOwner,
   type PlaceOwner,
-} from '../../store/directory/tokens.ts';
+} from '../../store/directory/owners.ts';
+import type { UserState } from '../../store/directory/rows.ts';
 import { keyOf } from '../document/fields.ts';
 
 /** Whose a token is, as far as it was named. */

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Middleware } from 'koa';
 import { CellpassError } from '../../errors.ts';
-import type { JobToken } from '../../store/directory/directory.ts';
+import type { JobToken } from '../../store/directory/job-tokens.ts';
 import { readJson } from '../body.ts';
 import type { Contract } from '../contract.ts';
 

@@ -19,7 +19,7 @@ import {
   recogniseAdminToken,
   revokeAdminToken,
 } from '../../store/admin-tokens.ts';
-import { deleteJobToken, putJobToken } from '../../store/directory/directory.ts';
+import { deleteJobToken, putJobToken } from '../../store/directory/job-tokens.ts';
 import { revokeToken } from '../../store/directory/tokens.ts';
 import { searchIssuedTokens } from '../../store/records/issued-token-search.ts';
 import { findRefusal } from '../../store/records/refusals.ts';

@@ -1,8 +1,9 @@
 import type { MinimumRole, RegistryAccess, Role, Visibility } from '../../policy/role.ts';
 
 /**
- * The directory's rows, with the columns' own names. Values are as in JSON: `date` is `yyyy-mm-dd`, `timestamptz` ISO 8601
- * in UTC, `bytea` is `\x` and hex digits. `…_key` columns are lower case.
+ * Rows of the directory's tables, by the names of their columns. Values are as in JSON: `date` is
+ * `yyyy-mm-dd`, `timestamptz` is ISO 8601 in UTC, `bytea` is `\x` and hex digits. Columns `…_key`
+ * hold lower case.
  */
 export interface SettingsRow {
   readonly id: true;
@@ -16,7 +17,7 @@ export interface OrganizationRow {
   readonly path: string;
   readonly path_key: string;
   readonly maintenance: boolean;
-  /** The lowest is the default organization. */
+  /** The organization with the lowest position is the default. */
   readonly position: number;
 }
 
@@ -53,7 +54,7 @@ export interface NamespaceRow {
   readonly owner_id: number | null;
   readonly path: string;
   readonly path_key: string;
-  /** Ids from the root down to the namespace itself. */
+  /** Ids from the root down to this namespace. */
   readonly traversal_ids: readonly number[];
   readonly share_with_group_lock: boolean;
   readonly over_storage_limit: boolean;
@@ -96,13 +97,13 @@ export interface ProjectGroupLinkRow {
   readonly expires_at: string | null;
 }
 
-/** Jobs of the target may pull from the project. */
+/** Jobs of the target project may pull from the project. */
 export interface JobTokenProjectLinkRow {
   readonly project_id: number;
   readonly target_project_id: number;
 }
 
-/** Jobs of the projects in the target may pull from the project. */
+/** Jobs of all projects in the target group may pull from the project. */
 export interface JobTokenGroupLinkRow {
   readonly project_id: number;
   readonly target_group_id: number;
@@ -120,12 +121,12 @@ export interface ProtectedTagRow extends ProtectedRepositoryRow {
   readonly immutable: boolean;
 }
 
-/** A secret as it is stored: its digest, and what a list may show of it. */
+/** What is stored of a secret: its digest, and the parts that lists may show. */
 interface SecretColumns {
   readonly token_digest: string;
-  /** Such as `glpat-`; null where there is none, or the secret was never seen. */
+  /** Such as `glpat-`; null for a secret without prefix, or of which only the digest is known. */
   readonly token_prefix: string | null;
-  /** Such as `c:2,o:1,p:101`, in decimal numbers. */
+  /** Such as `c:2,o:1,p:101`, in decimal. */
   readonly token_routing: string | null;
 }
 
@@ -133,20 +134,20 @@ export interface AccessTokenRow extends SecretColumns {
   readonly id: number;
   readonly kind: 'personal' | 'project' | 'group';
   readonly name: string;
-  /** The owner; for kinds project and group the token's bot. */
+  /** The owner; for the kinds project and group the bot of the token. */
   readonly user_id: number;
   readonly project_id: number | null;
   readonly group_id: number | null;
   readonly scopes: readonly string[];
   readonly expires_at: string | null;
   readonly revoked: boolean;
-  /** Made by the command line; no document removes it. */
+  /** Created over the admin API; no document removes the token. */
   readonly minted: boolean;
 }
 
 export interface DeployTokenRow extends SecretColumns {
   readonly id: number;
-  /** What the command line called it; a document gives none. */
+  /** Set for minted tokens only; documents have no such field. */
   readonly name: string | null;
   readonly username: string;
   readonly scopes: readonly string[];
@@ -175,50 +176,5 @@ export interface RevokedSecretRow {
   readonly revoked_at: string;
 }
 
-export interface DirectoryTables {
-  readonly settings: SettingsRow;
-  readonly organizations: OrganizationRow;
-  readonly users: UserRow;
-  readonly organization_users: OrganizationUserRow;
-  readonly namespaces: NamespaceRow;
-  readonly projects: ProjectRow;
-  readonly members: MemberRow;
-  readonly group_group_links: GroupGroupLinkRow;
-  readonly project_group_links: ProjectGroupLinkRow;
-  readonly job_token_project_links: JobTokenProjectLinkRow;
-  readonly job_token_group_links: JobTokenGroupLinkRow;
-  readonly protected_repositories: ProtectedRepositoryRow;
-  readonly protected_tags: ProtectedTagRow;
-  readonly access_tokens: AccessTokenRow;
-  readonly deploy_tokens: DeployTokenRow;
-  readonly project_deploy_tokens: ProjectDeployTokenRow;
-  readonly job_tokens: JobTokenRow;
-  readonly revoked_secrets: RevokedSecretRow;
-}
-
-export type TableName = keyof DirectoryTables;
-
-/** Everything that is stored. */
-export type DirectoryRows = { readonly [T in TableName]: readonly DirectoryTables[T][] };
-
-export interface TableChanges<R> {
-  /** Whole rows, new or changed. */
-  readonly upsert: readonly R[];
-  readonly remove: readonly R[];
-}
-
-export type DirectoryChanges = { readonly [T in TableName]: TableChanges<DirectoryTables[T]> };
-
-/** Where new ids come from. `unnamed` is for what no document names: bots and personal namespaces. */
-export type IdSource =
-  | 'organizations'
-  | 'users'
-  | 'namespaces'
-  | 'projects'
-  | 'access_tokens'
-  | 'deploy_tokens'
-  | 'job_tokens'
-  | 'unnamed';
-
-/** Ids from here on are given to what no document names; must agree with the sequence `unnamed_ids`. */
+/** No document names bots and personal namespaces: their ids start here, as in the sequence `unnamed_ids`. */
 export const FIRST_UNNAMED_ID = 1_000_000_000_000;

@@ -1,7 +1,6 @@
 import type { Role } from '../../policy/role.ts';
 import type { Database, Row, Sql } from '../database/drivers.ts';
 import { changeDirectory } from './directory.ts';
-import type { UserKind, UserState } from './rows.ts';
 import type { TokenKey } from './token-id.ts';
 
 /** Tokens as admins see them: making, listing and revoking them, and when they were used. */
@@ -127,46 +126,6 @@ function toListed(table: TokenKey['table'], row: TokenRow): ListedToken {
     routing: token_routing,
     lastUsedAt: last_used_at,
   };
-}
-
-export interface UserOwner {
-  readonly id: number;
-  readonly organizationId: number;
-  readonly kind: UserKind;
-  readonly state: UserState;
-}
-
-/** A project or a group. */
-export interface PlaceOwner {
-  readonly id: number;
-  readonly organizationId: number;
-}
-
-/** @param usernameKey in lower case, as every name here. */
-export async function findUserOwner(sql: Sql, usernameKey: string): Promise<UserOwner | undefined> {
-  const [row] = await sql.query<UserOwner & Row>(
-    'SELECT id, organization_id AS "organizationId", kind, state FROM users WHERE username_key = $1',
-    [usernameKey],
-  );
-  return row;
-}
-
-export async function findProjectOwner(sql: Sql, pathKey: string): Promise<PlaceOwner | undefined> {
-  const [row] = await sql.query<PlaceOwner & Row>(
-    `SELECT project.id, namespace.organization_id AS "organizationId"
-     FROM projects AS project JOIN namespaces AS namespace ON namespace.id = project.namespace_id
-     WHERE project.path_key = $1`,
-    [pathKey],
-  );
-  return row;
-}
-
-export async function findGroupOwner(sql: Sql, pathKey: string): Promise<PlaceOwner | undefined> {
-  const [row] = await sql.query<PlaceOwner & Row>(
-    `SELECT id, organization_id AS "organizationId" FROM namespaces WHERE type = 'Group' AND path_key = $1`,
-    [pathKey],
-  );
-  return row;
 }
 
 /**

@@ -1,6 +1,6 @@
-import type { DirectoryChanges } from '../store/directory/rows.ts';
-import type { SectionName } from './document/read.ts';
-import type { Planning } from './plan/planning.ts';
+import type { DirectoryChanges } from '../../store/directory/table-values.ts';
+import { SECTIONS, type SectionName } from '../document/sections.ts';
+import type { PlanContext } from './context.ts';
 
 export interface Counts {
   readonly added: number;
@@ -11,38 +11,31 @@ export interface Counts {
 
 /** What became of the entries of each section that the document has, and of what was pruned. */
 export function countSections(
-  planning: Planning,
+  context: PlanContext,
   changes: DirectoryChanges,
 ): Readonly<Record<string, Counts>> {
-  const touched = touchedEntries(planning, changes);
+  const touched = touchedEntries(context, changes);
   const counts: Record<string, Counts> = {};
-  if (planning.document.settings !== undefined) {
+  if (context.document.settings !== undefined) {
     const changed = changes.settings.upsert.length;
     counts['settings'] = { added: 0, changed, unchanged: 1 - changed, removed: 0 };
   }
   for (const section of SECTIONS) {
-    const { placeOf, added, removed } = planning.outcome[section];
-    if (planning.document[section] === undefined && added.size === 0) continue;
-    const changed = [...placeOf.keys()].filter((id) => !added.has(id) && touched[section].has(id)).length;
-    const named = [...placeOf.keys()].filter((id) => added.has(id)).length;
-    const unchanged = placeOf.size - named - changed;
+    const { indexById, added, removed } = context.results[section];
+    if (context.document[section] === undefined && added.size === 0) continue;
+    const changed = [...indexById.keys()].filter((id) => !added.has(id) && touched[section].has(id)).length;
+    const named = [...indexById.keys()].filter((id) => added.has(id)).length;
+    const unchanged = indexById.size - named - changed;
     counts[section] = { added: added.size, changed, unchanged, removed: removed.size };
   }
   return counts;
 }
 
-const SECTIONS: readonly SectionName[] = [
-  'organizations',
-  'users',
-  'groups',
-  'projects',
-  'access_tokens',
-  'deploy_tokens',
-  'job_tokens',
-];
-
 /** Ids of the entries that some changed row belongs to. */
-function touchedEntries({ draft }: Planning, changes: DirectoryChanges): Record<SectionName, Set<number>> {
+function touchedEntries(
+  { tables }: PlanContext,
+  changes: DirectoryChanges,
+): Record<SectionName, Set<number>> {
   const rows = <R>({
     upsert,
     remove,
@@ -50,7 +43,7 @@ function touchedEntries({ draft }: Planning, changes: DirectoryChanges): Record<
     readonly upsert: readonly R[];
     readonly remove: readonly R[];
   }): readonly R[] => [...upsert, ...remove];
-  const tokens = [...draft.access_tokens.rows.values()].filter(({ kind }) => kind !== 'personal');
+  const tokens = [...tables.access_tokens.rows.values()].filter(({ kind }) => kind !== 'personal');
   const tokenOfBot = new Map(tokens.map(({ id, user_id }) => [user_id, id]));
   const members = rows(changes.members);
   const people = members.filter(({ user_id }) => !tokenOfBot.has(user_id));

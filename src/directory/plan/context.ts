@@ -1,15 +1,17 @@
-import type { IdSource } from '../../store/directory/rows.ts';
+import type { Path } from '../../config/yaml.ts';
+import type { PlannedTables } from '../../store/directory/table-values.ts';
+import type { IdSource } from '../../store/directory/tables.ts';
 import type { DirectoryDocument } from '../document/document.ts';
 import { keyOf } from '../document/fields.ts';
-import type { Path, SectionName, Unreadable } from '../document/read.ts';
-import type { Draft } from './draft.ts';
-import { findNode, type Tree } from './tree.ts';
+import type { Unreadable } from '../document/read.ts';
+import type { SectionName } from '../document/sections.ts';
+import { findNode, type Tree } from './tree/tree.ts';
 
-/** What every step of a plan works on: it reads the document, and changes the draft. */
-export interface Planning {
+/** What every step of a plan works on: it reads the document, and changes the tables. */
+export interface PlanContext {
   readonly document: DirectoryDocument;
   readonly unreadable: Unreadable;
-  readonly draft: Draft;
+  readonly tables: PlannedTables;
   readonly prune: boolean;
   /** There is no server to ask: what a section would name that the document leaves out is taken to be there. */
   readonly assume: boolean;
@@ -19,15 +21,15 @@ export interface Planning {
   readonly takeId: (source: IdSource) => number;
   readonly randomHex: () => string;
   readonly report: (path: Path, message: string) => void;
-  readonly outcome: Record<SectionName, SectionOutcome>;
+  readonly results: Record<SectionName, SectionResult>;
   /** The highest id that the document gives to a new entry. */
   readonly highestGivenId: Map<IdSource, number>;
 }
 
 /** By id, what became of a section's entries. */
-export interface SectionOutcome {
+export interface SectionResult {
   /** Every entry of the document, with its place in the section. */
-  readonly placeOf: Map<number, number>;
+  readonly indexById: Map<number, number>;
   readonly added: Set<number>;
   /** Removed by pruning. */
   readonly removed: Set<number>;
@@ -35,23 +37,23 @@ export interface SectionOutcome {
 
 /** The id of a new entry: the document's, or the next. */
 export function newId(
-  planning: Planning,
+  context: PlanContext,
   section: SectionName,
   entry: { readonly id: number | undefined; readonly at: number },
 ): number {
   const source = section === 'groups' ? 'namespaces' : section;
-  const id = entry.id ?? planning.takeId(source);
+  const id = entry.id ?? context.takeId(source);
   if (entry.id !== undefined) {
-    if (planning.draft[source].stored.has(String(id))) planning.report([section, entry.at, 'id'], 'is taken');
-    planning.highestGivenId.set(source, Math.max(id, planning.highestGivenId.get(source) ?? 0));
+    if (context.tables[source].stored.has(String(id))) context.report([section, entry.at, 'id'], 'is taken');
+    context.highestGivenId.set(source, Math.max(id, context.highestGivenId.get(source) ?? 0));
   }
-  planning.outcome[section].added.add(id);
+  context.results[section].added.add(id);
   return id;
 }
 
 /** Whether something that wasn't found may be there all the same, so that it must not be reported. */
-export function mayExist(planning: Planning, section: SectionName, name: string): boolean {
-  const { unreadable, assume, document } = planning;
+export function mayExist(context: PlanContext, section: SectionName, name: string): boolean {
+  const { unreadable, assume, document } = context;
   if (unreadable.sections.has(section) || unreadable.names.has(`${section}:${keyOf(name)}`)) return true;
   return assume && document[section] === undefined;
 }
@@ -63,25 +65,25 @@ export interface References {
   readonly botIds: ReadonlyMap<string, number>;
 }
 
-export function collectReferences({ draft }: Planning, tree: Tree): References {
+export function collectReferences({ tables }: PlanContext, tree: Tree): References {
   const userIds = new Map<string, number>();
   const botIds = new Map<string, number>();
-  for (const { id, kind, username_key } of draft.users.rows.values()) {
+  for (const { id, kind, username_key } of tables.users.rows.values()) {
     (kind === 'project_bot' || kind === 'group_bot' ? botIds : userIds).set(username_key, id);
   }
   return { tree, userIds, botIds };
 }
 
 export function findUser(
-  planning: Planning,
+  context: PlanContext,
   references: References,
   name: string,
   path: Path,
 ): number | undefined {
   const id = references.userIds.get(keyOf(name));
-  if (id === undefined && !mayExist(planning, 'users', name)) {
+  if (id === undefined && !mayExist(context, 'users', name)) {
     const isBot = references.botIds.has(keyOf(name));
-    planning.report(
+    context.report(
       path,
       isBot ? `"${name}" is the bot of a token, which has its role by itself` : `unknown user "${name}"`,
     );
@@ -90,25 +92,25 @@ export function findUser(
 }
 
 export function findGroup(
-  planning: Planning,
+  context: PlanContext,
   references: References,
   name: string,
   path: Path,
 ): number | undefined {
   const node = findNode(references.tree, name);
   if (node?.kind === 'Group') return node.id;
-  if (!mayExist(planning, 'groups', name)) planning.report(path, `unknown group "${name}"`);
+  if (!mayExist(context, 'groups', name)) context.report(path, `unknown group "${name}"`);
   return undefined;
 }
 
 export function findProject(
-  planning: Planning,
+  context: PlanContext,
   references: References,
   name: string,
   path: Path,
 ): number | undefined {
   const node = findNode(references.tree, name);
   if (node?.kind === 'Project') return node.id;
-  if (!mayExist(planning, 'projects', name)) planning.report(path, `unknown project "${name}"`);
+  if (!mayExist(context, 'projects', name)) context.report(path, `unknown project "${name}"`);
   return undefined;
 }

@@ -1,11 +1,11 @@
-import type { NamespaceRow, UserRow } from '../../store/directory/rows.ts';
-import type { GroupEntry, ProjectEntry } from '../document/document.ts';
-import { keyOf } from '../document/fields.ts';
-import type { Path } from '../document/read.ts';
-import { put } from './draft.ts';
-import { claimedMessage } from './match.ts';
-import { evict, nounOf, type Placing, pruneUnnamed, removeBranch, willBePruned } from './placing.ts';
-import { mayExist, newId, type Planning } from './planning.ts';
+import type { Path } from '../../../config/yaml.ts';
+import type { NamespaceRow, UserRow } from '../../../store/directory/rows.ts';
+import type { GroupEntry, ProjectEntry } from '../../document/document.ts';
+import { keyOf } from '../../document/fields.ts';
+import { mayExist, newId, type PlanContext } from '../context.ts';
+import { claimedMessage } from '../resolve-entries.ts';
+import { put } from '../tables.ts';
+import { evict, nounOf, pruneUnnamed, removeBranch, type TreeContext, willBePruned } from './prune-tree.ts';
 import {
   attach,
   buildTree,
@@ -27,11 +27,11 @@ const KIND = { groups: 'Group', projects: 'Project' } as const;
  * The tree of personal namespaces, groups and projects, as it shall be; users must be planned. First everything that moves is
  * lifted out, so that entries may swap their places; then it is put where the document says, parents first.
  */
-export function planTree(planning: Planning): Tree {
-  const { draft, document } = planning;
-  const tree = buildTree(draft.namespaces.stored.values(), draft.projects.stored.values());
-  const placing: Placing = {
-    planning,
+export function planTree(context: PlanContext): Tree {
+  const { tables, document } = context;
+  const tree = buildTree(tables.namespaces.stored.values(), tables.projects.stored.values());
+  const treeContext: TreeContext = {
+    context,
     tree,
     claimed: {
       Group: liftClaimed(tree.namespaces, document.groups ?? [], tree),
@@ -42,15 +42,15 @@ export function planTree(planning: Planning): Tree {
       Project: new Set(document.projects?.map(({ path }) => keyOf(path))),
     },
     storedIds: {
-      Group: idsByPath(draft.namespaces.stored.values()),
-      Project: idsByPath(draft.projects.stored.values()),
+      Group: idsByPath(tables.namespaces.stored.values()),
+      Project: idsByPath(tables.projects.stored.values()),
     },
   };
-  placePersonalNamespaces(placing);
+  placePersonalNamespaces(treeContext);
   const parentsFirst = (document.groups ?? []).toSorted((a, b) => depthOf(a) - depthOf(b));
-  for (const entry of parentsFirst) placeEntry(placing, 'groups', entry);
-  for (const entry of document.projects ?? []) placeEntry(placing, 'projects', entry);
-  pruneUnnamed(placing);
+  for (const entry of parentsFirst) placeEntry(treeContext, 'groups', entry);
+  for (const entry of document.projects ?? []) placeEntry(treeContext, 'projects', entry);
+  pruneUnnamed(treeContext);
   return tree;
 }
 
@@ -78,40 +78,44 @@ function liftClaimed(
 }
 
 /** Every user but a bot has one; it is created, renamed and removed with the user. */
-function placePersonalNamespaces(placing: Placing): void {
-  const { planning, tree } = placing;
-  const { draft } = planning;
+function placePersonalNamespaces(treeContext: TreeContext): void {
+  const { context, tree } = treeContext;
+  const { tables } = context;
   const byOwner = new Map<number, TreeNode>();
-  for (const { id, owner_id } of draft.namespaces.stored.values()) {
+  for (const { id, owner_id } of tables.namespaces.stored.values()) {
     const node = tree.namespaces.get(id);
     if (owner_id !== null && node !== undefined) byOwner.set(owner_id, node);
   }
-  const owners = [...draft.users.rows.values()].filter(
+  const owners = [...tables.users.rows.values()].filter(
     ({ kind }) => kind === 'human' || kind === 'service_account',
   );
   const ownerIds = new Set(owners.map(({ id }) => id));
-  for (const [ownerId, node] of byOwner) if (!ownerIds.has(ownerId)) removeBranch(placing, node);
+  for (const [ownerId, node] of byOwner) if (!ownerIds.has(ownerId)) removeBranch(treeContext, node);
   const misplaced = owners.filter(({ id, username }) => byOwner.get(id)?.name !== username);
   for (const { id } of misplaced) {
     const node = byOwner.get(id);
     if (node !== undefined) detach(tree, node);
   }
-  for (const owner of misplaced) placePersonalNamespace(placing, owner, byOwner.get(owner.id));
+  for (const owner of misplaced) placePersonalNamespace(treeContext, owner, byOwner.get(owner.id));
 }
 
-function placePersonalNamespace(placing: Placing, owner: UserRow, stored: TreeNode | undefined): void {
-  const { planning, tree } = placing;
-  const node = stored ?? createNode('User', planning.takeId('unnamed'));
+function placePersonalNamespace(
+  treeContext: TreeContext,
+  owner: UserRow,
+  stored: TreeNode | undefined,
+): void {
+  const { context, tree } = treeContext;
+  const node = stored ?? createNode('User', context.takeId('unnamed'));
   if (stored === undefined) {
     tree.namespaces.set(node.id, node);
-    put(planning.draft.namespaces, personalNamespace(node.id, owner));
+    put(context.tables.namespaces, personalNamespace(node.id, owner));
   }
   const occupant = tree.roots.get(owner.username_key);
   // Two users of one name are reported as such.
   if (occupant?.kind === 'User') return;
-  if (occupant !== undefined && !evict(placing, occupant)) {
-    const at = planning.outcome.users.placeOf.get(owner.id) ?? 0;
-    planning.report(
+  if (occupant !== undefined && !evict(treeContext, occupant)) {
+    const at = context.results.users.indexById.get(owner.id) ?? 0;
+    context.report(
       ['users', at, 'username'],
       `is the path of the ${nounOf(occupant)} with id ${occupant.id}`,
     );
@@ -137,24 +141,24 @@ function personalNamespace(id: number, owner: UserRow): NamespaceRow {
   };
 }
 
-function placeEntry(placing: Placing, section: Section, entry: GroupEntry | ProjectEntry): void {
-  const { planning, tree } = placing;
-  const parent = findParent(placing, section, entry.path, [section, entry.at, 'path']);
+function placeEntry(treeContext: TreeContext, section: Section, entry: GroupEntry | ProjectEntry): void {
+  const { context, tree } = treeContext;
+  const parent = findParent(treeContext, section, entry.path, [section, entry.at, 'path']);
   if (parent === undefined) return;
-  const node = findOrCreate(placing, section, entry, parent);
+  const node = findOrCreate(treeContext, section, entry, parent);
   if (node === undefined) return;
-  planning.outcome[section].placeOf.set(node.id, entry.at);
+  context.results[section].indexById.set(node.id, entry.at);
   attach(tree, node, parent, lastName(entry.path));
 }
 
 /** The node that an entry means: by id where given, else by its path; or a new one. Undefined: the place is taken, which is reported. */
 function findOrCreate(
-  placing: Placing,
+  treeContext: TreeContext,
   section: Section,
   entry: GroupEntry | ProjectEntry,
   parent: TreeNode | null,
 ): TreeNode | undefined {
-  const { planning, tree, claimed, storedIds } = placing;
+  const { context, tree, claimed, storedIds } = treeContext;
   const kind = KIND[section];
   const nodes = section === 'groups' ? tree.namespaces : tree.projects;
   const own = entry.id === undefined ? undefined : nodes.get(entry.id);
@@ -163,19 +167,19 @@ function findOrCreate(
     const isMeant = occupant.kind === kind && entry.id === undefined && !claimed[kind].has(occupant.id);
     if (isMeant) return occupant;
     // The same path twice in the document is reported as that.
-    if (planning.outcome[section].placeOf.has(occupant.id) && occupant.kind === kind) return undefined;
-    if (!evict(placing, occupant)) {
-      planning.report([section, entry.at, 'path'], occupiedMessage(occupant, kind));
+    if (context.results[section].indexById.has(occupant.id) && occupant.kind === kind) return undefined;
+    if (!evict(treeContext, occupant)) {
+      context.report([section, entry.at, 'path'], occupiedMessage(occupant, kind));
       return undefined;
     }
   }
   if (own?.kind === kind) return own;
   const stored = storedIds[kind].get(keyOf(entry.path));
   if (stored !== undefined && entry.id === undefined && claimed[kind].has(stored)) {
-    planning.report([section, entry.at, 'path'], claimedMessage(stored));
+    context.report([section, entry.at, 'path'], claimedMessage(stored));
     return undefined;
   }
-  const node = createNode(kind, newId(planning, section, entry));
+  const node = createNode(kind, newId(context, section, entry));
   nodes.set(node.id, node);
   return node;
 }
@@ -192,20 +196,25 @@ function idsByPath(
 }
 
 /** Null: the root. Undefined: there is none, which is reported. */
-function findParent(placing: Placing, section: Section, path: string, at: Path): TreeNode | null | undefined {
-  const { planning, tree } = placing;
+function findParent(
+  treeContext: TreeContext,
+  section: Section,
+  path: string,
+  at: Path,
+): TreeNode | null | undefined {
+  const { context, tree } = treeContext;
   const above = parentPath(path);
   if (above === undefined) return null;
   const parent = findNode(tree, above);
   if (parent?.kind === 'User' && section === 'groups') {
-    planning.report(at, `"${above}" is a user: a personal namespace holds no groups`);
+    context.report(at, `"${above}" is a user: a personal namespace holds no groups`);
     return undefined;
   }
-  if (parent !== undefined && parent.kind !== 'Project' && !willBePruned(placing, parent)) return parent;
-  if (mayExist(planning, 'groups', above) || (!above.includes('/') && mayExist(planning, 'users', above))) {
-    return assumeGroups(placing, above);
+  if (parent !== undefined && parent.kind !== 'Project' && !willBePruned(treeContext, parent)) return parent;
+  if (mayExist(context, 'groups', above) || (!above.includes('/') && mayExist(context, 'users', above))) {
+    return assumeGroups(treeContext, above);
   }
-  planning.report(
+  context.report(
     at,
     section === 'groups' ? `unknown parent group "${above}"` : `unknown group or user "${above}"`,
   );
@@ -213,12 +222,12 @@ function findParent(placing: Placing, section: Section, path: string, at: Path):
 }
 
 /** Stands in for groups that can't be looked up, so that what is below them can be checked. */
-function assumeGroups({ planning, tree }: Placing, path: string): TreeNode | null {
+function assumeGroups({ context, tree }: TreeContext, path: string): TreeNode | null {
   let parent: TreeNode | null = null;
   for (const name of path.split('/')) {
     let node: TreeNode | undefined = childrenOf(tree, parent).get(keyOf(name));
     if (node === undefined) {
-      node = createNode('Group', planning.takeId('unnamed'));
+      node = createNode('Group', context.takeId('unnamed'));
       attach(tree, node, parent, name);
     }
     parent = node;

@@ -1,5 +1,5 @@
-import type { NamespaceRow, ProjectRow } from '../../store/directory/rows.ts';
-import { keyOf } from '../document/fields.ts';
+import type { NamespaceRow, ProjectRow } from '../../../store/directory/rows.ts';
+import { keyOf } from '../../document/fields.ts';
 
 /** A group, a personal namespace or a project, in its place. A renamed or moved node takes all below it along. */
 export interface TreeNode {

@@ -1,10 +1,10 @@
-import { keyOf } from '../document/fields.ts';
-import type { Planning } from './planning.ts';
+import { keyOf } from '../../document/fields.ts';
+import type { PlanContext } from '../context.ts';
 import { childrenOf, descendants, detach, pathOf, type Tree, type TreeNode } from './tree.ts';
 
-/** What every step of placing the document's entries in the tree works on. */
-export interface Placing {
-  readonly planning: Planning;
+/** What every step of treeContext the document's entries in the tree works on. */
+export interface TreeContext {
+  readonly context: PlanContext;
   readonly tree: Tree;
   /** Ids of the stored groups and projects that an entry names by id, with its place. */
   readonly claimed: {
@@ -20,28 +20,28 @@ export interface Placing {
   };
 }
 
-function isNamed({ claimed, named }: Placing, node: TreeNode): boolean {
+function isNamed({ claimed, named }: TreeContext, node: TreeNode): boolean {
   if (node.kind === 'User') return true;
   return claimed[node.kind].has(node.id) || named[node.kind].has(keyOf(pathOf(node)));
 }
 
 /** An entry that pruning will remove neither counts as a parent nor stands in the way. */
-export function willBePruned(placing: Placing, node: TreeNode): boolean {
-  const { prune, document } = placing.planning;
+export function willBePruned(treeContext: TreeContext, node: TreeNode): boolean {
+  const { prune, document } = treeContext.context;
   if (!prune || node.kind === 'User') return false;
-  return document[node.kind === 'Group' ? 'groups' : 'projects'] !== undefined && !isNamed(placing, node);
+  return document[node.kind === 'Group' ? 'groups' : 'projects'] !== undefined && !isNamed(treeContext, node);
 }
 
-export function evict(placing: Placing, node: TreeNode): boolean {
-  if (!willBePruned(placing, node)) return false;
-  removeBranch(placing, node);
+export function evict(treeContext: TreeContext, node: TreeNode): boolean {
+  if (!willBePruned(treeContext, node)) return false;
+  removeBranch(treeContext, node);
   return true;
 }
 
-export function pruneUnnamed(placing: Placing): void {
-  const { tree } = placing;
+export function pruneUnnamed(treeContext: TreeContext): void {
+  const { tree } = treeContext;
   for (const node of [...tree.namespaces.values(), ...tree.projects.values()]) {
-    if (willBePruned(placing, node) && isReachable(tree, node)) removeBranch(placing, node);
+    if (willBePruned(treeContext, node) && isReachable(tree, node)) removeBranch(treeContext, node);
   }
 }
 
@@ -51,8 +51,8 @@ function isReachable(tree: Tree, node: TreeNode): boolean {
 }
 
 /** Sections that the document leaves out stay untouched: so nothing is removed that holds projects of such a section. */
-export function removeBranch({ planning, tree }: Placing, branch: TreeNode): void {
-  const { document, report } = planning;
+export function removeBranch({ context, tree }: TreeContext, branch: TreeNode): void {
+  const { document, report } = context;
   const [project] = descendants(branch, 'Project');
   if (project !== undefined && document.projects === undefined) {
     const section = branch.kind === 'User' ? 'users' : 'groups';

@@ -1,15 +1,15 @@
 import { CST, Lexer } from 'yaml';
 
-/** A document needs seven levels. */
-const MAX_DEPTH = 50;
-/** Every two levels of a block take a column at least. */
+/** The directory document, the deepest of the files, needs seven levels. */
+export const MAX_DEPTH = 50;
+/** Two levels of a block take at least one column. */
 const MAX_INDENTATION = 200;
-/** Says that the next token is the text of a scalar, whatever it looks like. */
+/** The lexer's mark: the next token is the text of a scalar, even if it looks like syntax. */
 const SCALAR_FOLLOWS = '\u001f';
 
 /**
- * Whether a text is nested so deeply that its parser, which is recursive, would run out of stack. It must not be left to find
- * out: 100,000 opening brackets have ended the process, past any error that could be caught.
+ * Whether a text has more levels than `MAX_DEPTH`. The parser is recursive and must not see such a
+ * text: 100,000 opening brackets overflow its stack, which ends the process and can't be caught.
  */
 export function isNestedTooDeeply(text: string): boolean {
   let flows = 0;

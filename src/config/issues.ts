@@ -1,0 +1,69 @@
+import type { z } from 'zod';
+import type { Path } from './yaml.ts';
+
+export interface ExplainedIssue {
+  readonly path: Path;
+  readonly message: string;
+}
+
+/**
+ * For `safeParse`: messages that follow the path of a value ("listen: must be text"), for every
+ * check that has no message of its own. Only numbers are repeated: text may be a secret.
+ */
+export const IN_WORDS = { error: describeIssue } as const;
+
+/** The problems of one issue: a problem for each unknown key, or one problem. */
+export function explainIssue(
+  issue: z.core.$ZodIssue,
+  content: unknown,
+  unknownKey = 'is not a known field',
+): readonly ExplainedIssue[] {
+  const path = issue.path.map((step) => (typeof step === 'symbol' ? String(step) : step));
+  if (issue.code === 'unrecognized_keys') {
+    return issue.keys.map((key) => ({ path: [...path, key], message: unknownKey }));
+  }
+  return [{ path, message: toMessage(issue, valueAt(content, path)) }];
+}
+
+/** A schema's own message ("must be text") also covers a missing or too long value: here it must not. */
+function toMessage(issue: z.core.$ZodIssue, value: unknown): string {
+  if (value === undefined) return 'is missing';
+  if (issue.code === 'too_big' && issue.origin === 'string') {
+    return `must have at most ${issue.maximum} characters`;
+  }
+  return issue.message;
+}
+
+function describeIssue(issue: z.core.$ZodRawIssue): string | undefined {
+  switch (issue.code) {
+    case 'invalid_type':
+      return `must be ${NOUNS[issue.expected] ?? issue.expected}`;
+    case 'invalid_value':
+      return issue.values.length > 1 ? `must be one of: ${issue.values.join(', ')}` : undefined;
+    case 'too_small':
+      if (issue.origin === 'string') return 'must not be empty';
+      return `must be ${issue.minimum} or more, but is ${String(issue.input)}`;
+    case 'too_big':
+      return `must be ${issue.maximum} or less, but is ${String(issue.input)}`;
+    default:
+      return undefined;
+  }
+}
+
+const NOUNS: Readonly<Record<string, string>> = {
+  array: 'a list',
+  boolean: 'true or false',
+  int: 'a whole number',
+  number: 'a number',
+  object: 'a mapping',
+  record: 'a mapping',
+  string: 'text: put it in quotes',
+};
+
+function valueAt(content: unknown, path: Path): unknown {
+  return path.reduce<unknown>((value, step) => (isRecord(value) ? value[step] : undefined), content);
+}
+
+export function isRecord(value: unknown): value is Record<string | number, unknown> {
+  return typeof value === 'object' && value !== null;
+}
