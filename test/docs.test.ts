@@ -51,6 +51,15 @@ describe('every Markdown document', () => {
     });
   }
 
+  it('names files that exist', () => {
+    const named = DOCUMENTS.flatMap((path) => [
+      ...read(path).matchAll(/`((?:src|test|docs|deploy|examples|openapi|bench)\/[\w./-]*|[\w./-]+\.ts)`/g),
+    ]).map(([, path = '']) => path);
+    assert.ok(named.length > 40);
+    const missing = named.filter((path) => !existsSync(at(path)) && !existsSync(at(`src/${path}`)));
+    assert.deepEqual(missing, []);
+  });
+
   function isThere(from: string, target: string): boolean {
     const [file = '', anchor] = target.split('#');
     const url = file === '' ? at(from) : new URL(file, at(from));
