@@ -6,12 +6,16 @@ import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import type { Readable } from 'node:stream';
 import pg from 'pg';
+import { openPostgres } from '../../src/store/database/drivers.ts';
+import { migrate } from '../../src/store/database/migrate.ts';
 
 export interface TestPostgres {
   /** Of the server's main process. */
   readonly pid: number;
-  /** A new, empty database on the server. */
+  /** Makes a new, empty database on the server; resolves with its URL. */
   createDatabase(): Promise<string>;
+  /** Makes a new database with cellpass's tables, as a copy of a template; resolves with its URL. */
+  createMigratedDatabase(): Promise<string>;
   /** Ends it at once, as a crash does: what was committed is there after `start`. */
   crash(): Promise<void>;
   /** Again, at the same address. */
@@ -84,15 +88,28 @@ export async function startPostgres(...extraSettings: readonly string[]): Promis
     await ended;
   };
   const url = (database: string): string => `postgresql://postgres@127.0.0.1:${port}/${database}`;
+  const create = async (templateName?: string): Promise<string> => {
+    databases += 1;
+    const name = `cellpass_${process.pid}_${databases}`;
+    await createDatabase(url('postgres'), name, templateName);
+    return name;
+  };
+  let template: Promise<string> | undefined;
+  const makeTemplate = async (): Promise<string> => {
+    const name = await create();
+    const database = openPostgres(url(name));
+    await migrate(database);
+    await database.close();
+    return name;
+  };
   return {
     get pid() {
       return server.pid!;
     },
-    async createDatabase() {
-      databases += 1;
-      const name = `cellpass_${process.pid}_${databases}`;
-      await createDatabase(url('postgres'), name);
-      return url(name);
+    createDatabase: async () => url(await create()),
+    async createMigratedDatabase() {
+      template ??= makeTemplate();
+      return url(await create(await template));
     },
     crash: () => end('SIGQUIT'),
     async start() {
@@ -177,10 +194,11 @@ function untilReady(server: Postmaster): Promise<void> {
   });
 }
 
-async function createDatabase(adminUrl: string, name: string): Promise<void> {
+/** PostgreSQL copies `templateName`, or its own empty `template1`. */
+async function createDatabase(adminUrl: string, name: string, templateName = 'template1'): Promise<void> {
   const client = new pg.Client(adminUrl);
   await client.connect();
-  await client.query(`CREATE DATABASE ${name}`);
+  await client.query(`CREATE DATABASE ${name} TEMPLATE ${templateName}`);
   await client.end();
 }
 

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { type ApplyResult, applyDirectory } from '../../../src/directory/apply.ts';
 import { exportDirectory } from '../../../src/directory/export/directory.ts';
 import { CellpassError, type Problem } from '../../../src/errors.ts';
-import { type Database, openPglite, openPostgres, type Row } from '../../../src/store/database/drivers.ts';
-import { migrate } from '../../../src/store/database/migrate.ts';
+import { type Database, openPostgres, type Row } from '../../../src/store/database/drivers.ts';
+import { openTestPglite } from '../pglite.ts';
 import { sharedPostgres } from '../postgres.ts';
 
 export const NOW = new Date('2026-11-24T12:00:00Z');
@@ -22,12 +22,12 @@ export interface TestDirectory {
 
 const DRIVERS: [name: string, open: () => Promise<Database>][] = [
   ['PostgreSQL', openPostgresInBerlin],
-  ['PGlite', () => openPglite()],
+  ['PGlite', openTestPglite],
 ];
 
 /** In a zone that isn't UTC, in which dates and times could go wrong. */
 async function openPostgresInBerlin(): Promise<Database> {
-  const url = await (await sharedPostgres()).createDatabase();
+  const url = await (await sharedPostgres()).createMigratedDatabase();
   return openPostgres(`${url}?options=${encodeURIComponent('-c TimeZone=Europe/Berlin')}`);
 }
 
@@ -39,7 +39,6 @@ export function describeOnBoth(title: string, define: (directory: TestDirectory)
       let hashed = 0;
       before(async () => {
         database = await open();
-        await migrate(database);
       });
       beforeEach(async () => {
         hashed = 0;
