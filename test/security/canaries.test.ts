@@ -6,7 +6,7 @@ import { type AdminApi, openAdminApi } from '../support/admin-api.ts';
 import { makeSite, type Server, type Site } from '../support/cli.ts';
 import { until } from '../support/e2e/child.ts';
 import { type Relay, startRelay } from '../support/relay.ts';
-import { type Canary, createSinks, dumpOf, newCanary } from './canaries.ts';
+import { type Canary, createSinks, dumpOf, newCanary } from './fixtures/canaries.ts';
 
 const SECRETS = {
   password: newCanary('a password'),

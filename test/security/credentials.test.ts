@@ -16,7 +16,7 @@ import {
 import { situation, tokenUser } from '../support/policy/arbitrary.ts';
 import { aUser, decide } from '../support/policy/subjects.ts';
 import { assertError, claimsOf, grantedBy } from '../support/reading.ts';
-import { visitTown } from './visiting.ts';
+import { visitTown } from './fixtures/town-server.ts';
 
 /** What a token scope can do, in the words of the policy. */
 const CAN: Readonly<Record<string, readonly Action[]>> = {

@@ -3,7 +3,7 @@ import { ACTIONS, ROLES } from '../../src/policy/role.ts';
 import type { Login } from '../support/directory/acme.ts';
 import { ABSENT, GRID, GUARDED, type Holder, TAGGED } from '../support/directory/town.ts';
 import { assertError, claimsOf } from '../support/reading.ts';
-import { visitTown, withScopes } from './visiting.ts';
+import { visitTown, withScopes } from './fixtures/town-server.ts';
 
 describe('security checks: what is granted', () => {
   const { town, server, ask, granted } = visitTown();

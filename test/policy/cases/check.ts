@@ -1,10 +1,10 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { AccessEntry } from '../../../src/policy/grant.ts';
 import type { Claims } from '../../support/server.ts';
-import type { Expectation, Stated } from './granted-words.ts';
 import type { Scenario } from './interpret.ts';
-import { NotUnderstood } from './phrases.ts';
-import type { AskedScope, Question } from './request-words.ts';
+import type { Expectation, Stated } from './words/granted.ts';
+import { NotUnderstood } from './words/phrases.ts';
+import type { AskedScope, Question } from './words/request.ts';
 
 /** An answer as it came. `claims` is null unless the status is 200. */
 export interface Answer {

@@ -1,8 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { emailOf, type Names, type Sections } from './names.ts';
-import { NotUnderstood } from './phrases.ts';
-import type { Paths } from './request-words.ts';
 import type { Situation, TokenKind } from './situation.ts';
+import { NotUnderstood } from './words/phrases.ts';
+import type { Paths } from './words/request.ts';
 
 /** Every user of a run has the same: hashing is what takes time. */
 export interface SharedPassword {

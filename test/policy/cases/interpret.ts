@@ -1,13 +1,13 @@
 import type { SharedPassword } from './credential.ts';
 import type { CaseRow } from './csv.ts';
-import { type Expectation, readGranted } from './granted-words.ts';
-import { alternatives, NotUnderstood } from './phrases.ts';
-import { readPrincipal } from './principal-words.ts';
-import { readProject } from './project-words.ts';
-import { ANY, type Question, readRequest } from './request-words.ts';
-import { readRole } from './role-words.ts';
 import { plainSituation, type Situation, type TokenKind } from './situation.ts';
-import { readToken, tokenKinds } from './token-words.ts';
+import { type Expectation, readGranted } from './words/granted.ts';
+import { alternatives, NotUnderstood } from './words/phrases.ts';
+import { readPrincipal } from './words/principal.ts';
+import { readProject } from './words/project.ts';
+import { ANY, type Question, readRequest } from './words/request.ts';
+import { readRole } from './words/role.ts';
+import { readToken, tokenKinds } from './words/token.ts';
 import { buildWorld, type World } from './world.ts';
 
 /** One way to read a row; a row with `or` and `any` in it has several, and all must come out as it says. */

@@ -7,8 +7,8 @@ import { type Answer, differences } from './check.ts';
 import type { SharedPassword } from './credential.ts';
 import type { CaseRow } from './csv.ts';
 import { interpret, type Scenario } from './interpret.ts';
-import { NotExpressible, NotUnderstood } from './phrases.ts';
-import type { Question } from './request-words.ts';
+import { NotExpressible, NotUnderstood } from './words/phrases.ts';
+import type { Question } from './words/request.ts';
 import type { World } from './world.ts';
 
 /** How one row came out; `lines` say what is wrong with it. */

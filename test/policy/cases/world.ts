@@ -9,9 +9,9 @@ import {
   tokens,
 } from './credential.ts';
 import { emailOf, type Names, namesFor, type Sections } from './names.ts';
-import { NotUnderstood } from './phrases.ts';
-import type { Paths } from './request-words.ts';
 import type { Membership, Place, Situation, Target } from './situation.ts';
+import { NotUnderstood } from './words/phrases.ts';
+import type { Paths } from './words/request.ts';
 
 /** One situation as data: what to apply, and who then asks from where. */
 export interface World extends Identity {

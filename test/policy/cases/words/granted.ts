@@ -1,4 +1,4 @@
-import { ACTIONS } from '../../../src/policy/role.ts';
+import { ACTIONS } from '../../../../src/policy/role.ts';
 import { clauses, NotUnderstood } from './phrases.ts';
 
 /** The column `granted`. */

@@ -1,5 +1,5 @@
+import { type Situation, TOKEN_KINDS, type TokenKind } from '../situation.ts';
 import { NotUnderstood } from './phrases.ts';
-import { type Situation, TOKEN_KINDS, type TokenKind } from './situation.ts';
 
 /** The columns `token_kind` and `token_scopes`. */
 

@@ -6,11 +6,11 @@
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
-import { DIRECTORY, GROUPS } from './timing/cases.ts';
-import { openConnection } from './timing/connection.ts';
-import { type GroupFigures, textOf } from './timing/figures.ts';
-import { measure } from './timing/measure.ts';
-import { startTimedServer, type TimedServer } from './timing/server.ts';
+import { DIRECTORY, GROUPS } from './cases.ts';
+import { openConnection } from './connection.ts';
+import { type GroupFigures, textOf } from './figures.ts';
+import { measure } from './measure.ts';
+import { startTimedServer, type TimedServer } from './server.ts';
 
 const { values } = parseArgs({ options: { requests: { type: 'string' }, json: { type: 'string' } } });
 const requests = values.requests === undefined ? undefined : Number(values.requests);

@@ -1,5 +1,5 @@
+import { day, LONG_AGO, type Situation, type TokenKind, type UserState } from '../situation.ts';
 import { NotExpressible, readPhrases, vocabulary } from './phrases.ts';
-import { day, LONG_AGO, type Situation, type TokenKind, type UserState } from './situation.ts';
 
 /** The column `principal`: who asks, and what is wrong with the credential. */
 

@@ -4,10 +4,10 @@ import {
   REGISTRY_ACCESSES,
   ROLES,
   VISIBILITIES,
-} from '../../../src/policy/role.ts';
-import type { Column } from './csv.ts';
+} from '../../../../src/policy/role.ts';
+import type { Column } from '../csv.ts';
+import { LONG_AGO, type Situation, type Target } from '../situation.ts';
 import { clauses, NotExpressible, NotUnderstood, readPhrases, vocabulary } from './phrases.ts';
-import { LONG_AGO, type Situation, type Target } from './situation.ts';
 
 /** The columns `project_visibility` and `registry_access_level`: the project, what is above it, its rules. */
 

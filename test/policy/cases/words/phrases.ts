@@ -1,4 +1,4 @@
-import type { Column } from './csv.ts';
+import type { Column } from '../csv.ts';
 
 /** A word that means nothing here. Its row counts as failed: nothing may pass that was not understood. */
 export class NotUnderstood extends Error {

@@ -1,7 +1,7 @@
-import { ROLES } from '../../../src/policy/role.ts';
+import { ROLES } from '../../../../src/policy/role.ts';
+import { day, LONG_AGO, type Membership, type Place, type Situation } from '../situation.ts';
 import { NotUnderstood, readPhrases, vocabulary } from './phrases.ts';
-import { roleIn } from './project-words.ts';
-import { day, LONG_AGO, type Membership, type Place, type Situation } from './situation.ts';
+import { roleIn } from './project.ts';
 
 /** The column `role_on_project`: memberships, and for a token where it was made. */
 
