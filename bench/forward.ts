@@ -14,9 +14,9 @@ import { type Figures, loadOne, medianFigures } from './load.ts';
 import { machineInWords } from './machine.ts';
 
 /**
- * Measures what a request costs that arrives at the wrong cell: two cells run on PostgreSQL, and wrk (from
- * Debian) sends requests to the right one and the wrong one in turns. Then measures how long cellpass
- * takes to choose the cell, without the forwarding.
+ * Measures what a request costs that arrives at the wrong cell: two cells run on PostgreSQL, and
+ * wrk (from Debian) sends requests to the right one and the wrong one in turns. Then measures how
+ * long cellpass takes to choose the cell, without the forwarding.
  */
 
 const TURNS = 4;

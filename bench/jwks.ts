@@ -9,8 +9,8 @@ import { machineInWords } from './machine.ts';
 import { untilReady } from './server.ts';
 
 /**
- * Measures requests per second for the JWK Set, which the server holds in memory: with the whole set in the
- * answer, and with a matching entity tag (304). wrk (from Debian) sends the requests.
+ * Measures requests per second for the JWK Set, which the server holds in memory: with the whole
+ * set in the answer, and with a matching entity tag (304). wrk (from Debian) sends the requests.
  */
 
 const BIN = new URL('../bin/cellpass', import.meta.url).pathname;

@@ -33,8 +33,8 @@ export function load({ base, requests, pauseMs = 0, ...size }: LoadOptions): Pro
 }
 
 /**
- * Sends one request again and again, with headers like `If-None-Match: "x"`. Throws when an answer is
- * an error.
+ * Sends one request again and again, with headers like `If-None-Match: "x"`. Throws when an answer
+ * is an error.
  */
 export function loadOne({
   url,
@@ -78,8 +78,8 @@ export function median(numbers: readonly number[]): number {
 }
 
 /**
- * Measures RSA-2048 signatures per second on all processors with `openssl speed`: the upper limit of the
- * machine, because each token takes one signature.
+ * Measures RSA-2048 signatures per second on all processors with `openssl speed`: the upper limit
+ * of the machine, because each token takes one signature.
  */
 export async function opensslSigns(processors: number, seconds: number): Promise<number> {
   const { stdout } = await run('openssl', [

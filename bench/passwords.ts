@@ -10,14 +10,17 @@ import { type BenchServer, withServer } from './server.ts';
 import { ONE_SCOPE, tokenRequest, writeRequests } from './token-cases.ts';
 
 /**
- * Measures how a flood of password logins slows down token requests: the p99 of token requests at a steady
- * rate, without the flood and while 200 clients log in by password again and again, in turns. A client
- * that is refused waits as long as `Retry-After` says. Exits with 1 when the p99 grows more than 3 times.
- * `--burst` starts to measure when all clients send their first login at once.
+ * Measures how a flood of password logins slows down token requests: the p99 of token requests at a
+ * steady rate, without the flood and while 200 clients log in by password again and again, in
+ * turns. A client that is refused waits as long as `Retry-After` says. Exits with 1 when the p99
+ * grows more than 3 times. `--burst` starts to measure when all clients send their first login at
+ * once.
  */
 const { values } = parseArgs({ options: { burst: { type: 'boolean', default: false } } });
 const CLIENTS = 200;
-/** By then each client has sent its first login, and the refused clients wait for different times. */
+/**
+ * By then each client has sent its first login, and the refused clients wait for different times.
+ */
 const SETTLE_MS = 2000;
 const CONNECTIONS = 8;
 /** Gives about 250 requests a second. */

@@ -23,8 +23,8 @@ const RUN = randomBytes(8).toString('hex');
 const secretOf = (prefix: string, number: number): string => `${prefix}-${RUN}-${number}`;
 
 /**
- * The seeded directory. Its rows are numbered from 1, and the numbers determine who may do what, so that
- * the bench can write requests without querying the database.
+ * The seeded directory. Its rows are numbered from 1, and the numbers determine who may do what, so
+ * that the bench can write requests without querying the database.
  */
 export interface Town {
   readonly size: Size;
@@ -85,7 +85,9 @@ export function townOf(size: Size): Town {
   };
 }
 
-/** One project in four is public, the others are private; each user is a developer in five groups. */
+/**
+ * One project in four is public, the others are private; each user is a developer in five groups.
+ */
 export async function seed(
   database: Database,
   { users, groups, projects, accessTokens }: Size,

@@ -8,7 +8,10 @@ import { openPostgres } from '../src/store/database/drivers.ts';
 import { freePort, startPostgres } from '../test/support/postgres.ts';
 import { type Size, seed, type Town, townOf } from './seed.ts';
 
-/** The bench's service with `token_reuse_seconds`: it answers a repeated request with the same token. */
+/**
+ * The bench's service with `token_reuse_seconds`: it answers a repeated request with the same
+ * token.
+ */
 export const REUSING = 'reusing';
 const BIN = new URL('../bin/cellpass', import.meta.url).pathname;
 const CONFIG = `services: {container_registry: {}, ${REUSING}: {token_reuse_seconds: 240}}\n`;
@@ -23,7 +26,9 @@ export interface BenchServer {
   readonly dir: string;
 }
 
-/** Starts PostgreSQL, seeds it, starts `bin/cellpass serve` on it, runs `measure`, and stops both. */
+/**
+ * Starts PostgreSQL, seeds it, starts `bin/cellpass serve` on it, runs `measure`, and stops both.
+ */
 export async function withServer(
   { size, workers }: { readonly size: Size; readonly workers: number },
   measure: (server: BenchServer) => Promise<void>,
@@ -40,7 +45,8 @@ export async function withServer(
     const child = spawn(BIN, ['serve'], {
       env: {
         PATH: process.env['PATH'],
-        // Lets a run switch off processor instructions in OpenSSL, to compare with other processors.
+        // Lets a run switch off processor instructions in OpenSSL, to compare with other
+        // processors.
         OPENSSL_ia32cap: process.env['OPENSSL_ia32cap'],
         CELLPASS_CONFIG: join(dir, 'cellpass.yaml'),
         CELLPASS_DATABASE_URL: databaseUrl,

@@ -8,9 +8,9 @@ import { withServer } from './server.ts';
 import { CASES, writeRequests } from './token-cases.ts';
 
 /**
- * Shows whether the server's memory or open files grow with uptime. Sends all kinds of requests in turns,
- * at a rate well below the machine's limit, and samples the server's processes every few seconds. Exits
- * with 1 when memory or open files grow.
+ * Shows whether the server's memory or open files grow with uptime. Sends all kinds of requests in
+ * turns, at a rate well below the machine's limit, and samples the server's processes every few
+ * seconds. Exits with 1 when memory or open files grow.
  *
  * - `--minutes N`: 10 by default
  * - `--pause-ms N`: how long each connection waits between requests

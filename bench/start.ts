@@ -9,8 +9,8 @@ import { median } from './load.ts';
 import { machineInWords } from './machine.ts';
 
 /**
- * Measures how long `cellpass serve` takes until it is ready, and how much memory it has then: medians of
- * five runs.
+ * Measures how long `cellpass serve` takes until it is ready, and how much memory it has then:
+ * medians of five runs.
  */
 
 const BIN = new URL('../bin/cellpass', import.meta.url).pathname;

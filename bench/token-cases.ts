@@ -78,8 +78,8 @@ export const CASES: readonly Case[] = [
 ];
 
 /**
- * Writes `count` different requests of one kind to `file`, for `load`. Their numbers are 37 apart: that
- * has no factor in common with the counts of the directory, so no request repeats early.
+ * Writes `count` different requests of one kind to `file`, for `load`. Their numbers are 37 apart:
+ * that has no factor in common with the counts of the directory, so no request repeats early.
  */
 export async function writeRequests(
   file: string,

@@ -8,9 +8,9 @@ import { type BenchServer, withServer } from './server.ts';
 import { CASES, type Case, ONE_SCOPE, writeRequests } from './token-cases.ts';
 
 /**
- * Measures tokens per second for each kind of credential, on PostgreSQL with a seeded directory, and
- * the RSA signatures per second that OpenSSL makes on the same machine in the same run. wrk (from
- * Debian) sends the requests, in its own process.
+ * Measures tokens per second for each kind of credential, on PostgreSQL with a seeded directory,
+ * and the RSA signatures per second that OpenSSL makes on the same machine in the same run. wrk
+ * (from Debian) sends the requests, in its own process.
  *
  * - `--json FILE` writes the figures
  * - `--workers N` sets CELLPASS_WORKERS
@@ -21,7 +21,9 @@ import { CASES, type Case, ONE_SCOPE, writeRequests } from './token-cases.ts';
 const CONNECTIONS = 16;
 const TURNS = 3;
 const OPENSSL_SECONDS = 2;
-/** V8 compiles the hot code, each connection makes its query plans, and the server fills its caches. */
+/**
+ * V8 compiles the hot code, each connection makes its query plans, and the server fills its caches.
+ */
 const WARM_UP_SECONDS = 16;
 /** How many different requests a case has. */
 const REQUESTS = 1000;

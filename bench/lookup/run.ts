@@ -15,8 +15,8 @@ import { ask, CASES, type RequestCase } from './requests.ts';
 import { type CaseReport, figuresOf, round, tableOf } from './times.ts';
 
 /**
- * Measures the query of a token request in a large directory, and the same request in a directory that holds
- * nothing else. Exits with 1 when a target is missed.
+ * Measures the query of a token request in a large directory, and the same request in a directory
+ * that holds nothing else. Exits with 1 when a target is missed.
  *
  * - `--plan` prints the query plans, too
  * - `--json FILE` writes the figures
@@ -29,7 +29,10 @@ const CROWD = {
   membershipsPerUser: 10,
   groupsOfMember: 497,
 };
-/** PostgreSQL may choose one plan for all parameters after five executions, so the warm-up is longer. */
+/**
+ * PostgreSQL may choose one plan for all parameters after five executions, so the warm-up is
+ * longer.
+ */
 const WARM_UP = 20;
 const TARGET_MS = 3;
 const TARGET_RATIO = 1.5;

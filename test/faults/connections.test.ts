@@ -23,7 +23,7 @@ describe('connections to a PostgreSQL that hangs', () => {
     await postgres.stop();
   });
   beforeEach(() => {
-    // One connection: whatever comes next must come on the same one, or on a new one in its place.
+    // With one connection the next query uses the same one, or a new one that replaces it.
     database = openPostgres(relay.url, { maxConnections: 1 });
   });
   afterEach(async () => {
@@ -78,7 +78,7 @@ describe('connections to a PostgreSQL that hangs', () => {
     for (const [, hang, goOn] of hangs) {
       hang();
       const hanging = await Promise.allSettled(NUMBERS.map(askPrepared));
-      // One of two lanes may be whole; what it answers is its own.
+      // One of the two lanes may be intact; it must answer its own queries only.
       for (const [at, one] of hanging.entries()) if (one.status === 'fulfilled') assert.equal(one.value, at);
       await goOn();
       await until(

@@ -1,4 +1,7 @@
-/** A mutant that no test can notice, with the reason. Found again by the line's text, so that the list can't rot. */
+/**
+ * A mutant that no test can notice, with the reason. Found again by the line's text, so that the
+ * list can't rot.
+ */
 export interface Equivalent {
   readonly file: string;
   /** The line, trimmed. */

@@ -50,7 +50,10 @@ const METHODS: Readonly<Record<string, string>> = {
 
 const VERDICTS = ["'grant'", "'refuse'", "'forbid'"];
 
-/** Pieces of a regular expression, each with what it may wrongly be. A class in brackets is one piece, left as it is. */
+/**
+ * Pieces of a regular expression, each with what it may wrongly be. A class in brackets is one
+ * piece, left as it is.
+ */
 const PATTERN_PIECES = /\\.|\[[^\]]*\]|\(\?:|\{\d+,\d+\}|[\^$+?]/g;
 
 /** Every mutant of one file. Types and imports are left alone: the compiler guards those. */

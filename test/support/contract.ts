@@ -39,7 +39,10 @@ ajv.addSchema({ $id: 'contract', ...CONTRACT });
 const violations: string[] = [];
 const seen = new Set<string>();
 
-/** Wraps an app so that every answer it gives is held against the contract; `assertContractKept` tells. */
+/**
+ * Wraps an app so that every answer it gives is held against the contract; `assertContractKept`
+ * tells.
+ */
 export function watched(listener: RequestListener): RequestListener {
   return (request, response) => {
     const path = new URL(request.url ?? '/', 'http://localhost').pathname;
@@ -86,7 +89,8 @@ export function violationsOf({ method, path, status, headers, body }: Exchange):
   seen.add(name);
   const declared = operation?.responses?.[String(status)];
   if (declared === undefined) {
-    // What no route of this listener takes, or nobody may even ask for, is not in the contract, but it must still look like every other error.
+    // What no route of this listener takes, or nobody may even ask for, is not in the contract, but
+    // it must still look like every other error.
     if (status === 401 || status === 404 || status === 405)
       return method === 'HEAD' ? [] : checkBody(name, errorsSchema(), body);
     return [

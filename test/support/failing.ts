@@ -41,7 +41,10 @@ export const VALID_TOKENS: readonly (readonly [what: string, username: string, t
 /** A limit that tests reach fast. */
 export const LIMITS: Config['limits']['failedAttempts'] = { perAddress: 10, perAccount: 4, seconds: 180 };
 
-/** Starts servers with what they know, `DIRECTORY` unless told, for the `describe` that it is called in; they are closed after it. */
+/**
+ * Starts servers with what they know, `DIRECTORY` unless told, for the `describe` that it is called
+ * in; they are closed after it.
+ */
 export function serversToFailAt(): (
   options: TestServerOptions,
   /** Null: another server has applied it. */

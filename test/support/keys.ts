@@ -54,7 +54,10 @@ export function clockAt(iso: string): Clock {
   };
 }
 
-/** A key store in memory whose data are copied like a database's. `fail` makes reads, writes or both throw. */
+/**
+ * A key store in memory whose data are copied like a database's. `fail` makes reads, writes or both
+ * throw.
+ */
 export interface MemoryKeyStore extends KeyStore {
   fail: 'read' | 'update' | undefined;
   reads: number;
@@ -144,7 +147,8 @@ export async function inTemporaryFolder<T>(work: (folder: string) => Promise<T>)
 }
 
 /**
- * Verifies a leaf as registries do, against a bundle with only the CA; answers what openssl printed, or throws. `at`: when.
+ * Verifies a leaf as registries do, against a bundle with only the CA; answers what openssl
+ * printed, or throws. `at`: when.
  */
 export async function opensslVerify(caPem: string, leafPem: string, at: Date): Promise<string> {
   return inTemporaryFolder(async (folder) => {

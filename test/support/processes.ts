@@ -20,7 +20,8 @@ export function hashersOf(pid: number): readonly number[] {
 export function niceOfThreads(pid: number): readonly number[] {
   return readdirSync(`/proc/${pid}/task`).map((thread) => {
     const stat = readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8');
-    // After the name, which may hold anything, the state is the third field and this the nineteenth.
+    // After the name, which may hold anything, the state is the third field and this the
+    // nineteenth.
     return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16]);
   });
 }

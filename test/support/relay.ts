@@ -9,7 +9,10 @@ export interface Relay {
   cut(): Promise<void>;
   /** Connections stand and are taken, but nothing comes back. */
   silence(): void;
-  /** Of the next answer only the first half comes, and nothing after it until `mend`, which lets the rest through. */
+  /**
+   * Of the next answer only the first half comes, and nothing after it until `mend`, which lets the
+   * rest through.
+   */
   halve(): void;
   /** Every answer comes so much later. */
   delay(ms: number): void;

@@ -24,7 +24,10 @@ export type Claims = JWTPayload & {
   readonly cell: string;
 };
 
-/** The whole service in this process, on real PostgreSQL, with every answer held against the contract. */
+/**
+ * The whole service in this process, on real PostgreSQL, with every answer held against the
+ * contract.
+ */
 export interface TestServer {
   readonly database: Database;
   readonly app: Server;
@@ -39,7 +42,9 @@ export interface TestServer {
   apply(document: string | object, options?: { readonly prune?: boolean }): Promise<void>;
   /** `GET /jwt/auth` for the default service. */
   ask(options?: Ask): Test;
-  /** Verifies as a registry would, by the published JWK Set. `audience` null: a JWT that has none. */
+  /**
+   * Verifies as a registry would, by the published JWK Set. `audience` null: a JWT that has none.
+   */
   verify(token: string, options?: { readonly audience?: string | null }): Promise<Claims>;
   close(): Promise<void>;
 }
@@ -70,7 +75,10 @@ export interface TestServerOptions {
 /** Most tests fail often, and always from the same address. */
 const PATIENT = { perAddress: 1_000_000, perAccount: 1_000_000, seconds: 180 };
 
-/** Requests come from loopback, which counts as a trusted proxy here: a test says its address by `X-Forwarded-For`. */
+/**
+ * Requests come from loopback, which counts as a trusted proxy here: a test says its address by
+ * `X-Forwarded-For`.
+ */
 export async function startTestServer(options: TestServerOptions = {}): Promise<TestServer> {
   const now = options.now ?? (() => new Date());
   const config = loadConfig({ CELLPASS_TRUSTED_PROXIES: '127.0.0.0/8,::1/128', ...options.environment });

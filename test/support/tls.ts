@@ -16,7 +16,10 @@ export async function makeTls(site: Site, host: string) {
   return env;
 }
 
-/** The reload answers nobody, so the certificate is asked for until it is the one: bounded, and without waiting. */
+/**
+ * The reload answers nobody, so the certificate is asked for until it is the one: bounded, and
+ * without waiting.
+ */
 export async function untilServed(url: string, host: string): Promise<void> {
   const { hostname, port } = new URL(url);
   for (let tries = 0; tries < 200; tries++) {

@@ -21,7 +21,8 @@ export type CaseRow = Readonly<Record<Column, string>>;
 export class CaseFileError extends Error {}
 
 /**
- * Reads a case file: RFC 4180, with a first line that names exactly `COLUMNS`; empty lines are passed over.
+ * Reads a case file: RFC 4180, with a first line that names exactly `COLUMNS`; empty lines are
+ * passed over.
  * @throws {CaseFileError} naming the line.
  */
 export function readCases(text: string): readonly CaseRow[] {

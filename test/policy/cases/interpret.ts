@@ -10,7 +10,10 @@ import { readRole } from './words/role.ts';
 import { readToken, tokenKinds } from './words/token.ts';
 import { buildWorld, type World } from './world.ts';
 
-/** One way to read a row; a row with `or` and `any` in it has several, and all must come out as it says. */
+/**
+ * One way to read a row; a row with `or` and `any` in it has several, and all must come out as it
+ * says.
+ */
 export interface Scenario {
   /** What tells it from the row's other scenarios. */
   readonly words: string;
@@ -42,7 +45,10 @@ function slugOf({ case_id: id }: CaseRow, at: number): string {
   return `case-${id.toLowerCase().replace(/[^a-z0-9]+/g, '-')}-${at + 1}`;
 }
 
-/** What `any` request would get is not said beside a 200, only that the credential is good; so a row with both asks for no scope. */
+/**
+ * What `any` request would get is not said beside a 200, only that the credential is good; so a row
+ * with both asks for no scope.
+ */
 function worthAsking(questions: readonly Question[], row: CaseRow, status: number): readonly Question[] {
   return ANY.test(row.requested) && status === 200 ? questions.slice(0, 1) : questions;
 }
@@ -59,7 +65,8 @@ function situationsOf(row: CaseRow, expected: Expectation): readonly Reading[] {
       for (const kind of tokenKinds(row.token_kind)) {
         for (const reach of REACHES) {
           const situation = readSituation({ ...row, principal, role_on_project: role }, kind);
-          // Only a credential that belongs to a project is anywhere else when its place doesn't matter.
+          // Only a credential that belongs to a project is anywhere else when its place doesn't
+          // matter.
           if (reach === 'other' && !(situation.any && belongsToProject(kind))) continue;
           if (reach === 'other') situation.credential.reach = reach;
           bindPatterns(situation, expected);
@@ -88,7 +95,8 @@ function readSituation(row: CaseRow, kind: TokenKind): Situation {
   situation.credential.reach ??= isElsewhere ? 'other' : 'own';
   situation.memberships ??= presumedMemberships(situation);
   const { user } = situation;
-  // cellpass knows no admin mode: without it an admin is like anybody else, but for registry scopes, where GitLab reads the flag alone.
+  // cellpass knows no admin mode: without it an admin is like anybody else, but for registry
+  // scopes, where GitLab reads the flag alone.
   if (user.adminModeOff && kind !== 'job_token' && !row.requested.includes('registry:')) user.admin = false;
   return situation;
 }
@@ -97,13 +105,18 @@ function ofProject(kind: TokenKind): boolean {
   return belongsToProject(kind) || kind === 'project_access_token' || kind === 'group_access_token';
 }
 
-/** Where any role will do, the highest: what an owner doesn't get, nobody gets. A job's user works on the job's project. */
+/**
+ * Where any role will do, the highest: what an owner doesn't get, nobody gets. A job's user works
+ * on the job's project.
+ */
 function presumedMemberships({ any, credential }: Situation): Situation['memberships'] {
   if (credential.kind === 'job_token') return [{ role: 'developer', place: 'project', expiresOn: null }];
   return any ? [{ role: 'owner', place: 'project', expiresOn: null }] : [];
 }
 
-/** A row that only counts its immutable rules gives their patterns where it says what is granted. */
+/**
+ * A row that only counts its immutable rules gives their patterns where it says what is granted.
+ */
 function bindPatterns(situation: Situation, { immutable }: Expectation): void {
   const rules = situation.tagRules.filter((rule) => rule.immutable);
   if (typeof immutable !== 'object' || immutable.length !== rules.length) return;

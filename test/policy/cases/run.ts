@@ -18,7 +18,10 @@ export interface Outcome {
   readonly lines: readonly string[];
 }
 
-/** Runs the rows that it was prepared for. Never two at a time: a row may switch the whole instance to maintenance. */
+/**
+ * Runs the rows that it was prepared for. Never two at a time: a row may switch the whole instance
+ * to maintenance.
+ */
 export interface CaseRunner {
   run(row: CaseRow): Promise<Outcome>;
 }
@@ -62,7 +65,10 @@ export async function prepareCases(server: TestServer, rows: readonly CaseRow[])
   };
 }
 
-/** Random, and hashed at the least cost there is: what a password costs is no matter here. In the order that the PHC form has. */
+/**
+ * Random, and hashed at the least cost there is: what a password costs is no matter here. In the
+ * order that the PHC form has.
+ */
 async function sharePassword(): Promise<SharedPassword> {
   const password = randomBytes(12).toString('hex');
   const salt = randomBytes(16);
@@ -72,7 +78,9 @@ async function sharePassword(): Promise<SharedPassword> {
   return { password, hash: `$argon2id$v=19$m=1024,t=2,p=1$${saltText}$${hashText}` };
 }
 
-/** A row that can't be read or set up is an outcome like any other; the rest of the file still runs. */
+/**
+ * A row that can't be read or set up is an outcome like any other; the rest of the file still runs.
+ */
 async function read<T>(row: CaseRow, work: () => T | Promise<T>): Promise<T | Outcome> {
   const id = row.case_id;
   try {

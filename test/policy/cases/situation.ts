@@ -54,7 +54,10 @@ export interface Credential {
   revoked: boolean;
   /** Date `yyyy-mm-dd`. */
   expiresOn: string | null;
-  /** What it was made for: the project asked about (or its group), another, or the topmost group above it. Null: the row doesn't say. */
+  /**
+   * What it was made for: the project asked about (or its group), another, or the topmost group
+   * above it. Null: the row doesn't say.
+   */
   reach: Reach | null;
   /** A deploy token of a group. */
   ofGroup: boolean;
@@ -110,7 +113,10 @@ export interface Situation {
   credential: Credential;
 }
 
-/** What holds until a row says otherwise. Where there is no project to speak of, a public one is there all the same. */
+/**
+ * What holds until a row says otherwise. Where there is no project to speak of, a public one is
+ * there all the same.
+ */
 export function plainSituation(): Situation {
   return {
     settings: { registry_enabled: true, maintenance_mode: false, password_authentication: true },

@@ -65,7 +65,10 @@ function membershipsAt({ memberships }: Situation, place: Place): readonly Membe
   return (memberships ?? []).filter((membership) => membership.place === place);
 }
 
-/** Several roles at one place can't be: the last is kept out by the document's own check, so it is said here. */
+/**
+ * Several roles at one place can't be: the last is kept out by the document's own check, so it is
+ * said here.
+ */
 function membersAt(situation: Situation, place: Place, names: Names): readonly object[] {
   const found = membershipsAt(situation, place);
   if (found.length > 1) throw new NotUnderstood(`two roles in one ${place}`, 'role_on_project');

@@ -35,7 +35,10 @@ const OUTDATED_TOKEN = secret('glpat-');
 const asToken = (name: keyof typeof ACCESS_TOKENS): Login => ['anybody', ACCESS_TOKENS[name]];
 const asJob = (name: keyof typeof JOBS): Login => ['gitlab-ci-token', JOBS[name]];
 
-/** Who logs in with what; alice is a developer of `acme/app` and a reporter of `acme/base`, bob is a maintainer of everything in `acme`. */
+/**
+ * Who logs in with what; alice is a developer of `acme/app` and a reporter of `acme/base`, bob is a
+ * maintainer of everything in `acme`.
+ */
 export const LOGIN = {
   root: ['root', PASSWORD],
   alice: ['alice', PASSWORD],
@@ -103,7 +106,9 @@ const job = (name: keyof typeof JOBS, rest: object = {}) => ({
   ...rest,
 });
 
-/** A directory in which there is one of everything that an answer of the token endpoint depends on. */
+/**
+ * A directory in which there is one of everything that an answer of the token endpoint depends on.
+ */
 export const ACME = {
   organizations: [{ path: 'default', id: 1 }],
   users: [

@@ -26,7 +26,9 @@ const TAKING_ANYTHING: Pick<Authenticator, 'passwords' | 'failedAttempts'> = {
   },
 };
 
-/** Images lie two components below their project, so that each scope could belong to three projects. */
+/**
+ * Images lie two components below their project, so that each scope could belong to three projects.
+ */
 export async function askedBy(
   store: TokenStore,
   { credentials, scopes }: { readonly credentials: Credentials; readonly scopes: number },

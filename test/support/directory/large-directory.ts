@@ -38,8 +38,9 @@ export function projectPath(number: number): string {
 }
 
 /**
- * What one request is about, and nothing else: private projects ten groups deep, a user who is a member in four ways, a user who owns nothing,
- * a deploy token of the root group and a job of the second project, which the others let in.
+ * What one request is about, and nothing else: private projects ten groups deep, a user who is a
+ * member in four ways, a user who owns nothing, a deploy token of the root group and a job of the
+ * second project, which the others let in.
  * @param projects at least two
  */
 export async function seedAskedProjects(database: Database, projects: number): Promise<void> {
@@ -83,7 +84,10 @@ export async function seedAskedProjects(database: Database, projects: number): P
       SELECT ${FIRST_ID} + n, ${FIRST_ID + 2} FROM generate_series(1, ${projects}) AS n WHERE n <> 2`);
 }
 
-/** Everybody and everything else, in a directory that holds what the request is about already. Nothing here changes an answer. */
+/**
+ * Everybody and everything else, in a directory that holds what the request is about already.
+ * Nothing here changes an answer.
+ */
 export async function seedCrowd(database: Database, size: CrowdSize): Promise<void> {
   for (const statement of crowdStatements(size)) await database.execute(statement);
 }

@@ -46,7 +46,10 @@ export interface Town {
   /** A token with the scope `api` of each user. */
   readonly users: Readonly<Record<User, Login>>;
   readonly passwords: Readonly<Record<'owner' | 'root', Login>>;
-  /** One for each choice of scopes: of the owner, of a bot of `town/tagged`, of a bot of the group, and deploy tokens of both. */
+  /**
+   * One for each choice of scopes: of the owner, of a bot of `town/tagged`, of a bot of the group,
+   * and deploy tokens of both.
+   */
   readonly personal: readonly Holder[];
   readonly project: readonly Holder[];
   readonly group: readonly Holder[];

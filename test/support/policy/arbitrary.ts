@@ -30,7 +30,10 @@ import {
   type Situation,
 } from './subjects.ts';
 
-/** Small pools on purpose, so that subjects, projects, rules and scopes meet. One project lies inside another's image paths. */
+/**
+ * Small pools on purpose, so that subjects, projects, rules and scopes meet. One project lies
+ * inside another's image paths.
+ */
 const PROJECTS = [
   { id: 1, path: 'acme/app' },
   { id: 2, path: 'acme/app/web' },

@@ -28,7 +28,10 @@ import type {
 
 export const NOW = new Date('2026-11-24T12:00:00Z');
 
-/** What a test says of the circumstances: where the client is, and whether the instance is in maintenance. */
+/**
+ * What a test says of the circumstances: where the client is, and whether the instance is in
+ * maintenance.
+ */
 export interface CircumstancesFixture {
   readonly now?: Date;
   /** The ranges that hold the client's address. */
@@ -179,7 +182,9 @@ export function decideOn(
   return decide({ subject, scopes, projects: [project], circumstances: circumstances(at) });
 }
 
-/** A decision in one line: the denial with the rule behind it, or what is granted; `-` for nothing. */
+/**
+ * A decision in one line: the denial with the rule behind it, or what is granted; `-` for nothing.
+ */
 export function outcome({ denial, access }: Decision): string {
   if (denial?.reason === 'forbidden_push') return `403 ${denial.ruling.rule}`;
   if (denial !== null) return `403 ${denial.reason}`;

@@ -3,7 +3,10 @@ import { clauses, NotUnderstood } from './phrases.ts';
 
 /** The column `granted`. */
 
-/** What a claim of `meta` must be; `unstated` where the row leaves it open, `present`: whatever the project's rules make of it. */
+/**
+ * What a claim of `meta` must be; `unstated` where the row leaves it open, `present`: whatever the
+ * project's rules make of it.
+ */
 export type Stated<T> = 'unstated' | 'absent' | 'present' | T;
 
 export interface Expectation {
@@ -66,7 +69,10 @@ function readDeny(clause: string): Expectation['deny'] | undefined {
 
 const IMMUTABLE = '(?:tag_)?immutable(?:_| )?(?:tag )?(?:patterns?|rules?|claim)?';
 
-/** `immutable=[a,b]`, `2 immutable patterns`, `tag_immutable_patterns present`, `no tag_immutable_patterns`. */
+/**
+ * `immutable=[a,b]`, `2 immutable patterns`, `tag_immutable_patterns present`, `no
+ * tag_immutable_patterns`.
+ */
 function readImmutable(written: string): Expectation['immutable'] | undefined {
   if (!/immutable/.test(written)) return undefined;
   const clause = written.replace(/\[(\d+ patterns|both|all)\]/, '$1');

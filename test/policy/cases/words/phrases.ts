@@ -1,6 +1,9 @@
 import type { Column } from '../csv.ts';
 
-/** A word that means nothing here. Its row counts as failed: nothing may pass that was not understood. */
+/**
+ * A word that means nothing here. Its row counts as failed: nothing may pass that was not
+ * understood.
+ */
 export class NotUnderstood extends Error {
   constructor(word: string, column: Column) {
     super(`not understood: ${word} in ${column}`);
@@ -14,7 +17,10 @@ type Effect<D> = (draft: D, ...groups: string[]) => void;
 
 export type Vocabulary<D> = readonly { readonly phrase: RegExp; readonly effect: Effect<D> }[];
 
-/** Phrases as regular expressions without regard to case, and what each says of the draft. The first that fits wins. */
+/**
+ * Phrases as regular expressions without regard to case, and what each says of the draft. The first
+ * that fits wins.
+ */
 export function vocabulary<D>(phrases: Readonly<Record<string, Effect<D>>>): Vocabulary<D> {
   return Object.entries(phrases).map(([words, effect]) => ({
     phrase: new RegExp(`^(?:${words})(?![a-z0-9_])`, 'i'),
@@ -48,7 +54,9 @@ function firstPhrase<D>(text: string, words: Vocabulary<D>) {
 
 const CHOICE = /([\w-]+(?:, [\w-]+)*),? or ([\w-]+)/;
 
-/** `blocked, locked or unconfirmed user` is three cells; so is `blocked/locked/unconfirmed user`. */
+/**
+ * `blocked, locked or unconfirmed user` is three cells; so is `blocked/locked/unconfirmed user`.
+ */
 export function alternatives(cell: string): readonly string[] {
   const text = cell.replace(/\bCI\/CD\b/gi, 'CI').replace(/(?<=\w)\/(?=\w)/g, ' or ');
   const match = CHOICE.exec(text);

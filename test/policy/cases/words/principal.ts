@@ -156,7 +156,10 @@ const PRINCIPAL_WORDS = vocabulary<Situation>({
   'user|human': (s) => name(s, USER_KINDS),
 });
 
-/** The first noun that names a credential counts, a person's only if none does: "PAT of a blocked user". */
+/**
+ * The first noun that names a credential counts, a person's only if none does: "PAT of a blocked
+ * user".
+ */
 function name({ credential }: Situation, kinds: readonly TokenKind[]): void {
   if (credential.named === null || credential.named === USER_KINDS) credential.named = kinds;
 }

@@ -9,7 +9,10 @@ import type { Column } from '../csv.ts';
 import { LONG_AGO, type Situation, type Target } from '../situation.ts';
 import { clauses, NotExpressible, NotUnderstood, readPhrases, vocabulary } from './phrases.ts';
 
-/** The columns `project_visibility` and `registry_access_level`: the project, what is above it, its rules. */
+/**
+ * The columns `project_visibility` and `registry_access_level`: the project, what is above it, its
+ * rules.
+ */
 
 const ROLE = ROLES.join('|');
 

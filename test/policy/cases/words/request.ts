@@ -29,7 +29,9 @@ export interface Paths {
   readonly targets: ReadonlyMap<string, string>;
 }
 
-/** Only words that no registry has a meaning for, so that a slip is not taken for an unknown action. */
+/**
+ * Only words that no registry has a meaning for, so that a slip is not taken for an unknown action.
+ */
 const UNKNOWN_ACTIONS: ReadonlySet<string> = new Set([
   'foo',
   'bar',
@@ -108,7 +110,10 @@ function ofProtected(repository: string, actions: readonly string[], paths: Path
 
 type Form = (path: string, actions: readonly string[], match: readonly string[], top: string) => AskedScope;
 
-/** Names and scopes of unusual form. What is dropped is named all the same: the row then grants nothing. */
+/**
+ * Names and scopes of unusual form. What is dropped is named all the same: the row then grants
+ * nothing.
+ */
 const FORMS: Readonly<Record<string, Form>> = {
   'one-component path': (_, actions, __, top) => scope('project', top, actions),
   'path (\\d+) levels? below(?: the)? project': (path, actions, [, levels]) =>

@@ -60,7 +60,9 @@ const ROLE_WORDS = vocabulary<Situation>({
   },
 });
 
-/** A place belongs to the role before it; a namespace or an organization makes an owner by itself. */
+/**
+ * A place belongs to the role before it; a namespace or an organization makes an owner by itself.
+ */
 function at(situation: Situation, place: Place): void {
   const ownership = place === 'personal_namespace' || place === 'organization';
   if (ownership && (situation.memberships ?? []).length === 0)

@@ -24,7 +24,10 @@ export function readToken(kind: TokenKind, scopes: string, { credential }: Situa
     .flatMap(scopesIn);
 }
 
-/** What is said of a credential must be something that it can be; else the row would say less than it seems to. */
+/**
+ * What is said of a credential must be something that it can be; else the row would say less than
+ * it seems to.
+ */
 function refuseWhatCannotBe(
   kind: TokenKind,
   { revoked, expiresOn, botState }: Situation['credential'],
