@@ -11,10 +11,12 @@ import { parseScopes } from '../src/policy/scope.ts';
 import { type Cellpass, startCellpass } from '../test/support/e2e/cellpass.ts';
 import { freePort, stopSharedPostgres } from '../test/support/postgres.ts';
 import { type Figures, loadOne, medianFigures } from './load.ts';
+import { machineInWords } from './machine.ts';
 
 /**
- * Measures what it costs to ask the wrong cell: two cells on PostgreSQL, wrk (Debian's) asking the right one and the wrong one in turns;
- * and what the deciding alone takes.
+ * Measures what a request costs that arrives at the wrong cell: two cells run on PostgreSQL, and
+ * wrk (from Debian) sends requests to the right one and the wrong one in turns. Then measures how
+ * long cellpass takes to choose the cell, without the forwarding.
  */
 
 const TURNS = 4;
@@ -58,7 +60,7 @@ function printRow(name: string, { perSecond, p50Ms, p99Ms }: Figures, reference:
   );
 }
 
-async function measureDeciding(file: string): Promise<void> {
+async function measureCellChoice(file: string): Promise<void> {
   const topology = openTopology({
     file,
     self: 1,
@@ -72,7 +74,7 @@ async function measureDeciding(file: string): Promise<void> {
   for (let done = 0; done < DECISIONS; done++) await decide();
   const microseconds = ((performance.now() - startedAt) * 1000) / DECISIONS;
   await topology.close();
-  console.log(`\ndeciding alone, the token read and two scopes looked up: ${microseconds.toFixed(2)} µs`);
+  console.log(`\nchoosing the cell (token parsed, two scopes looked up): ${microseconds.toFixed(2)} µs`);
 }
 
 const dir = await mkdtemp(join(tmpdir(), 'cellpass-forward-'));
@@ -92,9 +94,9 @@ try {
     cells.push(await startCellpass({ services: { container_registry: {} }, directory, settings, port }));
   }
   const [wrong, right] = cells;
-  if (wrong === undefined || right === undefined) throw new Error('two cells were to be started');
+  if (wrong === undefined || right === undefined) throw new Error('the bench needs two cells');
   console.log(
-    `Node ${process.version}, wrk with ${CONNECTIONS} connections, ${TURNS} turns of ${SECONDS} s each, medians\n`,
+    `${machineInWords()}, wrk with ${CONNECTIONS} connections, medians of ${TURNS} turns of ${SECONDS} s\n`,
   );
   console.log('| request | per second | p50 ms | p99 ms | of the right cell |\n|---|---:|---:|---:|---:|');
   for (const one of CASES) {
@@ -106,9 +108,9 @@ try {
     }
     const reference = medianFigures(direct);
     printRow(`${one.name}, at the right cell`, reference, reference);
-    printRow(`${one.name}, at the other one`, medianFigures(forwarded), reference);
+    printRow(`${one.name}, at the wrong cell`, medianFigures(forwarded), reference);
   }
-  await measureDeciding(file);
+  await measureCellChoice(file);
 } finally {
   for (const cell of cells) await cell.stop();
   await stopSharedPostgres();

@@ -3,18 +3,21 @@ import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { freePort } from '../test/support/postgres.ts';
 import { loadOne } from './load.ts';
+import { machineInWords } from './machine.ts';
+import { untilReady } from './server.ts';
 
-/** Measures the JWK Set from memory: requests per second by wrk (Debian's), with the whole set and with a matching entity tag. */
+/**
+ * Measures requests per second for the JWK Set, which the server holds in memory: with the whole
+ * set in the answer, and with a matching entity tag (304). wrk (from Debian) sends the requests.
+ */
 
 const BIN = new URL('../bin/cellpass', import.meta.url).pathname;
 const CONNECTIONS = 16;
 const SECONDS = 5;
-const READY_POLL_MS = 50;
 
-/** A row of the table. */
+/** Measures one case, and prints its row of the table. */
 async function measure(name: string, url: string, headers: readonly string[]): Promise<void> {
   const figures = await loadOne({ url, headers, connections: CONNECTIONS, seconds: SECONDS });
   const times = [figures.p50Ms, figures.p99Ms].map((ms) => ms.toFixed(2));
@@ -32,10 +35,10 @@ const env = {
 const child = spawn(BIN, ['serve'], { env, stdio: 'ignore' });
 try {
   const base = `http://127.0.0.1:${port}`;
-  while ((await fetch(`${base}/readyz`).catch(() => undefined))?.status !== 200) await delay(READY_POLL_MS);
+  await untilReady(base);
   const url = `${base}/.well-known/jwks.json`;
   const etag = (await fetch(url)).headers.get('etag') ?? '';
-  console.log(`Node ${process.version}, ${CONNECTIONS} connections, ${SECONDS} s each\n`);
+  console.log(`${machineInWords()}, ${CONNECTIONS} connections, ${SECONDS} s each\n`);
   console.log('| request | per second | p50 ms | p99 ms |\n|---|---:|---:|---:|');
   await measure('the whole set', url, []);
   await measure('with its entity tag: 304', url, [`If-None-Match: ${etag}`]);

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 
-/** What one load found. */
+/** The figures of one run of wrk. */
 export interface Figures {
   readonly perSecond: number;
   readonly p50Ms: number;
@@ -17,9 +17,9 @@ interface LoadSize {
 export interface LoadOptions extends LoadSize {
   /** `http://host:port`. */
   readonly base: string;
-  /** A file of requests, for `requests.lua`. */
+  /** The path of a file of requests, which `requests.lua` reads. */
   readonly requests: string;
-  /** How long each connection waits before a request; 0: not at all. */
+  /** How long each connection waits before each request, in milliseconds; default 0. */
   readonly pauseMs?: number;
 }
 
@@ -27,12 +27,15 @@ const LUA = new URL('requests.lua', import.meta.url).pathname;
 const PAGE_KB = 1024;
 const run = promisify(execFile);
 
-/** A load of different requests. Throws when an answer is an error. */
+/** Sends the requests of a file. Throws when an answer is an error. */
 export function load({ base, requests, pauseMs = 0, ...size }: LoadOptions): Promise<Figures> {
   return wrk(size, ['-s', LUA, base, '--', requests, String(pauseMs)]);
 }
 
-/** A load of one request, with headers like `If-None-Match: "x"`. Throws when an answer is an error. */
+/**
+ * Sends one request again and again, with headers like `If-None-Match: "x"`. Throws when an answer
+ * is an error.
+ */
 export function loadOne({
   url,
   headers,
@@ -41,7 +44,7 @@ export function loadOne({
   return wrk(size, [...headers.flatMap((header) => ['-H', header]), url]);
 }
 
-/** By Debian's, which is a process of its own. */
+/** Runs wrk in its own process, so that this process does not slow down the measurement. */
 async function wrk({ seconds, connections }: LoadSize, what: readonly string[]): Promise<Figures> {
   const how = ['-t1', `-c${connections}`, `-d${seconds}`, '--timeout', '10', '--latency'];
   const { stdout } = await run('wrk', [...how, ...what]);
@@ -54,13 +57,13 @@ async function wrk({ seconds, connections }: LoadSize, what: readonly string[]):
   };
 }
 
-/** wrk's `831.00us`, `1.23ms`, `1.02s`. */
+/** Parses the times that wrk prints: `831.00us`, `1.23ms`, `1.02s`. */
 function toMs(text: string): number {
   const [, value, unit] = /^([\d.]+)(us|ms|s)$/.exec(text) ?? [];
   return Number(value) * (unit === 's' ? 1000 : unit === 'us' ? 0.001 : 1);
 }
 
-/** Of each figure by itself. */
+/** The median of each figure, taken separately. */
 export function medianFigures(figures: readonly Figures[]): Figures {
   const of = (pick: (one: Figures) => number): number => median(figures.map(pick));
   return {
@@ -74,21 +77,29 @@ export function median(numbers: readonly number[]): number {
   return numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? Number.NaN;
 }
 
-/** Signatures per second on all processors, by OpenSSL's own measure: what the machine could do and nothing else. */
+/**
+ * Measures RSA-2048 signatures per second on all processors with `openssl speed`: the upper limit
+ * of the machine, because each token takes one signature.
+ */
 export async function opensslSigns(processors: number, seconds: number): Promise<number> {
   const { stdout } = await run('openssl', [
     'speed',
     ...['-multi', String(processors), '-seconds', String(seconds), 'rsa2048'],
   ]);
   const perSecond = /^rsa\s+2048 bits\s+\S+\s+\S+\s+([\d.]+)/m.exec(stdout)?.[1];
-  if (perSecond === undefined) throw new Error(`openssl speed said something else:\n${stdout}`);
+  if (perSecond === undefined) throw new Error(`openssl speed printed an unknown format:\n${stdout}`);
   return Number(perSecond);
 }
 
-/** The largest of a process and its children, in MB. */
-export async function rssMb(pid: number): Promise<number> {
+/** The ids of a process and its children. */
+export async function withChildren(pid: number): Promise<readonly number[]> {
   const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8');
-  const pids = [pid, ...children.trim().split(/\s+/).filter(Boolean).map(Number)];
+  return [pid, ...children.trim().split(/\s+/).filter(Boolean).map(Number)];
+}
+
+/** The resident memory of the largest of a process and its children, in MB. */
+export async function rssMb(pid: number): Promise<number> {
+  const pids = await withChildren(pid);
   const sizes = await Promise.all(
     pids.map(async (id) => {
       const status = await readFile(`/proc/${id}/status`, 'utf8');

@@ -1,31 +1,35 @@
 import { setMaxListeners } from 'node:events';
-import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { Agent, request } from 'undici';
 import { type Figures, load, medianFigures } from './load.ts';
+import { MACHINE, machineInWords } from './machine.ts';
 import { PASSWORD, type Town, USUAL } from './seed.ts';
 import { type BenchServer, withServer } from './server.ts';
 import { ONE_SCOPE, tokenRequest, writeRequests } from './token-cases.ts';
 
 /**
- * What a flood of password logins does to token requests: their p99 at a steady rate alone, and while 200 clients log in by password at the
- * same time, again and again, in turns. A client that is sent away waits as long as it is told. Ends with 1 when the p99 grows more than 3 times.
- * `--burst` measures from the moment on in which all clients come at once.
+ * Measures how a flood of password logins slows down token requests: the p99 of token requests at a
+ * steady rate, without the flood and while 200 clients log in by password again and again, in
+ * turns. A client that is refused waits as long as `Retry-After` says. Exits with 1 when the p99
+ * grows more than 3 times. `--burst` starts to measure when all clients send their first login at
+ * once.
  */
 const { values } = parseArgs({ options: { burst: { type: 'boolean', default: false } } });
 const CLIENTS = 200;
-/** Until those have come for the first time, and have been sent away for different times. */
+/**
+ * By then each client has sent its first login, and the refused clients wait for different times.
+ */
 const SETTLE_MS = 2000;
 const CONNECTIONS = 8;
-/** About 250 requests a second. */
+/** Gives about 250 requests a second. */
 const PAUSE_MS = 32;
 const SECONDS = 8;
 const TURNS = 3;
 const MOST = 3;
 
-await withServer({ size: USUAL, workers: availableParallelism() }, async (server) => {
+await withServer({ size: USUAL, workers: MACHINE.processors }, async (server) => {
   const file = join(server.dir, 'tokens.txt');
   await writeRequests(file, ONE_SCOPE, { town: server.town, count: 2000 });
   const measure = (seconds: number): Promise<Figures> =>
@@ -43,6 +47,7 @@ await withServer({ size: USUAL, workers: availableParallelism() }, async (server
   }
   const [before, during] = [medianFigures(alone), medianFigures(flooded)];
   const ratio = during.p99Ms / before.p99Ms;
+  console.log(machineInWords());
   console.log(
     `tokens alone: ${inWords(before)}; while ${CLIENTS} clients log in by password: ${inWords(during)}`,
   );

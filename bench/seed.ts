@@ -14,18 +14,21 @@ export const USUAL: Size = { users: 10_000, groups: 2000, projects: 50_000, acce
 export const LARGE: Size = { users: 100_000, groups: 20_000, projects: 1_000_000, accessTokens: 5_000_000 };
 
 const GROUPS_OF_USER = 5;
-/** Deploy tokens and jobs. */
+/** How many deploy tokens there are, and how many jobs. */
 const OTHERS = 5000;
 export const PASSWORD = randomBytes(12).toString('hex');
 
-/** Secrets of one run: nobody else could have made them. */
+/** Makes the secrets of each run new and unguessable. */
 const RUN = randomBytes(8).toString('hex');
 const secretOf = (prefix: string, number: number): string => `${prefix}-${RUN}-${number}`;
 
-/** Numbers of rows count from 1; who may what follows from the numbers, so that a request needs no look-up to be made. */
+/**
+ * The seeded directory. Its rows are numbered from 1, and the numbers determine who may do what, so
+ * that the bench can write requests without querying the database.
+ */
 export interface Town {
   readonly size: Size;
-  /** A user's name, a token of theirs, and the paths of projects that they may push to. */
+  /** A user's name, access token, and the paths of the projects that the user may push to. */
   user(number: number): {
     readonly username: string;
     readonly token: string;
@@ -40,7 +43,7 @@ export interface Town {
   publicProject(number: number): string;
 }
 
-/** Groups of one user, by number. */
+/** The numbers of the groups that a user is a member of. */
 function groupsOf(user: number, { groups }: Size): readonly number[] {
   return Array.from({ length: GROUPS_OF_USER }, (_, at) => ((user * 13 + at * 397) % groups) + 1);
 }
@@ -82,7 +85,9 @@ export function townOf(size: Size): Town {
   };
 }
 
-/** One project in four is public, the rest private; users are developers of five groups each. */
+/**
+ * One project in four is public, the others are private; each user is a developer in five groups.
+ */
 export async function seed(
   database: Database,
   { users, groups, projects, accessTokens }: Size,
@@ -118,7 +123,7 @@ export async function seed(
        SELECT n, (user_id * 13 % ${groups}) + ${groups} * (1 + n % ${Math.floor(projects / groups) - 1}), user_id, sha256(('glcbt-${RUN}-' || n)::bytea)
        FROM ${numbers(OTHERS)}, LATERAL (SELECT n % ${users} + 1 AS user_id) AS owner`,
     'VACUUM ANALYZE',
-    // Or writing all this to disk would go on while the first figures are taken.
+    // Write everything to disk now; otherwise PostgreSQL would do so during the first measurements.
     'CHECKPOINT',
   ];
   for (const statement of statements) await database.execute(statement);

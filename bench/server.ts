@@ -4,12 +4,14 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { migrate } from '../src/store/database/migrate.ts';
 import { openPostgres } from '../src/store/database/postgres.ts';
 import { freePort, startPostgres } from '../test/support/postgres.ts';
 import { type Size, seed, type Town, townOf } from './seed.ts';
 
-/** A service of the bench that gives tokens again. */
+/**
+ * The bench's service with `token_reuse_seconds`: it answers a repeated request with the same
+ * token.
+ */
 export const REUSING = 'reusing';
 const BIN = new URL('../bin/cellpass', import.meta.url).pathname;
 const CONFIG = `services: {container_registry: {}, ${REUSING}: {token_reuse_seconds: 240}}\n`;
@@ -20,11 +22,13 @@ export interface BenchServer {
   readonly base: string;
   readonly pid: number;
   readonly town: Town;
-  /** For what the bench writes; gone afterwards. */
+  /** A temporary folder for the bench's files; removed at the end. */
   readonly dir: string;
 }
 
-/** Runs `measure` against the server as it ships, on a seeded PostgreSQL of its own, and ends both. */
+/**
+ * Starts PostgreSQL, seeds it, starts `bin/cellpass serve` on it, runs `measure`, and stops both.
+ */
 export async function withServer(
   { size, workers }: { readonly size: Size; readonly workers: number },
   measure: (server: BenchServer) => Promise<void>,
@@ -32,9 +36,8 @@ export async function withServer(
   const dir = await mkdtemp(join(tmpdir(), 'cellpass-bench-'));
   const postgres = await startPostgres();
   try {
-    const databaseUrl = await postgres.createDatabase();
+    const databaseUrl = await postgres.createMigratedDatabase();
     const database = openPostgres(databaseUrl);
-    await migrate(database);
     await seed(database, size);
     await database.close();
     const port = await freePort();
@@ -42,7 +45,8 @@ export async function withServer(
     const child = spawn(BIN, ['serve'], {
       env: {
         PATH: process.env['PATH'],
-        // By it OpenSSL leaves out instructions that other processors don't have.
+        // Lets a run switch off processor instructions in OpenSSL, to compare with other
+        // processors.
         OPENSSL_ia32cap: process.env['OPENSSL_ia32cap'],
         CELLPASS_CONFIG: join(dir, 'cellpass.yaml'),
         CELLPASS_DATABASE_URL: databaseUrl,
@@ -68,7 +72,8 @@ export async function withServer(
   }
 }
 
-async function untilReady(base: string): Promise<void> {
+/** Waits until the server at `base` answers 200 to `/readyz`. */
+export async function untilReady(base: string): Promise<void> {
   const deadlineMs = performance.now() + READY_MS;
   while ((await fetch(`${base}/readyz`).catch(() => undefined))?.status !== 200) {
     if (performance.now() > deadlineMs) throw new Error('the server did not become ready');

@@ -1,20 +1,24 @@
-import { readdir, readFile } from 'node:fs/promises';
-import { availableParallelism } from 'node:os';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { load, median, rssMb } from './load.ts';
+import { load, median, rssMb, withChildren } from './load.ts';
+import { MACHINE, machineInWords } from './machine.ts';
 import { USUAL } from './seed.ts';
 import { withServer } from './server.ts';
 import { CASES, writeRequests } from './token-cases.ts';
 
 /**
- * Whether anything grows with uptime: all kinds of requests in turns, at a rate that the machine bears easily, and every few seconds the memory and
- * the open files of the server's processes. `--minutes N`, 10 by default; `--pause-ms N` how long each connection waits between requests. Ends with 1 when memory or files grow.
+ * Shows whether the server's memory or open files grow with uptime. Sends all kinds of requests in
+ * turns, at a rate well below the machine's limit, and samples the server's processes every few
+ * seconds. Exits with 1 when memory or open files grow.
+ *
+ * - `--minutes N`: 10 by default
+ * - `--pause-ms N`: how long each connection waits between requests
  */
 const CONNECTIONS = 8;
 const PAUSE_MS = 40;
 const ROUND_SECONDS = 5;
-/** The first part is caches that fill, and a heap that finds its size. */
+/** In the first part of a run the caches fill and the heap grows to its usual size. */
 const SETTLING_SHARE = 0.4;
 const MOST_MB_PER_MINUTE = 1;
 const REQUESTS = 2000;
@@ -33,7 +37,7 @@ const { values } = parseArgs({
 });
 const minutes = Number(values.minutes);
 
-await withServer({ size: USUAL, workers: availableParallelism() }, async ({ base, pid, town, dir }) => {
+await withServer({ size: USUAL, workers: MACHINE.processors }, async ({ base, pid, town, dir }) => {
   const files = await Promise.all(
     CASES.map(async (one, at) => {
       const file = join(dir, `soak-${at}.txt`);
@@ -60,8 +64,7 @@ await withServer({ size: USUAL, workers: availableParallelism() }, async ({ base
 });
 
 async function openFiles(pid: number): Promise<number> {
-  const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8');
-  const pids = [pid, ...children.trim().split(/\s+/).filter(Boolean).map(Number)];
+  const pids = await withChildren(pid);
   const counts = await Promise.all(pids.map(async (id) => (await readdir(`/proc/${id}/fd`)).length));
   return counts.reduce((sum, count) => sum + count, 0);
 }
@@ -73,7 +76,9 @@ function report(samples: readonly Sample[], requests: number): void {
   const [before, after] = [settled.slice(0, half), settled.slice(half)].map((part) =>
     median(part.map(({ files }) => files)),
   );
-  console.log(`${minutes} minutes, ${Math.round(requests)} requests of ${CASES.length} kinds`);
+  console.log(
+    `${machineInWords()}\n${minutes} minutes, ${Math.round(requests)} requests of ${CASES.length} kinds`,
+  );
   console.log(
     `RSS every half minute: ${samples
       .filter((_, at) => at % Math.ceil(30 / ROUND_SECONDS) === 0)
@@ -87,7 +92,7 @@ function report(samples: readonly Sample[], requests: number): void {
   process.exitCode = mbPerMinute > MOST_MB_PER_MINUTE || (after ?? 0) > (before ?? 0) ? 1 : 0;
 }
 
-/** Of the straight line through the points, by least squares. */
+/** The slope of the straight line through the points, by least squares. */
 function slope(points: readonly (readonly [x: number, y: number])[]): number {
   const mean = (values: readonly number[]): number =>
     values.reduce((sum, one) => sum + one, 0) / values.length;

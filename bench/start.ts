@@ -5,8 +5,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { freePort, startPostgres } from '../test/support/postgres.ts';
+import { median } from './load.ts';
+import { machineInWords } from './machine.ts';
 
-/** Measures how long `cellpass serve` takes until it is ready, and what memory it then has. Medians of five runs. */
+/**
+ * Measures how long `cellpass serve` takes until it is ready, and how much memory it has then:
+ * medians of five runs.
+ */
 
 const BIN = new URL('../bin/cellpass', import.meta.url).pathname;
 const RUNS = 5;
@@ -48,11 +53,7 @@ async function rssMb({ pid }: ChildProcess): Promise<number> {
   return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) / 1024;
 }
 
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
-}
-
-/** A first start and a later one in a new folder, as often as asked. */
+/** Starts the server twice in a new folder, `RUNS` times: the first start and a later one. */
 async function measure(
   environment: () => Promise<Record<string, string>>,
 ): Promise<[first: Start[], later: Start[]]> {
@@ -80,7 +81,7 @@ try {
   const [postgresFirst, postgresLater] = await measure(async () => ({
     CELLPASS_DATABASE_URL: await postgres.createDatabase(),
   }));
-  console.log(`Node ${process.version}, medians of ${RUNS} runs\n`);
+  console.log(`${machineInWords()}, medians of ${RUNS} runs\n`);
   console.log('| start | ready after | RSS then |\n|---|---|---|');
   console.log(row('embedded, first', embeddedFirst));
   console.log(row('embedded, later', embeddedLater));

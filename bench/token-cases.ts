@@ -2,10 +2,10 @@ import { writeFile } from 'node:fs/promises';
 import { PASSWORD, type Town } from './seed.ts';
 import { REUSING } from './server.ts';
 
-/** One kind of request, and whether it is a signature that it saves. */
+/** One kind of request. */
 export interface Case {
   readonly name: string;
-  /** The path, and after a tab the Authorization header, of one of many such requests. */
+  /** The path of request `number`, then a tab and its Authorization header, if it has one. */
   readonly request: (town: Town, number: number) => string;
 }
 
@@ -77,7 +77,10 @@ export const CASES: readonly Case[] = [
   { name: 'JWK Set', request: () => '/.well-known/jwks.json' },
 ];
 
-/** So many different requests of one kind, for `load`; the step has no factor in common with the counts of the directory. */
+/**
+ * Writes `count` different requests of one kind to `file`, for `load`. Their numbers are 37 apart:
+ * that has no factor in common with the counts of the directory, so no request repeats early.
+ */
 export async function writeRequests(
   file: string,
   { request }: Case,

@@ -1,31 +1,37 @@
 import { writeFile } from 'node:fs/promises';
-import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type Figures, load, median, medianFigures, opensslSigns, rssMb } from './load.ts';
+import { MACHINE, machineInWords } from './machine.ts';
 import { LARGE, type Size, USUAL } from './seed.ts';
 import { type BenchServer, withServer } from './server.ts';
 import { CASES, type Case, ONE_SCOPE, writeRequests } from './token-cases.ts';
 
 /**
- * Tokens per second, by kind of credential, on real PostgreSQL with a seeded directory, beside the RSA signatures per second that OpenSSL
- * makes on the same machine in the same run. The load is wrk's (Debian's), in a process of its own.
- * `--json FILE` writes the figures, `--workers N` sets CELLPASS_WORKERS, `--seconds N` how long one case runs in one turn, `--only WORDS`
- * takes the cases with them, `--large` a directory twenty times the size.
+ * Measures tokens per second for each kind of credential, on PostgreSQL with a seeded directory,
+ * and the RSA signatures per second that OpenSSL makes on the same machine in the same run. wrk
+ * (from Debian) sends the requests, in its own process.
+ *
+ * - `--json FILE` writes the figures
+ * - `--workers N` sets CELLPASS_WORKERS
+ * - `--seconds N` sets how long one case runs in one turn
+ * - `--only WORDS` runs only the cases whose name contains the words
+ * - `--large` seeds a directory twenty times the size
  */
 const CONNECTIONS = 16;
 const TURNS = 3;
 const OPENSSL_SECONDS = 2;
-/** For the compiler in the server, the first plans of each connection, and what the server remembers. */
+/**
+ * V8 compiles the hot code, each connection makes its query plans, and the server fills its caches.
+ */
 const WARM_UP_SECONDS = 16;
-/** Different requests of one case. */
+/** How many different requests a case has. */
 const REQUESTS = 1000;
 
-const processors = availableParallelism();
 const { values } = parseArgs({
   options: {
     json: { type: 'string' },
-    workers: { type: 'string', default: String(processors) },
+    workers: { type: 'string', default: String(MACHINE.processors) },
     seconds: { type: 'string', default: '4' },
     only: { type: 'string' },
     large: { type: 'boolean', default: false },
@@ -46,7 +52,7 @@ await withServer({ size, workers: Number(values.workers) }, async (server) => {
   const signs: number[] = [];
   const figures = new Map<Case, Figures[]>(cases.map((one) => [one, []]));
   for (let turn = 0; turn < TURNS; turn++) {
-    signs.push(await opensslSigns(processors, OPENSSL_SECONDS));
+    signs.push(await opensslSigns(MACHINE.processors, OPENSSL_SECONDS));
     for (const [one, file] of files) figures.get(one)?.push(await measure(file));
   }
   const opensslPerSecond = median(signs);
@@ -63,6 +69,7 @@ await withServer({ size, workers: Number(values.workers) }, async (server) => {
   print({ reports, opensslPerSecond, half, rss });
   if (values.json !== undefined) {
     const report = {
+      ...MACHINE,
       openssl_signs_per_s: opensslPerSecond,
       rss_mb: Math.round(rss),
       half_rate: half && { requests_per_s: half.perSecond, p50_ms: half.p50Ms, p99_ms: half.p99Ms },
@@ -110,7 +117,7 @@ function print({
   readonly rss: number;
 }): void {
   console.log(
-    `Node ${process.version}, ${processors} processors shared by all, ${values.workers} worker(s), wrk with ${CONNECTIONS} connections, ${TURNS} turns of ${seconds} s, medians`,
+    `${machineInWords()} for server, PostgreSQL and wrk; ${values.workers} worker(s), ${CONNECTIONS} connections, medians of ${TURNS} turns of ${seconds} s`,
   );
   console.log(
     `${sizeInWords(size)}\nopenssl: ${opensslPerSecond.toFixed(0)} RSA-2048 signatures per second\n`,

@@ -1,44 +1,113 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createRequire } from 'node:module';
 
 /**
- * `npm test`: mocha twice at the same time, because what starts processes mostly waits for them, and the rest mostly computes. Arguments go to
- * both. What the second says is shown when the first is done. Ends with 1 when one of them fails. `npm run test:long` has what takes minutes.
+ * `npm test`: runs the tests in parts, two mocha processes at a time, and prints at the end how
+ * long each part took. Arguments go to every part. Exits with 1 when a part fails. The tests that
+ * take minutes run with `npm run test:long`.
  */
+interface Part {
+  readonly name: string;
+  readonly specs: readonly string[];
+  readonly ignored: readonly string[];
+}
+
+interface Result {
+  readonly name: string;
+  readonly passed: boolean;
+  readonly seconds: number;
+}
+
 const MOCHA = createRequire(import.meta.url).resolve('mocha/bin/mocha.js');
+const AT_A_TIME = 2;
 const LONG = ['test/faults/**', 'test/e2e/cells.test.ts', 'test/e2e/matrix/**'];
-const PROCESSES = [
-  'test/cli/**/*.test.ts',
-  'test/server/**/*.test.ts',
-  'test/e2e/*.test.ts',
-  'test/security/**/*.test.ts',
+/** Long parts come first, so that both processes end at about the same time. */
+const FOLDERS: readonly (readonly string[])[] = [
+  ['server'],
+  ['e2e', 'security'],
+  ['http', 'policy', 'token'],
+  ['cli'],
 ];
 
-const [first, second] = [
-  startMocha({ specs: PROCESSES, ignored: LONG }, 'inherit'),
-  startMocha({ specs: ['test/**/*.test.ts'], ignored: [...LONG, ...PROCESSES] }, 'pipe'),
-];
-const said: Buffer[] = [];
-second.stdout?.on('data', (chunk: Buffer) => said.push(chunk));
-second.stderr?.on('data', (chunk: Buffer) => said.push(chunk));
+const started = performance.now();
+const running = new Set<ChildProcess>();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.on(signal, () => {
-    for (const child of [first, second]) child.kill(signal);
+    waiting.length = 0;
+    for (const child of running) child.kill(signal);
   });
 }
-const ends = [once(first, 'close'), once(second, 'close')];
-const [firstCode] = await ends[0]!;
-const [secondCode] = await ends[1]!;
-process.stdout.write(Buffer.concat(said));
-process.exitCode = firstCode === 0 && secondCode === 0 ? 0 : 1;
+const show = inOrder();
+const all = parts();
+const waiting = [...all.entries()];
+const results: Result[] = [];
+await Promise.all(
+  Array.from({ length: AT_A_TIME }, async () => {
+    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+      results.push(await run(...next));
+    }
+  }),
+);
+console.log(`\n${results.map(inWords).join('\n')}\nall parts: ${secondsSince(started)} s`);
+process.exitCode = results.every(({ passed }) => passed) && results.length === all.length ? 0 : 1;
 
-function startMocha(
-  { specs, ignored }: { readonly specs: readonly string[]; readonly ignored: readonly string[] },
-  output: 'inherit' | 'pipe',
-): ReturnType<typeof spawn> {
+function parts(): readonly Part[] {
+  const named = FOLDERS.map((folders) => ({
+    name: folders.join(', '),
+    specs: folders.map((folder) => `test/${folder}/**/*.test.ts`),
+    ignored: LONG,
+  }));
+  const ignored = [...LONG, ...named.flatMap(({ specs }) => specs)];
+  return [{ name: 'all others', specs: ['test/**/*.test.ts'], ignored }, ...named];
+}
+
+async function run(at: number, { name, specs, ignored }: Part): Promise<Result> {
+  const startedAt = performance.now();
   const ignores = ignored.flatMap((pattern) => ['--ignore', pattern]);
-  return spawn(process.execPath, [MOCHA, ...ignores, ...process.argv.slice(2), ...specs], {
-    stdio: ['ignore', output, output],
+  const color = process.stdout.isTTY ? ['--color'] : [];
+  const child = spawn(process.execPath, [MOCHA, ...color, ...ignores, ...process.argv.slice(2), ...specs], {
+    stdio: ['ignore', 'pipe', 'pipe'],
   });
+  running.add(child);
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => show.write(at, chunk));
+  const [code] = await once(child, 'close');
+  running.delete(child);
+  show.end(at);
+  return { name, passed: code === 0, seconds: secondsSince(startedAt) };
+}
+
+/**
+ * Shows what the parts print one part after the other: the first that still runs at once, the
+ * others later.
+ */
+function inOrder(): { write(at: number, chunk: Buffer): void; end(at: number): void } {
+  const held: Buffer[][] = [];
+  const ended = new Set<number>();
+  let current = 0;
+  const flush = (): void => {
+    for (const chunk of held[current]?.splice(0) ?? []) process.stdout.write(chunk);
+  };
+  return {
+    write(at, chunk) {
+      held[at] ??= [];
+      held[at].push(chunk);
+      flush();
+    },
+    end(at) {
+      ended.add(at);
+      while (ended.has(current)) {
+        current += 1;
+        flush();
+      }
+    },
+  };
+}
+
+function inWords({ name, passed, seconds }: Result): string {
+  return `${passed ? 'passed' : 'FAILED'}  ${String(seconds).padStart(4)} s  ${name}`;
+}
+
+function secondsSince(startedAt: number): number {
+  return Math.round((performance.now() - startedAt) / 1000);
 }

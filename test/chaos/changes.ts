@@ -16,14 +16,14 @@ export interface ChangeOptions {
 }
 
 const PAUSE_MS = 500;
-/** One change of keys to so many of the directory. */
+/** One key change for this many directory changes. */
 const KEYS_ONE_IN = 8;
 
 export interface Changes {
   stop(): Promise<void>;
 }
 
-/** Changes the directory and the keys, one change after the other, by whichever replica. */
+/** Changes the directory and the keys, one change after the other, each on a random replica. */
 export function startChanges(options: ChangeOptions): Changes {
   const { random } = options;
   let stopped = false;
@@ -75,7 +75,7 @@ async function changeKeys(replica: Replica, { random, journal, issued }: ChangeO
     record(journal, 'rotate the keys', replica, answer);
   } else {
     const victim = random.pick(keys.filter(({ state }) => state === 'active' || state === 'pending'));
-    // From before: nobody knows when in between it happens.
+    // Note the time before the request: the change may take effect at any moment until the answer.
     issued.revokeKey(victim.kid);
     const body = { kid: victim.kid, reason: 'chaos' };
     const answer = await replica.admin.send('POST', '/admin/v1/keys/revoke', body);

@@ -6,11 +6,14 @@ import type { Journal } from './journal.ts';
 import { type Credential, expectedOf, OPEN, PROJECTS, type Secrets, type Timeline, USERS } from './model.ts';
 import { type Replica, SERVICE } from './world.ts';
 
-/** In which every answer must be there; the servers promise 2 s, and the machine is shared. */
+/** Every answer must come within this time; the servers promise 2 s, but the machine is shared. */
 const BOUND_MS = 2500;
-/** A process that ends takes what is on its way to it along, also a little before and after. */
+/**
+ * A process that ends loses the requests that are on their way to it, a little before and after,
+ * too.
+ */
 const LOSS_MS = 3000;
-/** After which a client gives up. */
+/** The client's timeout. */
 const LONGEST_WAIT_MS = 10_000;
 const PAUSE_MS = 20;
 const REQUEST_ID = /request [0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
@@ -23,17 +26,20 @@ export interface ClientOptions {
   readonly random: Random;
   readonly journal: Journal;
   readonly issued: Issued;
-  /** When a fault was last at work, by `performance.now()`; Infinity: now. */
+  /** When the last fault ended, by `performance.now()`; Infinity while one is active. */
   readonly disturbedAtMs: () => number;
 }
 
 export interface Clients {
-  /** Of answers, in milliseconds. */
+  /** The times of the answers, in milliseconds. */
   readonly durations: readonly number[];
   stop(): Promise<void>;
 }
 
-/** Clients that ask for tokens as any credential of the model, and hold each answer against it. */
+/**
+ * Clients that ask for tokens with any credential of the model, and compare each answer with the
+ * model.
+ */
 export function startClients(count: number, options: ClientOptions): Clients {
   const durations: number[] = [];
   let stopped = false;
@@ -110,7 +116,7 @@ async function visit(
   }
 }
 
-/** In the words of the model. */
+/** The answer in the model's terms. */
 async function readAnswer(
   answer: Answer,
   replica: Replica,
@@ -177,7 +183,7 @@ function requestOf(
   return { method: 'GET', path: `/jwt/auth?${query}`, headers: { authorization } };
 }
 
-/** What went wrong, as text, where there was no answer. */
+/** The client's error as text, for a request without an answer. */
 async function send(pool: Pool, options: Dispatcher.RequestOptions): Promise<Answer | string> {
   try {
     const { statusCode, headers, body } = await pool.request(options);

@@ -4,7 +4,7 @@ import type { Random } from '../support/random.ts';
 import type { Journal } from './journal.ts';
 import type { World } from './world.ts';
 
-/** Something that breaks, for a while, and is whole again when it resolves. */
+/** Breaks something for a while, and resolves when it works again. */
 type Fault = (world: World, random: Random) => Promise<void>;
 
 export const FAULTS: Readonly<Record<string, Fault>> = {
@@ -71,7 +71,10 @@ export interface FaultLoop {
 
 const PAUSE_MS = 3000;
 
-/** One fault after the other: each kind in turn, in an order of chance, and pauses in which everything must heal. */
+/**
+ * Causes one fault after the other: each kind in turn, in random order, with pauses in which
+ * everything must recover.
+ */
 export function startFaults(world: World, random: Random, journal: Journal): FaultLoop {
   let stopped = false;
   let disturbedAtMs = Number.NEGATIVE_INFINITY;

@@ -8,14 +8,17 @@ export interface Claims {
   readonly access: readonly AccessEntry[];
 }
 
-/** Every token that was issued, verified as registries do: by the JWK Set, and by the certificate that it shows. */
+/**
+ * Verifies every issued token as registries do: with the JWK Set, and with the certificate in its
+ * header.
+ */
 export interface Issued {
   readonly verified: number;
-  /** Undefined where it could not be verified; if it should have been, that is in the journal. */
+  /** Undefined if the token did not verify; the journal then says so if it should have. */
   verify(token: string, by: Replica): Promise<Claims | undefined>;
-  /** Its tokens count for nothing from now on. */
+  /** From now on the tokens of this key must not verify. */
   revokeKey(kid: string): void;
-  /** Verifies again what was issued and has not expired, by every replica. */
+  /** Verifies all unexpired tokens again, with every replica's keys. */
   verifyAll(replicas: readonly Replica[]): Promise<number>;
 }
 
@@ -38,7 +41,7 @@ export function createIssued(journal: Journal): Issued {
     },
     async verify(token, by) {
       const { kid = '', x5c = [] } = decodeProtectedHeader(token);
-      // One that is killed meanwhile shows nothing; its tokens are verified at the end.
+      // A replica that is killed meanwhile does not answer; the last check verifies its tokens.
       const jwks = await fetchText(by, '/.well-known/jwks.json');
       const ca = await fetchText(by, '/.well-known/token-ca.pem');
       if (jwks === undefined || ca === undefined) return undefined;

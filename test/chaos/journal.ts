@@ -1,7 +1,7 @@
-/** What happened, in order, and what must not have. */
+/** The events of a run in order, and its violations: events that must never happen. */
 export interface Journal {
   note(what: string, details?: object): void;
-  /** Something that must never be. */
+  /** Records an event that must never happen. */
   violate(what: string, details?: object): void;
   count(what: string): void;
   readonly violations: readonly string[];

@@ -3,9 +3,9 @@ import type { Random } from '../support/random.ts';
 
 export const USERS = ['ann', 'ben', 'cem', 'dee'] as const;
 export const PROJECTS = ['town/one', 'town/two', 'town/three'] as const;
-/** Everybody may pull from it. */
+/** A public project: anonymous clients may pull from it. */
 export const OPEN = 'town/open';
-/** Whose standing never changes: for clients that don't know this model. */
+/** A user whose rights never change, for clients that don't know this model. */
 export const STEADY = 'steady';
 export const ROLES = ['none', 'reporter', 'developer'] as const;
 
@@ -19,9 +19,9 @@ export interface Token {
   readonly revoked: boolean;
 }
 
-/** A directory as cellpass is told of it. */
+/** One state of the directory. */
 export interface State {
-  /** By user and project. */
+  /** The roles by user and project. */
   readonly roles: Readonly<Record<string, Role>>;
   readonly blocked: readonly User[];
   readonly tokens: readonly Token[];
@@ -33,7 +33,7 @@ export type Credential =
   | { readonly kind: 'token'; readonly id: number; readonly password: string }
   | { readonly kind: 'password'; readonly user: User; readonly password: string };
 
-/** What the answer to a request must be in one state. */
+/** The right answer to a request in one state. */
 export type Expected = '401' | '403' | `200 ${string}`;
 
 export function firstState(): State {
@@ -72,7 +72,7 @@ function mayDo({ roles }: State, user: User | null, project: string, action: str
   return role === 'developer' || (role === 'reporter' && action === 'pull');
 }
 
-/** The next state by one change, and what the change is called. */
+/** A change at random: the next state, and the name of the change. */
 export function changeState(state: State, random: Random): { readonly name: string; readonly next: State } {
   const kind = random.below(10);
   if (kind < 5) {
@@ -83,7 +83,7 @@ export function changeState(state: State, random: Random): { readonly name: stri
     };
   }
   if (kind < 7) {
-    // Two at most, so that most of what is asked is granted.
+    // Two at most, so that most requests are granted.
     const user = random.pick(state.blocked.length < 2 ? USERS : state.blocked);
     const isBlocked = state.blocked.includes(user);
     const blocked = isBlocked ? state.blocked.filter((name) => name !== user) : [...state.blocked, user];
@@ -105,12 +105,12 @@ export function changeState(state: State, random: Random): { readonly name: stri
 }
 
 export interface Secrets {
-  /** By user, `STEADY` included. */
+  /** The secrets by user, including `STEADY`. */
   readonly passwords: Readonly<Record<string, string>>;
   readonly steadyToken: string;
 }
 
-/** The state as a document; secrets of users are given once, and stay. */
+/** The state as a directory document; users keep the secrets they were given first. */
 export function documentOf(state: State, secrets: Secrets, withPasswords: boolean): string {
   const members = (project: string) =>
     USERS.flatMap((user) => {
@@ -147,11 +147,14 @@ export function documentOf(state: State, secrets: Secrets, withPasswords: boolea
   });
 }
 
-/** The states that may hold at a moment: one, and while a change is under way, or its outcome unknown, more. */
+/**
+ * The states that may hold at a moment: usually one, more while a change is running or its outcome
+ * is unknown.
+ */
 export interface Timeline {
-  /** The newest that was asked for. */
+  /** The newest state that was requested. */
   latest(): State;
-  /** A change is sent from now on; `settle` when the answer is known. */
+  /** Notes that a change is being sent; the caller calls `settle` when the answer is known. */
   begin(next: State): { acknowledge(): void; refuse(): void };
   /** Every state that may have held at some moment since `sinceMs`. */
   since(sinceMs: number): readonly State[];
@@ -159,7 +162,7 @@ export interface Timeline {
 
 interface Span {
   readonly state: State;
-  /** By `performance.now()`; undefined: still possible. */
+  /** Until when the state may have held, by `performance.now()`; undefined: it still may. */
   untilMs: number | undefined;
 }
 

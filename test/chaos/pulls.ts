@@ -10,10 +10,16 @@ import { ISSUER, SERVICE, type World } from './world.ts';
 
 const PAUSE_MS = 200;
 
-/** What a client says whose credentials were refused; where the issuer is away it says something else. */
+/**
+ * The client's message when its credentials are refused; when the issuer is away the message
+ * differs.
+ */
 const FORGETS_CREDENTIALS = /invalid username\/password|unauthorized|status(?: code)?:? 401/i;
 
-/** A real registry and a real client that pushes and pulls by it all the time; undefined where they are not installed. */
+/**
+ * Runs a real registry and a real client that pushes and pulls all the time; undefined if they are
+ * not installed.
+ */
 export async function startPulls(
   { dir, replicas: [replica] }: World,
   { steadyToken }: Secrets,

@@ -14,11 +14,12 @@ import { assertSettled, watchKeys } from './settle.ts';
 import { openWorld } from './world.ts';
 
 /**
- * Two replicas on one PostgreSQL, clients that ask them for tokens, and everything that can break does: `npm run chaos -- --seconds 300
- * --seed 7`. Ends with 1, what was violated and the journal, if anything came out that must not.
+ * Runs two replicas on one PostgreSQL and clients that ask them for tokens, and causes every kind
+ * of fault: `npm run chaos -- --seconds 300 --seed 7`. Prints the violations and the end of the
+ * journal, and exits with 1, if an answer or a state was wrong.
  */
 const CLIENTS = 8;
-/** At the end of the journal, where something was violated. */
+/** How many events of the journal are printed after a violation. */
 const SHOWN_LINES = 400;
 
 const { values } = parseArgs({ options: { seconds: { type: 'string' }, seed: { type: 'string' } } });

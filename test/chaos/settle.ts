@@ -6,10 +6,10 @@ import type { Journal } from './journal.ts';
 import { documentOf, type Secrets, type Timeline } from './model.ts';
 import type { World } from './world.ts';
 
-/** By which everything must be itself again when nothing breaks any more. */
+/** Everything must work again this long after the last fault. */
 const HEALED_MS = 15_000;
 
-/** Looks every second whether exactly one key is active, by the database itself. */
+/** Checks in the database, every second, that exactly one key is active. */
 export function watchKeys(databaseUrl: string, journal: Journal): { stop(): void } {
   const look = async (): Promise<void> => {
     const client = new pg.Client({
@@ -24,7 +24,7 @@ export function watchKeys(databaseUrl: string, journal: Journal): { stop(): void
       assertOneActive(rows, journal);
       journal.count('look at the active key');
     } catch {
-      // It is away just now.
+      // The database is away at the moment.
     } finally {
       await client.end().catch(() => undefined);
     }
@@ -33,7 +33,7 @@ export function watchKeys(databaseUrl: string, journal: Journal): { stop(): void
   return { stop: () => clearInterval(timer) };
 }
 
-/** What must hold when nothing breaks any more, and nothing changes. */
+/** Checks what must hold after the last fault and the last change. */
 export async function assertSettled(
   world: World,
   {
@@ -62,7 +62,7 @@ export async function assertSettled(
   journal.note('verified again', { tokens: await issued.verifyAll(replicas) });
 }
 
-/** To apply what is there changes nothing: so this tells whether what was acknowledged is there. */
+/** Applying the acknowledged state must change nothing; otherwise a change was lost. */
 async function assertKept(
   { replicas }: World,
   {

@@ -14,19 +14,25 @@ export const SERVICE = 'container_registry';
 const WORKERS = 2;
 const DRAIN_SECONDS = 1;
 
-/** A cellpass that is killed, stopped and started again at the same address; it reaches PostgreSQL by a relay of its own. */
+/**
+ * A cellpass server that the faults kill, stop and start again at the same address. It reaches
+ * PostgreSQL through its own relay.
+ */
 export interface Replica {
   readonly name: string;
   readonly url: string;
   readonly relay: Relay;
   readonly admin: AdminApi;
   readonly child: Child;
-  /** When it, or a process of it, was last not there, by `performance.now()`; Infinity: now. */
+  /**
+   * When the server or one of its processes was last down, by `performance.now()`; Infinity while
+   * it is.
+   */
   readonly awayAtMs: number;
   workerPids(): readonly number[];
-  /** Whether one of its processes is about to be ended. */
+  /** Notes whether a fault is about to end one of its processes. */
   expectLoss(): void;
-  /** Ends it with this signal, and starts another. */
+  /** Ends the server with this signal, and starts it again. */
   replace(signal: 'SIGTERM' | 'SIGKILL'): Promise<void>;
   stop(): Promise<void>;
 }
@@ -65,12 +71,12 @@ async function startReplica(name: string, dir: string, databaseUrl: string): Pro
   const port = await freePort();
   const url = `http://localhost:${port}`;
   const config = join(dir, `${name}.yaml`);
-  // Keys become active without a wait, by force: what is tested is that nothing is lost on the way.
+  // Keys are forced to become active at once: the test is about lost changes, not about waiting.
   await writeFile(
     config,
     stringify({
       keys: { propagation_seconds: 2, rotate_every_days: 0 },
-      // All clients share an address here, and some are wrong all the time.
+      // All clients share an address here, and some use wrong credentials all the time.
       limits: { failed_attempts: 1_000_000 },
     }),
   );
@@ -94,7 +100,7 @@ async function startReplica(name: string, dir: string, databaseUrl: string): Pro
   const ready = async (): Promise<void> => {
     await until(
       async () => {
-        // Without a database it refuses to start; whoever keeps services starts it again.
+        // Without a database it refuses to start; a supervisor would start it again.
         if (!child.running()) child = start();
         const response = await fetch(`${url}/readyz`, { signal: AbortSignal.timeout(2000) }).catch(
           () => undefined,

@@ -17,7 +17,7 @@ describe('two cells behind one host name', function () {
     const clients = () => ({ docker: docker(), skopeo: skopeo() });
     describeCells(scene, clients);
     describeCellTrust(scene);
-    // Ten of them: npm run test:matrix.
+    // `npm run test:matrix` does ten.
     describeCellRotation({ rotations: 1, scene, clients });
     describeAwayCell(scene, clients);
   });

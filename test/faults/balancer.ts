@@ -1,9 +1,9 @@
 import { startFront } from '../support/e2e/front.ts';
 
-/** A load balancer that deals out connections, and asks each server whether it is ready. */
+/** A load balancer that distributes connections over the servers that answer `/readyz` with 200. */
 export interface Balancer {
   readonly url: string;
-  /** Of the servers that were ready when last asked. */
+  /** The URLs of the servers that were ready at the last check. */
   ready(): readonly string[];
   close(): Promise<void>;
 }

@@ -24,7 +24,7 @@ describe('a clock that is set', () => {
   });
   afterEach(() => server.close());
 
-  /** As a server does that lives on: without time passing, it reads its keys again. */
+  /** Reloads the keys as a running server does, without time passing. */
   const setClock = async (ms: number): Promise<void> => {
     clock.set(ms);
     await server.keyring.refresh();

@@ -24,7 +24,7 @@ describe('connections to a PostgreSQL that hangs', () => {
     await postgres.stop();
   });
   beforeEach(() => {
-    // One connection: whatever comes next must come on the same one, or on a new one in its place.
+    // With one connection the next query uses the same one, or a new one that replaces it.
     database = openPostgres(relay.url, { maxConnections: 1 });
   });
   afterEach(async () => {

@@ -1,12 +1,12 @@
 import { Client } from 'undici';
 
-/** Clients that ask for tokens again and again, each on a connection that it keeps. */
+/** Many clients that ask for tokens again and again, each on its own keep-alive connection. */
 export interface Crowd {
-  /** How many requests had which status. */
+  /** The number of requests by status. */
   readonly statuses: ReadonlyMap<number, number>;
-  /** Requests without an answer, in the words of the client. */
+  /** The client's error messages, for requests without an answer. */
   readonly failures: readonly string[];
-  /** Resolves when so many requests more have ended. */
+  /** Resolves when this many more requests have ended. */
   more(requests: number): Promise<void>;
   stop(): Promise<void>;
 }

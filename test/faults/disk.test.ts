@@ -89,11 +89,11 @@ function unmount(folder: string): void {
   try {
     execFileSync('umount', [folder], { stdio: 'ignore' });
   } catch {
-    // It was not mounted.
+    // The folder was not mounted.
   }
 }
 
-/** Writes until nothing more fits. */
+/** Writes to the disk until it is full. */
 function fill(file: string): void {
   const chunk = Buffer.alloc(64 * 1024);
   const descriptor = openSync(file, 'w');

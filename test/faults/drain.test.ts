@@ -31,7 +31,8 @@ describe('replicas under load', function () {
   after(() => site.remove());
 
   const startReplicas = async (workers: number): Promise<void> => {
-    // One after the other: the first makes the keys, whose master key the other one finds.
+    // Start one after the other: the first server creates the master key, and the second one finds
+    // it.
     servers = [];
     for (const name of ['data', 'other']) {
       servers.push(

@@ -6,14 +6,14 @@ import { done, fetchJwks, fetchToken, makeSite, type Server, type Site, verify }
 import { newSecret } from '../support/directory/town.ts';
 import { createRandom, type Random } from '../support/random.ts';
 
-/** `npm run chaos` has as many as there is time for. */
+/** `npm run chaos` repeats this for as long as it is told. */
 const ROUNDS = 2;
-/** Large enough that there is something between its beginning and its end. */
+/** The document is so large that applying it takes a while. */
 const PROJECTS = 400;
 const TOKEN = newSecret('glpat-');
 const SCOPE = 'repository:acme/p-0:pull';
 
-/** Two directories in which everything is different that can be. */
+/** Two directories that differ in everything. */
 const documentOf = (edition: number): string =>
   JSON.stringify({
     version: 1,
@@ -50,7 +50,10 @@ for (const kind of ['postgresql', 'embedded'] as const) {
       server = await site.serve();
       api = openAdminApi(site.socket);
     };
-    /** Sends a change, and kills the server at some moment before its answer or a little after. The status, 0 if none came. */
+    /**
+     * Sends a change, and kills the server before its answer or a little after. Answers the status;
+     * 0 if none came.
+     */
     const killUnder = async (path: string, body: string | object, atMostMs: number): Promise<number> => {
       const answer = api.send('POST', path, body);
       await delay(random.next() * atMostMs);
@@ -115,7 +118,7 @@ for (const kind of ['postgresql', 'embedded'] as const) {
 interface KeyStep {
   readonly step: string;
   readonly body: object;
-  /** Whether `keys` are such as an acknowledged change leaves them. */
+  /** Whether `keys` are as an acknowledged change leaves them. */
   readonly isDone: (keys: readonly ListedKey[]) => boolean;
 }
 
@@ -139,7 +142,7 @@ async function chooseChange(random: Random, keys: readonly ListedKey[]): Promise
   ]);
 }
 
-/** Each token verifies, but for those whose key was revoked, which don't. */
+/** Checks that each token verifies, except the tokens of a revoked key, which must not. */
 async function assertInForce(
   tokens: readonly string[],
   keys: readonly ListedKey[],

@@ -11,16 +11,16 @@ import { type Relay, startRelay } from '../support/relay.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 
 const SCOPE = 'repository:acme/site:pull';
-/** In which a client must have its answer, whatever became of the database. */
+/** A client must have its answer within this time, whatever happens to the database. */
 const BOUND_MS = 2000;
-/** By which the server must be itself again. */
+/** The server must work again within this time. */
 const HEALED_MS = 5000;
-/** More than the pool has connections. */
+/** More requests than the pool has connections. */
 const CROWD = 30;
-/** How many PostgreSQL gives. */
+/** The number of connections that PostgreSQL accepts. */
 const ALL_CONNECTIONS = 15;
 
-/** A client that is right, and whom its token is about. */
+/** A client with right credentials, and the subject of its token. */
 type Visitor = readonly [name: string, subject: string, ask: () => Promise<Response>];
 
 describe('a server whose PostgreSQL', () => {
@@ -78,7 +78,7 @@ describe('a server whose PostgreSQL', () => {
     ['an unknown token', '', get(['alice', `glpat-${'x'.repeat(20)}`])],
   ];
 
-  /** Each answer within the bound, and right: a token for whom it is about, or 503. */
+  /** Checks that each answer comes in time and is right: a token for the right subject, or 503. */
   const visit = async (which: readonly Visitor[]): Promise<readonly number[]> =>
     Promise.all(
       which.map(async ([name, subject, ask]) => {
@@ -140,7 +140,7 @@ describe('a server whose PostgreSQL', () => {
       await assertServes();
       await begin();
       try {
-        // The half that comes through is one client's; after it nobody's.
+        // The half answer belongs to one client; the rest must reach no other.
         if (what === 'answers by halves') await visit(visitors.slice(0, 1));
         const crowd = Array.from({ length: CROWD }, (_, at) => [...visitors, ...strangers][at % 10]!);
         for (const status of await visit(crowd)) assert.equal(status, 503);
@@ -213,7 +213,7 @@ function assertAway(response: Response): void {
   assert.equal(response.body.token, undefined);
 }
 
-/** Holds a lock that every question of a token waits for; stands in for a disk that doesn't answer. */
+/** Holds a lock that every query of a token request waits for, as if the disk did not answer. */
 async function lockOut(url: string): Promise<() => Promise<void>> {
   const client = new pg.Client(url);
   await client.connect();
@@ -221,7 +221,7 @@ async function lockOut(url: string): Promise<() => Promise<void>> {
   return () => client.end();
 }
 
-/** Takes every connection that PostgreSQL gives. */
+/** Opens connections until PostgreSQL accepts no more. */
 async function crowdOut(url: string): Promise<() => Promise<void>> {
   const clients: pg.Client[] = [];
   await until(

@@ -1,9 +1,12 @@
-/** A mutant that no test can notice, with the reason. Found again by the line's text, so that the list can't rot. */
+/**
+ * A mutant that no test can notice, and the reason. The line's text identifies it, so that an
+ * outdated entry is found.
+ */
 export interface Equivalent {
   readonly file: string;
-  /** The line, trimmed. */
+  /** The source line, trimmed. */
   readonly code: string;
-  /** As the report prints it. */
+  /** The change, as the report prints it. */
   readonly mutation: string;
   readonly because: string;
 }

@@ -50,10 +50,15 @@ const METHODS: Readonly<Record<string, string>> = {
 
 const VERDICTS = ["'grant'", "'refuse'", "'forbid'"];
 
-/** Pieces of a regular expression, each with what it may wrongly be. A class in brackets is one piece, left as it is. */
+/**
+ * Pieces of a regular expression, each with its mutation. A class in brackets is one piece, and is
+ * not changed.
+ */
 const PATTERN_PIECES = /\\.|\[[^\]]*\]|\(\?:|\{\d+,\d+\}|[\^$+?]/g;
 
-/** Every mutant of one file. Types and imports are left alone: the compiler guards those. */
+/**
+ * Every mutant of one file. Types and imports are not changed, because the compiler checks them.
+ */
 export function mutantsOf(file: string, text: string): readonly Mutant[] {
   const source = ts.createSourceFile(file, text, ts.ScriptTarget.ES2023, true);
   const mutants: Mutant[] = [];
@@ -107,7 +112,7 @@ function changesTo(node: ts.Node, source: ts.SourceFile): readonly Change[] {
   return [];
 }
 
-/** Another operator, and each side alone where both have a say. */
+/** Replaces the operator, or the whole expression by one side. */
 function binary(node: ts.BinaryExpression, source: ts.SourceFile): readonly Change[] {
   const { operatorToken, left, right } = node;
   const operators = OPERATORS[operatorToken.getText(source)] ?? [];
@@ -124,7 +129,7 @@ function unary(operator: ts.SyntaxKind, operand: string): readonly string[] {
   return [];
 }
 
-/** Numbers in a table matter by their order, the others by their value. */
+/** In a table only the order of numbers matters; elsewhere their value does. */
 function numbers(node: ts.NumericLiteral): readonly string[] {
   const value = Number(node.text);
   const inTable = ts.isPropertyAssignment(node.parent);
@@ -138,7 +143,7 @@ function strings(node: ts.StringLiteral, source: ts.SourceFile): readonly string
   return ["'mutated'", ...(text.includes('[') ? patterns(text) : [])];
 }
 
-/** An anchor or a quantifier left out, a class negated, a count widened. */
+/** Removes an anchor or a quantifier, negates a class, or widens a count. */
 function patterns(text: string): readonly string[] {
   return [...text.matchAll(PATTERN_PIECES)].flatMap((match) => {
     const [piece] = match;
@@ -157,7 +162,7 @@ function otherPieces(piece: string): readonly string[] {
   return [`{${from - 1},${to}}`, `{${from + 1},${to}}`, `{${from},${to - 1}}`, `{${from},${to + 1}}`];
 }
 
-/** The condition decided beforehand: this is also how an early return is left out. */
+/** Replaces the condition by true or false; this also removes early returns. */
 function fixed(condition: ts.Expression): readonly Change[] {
   return ['true', 'false'].map((replacement) => ({ node: condition, replacement }));
 }

@@ -1,7 +1,8 @@
 /**
- * Mutation tests of the policy: makes one small change after another to src/policy and runs the policy's unit tests on each.
- * A mutant that survives is a rule that no test shows. Run by `npm run test:mutation [-- FILE…]`; exits 1 under 95 % killed,
- * and when the list of equivalent mutants names one that is gone or is killed.
+ * Mutation tests of the policy: makes one small change after another to src/policy and runs the
+ * policy's unit tests on each. A mutant that survives is a rule that no test shows. Run by `npm run
+ * test:mutation [-- FILE…]`; exits 1 under 95 % killed, and when the list of equivalent mutants
+ * names one that is gone or is killed.
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -16,7 +17,10 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const SOURCES = 'src/policy';
 const TESTS = 'test/policy';
 const SUPPORT = 'test/support/policy/subjects.ts';
-/** What the unit tests of the policy import. Tests that need more (random cases, a list in a file) are too slow to run for each mutant. */
+/**
+ * What the unit tests of the policy import. Tests that need more (random cases, a list in a file)
+ * are too slow to run for each mutant.
+ */
 const UNIT_TEST_IMPORTS =
   /^(node:assert\/strict|\.\.\/\.\.\/src\/policy\/[a-z]+\.ts|\.\.\/support\/policy\.ts)$/;
 const LEAST_SCORE = 95;
@@ -55,7 +59,10 @@ async function run(workshop: string, only: readonly string[]): Promise<boolean> 
   return report(mutants, fates, only.length === 0);
 }
 
-/** Compiles sources and tests once; each mutant then needs a copy and one file. Returns the test files' names. */
+/**
+ * Compiles sources and tests once; each mutant then needs a copy and one file. Returns the test
+ * files' names.
+ */
 function buildOriginal(workshop: string): readonly string[] {
   const original = join(workshop, 'original');
   for (const folder of [SOURCES, TESTS, 'test/support'])

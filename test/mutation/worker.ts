@@ -3,7 +3,10 @@ import Mocha from 'mocha';
 /** The parent prints; here only the first failure matters. */
 class Silent extends Mocha.reporters.Base {}
 
-/** Runs test files in a fresh module graph (the folder is new each time) and says what failed first, or null. */
+/**
+ * Runs test files in a fresh module graph (the folder is new each time) and says what failed first,
+ * or null.
+ */
 async function firstFailure(files: readonly string[]): Promise<string | null> {
   const mocha = new Mocha({ bail: true, timeout: 2000, reporter: Silent });
   for (const file of files) mocha.addFile(file);

@@ -5,8 +5,10 @@ import { CONTRACT } from '../support/contract.ts';
 import { ACME, LOGIN, secret } from '../support/directory/acme.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 
-/** What cellpass leaves out can't be attacked; here is what shows that it is left out. */
-describe('security checks: what there is not', () => {
+/**
+ * cellpass leaves out logins by browser and refresh tokens; these tests show that it has neither.
+ */
+describe('security checks: features that cellpass leaves out', () => {
   let server: TestServer;
   before(async () => {
     server = await startTestServer();
@@ -22,7 +24,7 @@ describe('security checks: what there is not', () => {
       .type('form')
       .send({ service: 'container_registry', ...fields });
 
-  describe('security check 35: no login by browser, so no state, nonce or code to get wrong', () => {
+  describe('security check 35: no login by browser, so no state, nonce or code', () => {
     for (const path of [
       '/login',
       '/oauth/authorize',
@@ -72,10 +74,10 @@ describe('security checks: what there is not', () => {
     });
   });
 
-  describe('security check 38: no refresh tokens, so none that could outlive what bought it', () => {
+  describe('security check 38: no refresh tokens, so none outlives the credential', () => {
     const offline = { offline_token: 'true', access_type: 'offline', client_id: 'docker' };
 
-    it('security check 38: none is given to whoever asks for one', async () => {
+    it('security check 38: a client that asks for one gets none', async () => {
       const [username, password] = LOGIN.api;
       const query = new URLSearchParams({ service: 'container_registry', ...offline });
       for (const { status, body } of [

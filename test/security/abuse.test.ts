@@ -20,11 +20,11 @@ import type { TestServer } from '../support/server.ts';
 
 const PULL = 'repository:acme/app:pull';
 
-describe('security checks: what somebody can do who only tries', () => {
+describe('security checks: clients that guess, and clients that flood', () => {
   const start = serversToFailAt();
 
-  describe('security check 17: who fails too often does not learn who exists', () => {
-    it('is told the same in every case', async () => {
+  describe('security check 17: a client that fails too often does not learn which users exist', () => {
+    it('every refusal reads the same', async () => {
       const server = await start({ limits: { failedAttempts: LIMITS } });
       const ip = newAddress();
       await statusesOf(LIMITS.perAddress, () => guessToken(server, ip));
@@ -51,8 +51,8 @@ describe('security checks: what somebody can do who only tries', () => {
     });
   });
 
-  describe('security check 23: nobody chooses the address that they fail from', () => {
-    it('by X-Forwarded-For, where no proxy is trusted', async () => {
+  describe('security check 23: a client cannot choose the address that its failures count for', () => {
+    it('X-Forwarded-For is ignored where no proxy is trusted', async () => {
       const server = await start({
         environment: { CELLPASS_TRUSTED_PROXIES: '192.0.2.0/24' },
         limits: { failedAttempts: LIMITS },
@@ -61,7 +61,7 @@ describe('security checks: what somebody can do who only tries', () => {
       assert.deepEqual(spoofed, [...times(LIMITS.perAddress, 401), 429]);
     });
 
-    it('by what they write before the entry of a trusted one', async () => {
+    it('entries before that of a trusted proxy are ignored', async () => {
       const server = await start({ limits: { failedAttempts: LIMITS } });
       const ip = newAddress();
       const spoofed = await statusesOf(LIMITS.perAddress + 1, () =>
@@ -70,7 +70,7 @@ describe('security checks: what somebody can do who only tries', () => {
       assert.deepEqual(spoofed, [...times(LIMITS.perAddress, 401), 429]);
     });
 
-    it('and no header breaks the server', async () => {
+    it('no header breaks the server', async () => {
       const server = await start({ limits: { failedAttempts: { ...LIMITS, perAddress: 0 } } });
       const header = fc.oneof(
         fc
@@ -93,20 +93,20 @@ describe('security checks: what somebody can do who only tries', () => {
     });
   });
 
-  describe('security check 39: failing is no weapon', () => {
+  describe('security check 39: failed attempts do not lock out others', () => {
     let server: TestServer;
     before(async () => {
       server = await start({ limits: { failedAttempts: LIMITS } });
     });
 
-    it('against the same account elsewhere', async () => {
+    it('the same account at another address still logs in', async () => {
       const attacker = newAddress();
       await statusesOf(LIMITS.perAddress * 2, () => guess(server, 'bob', attacker));
       assertError(await guess(server, 'bob', attacker), 429, 'TOOMANYREQUESTS');
       assert.equal((await logIn(server, 'bob', newAddress())).status, 200);
     });
 
-    it('against valid tokens behind the same address', async () => {
+    it('valid tokens behind the same address still work', async () => {
       const shared = newAddress();
       await statusesOf(LIMITS.perAddress, () => guessToken(server, shared));
       for (const [, username, token] of VALID_TOKENS) {
@@ -114,7 +114,7 @@ describe('security checks: what somebody can do who only tries', () => {
       }
     });
 
-    it('and an IPv6 host has one address, however many it has; its neighbour another', async () => {
+    it('an IPv6 host counts as one address, however many it uses; its neighbour as another', async () => {
       let n = 0;
       const statuses = await statusesOf(LIMITS.perAddress + 1, () => {
         n += 1;
@@ -125,7 +125,7 @@ describe('security checks: what somebody can do who only tries', () => {
       assert.equal((await logIn(server, 'bob', '2001:db8:0:2::1')).status, 200);
     });
 
-    it('and asking without a password is no failure', async () => {
+    it('a request without a password is no failure', async () => {
       const ip = newAddress();
       for (const as of [
         ['', ''],
@@ -137,8 +137,10 @@ describe('security checks: what somebody can do who only tries', () => {
     });
   });
 
-  describe('security check 41: nobody makes it work more than it can', () => {
-    /** A hash that holds the lane for some tokens, and yet is done in time on a machine that has other things to do. */
+  describe('security check 41: floods of work are bounded', () => {
+    /**
+     * A hash that takes longer than several token requests, and yet ends in time on a busy machine.
+     */
     const dear = { memoryCost: 32_768, timeCost: 3, parallelism: 1 };
     let server: TestServer;
     before(async () => {
@@ -147,7 +149,7 @@ describe('security checks: what somebody can do who only tries', () => {
       server = await start({ limits: { argon2Lanes: 1, argon2Queue: 1 } }, directory);
     });
 
-    it('with passwords: over the queue they are 503 with Retry-After, and tokens are answered meanwhile', async () => {
+    it('passwords over the length of the queue are 503 with Retry-After; tokens are answered meanwhile', async () => {
       let isBusy = true;
       const logins = Promise.all(
         Array.from({ length: 12 }, async () => logIn(server, 'dear', newAddress())),
@@ -169,10 +171,10 @@ describe('security checks: what somebody can do who only tries', () => {
       assert.ok(whileBusy > 3, `${whileBusy} tokens while the lane was busy`);
     });
 
-    it('with passwords that nobody waits for: they are not hashed', async () => {
+    it('the password of a client that has gone is not hashed', async () => {
       const isNoted = () => server.log.some(({ reason }) => reason === 'client_gone');
       const deadline = Date.now() + 10_000;
-      // Which one comes to the lane first is chance, so it may take more than one try.
+      // Which request is hashed first is chance, so this may take more than one try.
       while (!isNoted()) {
         assert.ok(Date.now() < deadline, 'not noticed');
         const busy = logIn(server, 'dear', newAddress());
@@ -185,7 +187,7 @@ describe('security checks: what somebody can do who only tries', () => {
       }
     });
 
-    it('with hashes that are imported: what costs too much is refused', async () => {
+    it('an imported hash that costs too much is refused', async () => {
       const hash = (parameters: string) => `$argon2id$v=19$${parameters}$${'A'.repeat(22)}$${'A'.repeat(43)}`;
       for (const [parameters, status] of [
         ['m=65536,t=4,p=4', 200],

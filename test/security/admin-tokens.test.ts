@@ -7,13 +7,13 @@ import { CONTRACT } from '../support/contract.ts';
 import { ACME, LOGIN } from '../support/directory/acme.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 
-/** An operator may well name a service like this; a client can't. */
+/** An operator can name a service like this in the configuration; a client cannot. */
 const SERVICES = ['container_registry', '/admin/v1/keys'];
 const METHODS = ['get', 'post', 'put', 'delete'];
 const SCOPES = ['repository:acme/app:pull,push', 'registry:catalog:*'];
 const AT_ONCE = 50;
 
-/** Everything that is served over TCP to admins: all of the contract but the token endpoint. */
+/** The routes that admins reach over TCP: the whole contract except the public endpoints. */
 const ROUTES = Object.entries(CONTRACT.paths).flatMap(([path, operations]) =>
   Object.keys(operations)
     .filter((verb) => METHODS.includes(verb) && path !== '/jwt/auth')
@@ -28,7 +28,7 @@ describe('security checks: who may administer', () => {
   });
   after(() => server.close());
 
-  /** Statuses other than 401, by route; nothing is read by the routes before they ask who it is. */
+  /** The statuses other than 401, by route; no route reads its input before it authenticates. */
   async function admitted(authorizations: readonly string[]): Promise<readonly string[]> {
     const { port } = server.remoteAdmin.address() as AddressInfo;
     const attempts = ROUTES.flatMap(([method, path]) =>
@@ -49,7 +49,7 @@ describe('security checks: who may administer', () => {
     return others;
   }
 
-  /** One of every kind that can be had, for every service, and the nested JWTs, which are of a subject whatever the service. */
+  /** A token of every kind for every service, and the nested JWT of each subject. */
   async function everyJwt(): Promise<readonly string[]> {
     const jwts = new Set<string>();
     for (const service of SERVICES) {
@@ -71,7 +71,7 @@ describe('security checks: who may administer', () => {
     assert.deepEqual(await admitted(['', 'Bearer', 'Basic Og==']), []);
   });
 
-  it('security check 1: every JWT that the server signs, for every service, opens no admin route', async function () {
+  it('security check 1: no JWT that the server signs opens an admin route, for any service', async function () {
     this.timeout(60_000);
     const jwts = await everyJwt();
     const kinds = new Set(jwts.map((jwt) => decodeJwt(jwt)['auth_type']));
@@ -83,12 +83,12 @@ describe('security checks: who may administer', () => {
     assert.deepEqual(await server.database.query('SELECT * FROM signing_keys'), before);
   });
 
-  it('security check 1: nor does any registry credential, be it an admin’s', async () => {
+  it('security check 1: nor does any registry credential, not even an admin’s', async () => {
     const shown = Object.values(LOGIN).flatMap(([user, secret]) => [bearer(secret), basic(user, secret)]);
     assert.deepEqual(await admitted(shown), []);
   });
 
-  it('security check 1: an admin token opens them, and nothing else of the server', async () => {
+  it('security check 1: an admin token opens the admin routes, and nothing else', async () => {
     const { body } = await request(server.admin).post('/admin/v1/admin-tokens').send({ name: 'ci' });
     const get = request(server.remoteAdmin).get('/admin/v1/keys').set('Authorization', bearer(body.token));
     await get.expect(200);
@@ -101,7 +101,7 @@ describe('security checks: who may administer', () => {
     await asBearer.expect(403);
   });
 
-  it('security check 3: a forged JWT with a key of its own in the header is nobody, like any other JWT', async () => {
+  it('security check 3: a forged JWT with its own key in the header is refused, like any other JWT', async () => {
     const segment = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');
     const { kid } = server.keyring.active();
     const headers = [
@@ -115,7 +115,7 @@ describe('security checks: who may administer', () => {
     assert.deepEqual(await admitted(forged), []);
   });
 
-  it('security check 15: no answer of the admin API has the secret of an admin token but the first', async () => {
+  it('security check 15: only the answer that creates an admin token shows its secret', async () => {
     const { body } = await request(server.admin).post('/admin/v1/admin-tokens').send({ name: 'shy' });
     const secret: string = body.token.slice('cpat-'.length);
     const revoked = await request(server.admin).post(`/admin/v1/admin-tokens/${body.id}/revoke`);

@@ -6,7 +6,7 @@ import { type AdminApi, openAdminApi } from '../support/admin-api.ts';
 import { makeSite, type Server, type Site } from '../support/cli.ts';
 import { until } from '../support/e2e/child.ts';
 import { type Relay, startRelay } from '../support/relay.ts';
-import { type Canary, createSinks, dumpOf, newCanary } from './canaries.ts';
+import { type Canary, createSinks, dumpOf, newCanary } from './fixtures/canaries.ts';
 
 const SECRETS = {
   password: newCanary('a password'),
@@ -69,12 +69,12 @@ const ATTEMPTS: readonly (readonly [username: string, canary: Canary])[] = [
   ['gitlab-ci-token', SECRETS.personal],
   ['alice', SECRETS.wrong],
   ['alice', SECRETS.wrongToken],
-  // Some people type it into the wrong field.
+  // Some people type their password into the user name field.
   [SECRETS.wrong.secret, SECRETS.wrong],
   [SECRETS.personal.secret, SECRETS.wrong],
 ];
 
-/** Documents that are wrong next to a secret. */
+/** Documents with a mistake next to a secret. */
 const WRONG_DOCUMENTS: readonly string[] = [
   `version: 1\naccess_tokens:\n  - {name: x, kind: personal, user: nobody, scopes: [api], token: ${SECRETS.misplaced.secret}}\n`,
   `version: 1\naccess_tokens:\n  - {name: x, kind: none, user: alice, scopes: [api], token: ${SECRETS.misplaced.secret}}\n`,
@@ -88,10 +88,10 @@ const WRONG_DOCUMENTS: readonly string[] = [
   `version: 1\naccess_tokens:\n  - {name: y, kind: personal, user: alice, scopes: [api], token_sha256: ${SECRETS.misplaced.secret}}\n`,
 ];
 
-describe('security check 34: secrets are nowhere but where they belong', function () {
+describe('security check 34: secrets do not leak into logs, answers, metrics or tables', function () {
   this.timeout(120_000);
   const sinks = createSinks();
-  /** What the server itself makes: tokens and keys. */
+  /** Secrets that the server itself makes: tokens and keys. */
   const made: Canary[] = [];
   let site: Site;
   let server: Server;
@@ -118,25 +118,25 @@ describe('security check 34: secrets are nowhere but where they belong', functio
     await relay.close();
   });
 
-  /** Runs a command, and keeps what it says. */
+  /** Runs a command, and adds its output to the sinks. */
   const command = async (args: readonly string[], input = ''): Promise<void> => {
     const { stdout, stderr } = await site.run(args, { input });
     sinks.add(`the command ${args.join(' ')}`, stdout + stderr);
   };
-  /** Makes a token, whose secret is said this once. */
+  /** Creates a token; the command shows its secret only this once. */
   const mint = async (what: string, ...options: string[]): Promise<void> => {
     const { code, stdout, stderr } = await site.run([what, 'create', ...options, '--json']);
     assert.equal(code, 0, stderr);
     sinks.add(`what was said of a new ${what}`, stderr);
     made.push({ name: `a new ${what}`, secret: JSON.parse(stdout).token });
   };
-  /** Sends it by the socket, and keeps what comes back. */
+  /** Sends a request to the admin socket, and adds the answer to the sinks. */
   const administer = async (...request: Parameters<AdminApi['send']>): Promise<void> => {
     const { status, body } = await api.send(...request);
     assert.notEqual(status, 0);
     sinks.add(`the answer to ${request[0]} ${request[1]}`, body);
   };
-  /** Asks for a token, and keeps the answer but for the token. */
+  /** Asks for a token, and adds the answer without the token to the sinks. */
   const ask = async (path: string, init: RequestInit): Promise<void> => {
     const response = await fetch(`${server.url}${path}`, init);
     const text = await response.text();
@@ -189,7 +189,7 @@ describe('security check 34: secrets are nowhere but where they belong', functio
 
   it('admins give secrets in every way, right and wrong', async () => {
     for (const document of WRONG_DOCUMENTS) await administer('POST', '/admin/v1/directory', document);
-    // A command says what it was answered; one of each kind will do.
+    // A command prints the server's answer; one command of each kind is enough.
     for (const at of [0, 6]) await command(['directory', 'apply', '-f', '-'], WRONG_DOCUMENTS[at]);
     const token = SECRETS.putJob.secret;
     await administer('PUT', '/admin/v1/job-tokens/7', {
@@ -234,12 +234,12 @@ describe('security check 34: secrets are nowhere but where they belong', functio
     sinks.add('the log and what was printed', server.child.output());
   });
 
-  it('and no secret is in any of it', () => {
+  it('no secret is in any of it', () => {
     assert.ok(made.length > 10);
     assert.deepEqual(sinks.findings([...Object.values(SECRETS), ...made]), []);
   });
 
-  it('which would be seen', () => {
+  it('a secret would be found', () => {
     const [canary] = Object.values(SECRETS);
     const forms = [
       canary!.secret,

@@ -16,9 +16,9 @@ import {
 import { situation, tokenUser } from '../support/policy/arbitrary.ts';
 import { aUser, decide } from '../support/policy/subjects.ts';
 import { assertError, claimsOf, grantedBy } from '../support/reading.ts';
-import { visitTown } from './visiting.ts';
+import { visitTown } from './fixtures/town-server.ts';
 
-/** What a token scope can do, in the words of the policy. */
+/** The actions that a token scope allows, in the policy's terms. */
 const CAN: Readonly<Record<string, readonly Action[]>> = {
   api: ['pull', 'push', 'delete', '*'],
   read_api: ['pull'],
@@ -30,11 +30,11 @@ function abilitiesOf(tokenScopes: readonly string[]): ReadonlySet<string> {
   return new Set(tokenScopes.flatMap((scope) => CAN[scope] ?? []));
 }
 
-describe('security checks: what a credential is worth', () => {
+describe('security checks: the rights of each credential', () => {
   const { town, server, ask, granted } = visitTown();
 
   describe('security check 9: no token does more than its owner and its scopes', () => {
-    /** Everything but what is protected, which would refuse the whole. */
+    /** All projects but the protected ones: those would make the whole request a 403. */
     const EVERYTHING = [...GRID.map(({ path }) => path), TAGGED, HIDDEN, 'village/inn', 'town/gone'].map(
       (name) => `repository:${name}:pull,push,delete,*`,
     );
@@ -68,7 +68,7 @@ describe('security checks: what a credential is worth', () => {
       });
     }
 
-    it('in 20,000 situations at random', function () {
+    it('in 20,000 random situations', function () {
       this.timeout(60_000);
       let grants = 0;
       fc.assert(
@@ -76,7 +76,7 @@ describe('security checks: what a credential is worth', () => {
           const { tokenScopes, person } = at.subject;
           const abilities = abilitiesOf(tokenScopes?.length ? tokenScopes : ['api']);
           const owner = decide({ ...at, subject: aUser(person) });
-          // Where the owner's own request is refused as a whole, each ruling still says what the owner may.
+          // Where the owner's own request is a 403, each ruling still says what the owner may do.
           const owned = new Set(
             owner.rulings
               .filter(({ verdict }) => verdict === 'grant')
@@ -135,10 +135,10 @@ describe('security checks: what a credential is worth', () => {
 
   describe('security check 19: the catalog is for admins alone', () => {
     const SCOPE = 'registry:catalog:*';
-    it('not for anonymous', async () => {
+    it('an anonymous client is refused', async () => {
       assertError(await ask(null, SCOPE), 403, 'DENIED');
     });
-    it('not for a user of any role, an auditor, a bot, a deploy token or a job, not even of an admin', async () => {
+    it('a user of any role, an auditor, a bot, a deploy token and a job, even an admin’s, are refused', async () => {
       const { root: _, ...users } = town.users;
       const others = [town.personal, town.group, town.groupDeploy].map(([first]) => first!.login);
       for (const login of [
@@ -150,7 +150,7 @@ describe('security checks: what a credential is worth', () => {
         assert.deepEqual(await granted(login, SCOPE), [], login[0]);
       }
     });
-    it('for an admin, by password or a token with api, and only for exactly *', async () => {
+    it('an admin gets it, by password or a token with api, and only for exactly *', async () => {
       for (const login of [town.users.root, town.passwords.root]) {
         assert.deepEqual(await granted(login, SCOPE), [SCOPE]);
         for (const other of ['pull', '*,pull', 'pull,*', '*,other']) {
@@ -184,7 +184,7 @@ describe('security checks: what a credential is worth', () => {
       )
       .map(([name, actions]) => ({ name, actions }));
 
-    it('300 requests at random, of everybody', async () => {
+    it('300 random requests of all subjects', async () => {
       const statuses = new Set<number>();
       await fc.assert(
         fc.asyncProperty(
@@ -253,7 +253,7 @@ describe('security checks: what a credential is worth', () => {
       });
     }
 
-    it('nobody stays nobody', async () => {
+    it('an anonymous client stays anonymous', async () => {
       for (const pretence of PRETENCES) {
         assertError(await request(server().app).get(`${query}&${pretence}`), 403, 'DENIED');
         const open = await request(server().app).get(`${query.replace('private', 'public')}&${pretence}`);
@@ -261,7 +261,7 @@ describe('security checks: what a credential is worth', () => {
       }
     });
 
-    it('a form with the password of one and the account of another', async () => {
+    it('a form with one user’s password and another user’s account', async () => {
       const [username, password] = town.passwords.owner;
       const form = {
         grant_type: 'password',

@@ -16,12 +16,12 @@ const BASE = {
   ],
 };
 
-describe('security checks: what is stored is data', () => {
+describe('security checks: stored values are data, not patterns or code', () => {
   let server: TestServer;
   before(async () => {
     server = await startTestServer();
   });
-  // Entries are whole declarations: whatever a test has changed is as it was.
+  // Applying the document again undoes what a test has changed.
   beforeEach(() => server.apply(BASE, { prune: true }));
   after(() => server.close());
 
@@ -32,7 +32,7 @@ describe('security checks: what is stored is data', () => {
   const store = (statement: string, ...values: readonly unknown[]) =>
     server.database.query(statement, values);
 
-  describe('security check 12: what this version does not know gives nothing', () => {
+  describe('security check 12: values that this version does not know grant nothing', () => {
     const cases: [tokenScopes: readonly string[], granted: string][] = [
       [['api'], 'pull,push,delete'],
       [['read_api'], 'pull'],
@@ -84,7 +84,7 @@ describe('security checks: what is stored is data', () => {
       assert.deepEqual(await granted(asAlice, EVERY_ACTION), []);
     });
 
-    it('security check 12: a minimum that this version does not know keeps out everybody who is no admin', async () => {
+    it('security check 12: a minimum that this version does not know keeps out all but admins', async () => {
       await store(
         "INSERT INTO protected_repositories (project_id, position, pattern, minimum_role_for_push) VALUES (101, 0, 'acme/app/*', 'superowner')",
       );
@@ -96,7 +96,7 @@ describe('security checks: what is stored is data', () => {
       assert.deepEqual(access[0]?.meta?.tag_deny_access_patterns?.push, ['v.*']);
     });
 
-    it('security check 12: an action that this version does not know is not granted, and takes nothing along', async () => {
+    it('security check 12: an action that this version does not know is not granted, and the others still are', async () => {
       assert.deepEqual(await granted(asAlice, 'repository:acme/app:pull,admin,manage'), [
         'repository:acme/app:pull',
       ]);
@@ -104,7 +104,7 @@ describe('security checks: what is stored is data', () => {
   });
 
   describe('security check 22: names are never patterns', () => {
-    /** `a.c` would match `abc`, and `acme/a+` would match `acme/aa`. */
+    /** As regular expressions, `a.c` would match `abc`, and `acme/a+` would match `acme/aa`. */
     const NEIGHBOURS = {
       ...BASE,
       users: [
@@ -119,7 +119,7 @@ describe('security checks: what is stored is data', () => {
       projects: [...BASE.projects, { path: 'a.c/app' }, { path: 'abc/app' }, { path: 'abc/a.c' }],
     };
 
-    it('security check 22: a group, project or user with a dot in its name is itself alone', async () => {
+    it('security check 22: a group, project or user with a dot in its name matches only itself', async () => {
       await server.apply(NEIGHBOURS);
       assert.deepEqual(await granted(asAlice, 'repository:a.c/app:pull'), ['repository:a.c/app:pull']);
       for (const other of ['abc/app', 'abc/a.c', 'a.c/a.c', 'a.c', 'aXc/app']) {
@@ -140,12 +140,12 @@ describe('security checks: what is stored is data', () => {
       '*/*',
       '%{labels}',
     ]) {
-      it(`security check 22: the asked name ${name} is nobody’s`, async () => {
+      it(`security check 22: the requested name ${name} matches no project`, async () => {
         assert.deepEqual(await granted(asAlice, `repository:${name}:pull`), []);
       });
     }
 
-    it('security check 22: a deploy token’s user name is compared, whatever is in it', async () => {
+    it('security check 22: a deploy token’s user name is compared literally', async () => {
       const token = secret('gldt-');
       await server.apply({
         deploy_tokens: [{ username: '.*', scopes: ['read_registry'], projects: ['acme/app'], token }],
@@ -179,8 +179,8 @@ describe('security checks: what is stored is data', () => {
       });
     }
 
-    it('security check 22: a tag’s pattern is handed on as it is, and never run', async () => {
-      // It would take the age of the universe on a name of a hundred letters.
+    it('security check 22: a tag’s pattern is passed on unchanged, and never executed', async () => {
+      // As a backtracking expression it would never end on a name of a hundred letters.
       const pattern = '(a+)+$';
       await store('UPDATE members SET role = $1', 'developer');
       await server.apply({

@@ -15,12 +15,12 @@ interface Example {
 
 const EXAMPLE: Example = parse(readFileSync(new URL('../../examples/acme.yaml', import.meta.url), 'utf8'));
 
-/** What other servers had, or have, when they were new. */
+/** Default logins of other servers, past and present. */
 const DEFAULTS: readonly Login[] = ['admin', 'root', 'cellpass'].flatMap((name) =>
   ['', name, 'password', '5iveL!fe', 'Harbor12345', 'badmin'].map((password): Login => [name, password]),
 );
 
-/** Everything that the public example document would let in. */
+/** Every login of the public example document. */
 const EXAMPLES: readonly Login[] = [
   ...EXAMPLE.users.flatMap(({ username, password }): Login[] => (password ? [[username, password]] : [])),
   ...EXAMPLE.access_tokens.map(({ token }): Login => ['anybody', token]),
@@ -35,7 +35,10 @@ describe('security check 5: a fresh installation', () => {
   });
   after(() => server.close());
 
-  /** Every attempt must meet the look-up, not the bound on attempts: each comes from an address of its own. */
+  /**
+   * Each attempt comes from a new address, so that it reaches the look-up and not the limit on
+   * attempts.
+   */
   let address = 0;
   const answerTo = async (as: Login): Promise<number> => {
     address++;
@@ -43,7 +46,7 @@ describe('security check 5: a fresh installation', () => {
     return (await server.ask({ as, scope: 'registry:catalog:*', ip })).status;
   };
 
-  it('security check 5: knows nobody and no secret', async () => {
+  it('security check 5: has no users and no secrets', async () => {
     const { text } = await request(server.admin).get('/admin/v1/directory').buffer().expect(200);
     const { users = [], access_tokens = [], deploy_tokens = [], job_tokens = [] } = parse(text);
     assert.deepEqual([users, access_tokens, deploy_tokens, job_tokens], [[], [], [], []]);
@@ -67,7 +70,7 @@ describe('security check 5: a fresh installation', () => {
     }
   });
 
-  it('security check 5: lets nobody in, with no default that any server had, nor with the examples', async () => {
+  it('security check 5: refuses the default logins of other servers and the logins of the examples', async () => {
     assert.ok(EXAMPLES.length > 5);
     const admitted: Login[] = [];
     for (const login of [...DEFAULTS, ...EXAMPLES]) {
@@ -76,7 +79,7 @@ describe('security check 5: a fresh installation', () => {
     assert.deepEqual(admitted, []);
   });
 
-  it('security check 5: grants nothing to nobody', async () => {
+  it('security check 5: grants nothing to an anonymous client', async () => {
     for (const scope of [
       'repository:acme/web:pull',
       'registry:catalog:*',
@@ -86,7 +89,7 @@ describe('security check 5: a fresh installation', () => {
     }
   });
 
-  it('security check 5: the same logins are let in when the example is applied, so that they would be seen', async () => {
+  it('security check 5: the same logins work once the example is applied, so the test would notice them', async () => {
     await server.apply(readFileSync(new URL('../../examples/acme.yaml', import.meta.url), 'utf8'));
     const statuses = await Promise.all(EXAMPLES.map(answerTo));
     assert.ok(statuses.some((status) => status === 200));

@@ -56,7 +56,7 @@ describe('security checks: keys and tokens', () => {
     (await of.ask({ scope: SCOPE, ...(as && { as }) })).body.token;
   const jwksOf = (of: TestServer) => createLocalJWKSet(JSON.parse(of.keyring.published().body));
 
-  /** Every kind of token that can be had, the nested JWT of each too. */
+  /** A token of every kind that the server issues, and the nested JWT of each. */
   async function everyToken(): Promise<readonly string[]> {
     const logins = Object.values(LOGIN);
     const tokens: string[] = [];
@@ -69,7 +69,7 @@ describe('security checks: keys and tokens', () => {
     return tokens;
   }
 
-  describe('security check 1: no token of a registry opens an admin or key route', () => {
+  describe('security check 1: no registry token opens an admin or key route', () => {
     const routes = Object.entries(CONTRACT.paths).flatMap(([path, operations]) =>
       path.startsWith('/admin/') || path === '/metrics'
         ? Object.keys(operations)
@@ -93,7 +93,7 @@ describe('security checks: keys and tokens', () => {
       }
     });
 
-    it('a service is one of the list, so no token has an audience that the client chose', async () => {
+    it('a service must be configured, so no client chooses a token’s audience', async () => {
       for (const service of [
         'cellpass',
         'admin',
@@ -110,7 +110,7 @@ describe('security checks: keys and tokens', () => {
       }
     });
 
-    it('a key that was sent somewhere as a token installs nothing', async () => {
+    it('a key that a client sends as a token is not installed', async () => {
       const before = server.keyring.published().etag;
       for (const token of await everyToken()) {
         await request(server.app).get('/jwt/auth').set('Authorization', `Bearer ${token}`);
@@ -172,7 +172,7 @@ describe('security checks: keys and tokens', () => {
       }
     });
 
-    it('security check 31: at our own door a JWT of any kind is as good as none', async () => {
+    it('security check 31: cellpass itself treats a JWT of any kind as no credential', async () => {
       const anonymous = await server.ask({ scope: 'repository:acme/open:pull' });
       const own = [...(await everyToken()), ...(await forgeries()).values()];
       for (const token of own) {
@@ -181,14 +181,14 @@ describe('security checks: keys and tokens', () => {
           .set('Authorization', `Bearer ${token}`);
         assert.equal(asBearer.status, anonymous.status);
         if (asBearer.status === 200) assert.equal(decodeJwt(asBearer.body.token).sub, '');
-        // As a password it is an unknown secret, or too long for one.
+        // As a password it is unknown, or too long.
         const asPassword = await server.ask({ as: ['alice', token], scope: SCOPE });
         assert.ok([400, 401].includes(asPassword.status), String(asPassword.status));
       }
     });
   });
 
-  describe('security check 4: no key that others have, too', () => {
+  describe('security check 4: no key is shared with others', () => {
     const published: [thumbprint: string, source: RegExp][] = [
       ['NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs', /RFC 7517/],
       ['IsUn6_e04MaShXFIISMp4kG62LWzMIPy_MvSA5pJgX8', /RFC 7515/],
@@ -228,7 +228,7 @@ describe('security checks: keys and tokens', () => {
   });
 
   it('security check 20: the ids of RFC 7638 and libtrust, for a key of known ids, and with leading zeros', () => {
-    // The key of RFC 7638 §3.1, with both its ids.
+    // The key of RFC 7638 §3.1, with its JWK thumbprint and its libtrust id.
     const n =
       '0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw';
     const ids = {
@@ -245,7 +245,7 @@ describe('security checks: keys and tokens', () => {
     assert.throws(() => identifyKey(ec), { code: 'invalid' });
   });
 
-  it('security check 29: a token of one cell is nothing at a registry of another, nor for another issuer or service', async () => {
+  it('security check 29: a token is refused by another cell’s registry, and for another issuer or service', async () => {
     const token = await tokenOf(server, LOGIN.alice);
     await jwtVerify(token, jwksOf(server), AS_A_REGISTRY);
     await assert.rejects(jwtVerify(token, jwksOf(other), AS_A_REGISTRY), /no applicable key/);
@@ -261,7 +261,7 @@ describe('security checks: keys and tokens', () => {
     assert.equal(decodeJwt(token)['cell'], 'cell-1');
   });
 
-  it('security check 32: no header moves a client elsewhere: no redirect, no host of the client in any answer', async () => {
+  it('security check 32: no header redirects a client, and no answer contains a host that the client sent', async () => {
     const evil = 'evil.example';
     const headers: [name: string, value: string][] = [
       ['Host', evil],
@@ -302,7 +302,7 @@ describe('security checks: keys and tokens', () => {
       }
     }
     assert.equal(issued.size, 200);
-    // The generator behind them; chance alone repeats none of so many.
+    // The ids come from the system's random generator, which repeats none of so many.
     const draws = 300_000;
     const seen = new Set(Array.from({ length: draws }, () => randomUUID()));
     assert.equal(seen.size, draws);

@@ -3,7 +3,7 @@ import { ACTIONS, ROLES } from '../../src/policy/role.ts';
 import type { Login } from '../support/directory/acme.ts';
 import { ABSENT, GRID, GUARDED, type Holder, TAGGED } from '../support/directory/town.ts';
 import { assertError, claimsOf } from '../support/reading.ts';
-import { visitTown, withScopes } from './visiting.ts';
+import { visitTown, withScopes } from './fixtures/town-server.ts';
 
 describe('security checks: what is granted', () => {
   const { town, server, ask, granted } = visitTown();
@@ -20,14 +20,14 @@ describe('security checks: what is granted', () => {
       }
     }
 
-    it('not even in the company of a public one, in one scope or in many', async () => {
+    it('not even together with a public one, in one scope or in many', async () => {
       const everything = GRID.map(({ path }) => `repository:${path}:pull,push,delete,*`);
       const open = ['repository:town/public-enabled:pull'];
       assert.deepEqual(await granted(null, ...everything), open);
       assert.deepEqual(await granted(null, everything.join(' ')), open);
     });
 
-    it('nor by a header that is no credential: another scheme, or empty:empty', async () => {
+    it('nor with a header that is no credential: another scheme, or empty:empty', async () => {
       for (const header of ['Bearer x', 'Digest username="owner"', 'Basic Og==']) {
         const asked = server().ask({ scope: 'repository:town/private-enabled:pull' });
         assertError(await asked.set('Authorization', header), 403, 'DENIED');
@@ -151,7 +151,7 @@ function isPusher({ tokenScopes }: Holder): boolean {
   return tokenScopes.includes('write_registry');
 }
 
-/** The one that can most. */
+/** The credential with the most rights. */
 function deployToken(holders: readonly Holder[]): Login {
   return holders.at(-1)!.login;
 }

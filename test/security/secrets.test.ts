@@ -12,7 +12,7 @@ import { startTestServer, type TestServer } from '../support/server.ts';
 
 describe('security checks: how secrets are handled', () => {
   let server: TestServer;
-  /** Every value that went into a query since the test began. */
+  /** Every query parameter since the test began. */
   let asked: unknown[] = [];
 
   before(async () => {
@@ -38,7 +38,7 @@ describe('security checks: how secrets are handled', () => {
     };
   }
 
-  describe('security check 16: no comparison sees a secret, so none can tell by its time how much of it is right', () => {
+  describe('security check 16: the database compares digests, so timing does not reveal a part of a secret', () => {
     const all: [what: string, login: Login][] = [...Object.entries(LOGIN), ...REFUSED_LOGINS];
     for (const [at, [what, [username, password]]] of all.entries()) {
       it(`security check 16: ${what}: the database is asked for a digest, never for the secret`, async () => {
@@ -53,13 +53,14 @@ describe('security checks: how secrets are handled', () => {
         assert.ok(!heard.join('\n').includes(password));
         const digest = createHash('sha256').update(password).digest();
         const isByDigest = asked.some((value) => Buffer.isBuffer(value) && value.equals(digest));
-        // A password, too, might be a token. As a password it is argon2's alone, which compares in constant time.
+        // A password might be a token, so its digest is queried, too. argon2 compares passwords in
+        // constant time.
         assert.ok(isByDigest);
       });
     }
   });
 
-  it('security check 37: many at once are never taken for one another', async function () {
+  it('security check 37: concurrent requests are never mixed up', async function () {
     this.timeout(60_000);
     const { alice: _, bob: __, root: ___, ...tokens } = LOGIN;
     const names = new Map<Login, string>();
@@ -78,7 +79,7 @@ describe('security checks: how secrets are handled', () => {
     }
   });
 
-  it('security check 37: what a process remembers is bounded', () => {
+  it('security check 37: the caches of a process are bounded', () => {
     const remembered = createExpiringMap<number>({ lifeMs: 60_000, max: 100, monotonicMs: () => 0 });
     for (let n = 0; n < 1000; n++) remembered.set(String(n), n);
     const left = Array.from({ length: 1000 }, (_, n) => remembered.get(String(n))).filter(

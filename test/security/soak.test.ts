@@ -6,7 +6,10 @@ import { startTestServer, type TestServer } from '../support/server.ts';
 
 const ROUND = 800;
 const AT_ONCE = 30;
-/** More than what a few hundred kept requests take, and less than what each of a round would if it left 4 KB behind. */
+/**
+ * More than a few hundred cached requests take, and less than a round would if each request leaked
+ * 4 KB.
+ */
 const GROWTH_BYTES = 4 * 1024 * 1024;
 
 describe('security check 37: nothing grows with the number of requests', function () {
@@ -14,7 +17,7 @@ describe('security check 37: nothing grows with the number of requests', functio
   let server: TestServer;
   const tokens = Array.from({ length: 50 }, () => secret('glpat-'));
   before(async () => {
-    // A log that keeps nothing.
+    // A log that discards its lines.
     const ignore = (): void => undefined;
     server = await startTestServer({ log: { debug: ignore, info: ignore, warn: ignore, error: ignore } });
     await server.apply({
@@ -31,7 +34,7 @@ describe('security check 37: nothing grows with the number of requests', functio
   });
   after(() => server.close());
 
-  /** Every request has a name, a scope and a secret that were never seen before. */
+  /** Every request has a new name, a new scope and a new secret. */
   const round = async (name: string): Promise<void> => {
     const requests = Array.from({ length: ROUND }, (_, at) => async () => {
       const scope = [`repository:alice/app:pull`, `repository:${name}/${at}:pull`];

@@ -254,7 +254,10 @@ describe('security checks: what changes, and what must not show', () => {
   });
 });
 
-/** An answer without what is its own: the request's id, the date, and the token but for its access. */
+/**
+ * An answer without what differs each time: the request id, the date, and the token except its
+ * access.
+ */
 async function comparable(server: TestServer, { status, headers, body }: Response): Promise<object> {
   const { 'x-request-id': id = '', date, 'content-length': length, ...rest } = headers;
   const access = status === 200 ? (await server.verify(body.token)).access : null;

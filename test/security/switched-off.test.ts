@@ -56,7 +56,7 @@ describe('security check 13: what is switched off counts at the next request, wi
       assert.deepEqual(await grantedBy(server, await server.ask({ as, scope: PUSH })), [PUSH]);
     }
   };
-  /** Granted nothing at 200, or refused. */
+  /** The answer is a 200 that grants nothing, or a refusal. */
   const outcome = async (server: TestServer, as: Login, service = 'container_registry'): Promise<string> => {
     const response = await server.ask({ as, scope: PUSH, service });
     if (response.status !== 200) return String(response.status);

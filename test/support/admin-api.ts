@@ -1,12 +1,12 @@
 import { Agent, request } from 'undici';
 
-/** What a request to the admin API came to; status 0: the server went away before it answered. */
+/** The answer to an admin request; status 0: the server ended before it answered. */
 export interface AdminAnswer {
   readonly status: number;
   readonly body: string;
 }
 
-/** The admin API over the socket, without the time that a command takes to start. */
+/** Calls the admin API over its socket, which is faster than starting a command. */
 export interface AdminApi {
   send(method: 'GET' | 'POST' | 'PUT' | 'DELETE', path: string, body?: string | object): Promise<AdminAnswer>;
   close(): Promise<void>;

@@ -14,7 +14,7 @@ export const EXAMPLE = join(ROOT, 'examples/acme.yaml');
 type Environment = Readonly<Record<string, string>>;
 export type DatabaseKind = 'embedded' | 'postgresql';
 
-/** A folder of its own with what one cellpass needs. */
+/** A temporary folder with the data, the keys and the settings of one cellpass. */
 export interface Site {
   readonly dir: string;
   readonly dataDir: string;
@@ -23,12 +23,12 @@ export interface Site {
   readonly env: Environment;
   /** Starts a server and waits until it is ready. */
   serve(env?: Environment): Promise<Server>;
-  /** Runs any command to its end; `serve`, too, where it is to be refused. */
+  /** Runs any command to its end, also a `serve` that must refuse to start. */
   run(
     args: readonly string[],
     options?: { readonly env?: Environment; readonly input?: string },
   ): Promise<Outcome>;
-  /** Ends its servers, whatever became of them, and removes the folder. */
+  /** Ends its servers, and removes the folder. */
   remove(): Promise<void>;
 }
 
@@ -36,7 +36,7 @@ export interface Server {
   readonly url: string;
   readonly port: number;
   readonly child: Child;
-  /** SIGTERM; the exit code. */
+  /** Sends SIGTERM, and resolves with the exit code. */
   stop(): Promise<number | null>;
 }
 
@@ -93,14 +93,17 @@ export async function saying(child: Child, text: string): Promise<void> {
   );
 }
 
-/** Runs a command that must be done; its stdout. */
+/** Runs a command that must succeed, and returns its stdout. */
 export async function done(site: Site, ...args: string[]): Promise<string> {
   const { code, stdout, stderr } = await site.run(args);
   assert.equal(code, 0, `cellpass ${args.join(' ')}: ${stderr}`);
   return stdout;
 }
 
-/** Exit 1, nothing on stdout but the log, and on stderr one line that matches each pattern. */
+/**
+ * Asserts exit code 1, nothing on stdout but the log, and one line on stderr that matches each
+ * pattern.
+ */
 export function assertRefused(
   { code, stdout, stderr }: Outcome,
   ...patterns: readonly (RegExp | string)[]
@@ -116,7 +119,7 @@ export function assertRefused(
 
 export const ALICE = ['alice', 'correct horse'] as const;
 
-/** A token as `curl -u USER:PASSWORD` gets it. */
+/** Fetches a token as `curl -u USER:PASSWORD` does. */
 export async function fetchToken(
   url: string,
   [username, password]: readonly [string, string],
@@ -134,7 +137,7 @@ export async function fetchJwks(url: string): Promise<JSONWebKeySet> {
   return (await (await fetch(`${url}/.well-known/jwks.json`)).json()) as JSONWebKeySet;
 }
 
-/** Verifies as a registry would. */
+/** Verifies a token as a registry does. */
 export async function verify(
   token: string,
   jwks: JSONWebKeySet,

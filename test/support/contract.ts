@@ -5,10 +5,10 @@ import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
 import formats from 'ajv-formats';
 import { parse } from 'yaml';
 
-/** One exchange as the contract sees it. */
+/** One request and its answer, in the terms of the OpenAPI document. */
 export interface Exchange {
   readonly method: string;
-  /** Without the query. */
+  /** The path without the query. */
   readonly path: string;
   readonly status: number;
   readonly headers: Readonly<Record<string, unknown>>;
@@ -39,7 +39,10 @@ ajv.addSchema({ $id: 'contract', ...CONTRACT });
 const violations: string[] = [];
 const seen = new Set<string>();
 
-/** Wraps an app so that every answer it gives is held against the contract; `assertContractKept` tells. */
+/**
+ * Wraps an app so that every answer is checked against the OpenAPI document; `assertContractKept`
+ * reports violations.
+ */
 export function watched(listener: RequestListener): RequestListener {
   return (request, response) => {
     const path = new URL(request.url ?? '/', 'http://localhost').pathname;
@@ -52,7 +55,10 @@ export function watched(listener: RequestListener): RequestListener {
   };
 }
 
-/** Called after each test. */
+/**
+ * Fails if an answer since the last call broke the contract; the root hooks call this after each
+ * test.
+ */
 export function assertContractKept(): void {
   assert.deepEqual(violations.splice(0), []);
 }
@@ -86,7 +92,8 @@ export function violationsOf({ method, path, status, headers, body }: Exchange):
   seen.add(name);
   const declared = operation?.responses?.[String(status)];
   if (declared === undefined) {
-    // What no route of this listener takes, or nobody may even ask for, is not in the contract, but it must still look like every other error.
+    // Errors for unknown routes and unauthenticated requests are not in the document, but they must
+    // have the body of every other error.
     if (status === 401 || status === 404 || status === 405)
       return method === 'HEAD' ? [] : checkBody(name, errorsSchema(), body);
     return [

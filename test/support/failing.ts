@@ -5,7 +5,7 @@ import { startTestServer, type TestServer, type TestServerOptions } from './serv
 
 const random = (prefix = ''): string => prefix + randomBytes(12).toString('hex');
 
-/** Who may log in with what, new in every run. */
+/** The secrets of the users, new in every run. */
 export const SECRETS = {
   password: random(),
   token: random('glpat-'),
@@ -22,7 +22,7 @@ export const DIRECTORY = {
   projects: [{ path: 'acme/app', id: 101, visibility: 'public' }],
   access_tokens: [
     { name: 'a', kind: 'personal', user: 'bob', scopes: ['read_registry'], token: SECRETS.token },
-    // Of an older form, which could be a password.
+    // A token without a prefix, which could be a password.
     { name: 'b', kind: 'personal', user: 'bob', scopes: ['read_registry'], token: SECRETS.token.slice(6) },
   ],
   deploy_tokens: [
@@ -38,13 +38,16 @@ export const VALID_TOKENS: readonly (readonly [what: string, username: string, t
   ['a job token', 'gitlab-ci-token', SECRETS.job],
 ];
 
-/** A limit that tests reach fast. */
+/** A low limit on failed attempts, which tests reach fast. */
 export const LIMITS: Config['limits']['failedAttempts'] = { perAddress: 10, perAccount: 4, seconds: 180 };
 
-/** Starts servers with what they know, `DIRECTORY` unless told, for the `describe` that it is called in; they are closed after it. */
+/**
+ * Returns a function that starts servers with a directory, by default `DIRECTORY`. They are closed
+ * after the `describe` in which this is called.
+ */
 export function serversToFailAt(): (
   options: TestServerOptions,
-  /** Null: another server has applied it. */
+  /** Null: another server has applied a directory to the same database. */
   directory?: object | null,
 ) => Promise<TestServer> {
   const servers: TestServer[] = [];
@@ -61,7 +64,7 @@ export function serversToFailAt(): (
 
 let addresses = 0;
 
-/** One that no test has used. */
+/** A new address, which no test has used. */
 export function newAddress(): string {
   addresses += 1;
   return `192.0.2.${addresses}`;
@@ -80,7 +83,7 @@ export const logIn = (server: TestServer, username: string, ip: string): Promise
 export const guessToken = (server: TestServer, ip: string): Promise<Response> =>
   guess(server, 'anybody', ip, random('glpat-'));
 
-/** The statuses of as many guesses, one after the other. */
+/** Sends that many wrong passwords one after the other, and returns the statuses. */
 export async function statusesOf(times: number, ask: () => Promise<Response>): Promise<readonly number[]> {
   const statuses: number[] = [];
   for (let n = 0; n < times; n++) statuses.push((await ask()).status);

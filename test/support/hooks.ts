@@ -1,12 +1,14 @@
 import { assertContractKept } from './contract.ts';
+import { removePgliteTemplate } from './pglite.ts';
 import { stopSharedPostgres } from './postgres.ts';
 
-/** What holds for every test of the run, whatever tests were chosen. */
+/** Mocha runs these around every test of a run, whichever tests were chosen. */
 export const mochaHooks = {
   afterEach(): void {
     assertContractKept();
   },
   async afterAll(): Promise<void> {
     await stopSharedPostgres();
+    await removePgliteTemplate();
   },
 };

@@ -18,7 +18,7 @@ import { createKeyring, type Keyring, type KeyringOptions } from '../../src/keys
 import { createMasterKey, type MasterKey } from '../../src/keys/master-key.ts';
 
 export const HOUR_MS = 60 * 60 * 1000;
-/** When the cells of these tests started for the first time. */
+/** The time of the first start of the cells in these tests. */
 export const START = '2026-11-24T10:00:00Z';
 export const LEAF_HOURS = 48;
 export const LONGEST_TOKEN_SECONDS = 3600;
@@ -28,10 +28,10 @@ export function randomMasterKey(): Promise<MasterKey> {
   return createMasterKey(randomBytes(32), 'master.key');
 }
 
-/** A clock that only moves when told to. */
+/** A clock that moves only when a test moves it. */
 export interface Clock {
   readonly now: () => Date;
-  /** Counts only what was advanced. */
+  /** Counts only the time of `advance`, not of `set`. */
   readonly monotonicMs: () => number;
   advance(ms: number): void;
   /** Moves the clock without time passing. */
@@ -54,7 +54,10 @@ export function clockAt(iso: string): Clock {
   };
 }
 
-/** A key store in memory whose data are copied like a database's. `fail` makes reads, writes or both throw. */
+/**
+ * A key store in memory whose data are copied like a database's. `fail` makes reads, writes or both
+ * throw.
+ */
 export interface MemoryKeyStore extends KeyStore {
   fail: 'read' | 'update' | undefined;
   reads: number;
@@ -89,12 +92,12 @@ export function memoryKeyStore(): MemoryKeyStore {
   };
 }
 
-/** A change that says nothing for the record. */
+/** A change without key events. */
 export function unrecorded(change: (set: KeySet) => KeySet): (set: KeySet) => KeyChange {
   return (set) => ({ set: change(set), events: [] });
 }
 
-/** What the keyring logged, as one text with everything it gave. */
+/** Collects log lines: level, message and fields as one text. */
 export interface MemoryLog {
   readonly lines: string[];
   info(fields: object, message: string): void;
@@ -112,7 +115,7 @@ export function memoryLog(): MemoryLog {
 
 const open: Keyring[] = [];
 
-/** A keyring that is closed after the test; see `closeKeyrings`. It polls as good as never. */
+/** Opens a keyring that `closeKeyrings` closes after the test. It practically never polls. */
 export async function openKeyring(
   options: Partial<KeyringOptions> & Pick<KeyringOptions, 'store' | 'masterKey'>,
 ): Promise<Keyring> {
@@ -133,7 +136,7 @@ export async function closeKeyrings(): Promise<void> {
   await Promise.all(open.splice(0).map((keyring) => keyring.close()));
 }
 
-/** Runs `work` in a folder of its own, which is gone afterwards. */
+/** Runs `work` in a temporary folder, and removes it. */
 export async function inTemporaryFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {
   const folder = await mkdtemp(join(tmpdir(), 'cellpass-keys-'));
   try {
@@ -144,7 +147,8 @@ export async function inTemporaryFolder<T>(work: (folder: string) => Promise<T>)
 }
 
 /**
- * Verifies a leaf as registries do, against a bundle with only the CA; answers what openssl printed, or throws. `at`: when.
+ * Verifies a leaf certificate as registries do, at the time `at`, against a bundle with only the
+ * CA. Returns the output of openssl, or throws.
  */
 export async function opensslVerify(caPem: string, leafPem: string, at: Date): Promise<string> {
   return inTemporaryFolder(async (folder) => {
@@ -174,7 +178,7 @@ export async function opensslText(pem: string): Promise<string> {
   });
 }
 
-/** openssl's complaint when it is not there to ask; those tests are then skipped. */
+/** Whether openssl is not installed; the tests that need it are then skipped. */
 export async function opensslIsMissing(): Promise<boolean> {
   return promisify(execFile)('openssl', ['version']).then(
     () => false,
@@ -182,22 +186,22 @@ export async function opensslIsMissing(): Promise<boolean> {
   );
 }
 
-/** A cell with its first keys, as each test may have it anew. */
+/** A cell with its first keys; each test gets a new copy. */
 export interface Cell {
   readonly masterKey: MasterKey;
   readonly store: MemoryKeyStore;
   readonly clock: Clock;
-  /** What the store held after the first start. */
+  /** The key set after the first start. */
   readonly started: KeySet;
-  /** A keyring on the store, by the clock. */
+  /** Opens a keyring on the cell's store, with the cell's clock. */
   start(options?: Partial<KeyringOptions>): Promise<Keyring>;
-  /** As another process would. */
+  /** Changes the stored keys as another process would. */
   changeKeys(change: (key: StoredKey) => StoredKey): Promise<void>;
 }
 
 let made: Promise<{ readonly masterKey: MasterKey; readonly set: KeySet }> | undefined;
 
-/** The keys are made once for all tests: that is slow. */
+/** Generating keys is slow, so all tests share the first ones. */
 export async function startedCell(): Promise<Cell> {
   made ??= firstKeys();
   const { masterKey, set: started } = await made;
@@ -236,12 +240,12 @@ async function firstKeys(): Promise<{ readonly masterKey: MasterKey; readonly se
   return { masterKey, set: await generateFirstKeys({ authorities: [], keys: [] }, input) };
 }
 
-/** The ids that the keyring publishes. */
+/** The key ids in the published JWK Set. */
 export function publishedIds(keyring: Keyring): readonly string[] {
   return keyring.published().jwks.keys.map(({ kid }) => kid);
 }
 
-/** The certificate that the active key shows. */
+/** The active key's leaf certificate. */
 export function leafOf(keyring: Keyring): KeyCertificate {
   const { certificate } = keyring.active();
   assert.ok(certificate);

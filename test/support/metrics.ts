@@ -1,7 +1,7 @@
 import type { Server } from 'node:http';
 import request from 'supertest';
 
-/** One sample per line of Prometheus' text format: `name{label="value",…}` → value. */
+/** The samples of a scrape in Prometheus' text format: `name{label="value",…}` → value. */
 export type Samples = ReadonlyMap<string, number>;
 
 export function parseMetrics(text: string): Samples {

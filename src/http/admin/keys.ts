@@ -1,5 +1,4 @@
 import type { Context, Middleware } from 'koa';
-import { CellpassError } from '../../errors.ts';
 import type { AuthorityOperations } from '../../rotation/authorities.ts';
 import type { PemPair } from '../../rotation/import.ts';
 import type { StepOptions } from '../../rotation/key-change.ts';

@@ -3,7 +3,9 @@ import { type GoTool, goTool } from '../../support/e2e/tools.ts';
 import { describeDebianClients, describeGoClients, describeQuickClients } from '../suites/clients.ts';
 import { describeTokens } from '../suites/tokens.ts';
 
-/** Every way that distribution 3 can trust cellpass, with the settings of a service that it needs. */
+/**
+ * The ways in which distribution 3 can trust cellpass, with the service settings that each needs.
+ */
 const WAYS = [
   { title: 'the CA', service: 'by_ca', settings: {}, trust: TRUST.ca },
   {

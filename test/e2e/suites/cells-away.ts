@@ -8,7 +8,7 @@ import { type Cell, type CellId, GROUP, SERVICE, type TwoCells } from '../../sup
 import type { Clients } from './cells.ts';
 import { assertDone } from './outcome.ts';
 
-/** What is away. */
+/** The server of cell 2 that is away, and how. */
 type Part = 'issuer' | 'registry';
 
 interface Way {
@@ -24,7 +24,7 @@ const WAYS: readonly Way[] = [
     comeBack: (cell, part) => (part === 'issuer' ? cell.cellpass.resume() : cell.resumeRegistry()),
   },
   {
-    // Connections are taken, and nothing comes back.
+    // The server accepts connections and never answers.
     title: 'is silent',
     leave: async (cell, part) => childOf(cell, part).signal('SIGSTOP'),
     comeBack: async (cell, part) => childOf(cell, part).signal('SIGCONT'),
@@ -40,7 +40,10 @@ const PARTS: readonly (readonly [title: string, parts: readonly Part[]])[] = [
 const LONGEST_MS = 4000;
 const HEALED_MS = 10_000;
 
-/** While cell 2 is away, cell 1 doesn't notice, and whoever wants something of cell 2 is soon told to try again. */
+/**
+ * While cell 2 is away, cell 1 works as before, and requests for cell 2 soon get a 503 that says to
+ * retry.
+ */
 export function describeAwayCell(scene: () => TwoCells, clients: () => Clients): void {
   describe('cell 2 away', () => {
     for (const { title: how, leave, comeBack } of WAYS) {
@@ -50,7 +53,7 @@ export function describeAwayCell(scene: () => TwoCells, clients: () => Clients):
           const cell = scene().cells[2];
           for (const part of parts) await leave(cell, part);
           try {
-            // At once, and again when the router has noticed.
+            // Ask at once, and again after the router has noticed.
             for (let round = 0; round < 2; round++) {
               await Promise.all([
                 assertGoesOn(tokens[1]),
@@ -81,7 +84,7 @@ export function describeAwayCell(scene: () => TwoCells, clients: () => Clients):
   async function assertGoesOn(token: string): Promise<void> {
     const { host, dir, visitors } = scene();
     const login = dockerLogin(clients().docker)({ host, dir, credentials: visitors.password });
-    // Several, because the router sends each to the next issuer.
+    // Send several, because the router sends each to the next issuer.
     const tokens = Array.from({ length: 6 }, () => askForToken(requestFor(1, scene().realm)));
     for (const { status, body } of await Promise.all(tokens)) assert.equal(status, 200, body);
     assert.equal((await tagsOf(1, token)).status, 404);
@@ -115,12 +118,15 @@ export function describeAwayCell(scene: () => TwoCells, clients: () => Clients):
     assert.equal(last?.status, 404, last?.body);
   }
 
-  /** The registry itself answers 404: it is asked for a repository that nothing was pushed to. */
+  /** Asks for an empty repository, so a 404 comes from the registry itself. */
   const tagsOf = (id: CellId, token: string): Promise<TokenAnswer> =>
     askAnew(`http://${scene().host}/v2/${GROUP[id]}/app/tags/list`, token);
 }
 
-/** On a connection of its own: HAProxy closes one that was kept, rather than to answer that its server is lost, and clients ask again. */
+/**
+ * Uses a new connection: on a keep-alive connection HAProxy closes instead of answering 503 when it
+ * loses the server, and the client retries.
+ */
 function askAnew(url: string, token: string): Promise<TokenAnswer> {
   const begun = performance.now();
   return new Promise((resolve, reject) => {

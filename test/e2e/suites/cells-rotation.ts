@@ -24,7 +24,7 @@ export function describeCellRotation({ rotations, scene, clients }: CellRotation
     try {
       await command('keys', 'stage');
       for (let rotation = 0; rotation < rotations; rotation++) {
-        // The registry trusts the CA; what is missing is the router's rule.
+        // The registry trusts the CA already; only the router's rule is missing.
         await assert.rejects(
           command('keys', 'activate'),
           /^cellpass: registry router: not yet: it has no rule for the key /m,

@@ -9,7 +9,7 @@ import type { Registry } from '../../support/e2e/registry.ts';
 import { fetchToken, RegistryApi } from '../../support/e2e/registry-api.ts';
 import { type Cell, type CellId, GROUP, SERVICE, type TwoCells } from '../../support/e2e/two-cells.ts';
 
-/** Which tokens which registry takes, whatever way they come. */
+/** Checks which registry accepts which tokens, through the router and directly. */
 export function describeCellTrust(scene: () => TwoCells): void {
   const tokenOf = (id: CellId): Promise<string> =>
     fetchToken({
@@ -55,7 +55,7 @@ export function describeCellTrust(scene: () => TwoCells): void {
       });
     }
 
-    it('that claims cell 1 is as good as any, so the forgery is not what is refused', async () => {
+    it('that claims cell 1 is accepted, so the other refusals are about the cell', async () => {
       const token = await forged(scene().cells[1], 1);
       assert.equal(await taken(scene().host, token), 200);
       assert.equal(await taken(registryOf(1), token), 200);
@@ -65,7 +65,7 @@ export function describeCellTrust(scene: () => TwoCells): void {
       assert.equal(await taken(scene().host, await forged(scene().cells[1], 3)), 401);
     });
 
-    /** The claims of a true token of cell 1, but for the cell. */
+    /** The claims of a real token of cell 1, except the cell. */
     async function forged(cell: Cell, claimed: number): Promise<string> {
       const token = await tokenOf(cell.id);
       const key = await stealKey(cell);
@@ -90,7 +90,7 @@ export function describeCellTrust(scene: () => TwoCells): void {
   });
 }
 
-/** The key that signs in a cell, as whoever has its database and its `master.key` can have it. */
+/** The cell's signing key, decrypted with its database and its `master.key`. */
 async function stealKey({
   cellpass,
 }: Cell): Promise<NonNullable<Awaited<ReturnType<typeof openSigningKey>>>> {

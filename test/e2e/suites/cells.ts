@@ -33,17 +33,17 @@ const WHO = {
 
 const FOR_TWO =
   /cell 2 takes only personal, project and group access tokens and CI job tokens that were made for it/;
-/** In a registry's log: it took a token. */
+/** The line in a registry's log that says that it accepted a token. */
 const PINGED = / "GET \/v2\/ HTTP\/1\.1" 200 /;
 const LOG_MS = 5000;
 
-/** What clients see of two cells, and that they see only one host. */
+/** What clients see of two cells behind one host name. */
 export function describeCells(scene: () => TwoCells, clients: () => Clients): void {
   const who = (name: Who): Credentials => WHO[name](scene().visitors);
   const client = (credentials: Credentials | undefined): CellClient =>
     new CellClient(scene(), skopeoCopier(clients().skopeo), credentials);
   const session = (credentials: Credentials) => ({ host: scene().host, dir: scene().dir, credentials });
-  /** A new image in the project `site` or `app` of a cell, pushed with a token of that cell. */
+  /** Pushes a new image to the project `site` or `app` of a cell, with a token of that cell. */
   const pushed = async (id: CellId, project: 'app' | 'site'): Promise<{ image: OciImage; name: string }> => {
     const image = await writeImage(join(scene().dir, randomUUID()));
     const name = `${GROUP[id]}/${project}/${randomUUID()}`;
@@ -56,7 +56,9 @@ export function describeCells(scene: () => TwoCells, clients: () => Clients): vo
       .cells[id].registry.child.output()
       .split('\n')
       .filter((one) => line.test(one)).length;
-  /** Waits for the registry's log to have so many such lines: it writes it after its answer. */
+  /**
+   * Waits until the registry's log has this many such lines: the registry logs after it answers.
+   */
   const logs = (id: CellId, line: RegExp, times = 1): Promise<true> =>
     until(
       () => count(id, line) >= times || undefined,
@@ -177,7 +179,7 @@ export function describeCells(scene: () => TwoCells, clients: () => Clients): vo
         assertDone(await client(credentials).copy(name, target));
         await client(credentials).assertPulls(image, target);
         for (const { digest } of image.layers) assert.ok(isStored(scene(), to, digest));
-        // skopeo looks whether the layer is at the source before it asks to have it mounted.
+        // skopeo checks that the source has the layer before it asks for the mount.
         const looked = new RegExp(`"HEAD /v2/${name}/blobs/`);
         await logs(to, looked);
       });
@@ -230,7 +232,7 @@ export function describeCells(scene: () => TwoCells, clients: () => Clients): vo
   });
 }
 
-/** One person with skopeo and one host name. */
+/** One user with skopeo and one host name. */
 class CellClient {
   readonly #copier: Copier;
   readonly #session: Session;
@@ -263,7 +265,7 @@ class CellClient {
   }
 }
 
-/** As distribution keeps blobs in a file system. */
+/** The path at which distribution stores a blob. */
 function isStored({ cells }: TwoCells, id: CellId, digest: string): boolean {
   const hex = digest.replace('sha256:', '');
   return existsSync(join(cells[id].storage, 'docker/registry/v2/blobs/sha256', hex.slice(0, 2), hex, 'data'));

@@ -20,14 +20,14 @@ const crane = () => goTool('crane');
 const oras = () => goTool('oras');
 const regctl = () => goTool('regctl');
 
-/** docker without a daemon only logs in. */
+/** docker without a daemon can only log in. */
 export function describeDebianClients(bench: () => Bench, registry: () => Registry): void {
   describeLogin({ client: 'docker', find: docker, login: dockerLogin }, bench, registry);
   describeLogin({ client: 'skopeo', find: skopeo, login: skopeoLogin }, bench, registry);
   describeCopying({ client: 'skopeo', find: skopeo, copier: skopeoCopier }, bench, registry);
 }
 
-/** crane's login stores the secret unseen, so there is nothing to show. */
+/** crane stores the secret without checking it, so its login needs no test. */
 export function describeGoClients(bench: () => Bench, registry: () => Registry): void {
   describeLogin({ client: 'oras', find: oras, login: orasLogin }, bench, registry);
   describeLogin({ client: 'regctl', find: regctl, login: regctlLogin }, bench, registry);
@@ -36,7 +36,9 @@ export function describeGoClients(bench: () => Bench, registry: () => Registry):
   describeCopying({ client: 'regctl', find: regctl, copier: regctlCopier }, bench, registry);
 }
 
-/** A login and a client that moves images: enough where only the registry's trust is another. */
+/**
+ * One client for logins and one that moves images: enough where only the registry's trust differs.
+ */
 export function describeQuickClients(bench: () => Bench, registry: () => Registry): void {
   describeLogin({ client: 'docker', find: docker, login: dockerLogin }, bench, registry);
   describeCopying({ client: 'crane', find: crane, copier: craneCopier, showsMessage: true }, bench, registry);

@@ -12,16 +12,18 @@ export interface CopierSuite {
   readonly client: string;
   readonly find: Find;
   readonly copier: (binary: string) => Copier;
-  /** Whether the client prints the message of a 403 of the token server; some show its status alone. */
+  /**
+   * Whether the client prints the message of the token server's 403; some print only the status.
+   */
   readonly showsMessage?: boolean;
 }
 
-/** The registry's log of a blob that was mounted, not uploaded. */
+/** The registry's log line for a blob that was mounted, not uploaded. */
 const MOUNTED = /http\.request\.method=POST .*\/blobs\/uploads\/\?\S*mount=.*http\.response\.status=201/;
 
 const LOG_MS = 5_000;
 
-/** What pushing, pulling and deleting must do, whatever the client. */
+/** The tests of pushing, pulling and deleting that every client must pass. */
 export function describeCopying(
   { client, find, copier, showsMessage = false }: CopierSuite,
   bench: () => Bench,
@@ -52,7 +54,7 @@ export function describeCopying(
       assertRefused(await images.push(await bench().newImage(), name, people().reader));
     });
 
-    it('nobody but an owner pushes to a protected repository, and the client says what it was told', async () => {
+    it('only an owner pushes to a protected repository, and the client prints the reason', async () => {
       const outcome = await images.push(
         await bench().newImage(),
         `${PROTECTED}-${client}`,
@@ -102,7 +104,10 @@ export function describeCopying(
 
 type Who = Credentials | undefined;
 
-/** One client at work on one registry; every repository is named after the client, so that none meets another. */
+/**
+ * One client on one registry. Each repository is named after the client, so that clients do not
+ * interfere.
+ */
 class Images {
   readonly #client: string;
   readonly #copier: () => Copier;
@@ -116,7 +121,7 @@ class Images {
     this.#registry = registry;
   }
 
-  /** A new image in `repository` below `project`, pushed by the developer. */
+  /** Pushes a new image to `repository` below `project` as the developer. */
   async pushed(project: string, repository: string): Promise<{ image: OciImage; name: string }> {
     const image = await this.#bench().newImage();
     const name = `${project}/${this.#client}-${repository}`;
@@ -147,7 +152,7 @@ class Images {
     assert.equal(await pulledDigest(target), image.manifest.digest);
   }
 
-  /** Waits for as many mounts into `name`: the registry writes its log after its answer. */
+  /** Waits until the log has this many mounts into `name`: the registry logs after it answers. */
   async assertMounted(count: number, name: string): Promise<void> {
     const lines = () => this.#registry().child.output().split('\n');
     const mounts = () => lines().filter((line) => line.includes(name) && MOUNTED.test(line));

@@ -11,7 +11,7 @@ export interface LoginSuite {
   readonly login: (binary: string) => Login;
 }
 
-/** What a login must do, whatever the client. */
+/** The tests of logging in that every client must pass. */
 export function describeLogin(
   { client, find, login }: LoginSuite,
   bench: () => Bench,

@@ -1,26 +1,31 @@
 import assert from 'node:assert/strict';
 import type { Outcome } from '../../support/e2e/child.ts';
 
-/** The words of all these clients for "you may not"; a lost connection or a missing file has others. */
+/**
+ * The messages of these clients for "not allowed"; a lost connection or a missing file has others.
+ */
 const REFUSAL = /unauthorized|denied|forbidden|authentication required|insufficient_scope|invalid username/i;
 
 export function assertDone(outcome: Outcome): void {
   assert.equal(outcome.code, 0, text(outcome));
 }
 
-/** Failed, and because it was not allowed. */
+/** Asserts that the command failed because it was not allowed. */
 export function assertRefused(outcome: Outcome): void {
   assert.notEqual(outcome.code, 0, text(outcome));
   assert.match(text(outcome), REFUSAL);
 }
 
-/** Failed, and because the secret was not taken (a 401 of cellpass, never its 403). */
+/**
+ * Asserts that the command failed because the credentials were refused (cellpass's 401, never its
+ * 403).
+ */
 export function assertUnauthorized(outcome: Outcome): void {
   assert.notEqual(outcome.code, 0, text(outcome));
   assert.match(text(outcome), /unauthorized|invalid username\/password/i);
 }
 
-/** Failed, and because there is nothing. */
+/** Asserts that the command failed because the image does not exist. */
 export function assertMissing(outcome: Outcome): void {
   assert.notEqual(outcome.code, 0, text(outcome));
   assert.match(text(outcome), /manifest[ _]unknown|not found|404/i);

@@ -23,9 +23,9 @@ export interface RotationSuite {
   readonly rotations: number;
   readonly binary: () => string;
   readonly settings: ServiceSettings;
-  /** What the registry is given to trust. */
+  /** The certificates or JWK Set that the registry trusts. */
   readonly trust: (cellpass: Cellpass) => Promise<Trust>;
-  /** Whether it must be given it anew, and restarted, while a key is pending. */
+  /** Whether the registry must get them again, and be restarted, while a key is pending. */
   readonly reloads: boolean;
 }
 
@@ -38,7 +38,10 @@ interface Scene {
   registry: Registry;
 }
 
-/** Two replicas behind one address, a registry behind another, and clients that log in, push and pull meanwhile. */
+/**
+ * Rotates keys on two replicas behind one address, while clients log in, push and pull at a
+ * registry.
+ */
 export function describeRotation({
   title,
   rotations,
@@ -103,7 +106,10 @@ export function describeRotation({
       });
     }
 
-    /** As an operator would without an interruption: the new one takes over, the old one ends when its last client has gone. */
+    /**
+     * Restarts without an interruption, as an operator would: the new registry takes over, and the
+     * old one stops when its last client has gone.
+     */
     async function reload(cellpass: Cellpass): Promise<void> {
       const before = scene.registry;
       const next = await newRegistry(cellpass, scene.dir);
@@ -149,7 +155,9 @@ export function describeRotation({
         credentials: scene.people.reader,
       });
 
-    /** As the registry sees it, and by the JWK Set of every replica. */
+    /**
+     * Whether the registry accepts the token, and it verifies with the JWK Set of every replica.
+     */
     async function assertTaken(token: string): Promise<void> {
       const { registries, replicas } = scene;
       const headers = { authorization: `Bearer ${token}` };

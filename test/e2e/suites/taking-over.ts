@@ -23,7 +23,7 @@ interface Scene {
   readonly image: OciImage;
 }
 
-/** A cellpass that probes whatever registry stands behind `front`. */
+/** Starts a cellpass that probes the registry behind `front`. */
 function useScene(): { scene(): Scene; serve(binary: string, rootcertbundle: string): Promise<void> } {
   let made: Scene | undefined;
   let registry: Registry | undefined;
@@ -69,7 +69,7 @@ async function tokenFor({ cellpass, people }: Scene, repository: string): Promis
   return fetchToken({ realm: cellpass.realm, service: SERVICE, scopes, credentials: people.developer });
 }
 
-/** The token that did it. */
+/** The token of the last push. */
 async function pushAndPull(scene: Scene, name: string): Promise<string> {
   const repository = `${PRIVATE}/${name}`;
   const token = await tokenFor(scene, repository);
@@ -79,7 +79,7 @@ async function pushAndPull(scene: Scene, name: string): Promise<string> {
   return token;
 }
 
-/** A key as Rails has it, and its self-signed certificate. */
+/** A key as GitLab Rails has it, and its self-signed certificate. */
 async function railsKey(dir: string): Promise<{ pem: string; cert: string }> {
   const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
   const [pem, cert] = [join(dir, 'gitlab-registry.key'), join(dir, 'gitlab-registry.crt')];
@@ -116,7 +116,7 @@ export function describeTakingOver(binary: () => string): void {
       const { cellpass } = scene();
       await cellpass.command('keys', 'import', '--pem', rails.pem, '--cert', rails.cert);
       assert.match(await cellpass.command('keys', 'probe'), /accepted/);
-      // Accepted by every registry, so it need not wait.
+      // Every registry accepts the key already, so it need not wait.
       await cellpass.command('keys', 'activate');
       const { x5c } = decodeProtectedHeader(await pushAndPull(scene(), 'imported'));
       const shown = (await readText(rails.cert)).replace(/-----[A-Z ]+-----|\s/g, '');
@@ -174,7 +174,7 @@ export function describeTakingOver(binary: () => string): void {
       const [before, after] = [early, late].map((token) => decodeProtectedHeader(token));
       assert.equal(before!.kid, after!.kid);
       assert.notDeepEqual(before!.x5c, after!.x5c);
-      // A token with a leaf of the CA before lives on.
+      // A token with a leaf of the previous CA stays valid.
       const { status } = await fetch(`${scene().front.url}/v2/`, {
         headers: { authorization: `Bearer ${early}` },
       });

@@ -5,12 +5,12 @@ import type { OciImage } from '../../support/e2e/oci-image.ts';
 import type { Registry } from '../../support/e2e/registry.ts';
 import { accessIn, fetchToken, RegistryApi } from '../../support/e2e/registry-api.ts';
 
-/** What a registry must make of cellpass's tokens, seen without a client in between. */
+/** How a registry must treat cellpass's tokens, tested over HTTP without a client. */
 export function describeTokens(bench: () => Bench, registry: () => Registry): void {
   const token = (credentials: Credentials, ...scopes: string[]) =>
     fetchToken({ realm: bench().cellpass.realm, service: registry().service, scopes, credentials });
   const api = (bearer: string) => new RegistryApi(registry().host, bearer);
-  /** A new image, uploaded by the maintainer. */
+  /** Uploads a new image as the maintainer. */
   const uploaded = async (name: string): Promise<OciImage> => {
     const image = await bench().newImage();
     const bearer = await token(bench().people.maintainer, `repository:${name}:push,pull`);

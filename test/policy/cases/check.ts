@@ -1,12 +1,12 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { AccessEntry } from '../../../src/policy/grant.ts';
 import type { Claims } from '../../support/server.ts';
-import type { Expectation, Stated } from './granted-words.ts';
 import type { Scenario } from './interpret.ts';
-import { NotUnderstood } from './phrases.ts';
-import type { AskedScope, Question } from './request-words.ts';
+import type { Expectation, Stated } from './words/granted.ts';
+import { NotUnderstood } from './words/phrases.ts';
+import type { AskedScope, Question } from './words/request.ts';
 
-/** An answer as it came. `claims` is null unless the status is 200. */
+/** The server's answer. `claims` is null unless the status is 200. */
 export interface Answer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
@@ -14,7 +14,7 @@ export interface Answer {
   readonly claims: Claims | null;
 }
 
-/** Everything in which an answer is not what the row says; empty: nothing. */
+/** The differences between an answer and its row; empty if there are none. */
 export function differences(scenario: Scenario, question: Question, answer: Answer): readonly string[] {
   if (answer.status !== scenario.status)
     return [`status ${answer.status} ${errorOf(answer)}, not ${scenario.status}${grantedIn(answer)}`];
@@ -80,7 +80,7 @@ function accessDifferences(
   return [...wrong, ...access.flatMap((entry) => metaDifferences(scenario, entry, projects))];
 }
 
-/** By resource, `type:name`. */
+/** The granted actions by resource, `type:name`. */
 function wantedActions(expected: Expectation, scopes: readonly AskedScope[]): Map<string, readonly string[]> {
   const wanted = new Map<string, readonly string[]>();
   const add = (scope: AskedScope, actions: readonly string[]): void => {
@@ -114,7 +114,7 @@ function actionDifferences(
     : [`${resource}: granted ${granted.join(',') || 'nothing'}, not ${wanted.join(',') || 'nothing'}`];
 }
 
-/** Granted is what was asked, in the asked order, both of the resources and of their actions. */
+/** Resources and actions must be granted in the order in which they were requested. */
 function orderDifferences(scopes: readonly AskedScope[], access: readonly AccessEntry[]): readonly string[] {
   const asked = scopes.flatMap(({ type, name, actions }) =>
     actions.map((action) => `${type}:${name}:${action}`),
@@ -166,7 +166,7 @@ function metaDifferences(
   ];
 }
 
-/** Where the row says nothing of it, a claim may only be there if the project has such rules. */
+/** If the row doesn't mention a claim, it may be there only if the project has such rules. */
 function claimDifferences<T>(
   claim: string,
   actual: T | undefined,

@@ -1,10 +1,10 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { emailOf, type Names, type Sections } from './names.ts';
-import { NotUnderstood } from './phrases.ts';
-import type { Paths } from './request-words.ts';
 import type { Situation, TokenKind } from './situation.ts';
+import { NotUnderstood } from './words/phrases.ts';
+import type { Paths } from './words/request.ts';
 
-/** Every user of a run has the same: hashing is what takes time. */
+/** All users of a run share a password, because hashing takes time. */
 export interface SharedPassword {
   readonly password: string;
   readonly hash: string;
@@ -15,7 +15,7 @@ export interface SqlStatement {
   readonly params: readonly unknown[];
 }
 
-/** The claims `sub` (null: whatever cellpass named the bot) and `auth_type`. */
+/** The expected claims `sub` (null: a bot, which cellpass names) and `auth_type`. */
 export interface Identity {
   readonly subject: string | null;
   readonly authType: string;
@@ -29,12 +29,12 @@ const PREFIXES: Partial<Record<TokenKind, string>> = {
   job_token: 'glcbt-',
 };
 
-/** Never the same twice. */
+/** Makes a new secret. */
 export function newSecret(kind: TokenKind): string {
   return `${PREFIXES[kind] ?? ''}${randomBytes(20).toString('hex')}`;
 }
 
-/** The section that holds the row's token, if it has one. */
+/** The document section that holds the row's token, if it has one. */
 export function tokens(situation: Situation, names: Names, { targets }: Paths, token: string): Sections {
   const { credential, job, memberships } = situation;
   const { kind, revoked, expiresOn } = credential;
@@ -42,7 +42,7 @@ export function tokens(situation: Situation, names: Names, { targets }: Paths, t
   const own = reach === 'other' ? [names.originProject] : [...targets.values()];
   const group = { own: names.group, other: names.origin, top_group: names.top }[reach];
   const common = { scopes: scopesOf(credential), revoked, expires_at: expiresOn, token };
-  // Elsewhere any role will do, as long as it could do something.
+  // In another project the role doesn't matter, if it has any rights.
   const role = memberships?.[0]?.role ?? (reach === 'other' ? 'developer' : null);
   const expires = expiresOn && `${expiresOn}T00:00:00Z`;
   switch (kind) {
@@ -76,14 +76,17 @@ function botRole(role: string | null): string {
   return role;
 }
 
-/** A document may not give an empty list; an import may, and so `statements` empties it. */
+/**
+ * A document refuses an empty list of scopes, but an import may contain one, so a SQL statement
+ * empties it.
+ */
 function scopesOf({ kind, scopes }: Situation['credential']): readonly string[] {
   if (scopes.length > 0 || kind === 'job_token') return scopes;
   if (kind === 'deploy_token') throw new NotUnderstood('a deploy token without scopes', 'token_scopes');
   return ['read_user'];
 }
 
-/** What no document says: a token without scopes, and the state of a bot. */
+/** SQL for what no document can say: a token without scopes, and the state of a bot. */
 export function statements({ credential }: Situation, token: string): readonly SqlStatement[] {
   const { kind, scopes, botState } = credential;
   const digest = createHash('sha256').update(token).digest();
@@ -98,7 +101,7 @@ export function statements({ credential }: Situation, token: string): readonly S
   ];
 }
 
-/** What goes into the Basic header. */
+/** The user name and password of the Basic header. */
 export function login(
   { credential }: Situation,
   names: Names,

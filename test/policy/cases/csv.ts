@@ -14,14 +14,15 @@ export const COLUMNS = [
 
 export type Column = (typeof COLUMNS)[number];
 
-/** One case as it is written; what the words mean is not looked at yet. */
+/** One case as its row has it, before its words are interpreted. */
 export type CaseRow = Readonly<Record<Column, string>>;
 
-/** Whatever makes a file no case file; rows are never dropped in silence. */
+/** The file is no valid case file; the runner never drops rows silently. */
 export class CaseFileError extends Error {}
 
 /**
- * Reads a case file: RFC 4180, with a first line that names exactly `COLUMNS`; empty lines are passed over.
+ * Reads a case file: RFC 4180, with a first line that names exactly `COLUMNS`; empty lines are
+ * passed over.
  * @throws {CaseFileError} naming the line.
  */
 export function readCases(text: string): readonly CaseRow[] {

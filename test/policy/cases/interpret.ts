@@ -1,18 +1,20 @@
 import type { SharedPassword } from './credential.ts';
 import type { CaseRow } from './csv.ts';
-import { type Expectation, readGranted } from './granted-words.ts';
-import { alternatives, NotUnderstood } from './phrases.ts';
-import { readPrincipal } from './principal-words.ts';
-import { readProject } from './project-words.ts';
-import { ANY, type Question, readRequest } from './request-words.ts';
-import { readRole } from './role-words.ts';
 import { plainSituation, type Situation, type TokenKind } from './situation.ts';
-import { readToken, tokenKinds } from './token-words.ts';
+import { type Expectation, readGranted } from './words/granted.ts';
+import { alternatives, NotUnderstood } from './words/phrases.ts';
+import { readPrincipal } from './words/principal.ts';
+import { readProject } from './words/project.ts';
+import { ANY, type Question, readRequest } from './words/request.ts';
+import { readRole } from './words/role.ts';
+import { readToken, tokenKinds } from './words/token.ts';
 import { buildWorld, type World } from './world.ts';
 
-/** One way to read a row; a row with `or` and `any` in it has several, and all must come out as it says. */
+/**
+ * One meaning of a row. A row with `or` or `any` has several, and each must have the row's outcome.
+ */
 export interface Scenario {
-  /** What tells it from the row's other scenarios. */
+  /** The words that distinguish it from the row's other scenarios. */
   readonly words: string;
   readonly world: World;
   readonly questions: readonly Question[];
@@ -37,12 +39,15 @@ export function interpret(row: CaseRow, shared: SharedPassword): readonly Scenar
   });
 }
 
-/** Letters and digits, for every kind of name. */
+/** A random part of names: letters and digits. */
 function slugOf({ case_id: id }: CaseRow, at: number): string {
   return `case-${id.toLowerCase().replace(/[^a-z0-9]+/g, '-')}-${at + 1}`;
 }
 
-/** What `any` request would get is not said beside a 200, only that the credential is good; so a row with both asks for no scope. */
+/**
+ * A row with `any` request and status 200 says only that the credential is valid, so it asks for no
+ * scope.
+ */
 function worthAsking(questions: readonly Question[], row: CaseRow, status: number): readonly Question[] {
   return ANY.test(row.requested) && status === 200 ? questions.slice(0, 1) : questions;
 }
@@ -59,7 +64,8 @@ function situationsOf(row: CaseRow, expected: Expectation): readonly Reading[] {
       for (const kind of tokenKinds(row.token_kind)) {
         for (const reach of REACHES) {
           const situation = readSituation({ ...row, principal, role_on_project: role }, kind);
-          // Only a credential that belongs to a project is anywhere else when its place doesn't matter.
+          // If a credential's place doesn't matter, only one that belongs to a project is put
+          // elsewhere.
           if (reach === 'other' && !(situation.any && belongsToProject(kind))) continue;
           if (reach === 'other') situation.credential.reach = reach;
           bindPatterns(situation, expected);
@@ -83,12 +89,13 @@ function readSituation(row: CaseRow, kind: TokenKind): Situation {
   readPrincipal(row.principal, situation);
   readRole(row.role_on_project, situation);
   readToken(kind, row.token_scopes, situation);
-  // A token of a project where it has no role is a token of another project.
+  // A token without a role in the project belongs to another project.
   const isElsewhere = situation.memberships?.length === 0 && ofProject(kind);
   situation.credential.reach ??= isElsewhere ? 'other' : 'own';
   situation.memberships ??= presumedMemberships(situation);
   const { user } = situation;
-  // cellpass knows no admin mode: without it an admin is like anybody else, but for registry scopes, where GitLab reads the flag alone.
+  // cellpass has no admin mode. Without admin mode, GitLab treats an admin as an ordinary user,
+  // except for registry scopes, where it checks only the flag.
   if (user.adminModeOff && kind !== 'job_token' && !row.requested.includes('registry:')) user.admin = false;
   return situation;
 }
@@ -97,13 +104,18 @@ function ofProject(kind: TokenKind): boolean {
   return belongsToProject(kind) || kind === 'project_access_token' || kind === 'group_access_token';
 }
 
-/** Where any role will do, the highest: what an owner doesn't get, nobody gets. A job's user works on the job's project. */
+/**
+ * If any role is meant, use the highest: what an owner is refused, all are refused. A job's user is
+ * a member of the job's project.
+ */
 function presumedMemberships({ any, credential }: Situation): Situation['memberships'] {
   if (credential.kind === 'job_token') return [{ role: 'developer', place: 'project', expiresOn: null }];
   return any ? [{ role: 'owner', place: 'project', expiresOn: null }] : [];
 }
 
-/** A row that only counts its immutable rules gives their patterns where it says what is granted. */
+/**
+ * A row that only counts its immutable rules names their patterns in the column `granted`.
+ */
 function bindPatterns(situation: Situation, { immutable }: Expectation): void {
   const rules = situation.tagRules.filter((rule) => rule.immutable);
   if (typeof immutable !== 'object' || immutable.length !== rules.length) return;

@@ -1,7 +1,7 @@
 /** A directory document's sections, as data. */
 export type Sections = Readonly<Record<string, readonly object[]>>;
 
-/** Everything is named after `slug`, so that situations don't meet. */
+/** Everything is named after `slug`, so that situations don't interfere. */
 export interface Names {
   readonly organization: string;
   readonly user: string;

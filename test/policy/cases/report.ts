@@ -2,7 +2,10 @@ import type { TestServer } from '../../support/server.ts';
 import type { CaseRow } from './csv.ts';
 import { type Outcome, prepareCases } from './run.ts';
 
-/** Runs every row and prints those that don't come out as written. Resolves with the exit code: 1 if any failed. */
+/**
+ * Runs every row and prints those with another outcome than the row says. Resolves with the exit
+ * code: 1 if a row failed.
+ */
 export async function reportOn(
   rows: readonly CaseRow[],
   server: TestServer,

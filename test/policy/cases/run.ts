@@ -7,26 +7,29 @@ import { type Answer, differences } from './check.ts';
 import type { SharedPassword } from './credential.ts';
 import type { CaseRow } from './csv.ts';
 import { interpret, type Scenario } from './interpret.ts';
-import { NotExpressible, NotUnderstood } from './phrases.ts';
-import type { Question } from './request-words.ts';
+import { NotExpressible, NotUnderstood } from './words/phrases.ts';
+import type { Question } from './words/request.ts';
 import type { World } from './world.ts';
 
-/** How one row came out; `lines` say what is wrong with it. */
+/** The outcome of one row; `lines` say what is wrong. */
 export interface Outcome {
   readonly id: string;
   readonly result: 'same' | 'differs' | 'not_understood' | 'not_expressible';
   readonly lines: readonly string[];
 }
 
-/** Runs the rows that it was prepared for. Never two at a time: a row may switch the whole instance to maintenance. */
+/**
+ * Runs the prepared rows one at a time, because a row may switch the whole instance to maintenance
+ * mode.
+ */
 export interface CaseRunner {
   run(row: CaseRow): Promise<Outcome>;
 }
 
-/** What became of a row before anything was asked. */
+/** The outcome of setting up a row. */
 type Prepared = readonly Scenario[] | Outcome;
 
-/** Rows have nothing in common but the settings, so one document holds what all of them suppose. */
+/** Rows share only the settings, so one document can hold the projects and users of all rows. */
 export async function prepareCases(server: TestServer, rows: readonly CaseRow[]): Promise<CaseRunner> {
   const password = await sharePassword();
   const prepared = new Map<CaseRow, Prepared>();
@@ -41,7 +44,7 @@ export async function prepareCases(server: TestServer, rows: readonly CaseRow[])
     );
   } catch (error) {
     if (!(error instanceof CellpassError)) throw error;
-    // One of them is wrong: each by itself tells which.
+    // One row's document is wrong: apply each separately to find it.
     for (const { row, scenarios } of readable) {
       const applied = await read(row, () => apply(server, scenarios));
       if (isOutcome(applied)) prepared.set(row, applied);
@@ -62,7 +65,10 @@ export async function prepareCases(server: TestServer, rows: readonly CaseRow[])
   };
 }
 
-/** Random, and hashed at the least cost there is: what a password costs is no matter here. In the order that the PHC form has. */
+/**
+ * Hashes a password at the lowest cost, because cost doesn't matter here. The parameters are in PHC
+ * order.
+ */
 async function sharePassword(): Promise<SharedPassword> {
   const password = randomBytes(12).toString('hex');
   const salt = randomBytes(16);
@@ -72,7 +78,9 @@ async function sharePassword(): Promise<SharedPassword> {
   return { password, hash: `$argon2id$v=19$m=1024,t=2,p=1$${saltText}$${hashText}` };
 }
 
-/** A row that can't be read or set up is an outcome like any other; the rest of the file still runs. */
+/**
+ * A row that can't be read or set up fails, and the rest of the file still runs.
+ */
 async function read<T>(row: CaseRow, work: () => T | Promise<T>): Promise<T | Outcome> {
   const id = row.case_id;
   try {

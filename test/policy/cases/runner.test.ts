@@ -3,7 +3,7 @@ import { startTestServer, type TestServer } from '../../support/server.ts';
 import { CaseFileError, type CaseRow, COLUMNS, readCases } from './csv.ts';
 import { reportOn } from './report.ts';
 
-/** A row that comes out as written. */
+/** A row that passes. */
 const RIGHT: CaseRow = {
   case_id: 'Z001',
   project_visibility: 'private',
@@ -17,7 +17,7 @@ const RIGHT: CaseRow = {
   http_status: '200',
 };
 
-/** An admin, whom neither state nor protections would keep from anything that is asked here. */
+/** An admin, whom neither states nor protections refuse anything here. */
 const ADMIN: Partial<CaseRow> = {
   principal: 'admin',
   registry_access_level: 'enabled',

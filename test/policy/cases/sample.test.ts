@@ -6,7 +6,7 @@ import { type CaseRow, readCases } from './csv.ts';
 import { type CaseRunner, prepareCases } from './run.ts';
 
 const OURS = new URL('../policy-cases.csv', import.meta.url);
-/** Where the rows came from, in case it has grown; users of a clone don't have it. */
+/** The source of the rows, in case it has grown; a plain clone doesn't have it. */
 const ORIGINAL = new URL('../../../../shared/policy-cases.csv', import.meta.url);
 
 describe('the policy, case by case, over HTTP on PostgreSQL', () => {

@@ -13,13 +13,13 @@ export type TokenKind = (typeof TOKEN_KINDS)[number];
 
 /** A project that the row asks about. */
 export interface Target {
-  /** What the row calls it; `project` where there is but one. */
+  /** The row's name for the project; `project` if there is only one. */
   label: string;
   visibility: Visibility;
   registry: RegistryAccess;
 }
 
-/** Where a membership is: which of them the project hears of, and by which way. */
+/** The places of a membership, and whether the project inherits it. */
 export type Place =
   | 'project'
   | 'group'
@@ -47,14 +47,19 @@ export type Reach = 'own' | 'other' | 'top_group';
 export interface Credential {
   kind: TokenKind;
   scopes: readonly string[];
-  /** What the row's principal calls it; it must agree with `kind`. Null: any kind will do. */
+  /**
+   * The kind of token that the column `principal` names; it must agree with `kind`. Null: any kind.
+   */
   named: readonly TokenKind[] | null;
   username: 'right' | 'wrong' | 'empty' | 'email';
   secret: 'right' | 'wrong' | 'empty';
   revoked: boolean;
-  /** Date `yyyy-mm-dd`. */
+  /** A date, `yyyy-mm-dd`. */
   expiresOn: string | null;
-  /** What it was made for: the project asked about (or its group), another, or the topmost group above it. Null: the row doesn't say. */
+  /**
+   * Where the token was created: in the requested project (or its group), in another, or in the
+   * root group. Null: the row doesn't say.
+   */
   reach: Reach | null;
   /** A deploy token of a group. */
   ofGroup: boolean;
@@ -63,7 +68,7 @@ export interface Credential {
 
 export type UserState = 'active' | 'blocked' | 'locked' | 'unconfirmed' | 'deactivated';
 
-/** Everything that a row supposes, as its words are read. */
+/** Everything that a row's words say about its situation. */
 export interface Situation {
   settings: { registry_enabled: boolean; maintenance_mode: boolean; password_authentication: boolean };
   organizationMaintenance: boolean;
@@ -98,7 +103,7 @@ export interface Situation {
   };
   /** Null: the row doesn't say. */
   memberships: Membership[] | null;
-  /** Role and reach don't matter. */
+  /** The role and the place of the membership don't matter. */
   any: boolean;
   job: {
     hasUser: boolean;
@@ -110,7 +115,7 @@ export interface Situation {
   credential: Credential;
 }
 
-/** What holds until a row says otherwise. Where there is no project to speak of, a public one is there all the same. */
+/** The defaults of a row. A row without a project gets a public one. */
 export function plainSituation(): Situation {
   return {
     settings: { registry_enabled: true, maintenance_mode: false, password_authentication: true },
@@ -137,7 +142,8 @@ export function plainSituation(): Situation {
     },
     memberships: null,
     any: false,
-    // Rows that care say so; GitLab's own cases of jobs elsewhere suppose a target without a limit.
+    // Rows about the job token allowlist say so; GitLab's own cases of jobs in other projects
+    // assume none.
     job: { hasUser: true, running: true, ciEnabled: true, deletionScheduled: false, allowlist: 'anyone' },
     credential: {
       kind: 'none',

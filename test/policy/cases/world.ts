@@ -9,11 +9,11 @@ import {
   tokens,
 } from './credential.ts';
 import { emailOf, type Names, namesFor, type Sections } from './names.ts';
-import { NotUnderstood } from './phrases.ts';
-import type { Paths } from './request-words.ts';
 import type { Membership, Place, Situation, Target } from './situation.ts';
+import { NotUnderstood } from './words/phrases.ts';
+import type { Paths } from './words/request.ts';
 
-/** One situation as data: what to apply, and who then asks from where. */
+/** The world of a row as data: the document to apply, the login, and the client's address. */
 export interface World extends Identity {
   readonly sections: Sections;
   readonly settings: Situation['settings'];
@@ -21,7 +21,7 @@ export interface World extends Identity {
   readonly paths: Paths;
   readonly as: readonly [username: string, password: string] | null;
   readonly ip: string | null;
-  /** Which rules the projects have, and so which claims may be there. */
+  /** The rules of the projects, which decide which claims a token may have. */
   readonly rules: { readonly hasTagRules: boolean; readonly immutablePatterns: readonly string[] };
 }
 
@@ -65,7 +65,10 @@ function membershipsAt({ memberships }: Situation, place: Place): readonly Membe
   return (memberships ?? []).filter((membership) => membership.place === place);
 }
 
-/** Several roles at one place can't be: the last is kept out by the document's own check, so it is said here. */
+/**
+ * A user can have only one role at one place. The document's check would report this less clearly,
+ * so report it here.
+ */
 function membersAt(situation: Situation, place: Place, names: Names): readonly object[] {
   const found = membershipsAt(situation, place);
   if (found.length > 1) throw new NotUnderstood(`two roles in one ${place}`, 'role_on_project');
@@ -124,7 +127,7 @@ function projects(situation: Situation, names: Names, { targets }: Paths): reado
       ...aboutTarget(situation, target, names, targets.get(target.label) ?? ''),
       ...(isOwn && { ...ownJob, deletion_scheduled: job.deletionScheduled || situation.deletionScheduled }),
     })),
-    // Where jobs and tokens come from that are not of the project asked about.
+    // The project of jobs and tokens that belong to another project.
     {
       path: names.originProject,
       members: [{ user: names.user, role: 'developer' }],

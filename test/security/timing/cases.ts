@@ -1,23 +1,26 @@
 import type { Login } from '../../support/directory/acme.ts';
 import { newSecret } from '../../support/directory/town.ts';
 
-/** One kind of request: what is sent, and why it comes to nothing. */
+/** One kind of request, and the reason why it is refused or granted nothing. */
 export interface TimedCase {
   readonly name: string;
-  /** Null: anonymous. */
+  /** Null: an anonymous client. */
   readonly as: Login | null;
   readonly scope: string;
-  /** What the log must show, so that no other refusal is measured by mistake: the rules that refused, or the reason. */
+  /**
+   * The rules that refused, or the reason, as the log must show it: so no other refusal is measured
+   * by mistake.
+   */
   readonly because: string;
 }
 
-/** Cases that nobody may tell apart; the first two are the same request. */
+/** Cases that a client must not be able to tell apart; the first two are the same request. */
 export interface Group {
   readonly name: string;
   readonly status: number;
-  /** Of each case. */
+  /** How many requests of each case are measured. */
   readonly requests: number;
-  /** Of each case, before those that count. */
+  /** How many requests of each case warm up the server; they are not measured. */
   readonly warmUp: number;
   readonly cases: readonly [TimedCase, TimedCase, ...TimedCase[]];
 }
@@ -25,7 +28,7 @@ export interface Group {
 const VISITOR: Login = ['visitor', newSecret('glpat-')];
 const EXPIRED = newSecret('glpat-');
 const REVOKED = newSecret('glpat-');
-/** No two of these are the same password, and all names and secrets are of one length. */
+/** All passwords differ, and all names and secrets have the same length. */
 const PASSWORDS = {
   anyone: newSecret(''),
   normal: newSecret(''),
@@ -71,7 +74,7 @@ export const DIRECTORY: object = {
   ],
 };
 
-/** Every name here is as long, and asks for as much, as any other. */
+/** All names here have the same length, and all scopes the same actions. */
 const NOWHERE = 'repository:vault/lead/app:pull,push';
 const HIDDEN = 'repository:vault/gold/app:pull,push';
 const FULL = 'repository:stuff/gold/app:pull,push';
@@ -121,7 +124,7 @@ export const GROUPS: readonly Group[] = [
   {
     name: 'why a password is refused',
     status: 401,
-    // A hash each: four minutes.
+    // Each request hashes a password, so the group takes four minutes.
     requests: 2000,
     warmUp: 10,
     cases: [

@@ -3,15 +3,15 @@ import { connect, type Socket } from 'node:net';
 export interface Answer {
   readonly status: number;
   readonly requestId: string;
-  /** Of the whole answer, head and body. */
+  /** The size of the whole answer, head and body. */
   readonly bytes: number;
   /** From the first byte sent to the last byte received, in microseconds. */
   readonly micros: number;
 }
 
-/** One keep-alive connection, bare: a client library between the clock and the server would only add noise. */
+/** One keep-alive connection without a client library, which would add noise. */
 export interface Connection {
-  /** Sends a whole request, and waits for the whole answer. One at a time. */
+  /** Sends a whole request and waits for the whole answer; the caller must send one at a time. */
   ask(request: Buffer): Promise<Answer>;
   close(): void;
 }

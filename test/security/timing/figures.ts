@@ -1,27 +1,27 @@
-/** What was measured of one case. */
+/** The measurements of one case. */
 export interface CaseFigures {
   readonly name: string;
   readonly n: number;
   readonly median_us: number;
   readonly p90_us: number;
-  /** Of its median to the lowest of its group. */
+  /** The case's median divided by the lowest median of its group. */
   readonly ratio: number;
 }
 
 export interface GroupFigures {
   readonly name: string;
-  /** Between the medians of the case that is there twice: what the machine itself adds. */
+  /** The difference between the medians of the two equal cases: the noise of the machine. */
   readonly noise: number;
   readonly cases: readonly CaseFigures[];
   readonly passed: boolean;
 }
 
-/** A group's medians may differ by no more. */
+/** The medians of a group may differ by this much at most. */
 export const MOST_RATIO = 1.05;
 
 export interface Samples {
   readonly name: string;
-  /** In microseconds. */
+  /** The times in microseconds. */
   readonly micros: readonly number[];
 }
 

@@ -5,7 +5,10 @@ import type { Answer, Connection } from './connection.ts';
 import { figuresOf, type GroupFigures } from './figures.ts';
 import type { LogLine, TimedServer } from './server.ts';
 
-/** Times all cases of a group, in another order in each round, so that whatever else the machine does meets them alike. */
+/**
+ * Times all cases of a group, in a new random order in each round, so that other work on the
+ * machine affects all alike.
+ */
 export async function measure(
   group: Group,
   requests: number,
@@ -39,7 +42,7 @@ function requestOf({ as, scope }: TimedCase): Buffer {
   );
 }
 
-/** Fisher and Yates. */
+/** Shuffles by Fisher and Yates. */
 function shuffled<T>(items: readonly T[]): readonly T[] {
   const order = [...items];
   for (let at = order.length - 1; at > 0; at--) {
@@ -49,7 +52,10 @@ function shuffled<T>(items: readonly T[]): readonly T[] {
   return order;
 }
 
-/** What differs in length needs no clock to be told apart. */
+/**
+ * All answers of a group must have the same length, or a client could tell them apart without a
+ * clock.
+ */
 function assertAlike({ name, status }: Group, answers: readonly Answer[]): void {
   const seen = answers.map((answer) => `${answer.status}, ${answer.bytes} bytes`);
   const expected = `${status}, ${answers[0]?.bytes} bytes`;
@@ -58,7 +64,7 @@ function assertAlike({ name, status }: Group, answers: readonly Answer[]): void 
 
 async function assertReasons(answers: ReadonlyMap<TimedCase, Answer>, server: TimedServer): Promise<void> {
   const ids = [...answers.values()].map(({ requestId }) => requestId);
-  // The server writes its log in batches, behind the answers.
+  // The server writes its log in batches, after the answers.
   const log = await until(
     async () => {
       const lines = await server.readLog();
@@ -70,7 +76,10 @@ async function assertReasons(answers: ReadonlyMap<TimedCase, Answer>, server: Ti
     assert.equal(reasonIn(log.get(requestId)), because, `${name}: the log shows another reason`);
 }
 
-/** The rules that refused; where none was asked, why the credentials were. What was granted comes first, and should not come. */
+/**
+ * The rules that refused; if no rule was asked, the reason why the credentials were refused.
+ * Granted access, which should not be there, comes first.
+ */
 function reasonIn(line: LogLine | undefined): string {
   const {
     granted = [],

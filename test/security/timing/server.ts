@@ -10,21 +10,22 @@ import { runToEnd, until } from '../../support/e2e/child.ts';
 import { freePort, startPostgres } from '../../support/postgres.ts';
 
 /**
- * The settings of the server that is measured, beside where it lives; all others are the defaults. Whatever slows down or refuses
- * somebody who fails often must be switched off here: it would be measured instead of what lies behind it.
+ * The settings of the measured server, beside its addresses and folders; all others are the
+ * defaults. Limits on failed attempts must be switched off here, or the measure would see the limit
+ * instead of the check behind it.
  */
 const SETTINGS = 'limits: {failed_attempts: 0}\n';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 const CELLPASS = ['--import', 'tsx', join(import.meta.dirname, 'serve.ts')];
 
-/** What the access log says of one request. */
+/** One request's line in the access log. */
 export type LogLine = Readonly<Record<string, unknown>>;
 
-/** cellpass in a process of its own, on real PostgreSQL. */
+/** cellpass in its own process, on PostgreSQL. */
 export interface TimedServer {
   readonly port: number;
-  /** All of its log so far, by request id. */
+  /** The access log so far, by request id. */
   readLog(): Promise<ReadonlyMap<string, LogLine>>;
   stop(): Promise<void>;
 }
@@ -63,7 +64,7 @@ export async function startTimedServer(directory: object): Promise<TimedServer> 
   return { port, readLog: () => readLog(logFile), stop };
 }
 
-/** Logs to a file: this process has no time to read a pipe while it measures. */
+/** The server logs to a file, because this process has no time to read a pipe while it measures. */
 function startServing(env: Readonly<Record<string, string>>, logFile: string): ChildProcess {
   const log = openSync(logFile, 'w');
   const child = spawn(process.execPath, [...CELLPASS, 'serve'], {
@@ -100,7 +101,7 @@ async function apply(directory: object, file: string, env: Readonly<Record<strin
   if (code !== 0) throw new Error(`the directory was not applied: ${stderr}`);
 }
 
-/** Statistics now, so that the plans don't change in the middle of a measurement. */
+/** Collects PostgreSQL's statistics now, so that query plans don't change during a measurement. */
 async function settle(databaseUrl: string): Promise<void> {
   const database = openPostgres(databaseUrl);
   await database.execute('VACUUM ANALYZE');

@@ -35,7 +35,10 @@ const OUTDATED_TOKEN = secret('glpat-');
 const asToken = (name: keyof typeof ACCESS_TOKENS): Login => ['anybody', ACCESS_TOKENS[name]];
 const asJob = (name: keyof typeof JOBS): Login => ['gitlab-ci-token', JOBS[name]];
 
-/** Who logs in with what; alice is a developer of `acme/app` and a reporter of `acme/base`, bob is a maintainer of everything in `acme`. */
+/**
+ * The valid logins. Alice is a developer of `acme/app` and a reporter of `acme/base`; bob is a
+ * maintainer of the group `acme`.
+ */
 export const LOGIN = {
   root: ['root', PASSWORD],
   alice: ['alice', PASSWORD],
@@ -50,7 +53,7 @@ export const LOGIN = {
   jobWithoutUser: asJob('jobWithoutUser'),
 } as const satisfies Record<string, Login>;
 
-/** What must be refused as wrong, by cause. */
+/** The logins that must be refused, by cause. */
 export const REFUSED_LOGINS: readonly [cause: string, login: Login][] = [
   ['an unknown user', ['nobody', PASSWORD]],
   ['a wrong password', ['alice', 'guessed']],
@@ -103,7 +106,9 @@ const job = (name: keyof typeof JOBS, rest: object = {}) => ({
   ...rest,
 });
 
-/** A directory in which there is one of everything that an answer of the token endpoint depends on. */
+/**
+ * A directory with an example of everything that the token endpoint's answer depends on.
+ */
 export const ACME = {
   organizations: [{ path: 'default', id: 1 }],
   users: [

@@ -6,7 +6,7 @@ import type { Subject } from '../../../src/policy/subject.ts';
 import type { TokenStore } from '../../../src/store/source/store.ts';
 import { projectPath } from './large-directory.ts';
 
-/** What one request asks of the store. */
+/** The questions that one request asks of the store. */
 export interface Asked {
   readonly question: CredentialQuestion;
   readonly subject: Subject;
@@ -26,7 +26,10 @@ const TAKING_ANYTHING: Pick<Authenticator, 'passwords' | 'failedAttempts'> = {
   },
 };
 
-/** Images lie two components below their project, so that each scope could belong to three projects. */
+/**
+ * Image names have two components below their project, so each scope could belong to three
+ * projects.
+ */
 export async function askedBy(
   store: TokenStore,
   { credentials, scopes }: { readonly credentials: Credentials; readonly scopes: number },

@@ -3,9 +3,8 @@ import { type ApplyResult, applyDirectory } from '../../../src/directory/apply.t
 import { exportDirectory } from '../../../src/directory/export/directory.ts';
 import { CellpassError, type Problem } from '../../../src/errors.ts';
 import type { Database, Row } from '../../../src/store/database/drivers.ts';
-import { migrate } from '../../../src/store/database/migrate.ts';
-import { openPglite } from '../../../src/store/database/pglite.ts';
 import { openPostgres } from '../../../src/store/database/postgres.ts';
+import { openTestPglite } from '../pglite.ts';
 import { sharedPostgres } from '../postgres.ts';
 
 export const NOW = new Date('2026-11-24T12:00:00Z');
@@ -14,7 +13,7 @@ export const NOW = new Date('2026-11-24T12:00:00Z');
 export interface TestDirectory {
   readonly database: Database;
   apply(document: string | object, options?: { readonly prune?: boolean }): Promise<ApplyResult>;
-  /** What is wrong with a document, which must be something. */
+  /** The problems of a document; fails if there are none. */
   refusal(document: string | object, options?: { readonly prune?: boolean }): Promise<readonly Problem[]>;
   export(): Promise<string>;
   query(text: string): Promise<readonly Row[]>;
@@ -24,16 +23,16 @@ export interface TestDirectory {
 
 const DRIVERS: [name: string, open: () => Promise<Database>][] = [
   ['PostgreSQL', openPostgresInBerlin],
-  ['PGlite', () => openPglite()],
+  ['PGlite', openTestPglite],
 ];
 
-/** In a zone that isn't UTC, in which dates and times could go wrong. */
+/** Opens a database in a time zone other than UTC, in which wrong dates and times show. */
 async function openPostgresInBerlin(): Promise<Database> {
-  const url = await (await sharedPostgres()).createDatabase();
+  const url = await (await sharedPostgres()).createMigratedDatabase();
   return openPostgres(`${url}?options=${encodeURIComponent('-c TimeZone=Europe/Berlin')}`);
 }
 
-/** Defines the same tests on both databases; each test begins with an empty directory. */
+/** Defines the same tests on both database drivers; each test starts with an empty directory. */
 export function describeOnBoth(title: string, define: (directory: TestDirectory) => void): void {
   for (const [name, open] of DRIVERS) {
     describe(`${title}, on ${name}`, () => {
@@ -41,7 +40,6 @@ export function describeOnBoth(title: string, define: (directory: TestDirectory)
       let hashed = 0;
       before(async () => {
         database = await open();
-        await migrate(database);
       });
       beforeEach(async () => {
         hashed = 0;
@@ -77,7 +75,7 @@ async function empty(database: Database): Promise<void> {
   await database.query('INSERT INTO settings DEFAULT VALUES');
 }
 
-/** JSON is YAML. */
+/** A document as JSON, which is YAML, too. */
 function toText(document: string | object): string {
   return typeof document === 'string' ? document : JSON.stringify({ version: 1, ...document });
 }
@@ -92,7 +90,7 @@ async function problemsOf(work: Promise<unknown>): Promise<readonly Problem[]> {
   return error.details.problems ?? [];
 }
 
-/** Messages by path, for documents of one line. */
+/** The messages by path, for documents of one line. */
 export function messages(problems: readonly Problem[]): Record<string, string> {
   return Object.fromEntries(problems.map(({ path, message }) => [path, message]));
 }

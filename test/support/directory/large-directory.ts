@@ -1,31 +1,31 @@
 import { createHash } from 'node:crypto';
 import type { Database } from '../../../src/store/database/drivers.ts';
 
-/** How many rows of each kind surround the request. */
+/** The size of a directory: how many rows of each kind it holds beside those of the request. */
 export interface CrowdSize {
   readonly users: number;
-  /** Ten deep each: ten groups. */
+  /** How many trees of groups there are; each is ten groups deep. */
   readonly groupTrees: number;
   readonly projects: number;
-  /** Of each user: nine in groups, the rest in projects. */
+  /** The memberships of each user: nine in groups, the others in projects. */
   readonly membershipsPerUser: number;
   /** Groups that the asking user is a member of, beside those that matter. */
   readonly groupsOfMember: number;
 }
 
 export const DEPTH = 10;
-/** As many as one request may ask for. */
+/** The largest number of projects that one request may ask for. */
 export const MOST_PROJECTS = 64;
 const FIRST_ID = 5_000_000;
-/** As long as a real one; nobody verifies it. */
+/** A value as long as a real hash; no test verifies it. */
 const PASSWORD_HASH = `$argon2id$v=19$m=19456,t=2,p=1$${'A'.repeat(22)}$${'A'.repeat(43)}`;
 
-/** Plainly examples; the directory below knows them. */
+/** Example secrets, which the directory below contains. */
 export const CREDENTIALS = {
   member: { username: 'member', password: 'glpat-example-of-the-member' },
   outsider: { username: 'outsider', password: 'glpat-example-of-the-outsider' },
   deployToken: { username: 'puller', password: 'gldt-example-of-the-puller' },
-  /** Not a token's form. */
+  /** A secret that does not look like a token. */
   password: { username: 'member', password: 'correct horse' },
   job: { username: 'gitlab-ci-token', password: 'glcbt-example-of-the-job' },
 } as const;
@@ -38,8 +38,9 @@ export function projectPath(number: number): string {
 }
 
 /**
- * What one request is about, and nothing else: private projects ten groups deep, a user who is a member in four ways, a user who owns nothing,
- * a deploy token of the root group and a job of the second project, which the others let in.
+ * What one request is about, and nothing else: private projects ten groups deep, a user who is a
+ * member in four ways, a user who owns nothing, a deploy token of the root group and a job of the
+ * second project, which the others let in.
  * @param projects at least two
  */
 export async function seedAskedProjects(database: Database, projects: number): Promise<void> {
@@ -83,7 +84,10 @@ export async function seedAskedProjects(database: Database, projects: number): P
       SELECT ${FIRST_ID} + n, ${FIRST_ID + 2} FROM generate_series(1, ${projects}) AS n WHERE n <> 2`);
 }
 
-/** Everybody and everything else, in a directory that holds what the request is about already. Nothing here changes an answer. */
+/**
+ * Adds all other users, groups and projects to a directory that holds the request's own. No answer
+ * depends on them.
+ */
 export async function seedCrowd(database: Database, size: CrowdSize): Promise<void> {
   for (const statement of crowdStatements(size)) await database.execute(statement);
 }
@@ -124,12 +128,12 @@ function crowdStatements({
        FROM generate_series(1, ${users}) AS n, generate_series(1, ${membershipsPerUser - 9}) AS step`,
     `INSERT INTO members (source_type, source_id, user_id, role)
        SELECT 'Namespace', n * ${Math.floor(groups / groupsOfMember)}, ${FIRST_ID + 1}, 'developer' FROM generate_series(1, ${groupsOfMember}) AS n`,
-    // A company's own root group is full of people.
+    // A company's root group has many members.
     `INSERT INTO members (source_type, source_id, user_id, role)
        SELECT 'Namespace', ${FIRST_ID + 1}, n, 'guest' FROM generate_series(1, ${users}, 20) AS n`,
     `INSERT INTO group_group_links (shared_group_id, shared_with_group_id, role)
        SELECT n, n * 31 % ${groups} + 1, 'developer' FROM generate_series(2, ${groups}, 2) AS n`,
-    // The group that everybody invites.
+    // The group that many projects invite.
     `INSERT INTO group_group_links (shared_group_id, shared_with_group_id, role)
        SELECT n, ${FIRST_ID + 11}, 'reporter' FROM generate_series(1, ${groups}, 10) AS n`,
     `INSERT INTO project_group_links (project_id, group_id, role)

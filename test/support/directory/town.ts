@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { REGISTRY_ACCESSES, ROLES, VISIBILITIES } from '../../../src/policy/role.ts';
 import type { Login } from './acme.ts';
 
-/** New in every run, and longer than any secret that is refused for being short. */
+/** A secret that is new in every run, and long enough not to be refused as too short. */
 export function newSecret(prefix: string): string {
   return prefix + randomBytes(16).toString('hex');
 }
@@ -12,13 +12,13 @@ export const GRID = VISIBILITIES.flatMap((visibility) =>
   REGISTRY_ACCESSES.map((registry) => ({ path: `town/${visibility}-${registry}`, visibility, registry })),
 );
 
-/** Has rules for `latest` and others; nothing of it is protected as a repository. */
+/** A project with tag rules for `latest` and others, and no protected repository. */
 export const TAGGED = 'town/tagged';
-/** Its image `town/guarded/prod` is protected. */
+/** A project whose image `town/guarded/prod` is protected. */
 export const GUARDED = 'town/guarded';
-/** Its root group is over the storage limit. */
+/** A project whose root group is over the storage limit. */
 export const FULL = 'full/house';
-/** A project that nobody but admins may see, and one whose path is as long but doesn't exist. */
+/** A project that only admins may see, and a path of the same length without a project. */
 export const HIDDEN = 'vault/gold';
 export const ABSENT = 'vault/lead';
 
@@ -28,14 +28,14 @@ export type User = (typeof USERS)[number];
 export const TOKEN_SCOPES = ['api', 'read_api', 'read_registry', 'write_registry', 'read_user'] as const;
 export const DEPLOY_TOKEN_SCOPES = ['read_registry', 'write_registry', 'read_repository'] as const;
 
-/** Every choice of at least one, in the order given. */
+/** All non-empty subsets, each in the given order. */
 export function choices<T>(items: readonly T[]): readonly (readonly T[])[] {
   const all: (readonly T[])[] = [[]];
   for (const item of items) all.push(...all.map((choice) => [...choice, item]));
   return all.filter((choice) => choice.length > 0);
 }
 
-/** A credential of the town, with what a test has to know of it. */
+/** A credential of the town, with the token scopes that it has. */
 export interface Holder {
   readonly login: Login;
   readonly tokenScopes: readonly string[];
@@ -46,17 +46,20 @@ export interface Town {
   /** A token with the scope `api` of each user. */
   readonly users: Readonly<Record<User, Login>>;
   readonly passwords: Readonly<Record<'owner' | 'root', Login>>;
-  /** One for each choice of scopes: of the owner, of a bot of `town/tagged`, of a bot of the group, and deploy tokens of both. */
+  /**
+   * One token for each subset of scopes: personal tokens of the owner, project tokens of
+   * `town/tagged`, group tokens, and deploy tokens of both.
+   */
   readonly personal: readonly Holder[];
   readonly project: readonly Holder[];
   readonly group: readonly Holder[];
   readonly projectDeploy: readonly Holder[];
   readonly groupDeploy: readonly Holder[];
-  /** Jobs of `town/tagged`, by their users; `nobody` has none. */
+  /** Jobs of `town/tagged`, by user; the job `nobody` has no user. */
   readonly jobs: Readonly<Record<'developer' | 'reporter' | 'root' | 'nobody', Login>>;
 }
 
-/** A directory that has every kind of subject, of project and of protection in it. */
+/** A directory, called the town, with every kind of subject, project and protection. */
 export function buildTown(): Town {
   const users = table(USERS, (user): Login => [user, newSecret('glpat-')]);
   const passwords = table(['owner', 'root'] as const, (user): Login => [user, newSecret('')]);

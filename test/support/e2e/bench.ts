@@ -12,28 +12,28 @@ import { fetchToken } from './registry-api.ts';
 import { INSTALL_MS } from './tools.ts';
 import { type Programs, startTwoCells, type TwoCells } from './two-cells.ts';
 
-/** What the tests of one file share. */
+/** The cellpass, the registry and the people that the tests of one file share. */
 export interface Bench {
   readonly cellpass: Cellpass;
-  /** Another cell with the same people, services and issuer, and keys of its own. */
+  /** Another cell with the same people, services and issuer, but its own keys. */
   readonly otherCell: Cellpass;
   readonly people: People;
   /** A temporary folder. */
   readonly dir: string;
   newImage(): Promise<OciImage>;
-  /** A path that nothing is at yet. */
+  /** A new path, at which no file exists yet. */
   newPath(): string;
 }
 
 export type Find = () => Promise<string | undefined>;
 
-/** A service of no registry here. */
+/** A service that no registry of these tests uses. */
 export const ELSEWHERE = 'elsewhere';
 
 const START_MS = 120_000;
 const TAIL_LINES = 60;
 
-/** Skips the suite that it stands in, and those inside, unless the program is there. */
+/** Skips the enclosing `describe` unless the program is installed. */
 export function needs(find: Find): () => string {
   let path: string | undefined;
   before(async function () {
@@ -44,7 +44,10 @@ export function needs(find: Find): () => string {
   return () => path!;
 }
 
-/** Runs cellpass, with the people of `directory.ts` and these services, for the suite that it stands in. */
+/**
+ * Runs cellpass, with the people of `directory.ts` and these services, for the enclosing
+ * `describe`.
+ */
 export function useCellpass(registries: Readonly<Record<string, ServiceSettings>>): () => Bench {
   const services = { ...registries, [ELSEWHERE]: {} };
   let bench: Bench | undefined;
@@ -71,11 +74,11 @@ export function useCellpass(registries: Readonly<Record<string, ServiceSettings>
 export interface RegistryUse {
   readonly binary: () => string;
   readonly service: string;
-  /** What the registry is given to trust, out of what cellpass has right now. */
+  /** Makes the registry's trust from cellpass's present keys and certificates. */
   readonly trust: (bench: Bench) => Promise<Trust>;
 }
 
-/** Runs a registry that trusts cellpass for the suite that it stands in. */
+/** Runs a registry that trusts cellpass, for the enclosing `describe`. */
 export function useRegistry(bench: () => Bench, use: RegistryUse): () => Registry {
   let registry: Registry | undefined;
   before(async function () {
@@ -98,7 +101,7 @@ export function useRegistry(bench: () => Bench, use: RegistryUse): () => Registr
   return () => registry!;
 }
 
-/** Runs two cells behind one host name for the suite that it stands in. */
+/** Runs two cells behind one host name, for the enclosing `describe`. */
 export function useTwoCells(programs: () => Programs): () => TwoCells {
   let scene: TwoCells | undefined;
   before(async function () {
@@ -119,9 +122,12 @@ export function useTwoCells(programs: () => Programs): () => TwoCells {
 
 /** The ways a registry can trust cellpass. */
 export const TRUST = {
-  /** The CA: accepts every signing key there ever is, by the leaf certificate in the token. */
+  /** Trusts the CA: accepts every signing key by the leaf certificate in the token. */
   ca: async ({ cellpass }: Bench) => ({ rootcertbundle: await cellpass.command('keys', 'export-ca') }),
-  /** The certificate of the key that signs, which the token's `kid` then names; read from a token that shows it. */
+  /**
+   * Trusts the active key's own certificate, which the token's `kid` names; read from a token's
+   * `x5c`.
+   */
   certificate: async ({ cellpass, people }: Bench) => {
     const request = { realm: cellpass.realm, service: ELSEWHERE, scopes: [], credentials: people.guest };
     const [leaf] = decodeProtectedHeader(await fetchToken(request)).x5c!;

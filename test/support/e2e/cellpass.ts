@@ -16,34 +16,37 @@ export interface ServiceSettings {
 
 export interface CellpassOptions {
   readonly services: Readonly<Record<string, ServiceSettings>>;
-  /** The directory document, YAML. */
+  /** The directory document (YAML). */
   readonly directory: string;
-  /** More of the configuration file. */
+  /** Further settings for the configuration file. */
   readonly settings?: object;
-  /** Where clients reach it; default: the process itself. */
+  /** The URL at which clients reach cellpass; default: the process itself. */
   readonly publicUrl?: string;
-  /** Where the first process listens; default: a free port. */
+  /** The port of the first process; default: a free one. */
   readonly port?: number;
 }
 
-/** A cellpass process of its own, with a database, keys and an admin socket of its own. */
+/** A cellpass process with its own database, keys and admin socket. */
 export interface Cellpass {
   readonly url: string;
   readonly realm: string;
-  /** The process as it runs now. */
+  /** The current process. */
   readonly child: Child;
   readonly databaseUrl: string;
-  /** Where its `master.key` lies. */
+  /** The folder of its `master.key`. */
   readonly keysDir: string;
   /** Runs a command of the CLI and returns its stdout; throws if it fails. */
   command(...args: string[]): Promise<string>;
   /** The published JWK Set, as text. */
   jwks(): Promise<string>;
-  /** Another process on the same database, with the same master key, and a data directory of its own. */
+  /**
+   * Starts another process on the same database with the same master key, but its own data
+   * directory.
+   */
   replica(): Promise<Cellpass>;
-  /** Ends the process, and keeps what it has. */
+  /** Ends the process, and keeps its data. */
   halt(): Promise<void>;
-  /** After `halt`: a new process at the same address. */
+  /** Starts a new process at the same address; call it after `halt`. */
   resume(): Promise<void>;
   stop(): Promise<void>;
 }
@@ -73,13 +76,14 @@ async function applyDirectory({ command }: Cellpass, directory: string): Promise
 
 interface Shared {
   readonly databaseUrl: string;
-  /** Of the first replica; undefined: this is the first. */
+  /** The settings of the first replica; undefined: this is the first. */
   readonly masterKeyFile: string | undefined;
 }
 
 async function startProcess(options: CellpassOptions, shared: Shared): Promise<Cellpass> {
   const dir = await mkdtemp(join(tmpdir(), 'cellpass-e2e-'));
-  // By name, not by address: crane refuses a realm that is a loopback address and not the registry's own.
+  // Use the name, not the address: crane refuses a realm on a loopback address other than the
+  // registry's.
   const port = (shared.masterKeyFile === undefined ? options.port : undefined) ?? (await freePort());
   const url = `http://localhost:${port}`;
   const publicUrl = options.publicUrl ?? url;

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 
-/** How a command that ran to its end came out. */
+/** The outcome of a command that has ended. */
 export interface Outcome {
   /** Null if a signal ended it. */
   readonly code: number | null;
@@ -8,23 +8,23 @@ export interface Outcome {
   readonly stderr: string;
 }
 
-/** A server of the tests: whoever starts it stops it. */
+/** A server process; the test that starts it must stop it. */
 export interface Child {
   readonly name: string;
-  /** Undefined if it could not be started. */
+  /** Undefined if the process could not be started. */
   readonly pid: number | undefined;
-  /** Settles when it has gone: its exit code, null if a signal ended it. */
+  /** Resolves with the exit code when the process has ended; null if a signal ended it. */
   readonly ended: Promise<number | null>;
-  /** Everything it has printed so far. */
+  /** Everything that the process has printed so far. */
   output(): string;
   running(): boolean;
   signal(name: NodeJS.Signals): void;
-  /** SIGTERM, after a grace SIGKILL; done when the process is gone. */
+  /** Sends SIGTERM, and SIGKILL after a grace period; resolves when the process has ended. */
   stop(): Promise<void>;
 }
 
 export interface RunOptions {
-  /** The whole environment beside PATH: nothing else is inherited. */
+  /** The whole environment except PATH, which is inherited. */
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
   readonly input?: string;
@@ -33,7 +33,7 @@ export interface RunOptions {
 
 const GRACE_MS = 10_000;
 const alive = new Set<number>();
-// If mocha itself is cut off, no server of its stays behind.
+// If mocha is interrupted, none of its servers keeps running.
 process.on('exit', () => {
   for (const pid of alive) killQuietly(pid);
 });
@@ -74,7 +74,7 @@ export function startChild(name: string, command: string, args: string[], option
     async stop() {
       if (!running) return;
       child.kill('SIGTERM');
-      // One that was held by SIGSTOP would not hear of it.
+      // A process stopped by SIGSTOP would not receive SIGTERM.
       child.kill('SIGCONT');
       const impatience = setTimeout(() => child.kill('SIGKILL'), GRACE_MS);
       await ended;
@@ -83,7 +83,7 @@ export function startChild(name: string, command: string, args: string[], option
   };
 }
 
-/** Never throws for a command that fails, only for one that can't be started. */
+/** Runs a command to its end. Throws only if it can't be started, not if it fails. */
 export function runToEnd(command: string, args: string[], options: RunOptions = {}): Promise<Outcome> {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, {
@@ -103,13 +103,13 @@ export function runToEnd(command: string, args: string[], options: RunOptions = 
     });
     child.once('error', reject);
     child.once('close', (code) => resolve({ code, stdout, stderr }));
-    // A command that refuses early doesn't read its input: that is no error of the test.
+    // A command that refuses early doesn't read its input; the test must not fail for that.
     child.stdin.on('error', () => undefined);
     child.stdin.end(options.input ?? '');
   });
 }
 
-/** Asks until `check` answers something, and fails with `about()` when time is up. */
+/** Calls `check` until it returns a value, and fails with `about()` when time is up. */
 export async function until<T>(
   check: () => Promise<T | undefined> | T | undefined,
   about: () => string,
@@ -132,6 +132,6 @@ function killQuietly(pid: number): void {
   try {
     process.kill(pid, 'SIGKILL');
   } catch {
-    // It went by itself.
+    // The process has ended already.
   }
 }

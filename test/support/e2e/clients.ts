@@ -5,25 +5,25 @@ import { type Outcome, runToEnd } from './child.ts';
 import type { Credentials } from './directory.ts';
 import type { OciImage } from './oci-image.ts';
 
-/** Who a client is for one command, and against which registry; without credentials it is anonymous. */
+/** The registry and the credentials of one client command; without credentials it is anonymous. */
 export interface Session {
   readonly host: string;
   readonly credentials: Credentials | undefined;
-  /** Below it the client gets a new home folder for each command. */
+  /** The folder in which each command gets a new home folder. */
   readonly dir: string;
 }
 
-/** What a client does to log in; it reports the registry's answer by its exit code. */
+/** A client that logs in; its exit code reports the registry's answer. */
 export type Login = (session: Session & { credentials: Credentials }) => Promise<Outcome>;
 
 /** A client that moves images; `reference` is `host/repository:tag` or `host/repository@digest`. */
 export interface Copier {
   push(image: OciImage, reference: string, session: Session): Promise<Outcome>;
-  /** Into a new OCI layout at `target`. */
+  /** Pulls an image into a new OCI layout at `target`. */
   pull(reference: string, target: string, session: Session): Promise<Outcome>;
-  /** From one repository to another of the same registry. */
+  /** Copies an image to another repository of the same registry. */
   copy(from: string, to: string, session: Session): Promise<Outcome>;
-  /** `reference` by digest. */
+  /** Deletes an image; `reference` must name a digest. */
   remove(reference: string, session: Session): Promise<Outcome>;
 }
 
@@ -155,7 +155,9 @@ function loginBy(commandLine: (home: string, session: Parameters<Login>[0]) => C
   };
 }
 
-/** Runs a client whose credentials lie in a docker configuration file, which all of them read. */
+/**
+ * Runs a client with its credentials in a docker configuration file, which all these clients read.
+ */
 async function runAs(
   { host, credentials, dir }: Session,
   commandLine: (files: { authfile: string }) => CommandLine,
@@ -177,7 +179,7 @@ async function newHome(dir: string): Promise<string> {
   return home;
 }
 
-/** So that no client reads or writes the settings of whoever runs the tests. */
+/** A home folder, so that no client reads or writes the settings of the user who runs the tests. */
 function homeEnvironment(home: string): Record<string, string> {
   return {
     HOME: home,

@@ -6,7 +6,10 @@ export interface Credentials {
   readonly password: string;
 }
 
-/** Those who log in, named after what they are in the project `acme/app`; their secrets are new in every run. */
+/**
+ * The people who log in, named after their role in the project `acme/app`; their secrets are new in
+ * every run.
+ */
 export interface People {
   readonly maintainer: Credentials;
   readonly developer: Credentials;
@@ -19,12 +22,12 @@ export interface People {
   readonly job: Credentials;
 }
 
-/** Project paths: whose repositories the tests fill. */
+/** The paths of the projects that the tests push to. */
 export const PRIVATE = 'acme/app';
-/** Repositories of `PRIVATE` whose names begin so: nobody of these people may push there. */
+/** The prefix of the protected repositories of `PRIVATE`: only owners may push there. */
 export const PROTECTED = `${PRIVATE}/prod`;
 export const PUBLIC = 'acme/site';
-/** Private; the developer is a reporter there and may pull: the source of mounts. */
+/** A private project, the source of mounts: the developer is a reporter there and may pull. */
 export const SOURCE = 'acme/base';
 
 export function makePeople(): People {
@@ -38,7 +41,7 @@ export function makePeople(): People {
   };
 }
 
-/** The directory document (YAML) that has these people in it. */
+/** The directory document (YAML) with these people. */
 export function directoryOf(people: People): string {
   const { maintainer, developer, guest, reader, deployer, job } = people;
   const team = [

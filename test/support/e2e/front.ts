@@ -1,11 +1,14 @@
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 
-/** One address before several servers: each connection goes to the next of them. What has begun stays where it is. */
+/**
+ * A TCP proxy for several servers: each new connection goes to the next server; open connections
+ * stay where they are.
+ */
 export interface Front {
   readonly url: string;
-  /** New connections go there from now on. */
+  /** Sends new connections to these servers from now on. */
   sendTo(...urls: readonly string[]): void;
-  /** Resolves when no connection to `url` is left. */
+  /** Resolves when the last connection to `url` has closed. */
   drained(url: string): Promise<void>;
   close(): Promise<void>;
 }

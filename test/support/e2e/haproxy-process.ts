@@ -4,16 +4,16 @@ import { type Child, startChild, until } from './child.ts';
 /** HAProxy in master-worker mode, as its packages run it. */
 export interface Haproxy {
   readonly child: Child;
-  /** Takes the configuration as it lies in the folder by now; done when the new worker answers. */
+  /** Reloads the configuration from the folder; resolves when the new worker answers. */
   reload(): Promise<void>;
   stop(): Promise<void>;
 }
 
 export interface HaproxyOptions {
   readonly haproxy: string;
-  /** Of what `cells haproxy` wrote. */
+  /** The folder that `cells haproxy` wrote. */
   readonly config: string;
-  /** Where the configuration makes it listen. */
+  /** The port of the configuration. */
   readonly port: number;
 }
 

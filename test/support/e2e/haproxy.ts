@@ -14,23 +14,26 @@ import { type Child, startChild, until } from './child.ts';
 export const REALM = 'https://registry.example.com/jwt/auth';
 export const SERVICE = 'container_registry';
 
-/** What a server behind the router was asked. */
+/** A request that a server behind the router received. */
 export interface Received {
   readonly method: string;
   readonly url: string;
   readonly headers: IncomingHttpHeaders;
-  /** Of the body, so far. */
+  /** The bytes of the body received so far. */
   bytes: number;
 }
 
-/** A small issuer and a small registry, which answer with their own name; what they were asked is kept. */
+/**
+ * A small issuer and a small registry, which answer with their own name and keep the requests they
+ * receive.
+ */
 export interface FakeCell {
   readonly id: number;
   readonly issuer: FakeServer;
   readonly registry: FakeServer;
-  /** What it publishes; tests may change it. */
+  /** The JWK Set that the issuer publishes; tests may change it. */
   published: KeyObject[];
-  /** Its token-ca.pem. */
+  /** The issuer's `token-ca.pem`. */
   authorities: string;
   readonly key: KeyObject;
   sign(claims?: object, key?: KeyObject): Promise<string>;
@@ -40,10 +43,10 @@ export interface FakeCell {
 export interface FakeServer {
   readonly port: number;
   readonly received: Received[];
-  /** Ends every connection, and refuses new ones. */
+  /** Closes every connection, and refuses new ones. */
   stop(): Promise<void>;
   start(): Promise<void>;
-  /** Connections are taken, and nothing is answered. */
+  /** Accepts connections, and answers nothing. */
   freeze(frozen: boolean): void;
 }
 
@@ -80,7 +83,7 @@ export async function startCell(id: number, key = newKey()): Promise<FakeCell> {
   return cell;
 }
 
-/** Every key under two ids, as cellpass publishes it. */
+/** The JWK Set with each key under two ids, as cellpass publishes it. */
 async function jwkSet(keys: readonly KeyObject[]): Promise<object> {
   const entries = keys.map(async (key) => {
     const { kty, n, e } = await exportJWK(key);
@@ -104,7 +107,7 @@ async function startServer(answer: Answer): Promise<FakeServer> {
     server = createServer({ maxHeaderSize: 65_536 }, async (request, response) => {
       const { method = '', url = '', headers } = request;
       const asked: Received = { method, url, headers, bytes: 0 };
-      // Health checks come without it.
+      // Health checks come without this header.
       if (headers['x-forwarded-for'] !== undefined) received.push(asked);
       if (frozen) return;
       for await (const chunk of request) asked.bytes += (chunk as Buffer).length;
@@ -139,7 +142,7 @@ async function startServer(answer: Answer): Promise<FakeServer> {
   };
 }
 
-/** One of `cells.yaml`; the first is legacy. */
+/** One cell of `cells.yaml`; the first is the legacy cell. */
 export interface RoutedCell {
   readonly id: number;
   readonly url: string;
@@ -158,7 +161,7 @@ export function routed({ id, issuer, registry }: FakeCell, ...namespaces: readon
 export interface RouterUse {
   readonly haproxy: string;
   readonly cells: readonly RoutedCell[];
-  /** More of `cells haproxy`. */
+  /** Further options of `cells haproxy`. */
   readonly options?: readonly string[];
   /** Default: a free one. */
   readonly port?: number;
@@ -167,12 +170,12 @@ export interface RouterUse {
 export interface Router {
   readonly url: string;
   readonly port: number;
-  /** What `cells haproxy` writes to. */
+  /** The folder that `cells haproxy` writes to. */
   readonly dir: string;
   readonly child: Child;
-  /** Runs `cells haproxy`; the outcome of `--json`. */
+  /** Runs `cells haproxy --json`, and returns its output. */
   write(...options: string[]): Promise<WriteOutcome>;
-  /** New processes take over, as by `systemctl reload`. */
+  /** Reloads HAProxy as `systemctl reload` does. */
   reload(): Promise<void>;
   stop(): Promise<void>;
 }
@@ -184,7 +187,7 @@ export interface WriteOutcome {
   readonly warnings: readonly string[];
 }
 
-/** HAProxy before these cells, with what `cells haproxy` wrote. */
+/** Runs HAProxy in front of these cells, with the configuration that `cells haproxy` wrote. */
 export async function startRouter({ haproxy, cells, options = [], ...use }: RouterUse): Promise<Router> {
   const port = use.port ?? (await freePort());
   const dir = await mkdtemp(join(tmpdir(), 'cellpass-router-'));
@@ -237,12 +240,15 @@ async function prepareFolder(
 
 export interface RawAnswer {
   readonly status: number;
-  /** Names in lower case. */
+  /** The headers, with names in lower case. */
   readonly headers: ReadonlyMap<string, string>;
   readonly body: string;
 }
 
-/** Sends exactly this, where a client of HTTP would put it right. The head must ask for `Connection: close`. */
+/**
+ * Sends exactly these bytes, where an HTTP client would correct them. The head must contain
+ * `Connection: close`.
+ */
 export function sendRaw(port: number, text: string): Promise<RawAnswer> {
   return new Promise((resolve, reject) => {
     const socket = connect(port, '127.0.0.1', () => socket.write(text));
@@ -266,7 +272,7 @@ function parseAnswer(text: string): RawAnswer {
   return { status: Number(statusLine.split(' ')[1]), headers: new Map(headers), body };
 }
 
-/** Runs a command in this process, and returns its stdout unless it is given elsewhere. */
+/** Runs a command in this process, and returns its stdout. */
 export async function runCommand(
   args: readonly string[],
   environment: Readonly<Record<string, string>>,

@@ -1,14 +1,14 @@
 import type { Outcome } from './child.ts';
 
-/** Clients that do what clients do, again and again, until they are told to stop. */
+/** Clients that repeat their operations until `stop`. */
 export interface Load {
-  /** How often each kind of operation was done. */
+  /** How often each kind of operation has ended. */
   readonly done: Readonly<Record<string, number>>;
-  /** What went wrong, in the words of the client. */
+  /** The error messages of the clients. */
   readonly failures: readonly string[];
-  /** Resolves when each kind of operation has begun and ended `times` more. */
+  /** Resolves when each kind of operation has begun and ended `times` more times. */
   more(times: number): Promise<void>;
-  /** Lets what has begun end. */
+  /** Stops after the operations that are running have ended. */
   stop(): Promise<void>;
 }
 
@@ -32,7 +32,7 @@ export function startLoad(operations: Readonly<Record<string, Operation>>): Load
     done,
     failures,
     more(times) {
-      // One that runs now may have begun before.
+      // The running operation may have begun before this call.
       const goal = Object.fromEntries(Object.entries(done).map(([name, count]) => [name, count + times + 1]));
       return new Promise((resolve) => {
         const look = (): void => {

@@ -21,7 +21,9 @@ export interface OciImage {
   readonly layers: readonly Blob[];
 }
 
-/** A new image of two small layers; no two are alike, so no test finds a layer of another. */
+/**
+ * Makes a new image of two small layers. All images differ, so no test finds another test's layer.
+ */
 export async function writeImage(dir: string): Promise<OciImage> {
   const files = ['base', 'app'].map((name) => tar(`${name}.txt`, `${name} ${randomUUID()}\n`));
   const layers = files.map((file) => blobOf(gzipSync(file)));

@@ -10,7 +10,7 @@ export interface TokenRequest {
   readonly credentials?: Credentials;
 }
 
-/** What the token server made of a request. */
+/** The token server's answer. */
 export interface TokenAnswer {
   readonly status: number;
   readonly headers: Headers;
@@ -18,7 +18,7 @@ export interface TokenAnswer {
   readonly tookMs: number;
 }
 
-/** Asks the token server as a client would. */
+/** Asks the token server for a token, as a client does. */
 export async function askForToken({
   realm,
   service,
@@ -38,7 +38,7 @@ export async function askForToken({
   return { status: response.status, headers: response.headers, body, tookMs: performance.now() - begun };
 }
 
-/** As `askForToken`; returns the token of a 200. */
+/** Asks as `askForToken` does, asserts a 200, and returns the token. */
 export async function fetchToken(request: TokenRequest): Promise<string> {
   const { status, body } = await askForToken(request);
   assert.equal(status, 200, body);
@@ -52,7 +52,7 @@ export function accessIn(token: string): string[] {
   return access.map(({ name, actions }) => `${name}:${actions.join(',')}`);
 }
 
-/** One registry spoken to with one token, by the distribution specification. */
+/** Requests to one registry with one token, as in the distribution specification. */
 export class RegistryApi {
   readonly #base: string;
   readonly #token: string;
@@ -71,7 +71,7 @@ export class RegistryApi {
     assert.equal(response.status, 201, await response.text());
   }
 
-  /** Asks to take a blob over from another repository; 201 says that it was mounted, 202 that it wasn't. */
+  /** Asks to mount a blob from another repository; status 201: mounted, 202: not mounted. */
   mount(repository: string, digest: string, from: string): Promise<Response> {
     const query = new URLSearchParams({ mount: digest, from });
     return this.#send('POST', `${repository}/blobs/uploads/?${query}`);

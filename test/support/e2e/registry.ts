@@ -4,11 +4,11 @@ import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { type Child, startChild, until } from './child.ts';
 
-/** What a registry trusts; at least one of the two. */
+/** What a registry trusts: certificates, a JWK Set or both. */
 export interface Trust {
-  /** Certificates, PEM. */
+  /** Certificates (PEM). */
   readonly rootcertbundle?: string;
-  /** A JWK Set, JSON; distribution 3 only. */
+  /** A JWK Set (JSON); distribution 3 only. */
   readonly jwks?: string;
 }
 
@@ -18,26 +18,31 @@ export interface RegistryOptions {
   readonly service: string;
   readonly issuer: string;
   readonly trust: Trust;
-  /** The store of another registry, to take its place; default: a store of its own. */
+  /** The blob store of the registry that this one replaces; default: a new store. */
   readonly storage?: string;
   /** Default: a free one. */
   readonly port?: number;
 }
 
 export interface Registry {
-  /** `localhost:port`: oras takes a realm on a loopback address only from a registry of the same host name. */
+  /**
+   * `localhost:port`: oras takes a realm on a loopback address only from a registry of the same
+   * host name.
+   */
   readonly host: string;
   readonly service: string;
   readonly child: Child;
   stop(): Promise<void>;
 }
 
-/** A distribution registry on a free loopback port, with token authentication and an empty store. */
+/**
+ * A distribution registry on a free loopback port, with token authentication and an empty store.
+ */
 export async function startRegistry(options: RegistryOptions): Promise<Registry> {
   const dir = await mkdtemp(join(tmpdir(), 'cellpass-registry-'));
   const config = join(dir, 'config.yml');
   await writeFile(config, stringify(await configuration(dir, options)));
-  // distribution 3 would send its traces to a collector that isn't there.
+  // distribution 3 would try to send traces to a collector.
   const env = { HOME: dir, OTEL_TRACES_EXPORTER: 'none' };
   const child = startChild(`registry ${options.service}`, options.binary, ['serve', config], { env });
   const stop = async () => {

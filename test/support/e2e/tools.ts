@@ -6,11 +6,14 @@ import { type Outcome, runToEnd } from './child.ts';
 export type DebianTool = 'docker' | 'docker-registry' | 'haproxy' | 'skopeo';
 export type GoTool = keyof typeof GO_MODULES;
 
-/** With it set, a missing program is installed, and one that can't be installed is an error. */
+/**
+ * If this is set, missing programs are installed, and a program that can't be installed is an
+ * error.
+ */
 const INSTALL = process.env['CELLPASS_TEST_INSTALL'] === '1';
 const CACHE = join(import.meta.dirname, '../../../node_modules/.cache/cellpass-e2e');
 const MINUTE = 60_000;
-/** How long one program may take to arrive. */
+/** How long the installation of one program may take. */
 export const INSTALL_MS = 15 * MINUTE;
 
 const GO_MODULES = {
@@ -31,7 +34,9 @@ const PACKAGES: Readonly<Record<DebianTool, string>> = {
 const found = new Map<string, Promise<string | undefined>>();
 let listsUpdated: Promise<Outcome> | undefined;
 
-/** The path of a program from a Debian package; undefined, and one line that says so, where there is none. */
+/**
+ * The path of a program from a Debian package; undefined, and one printed line, if it is missing.
+ */
 export function debianTool(name: DebianTool): Promise<string | undefined> {
   return once(name, async () => {
     const present = await inPath(name);
@@ -43,13 +48,19 @@ export function debianTool(name: DebianTool): Promise<string | undefined> {
   });
 }
 
-/** As `debianTool`, for the first of these; the others are looked for, too, so that each that is missing says so. */
+/**
+ * The path of the first program, as `debianTool`; looks for the others, too, so that each missing
+ * one is reported.
+ */
 export async function debianTools(...names: [DebianTool, ...DebianTool[]]): Promise<string | undefined> {
   for (const name of names) await debianTool(name);
   return debianTool(names[0]);
 }
 
-/** The path of a program built by `go install` at a pinned version; undefined, and one line, without Go. */
+/**
+ * The path of a program built by `go install` at a pinned version; undefined, and one printed line,
+ * without Go.
+ */
 export function goTool(name: GoTool): Promise<string | undefined> {
   return once(name, async () => {
     const go = await once('go', () => inPath('go'));
@@ -62,10 +73,10 @@ export function goTool(name: GoTool): Promise<string | undefined> {
 }
 
 const INSTALLERS: Readonly<Record<DebianTool, () => Promise<string>>> = {
-  // These two packages bring daemons along, which the tests don't want: they are only unpacked.
+  // These two packages would start daemons, so they are unpacked and not installed.
   docker: () => unpack(PACKAGES.docker, 'usr/bin/docker'),
   'docker-registry': () => unpack(PACKAGES['docker-registry'], 'usr/bin/docker-registry'),
-  // This one, too, would start a daemon; it needs libraries, which don't.
+  // This package would start a daemon, too; its libraries are installed as usual.
   haproxy: () => unpack(PACKAGES.haproxy, 'usr/sbin/haproxy', { withLibraries: true }),
   skopeo: async () => {
     await aptGet(['install', '--yes', '--no-install-recommends', PACKAGES.skopeo]);
@@ -100,7 +111,7 @@ async function goInstall(go: string, module: string): Promise<string> {
   if (await executable(path)) return path;
   const dir = await mkdtemp(`${await cacheFolder()}/build-`);
   await must(go, ['install', module], { env: { ...inherited(), GOBIN: dir } });
-  // In one step, so that a build that was cut off leaves nothing that looks whole.
+  // Rename in one step, so that an interrupted build leaves no incomplete program.
   await rename(dir, target);
   return path;
 }
@@ -136,7 +147,7 @@ async function cacheFolder(): Promise<string> {
 }
 
 async function inPath(name: string): Promise<string | undefined> {
-  // Where Debian puts servers, and not every user looks.
+  // Debian puts servers here, and not every user's PATH has it.
   for (const folder of [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin']) {
     const path = join(folder, name);
     if (await executable(path)) return path;

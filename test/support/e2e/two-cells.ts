@@ -11,44 +11,53 @@ import { type Registry, startRegistry } from './registry.ts';
 
 export type CellId = 1 | 2;
 
-/** One cell: an issuer with a database and keys of its own, and a registry that trusts its CA alone. */
+/** One cell: an issuer with its own database and keys, and a registry that trusts only its CA. */
 export interface Cell {
   readonly id: CellId;
   readonly cellpass: Cellpass;
-  /** The registry as it runs now. */
+  /** The current registry process. */
   readonly registry: Registry;
-  /** Where the registry keeps its blobs. */
+  /** The folder in which the registry keeps its blobs. */
   readonly storage: string;
   haltRegistry(): Promise<void>;
   resumeRegistry(): Promise<void>;
 }
 
-/** Those who log in; their secrets are new in every run. */
+/** The people who log in; their secrets are new in every run. */
 export interface Visitors {
-  /** Alice has the same password in both cells, so that only its kind says where it is taken. */
+  /**
+   * Alice has the same password in both cells, so only the kind of credential decides which cell
+   * answers.
+   */
   readonly password: Credentials;
-  /** A deploy token, in both cells as well. */
+  /** A deploy token that exists in both cells. */
   readonly deployToken: Credentials;
-  /** Alice's personal access tokens, each made in its cell by `token create`. */
+  /** Alice's personal access tokens, one created in each cell by `token create`. */
   readonly tokenOf: Readonly<Record<CellId, Credentials>>;
-  /** An admin, in both cells. */
+  /** An admin who exists in both cells. */
   readonly admin: Credentials;
 }
 
-/** Two cells behind one host name: HAProxy, as `cells haproxy` configures it, before two registries and two issuers. */
+/**
+ * Two cells behind one host name: HAProxy, configured by `cells haproxy`, in front of two
+ * registries and two issuers.
+ */
 export interface TwoCells {
   readonly cells: Readonly<Record<CellId, Cell>>;
   readonly visitors: Visitors;
   readonly router: Haproxy;
-  /** What clients see: `localhost:port`. */
+  /** The address that clients use: `localhost:port`. */
   readonly host: string;
-  /** Where clients ask for tokens, through the router. */
+  /** The URL at which clients ask for tokens, through the router. */
   readonly realm: string;
   /** A temporary folder. */
   readonly dir: string;
-  /** A registry more, which trusts these certificates (PEM). */
+  /** Starts another registry, which trusts these certificates (PEM). */
   startRegistry(rootcertbundle: string): Promise<Registry>;
-  /** As an operator does when a key is staged: `cells haproxy`, run in this cell; a reload must follow. */
+  /**
+   * Runs `cells haproxy` in this cell, as an operator does when a key is staged; a reload must
+   * follow.
+   */
   writeRouter(by: CellId): Promise<void>;
   stop(): Promise<void>;
 }
@@ -63,7 +72,7 @@ export const SERVICE = 'container_registry';
 /** The top-level group of each cell. Each has a private project `app` and a public one `site`. */
 export const GROUP: Readonly<Record<CellId, string>> = { 1: 'gitlab-org', 2: 'acme' };
 
-/** Starts from nothing; what was started before something failed is stopped again. */
+/** Starts everything. If one part fails, the parts that run already are stopped. */
 export async function startTwoCells(programs: Programs): Promise<TwoCells> {
   const closers: (() => Promise<void>)[] = [];
   const stop = async () => {

@@ -30,7 +30,10 @@ import {
   type Situation,
 } from './subjects.ts';
 
-/** Small pools on purpose, so that subjects, projects, rules and scopes meet. One project lies inside another's image paths. */
+/**
+ * The pools are small, so that subjects, projects, rules and scopes match often. One project's path
+ * lies inside another's image paths.
+ */
 const PROJECTS = [
   { id: 1, path: 'acme/app' },
   { id: 2, path: 'acme/app/web' },
@@ -63,7 +66,7 @@ function oneOf<T>(values: readonly T[]): fc.Arbitrary<T> {
   return fc.constantFrom(...values);
 }
 
-/** True once in `times`, so that most projects stand in nobody's way. */
+/** True once in `times`, so that few projects refuse for this reason. */
 function once(times: number): fc.Arbitrary<boolean> {
   return fc.nat({ max: times - 1 }).map((n) => n === 1);
 }
@@ -148,7 +151,7 @@ export const subject: fc.Arbitrary<Subject> = fc.oneof(
   fc.tuple(fc.option(person, { freq: 4 }), oneOf([1, 2, 3])).map(([user, id]) => aJob(user, id)),
 );
 
-/** Texts of scopes without white space; some don't parse, some name the same resource. */
+/** Scopes as text without white space; some don't parse, and some name the same resource. */
 export const scopeTexts: fc.Arbitrary<readonly string[]> = fc.array(
   fc.oneof(
     { weight: 12, arbitrary: repositoryScope() },
@@ -163,7 +166,7 @@ function repositoryScope(): fc.Arbitrary<string> {
   return fc.tuple(oneOf(NAMES), actions).map(([name, asked]) => `repository:${name}:${asked.join(',')}`);
 }
 
-/** A whole request of this kind of subject. */
+/** A whole request by a subject of this kind. */
 export function situation<S extends Subject>(of: fc.Arbitrary<S>): fc.Arbitrary<Situation & { subject: S }> {
   return fc
     .record({

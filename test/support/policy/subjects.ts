@@ -28,7 +28,9 @@ import type {
 
 export const NOW = new Date('2026-11-24T12:00:00Z');
 
-/** What a test says of the circumstances: where the client is, and whether the instance is in maintenance. */
+/**
+ * The circumstances of a request: the client's address, and whether the instance is in maintenance.
+ */
 export interface CircumstancesFixture {
   readonly now?: Date;
   /** The ranges that hold the client's address. */
@@ -45,7 +47,7 @@ export function circumstances({
   return { now, clientAddress, instance: { registryEnabled: true, maintenanceMode } };
 }
 
-/** A private project with its registry on, of which nobody is a member. */
+/** A private project with its registry enabled and without members. */
 export function aProject(facts: Partial<Project> = {}): Project {
   return {
     id: 101,
@@ -108,7 +110,7 @@ export function anonymous(): AnonymousSubject {
   return { kind: 'anonymous', expiresAt: null, abilities: ANONYMOUS_ABILITIES };
 }
 
-/** A user who came with a password. */
+/** A user who authenticated with a password. */
 export function aUser(facts: Partial<Person> = {}): UserSubject {
   return {
     kind: 'user',
@@ -120,7 +122,7 @@ export function aUser(facts: Partial<Person> = {}): UserSubject {
   };
 }
 
-/** A user who came with an access token. */
+/** A user who authenticated with an access token. */
 export function aTokenUser(tokenScopes: readonly string[], facts: Partial<Person> = {}): UserSubject {
   const abilities = accessTokenAbilities(tokenScopes);
   return { ...aUser(facts), authType: 'personal_access_token', tokenScopes, abilities };
@@ -139,7 +141,7 @@ export function aDeployToken(
   };
 }
 
-/** A job of project `projectId`, which is the fixture's project unless said otherwise. */
+/** A job of project `projectId`; default: the fixture's project. */
 export function aJob(person: Person | null = aPerson(), projectId = 101): JobSubject {
   return {
     kind: 'job',
@@ -152,7 +154,7 @@ export function aJob(person: Person | null = aPerson(), projectId = 101): JobSub
   };
 }
 
-/** The scopes as the token endpoint would read them. */
+/** Parses scopes as the token endpoint does. */
 export function ask(...texts: readonly string[]): readonly ResourceScope[] {
   return parseScopes(splitScopes(texts)).scopes;
 }
@@ -168,7 +170,7 @@ export function decide({ subject, scopes, projects, circumstances: at }: Situati
   return grantAccess(subject, scopes, projects, at);
 }
 
-/** Asks for one project's own repository, `acme/app` unless the project says otherwise. */
+/** Decides on actions on one project's own repository; default: `acme/app`. */
 export function decideOn(
   subject: Subject,
   actions: string,
@@ -179,7 +181,9 @@ export function decideOn(
   return decide({ subject, scopes, projects: [project], circumstances: circumstances(at) });
 }
 
-/** A decision in one line: the denial with the rule behind it, or what is granted; `-` for nothing. */
+/**
+ * A decision in one line: the denial with the rule behind it, or what is granted; `-` for nothing.
+ */
 export function outcome({ denial, access }: Decision): string {
   if (denial?.reason === 'forbidden_push') return `403 ${denial.ruling.rule}`;
   if (denial !== null) return `403 ${denial.reason}`;
@@ -197,7 +201,7 @@ export function verdicts(
   return [...new Set(each.map((ruling) => `${ruling?.verdict} ${ruling?.rule}`))].join(', ');
 }
 
-/** One rule's say on some actions: expected is `verdict rule`. */
+/** A row about one rule: the expected text is `verdict rule`. */
 export type RuleRow = readonly [
   what: string,
   subject: Subject,

@@ -1,7 +1,7 @@
+import { day, LONG_AGO, type Situation, type TokenKind, type UserState } from '../situation.ts';
 import { NotExpressible, readPhrases, vocabulary } from './phrases.ts';
-import { day, LONG_AGO, type Situation, type TokenKind, type UserState } from './situation.ts';
 
-/** The column `principal`: who asks, and what is wrong with the credential. */
+/** Parses the column `principal`: the subject, and what is wrong with its credential. */
 
 export function readPrincipal(cell: string, situation: Situation): void {
   readPhrases('principal', cell, PRINCIPAL_WORDS, situation);
@@ -133,7 +133,7 @@ const PRINCIPAL_WORDS = vocabulary<Situation>({
     name(s, USER_KINDS);
   },
   'anonymous|no credentials': (s) => name(s, ['none']),
-  // What may be said of any of them.
+  // Phrases for all credentials.
   'expir(?:es|ing) today': (s) => {
     s.credential.expiresOn = day();
   },
@@ -147,7 +147,7 @@ const PRINCIPAL_WORDS = vocabulary<Situation>({
     s.credential.revoked = true;
   },
   'valid|usable|not (?:expired|revoked)': () => undefined,
-  // After the bots, whose state this would be otherwise.
+  // These must come after the bots, because a bot's state has the same words.
   [`${STATE}(?: user| owner)?|(?:user|owner)(?: is)? ${STATE}`]: (s, before, after) => {
     s.user.state = (before || after).toLowerCase() as UserState;
     name(s, USER_KINDS);
@@ -156,7 +156,10 @@ const PRINCIPAL_WORDS = vocabulary<Situation>({
   'user|human': (s) => name(s, USER_KINDS),
 });
 
-/** The first noun that names a credential counts, a person's only if none does: "PAT of a blocked user". */
+/**
+ * The first noun that names a credential counts, and a person's noun only if there is no such noun:
+ * "PAT of a blocked user".
+ */
 function name({ credential }: Situation, kinds: readonly TokenKind[]): void {
   if (credential.named === null || credential.named === USER_KINDS) credential.named = kinds;
 }

@@ -1,20 +1,26 @@
-import type { Column } from './csv.ts';
+import type { Column } from '../csv.ts';
 
-/** A word that means nothing here. Its row counts as failed: nothing may pass that was not understood. */
+/**
+ * A word that the column doesn't know. Its row fails, so that no row passes that was not
+ * understood.
+ */
 export class NotUnderstood extends Error {
   constructor(word: string, column: Column) {
     super(`not understood: ${word} in ${column}`);
   }
 }
 
-/** The row is understood, but supposes what cellpass does not have. */
+/** The row is understood, but needs a feature that cellpass does not have. */
 export class NotExpressible extends Error {}
 
 type Effect<D> = (draft: D, ...groups: string[]) => void;
 
 export type Vocabulary<D> = readonly { readonly phrase: RegExp; readonly effect: Effect<D> }[];
 
-/** Phrases as regular expressions without regard to case, and what each says of the draft. The first that fits wins. */
+/**
+ * Case-insensitive regular expressions, and what each adds to the draft. The first that matches
+ * wins.
+ */
 export function vocabulary<D>(phrases: Readonly<Record<string, Effect<D>>>): Vocabulary<D> {
   return Object.entries(phrases).map(([words, effect]) => ({
     phrase: new RegExp(`^(?:${words})(?![a-z0-9_])`, 'i'),
@@ -22,7 +28,7 @@ export function vocabulary<D>(phrases: Readonly<Record<string, Effect<D>>>): Voc
   }));
 }
 
-/** Words that only join others. No negation may ever stand among them. */
+/** Filler words. A negation must never be one of them. */
 const JOINTS =
   /^(?:[\s;,()+]+|(?:with|of|an?|the|its|his|and|on|in|by|for|is|are|while|but|to|has)(?=[\s;,()]|$))+/i;
 
@@ -48,7 +54,9 @@ function firstPhrase<D>(text: string, words: Vocabulary<D>) {
 
 const CHOICE = /([\w-]+(?:, [\w-]+)*),? or ([\w-]+)/;
 
-/** `blocked, locked or unconfirmed user` is three cells; so is `blocked/locked/unconfirmed user`. */
+/**
+ * `blocked, locked or unconfirmed user` is three cells; so is `blocked/locked/unconfirmed user`.
+ */
 export function alternatives(cell: string): readonly string[] {
   const text = cell.replace(/\bCI\/CD\b/gi, 'CI').replace(/(?<=\w)\/(?=\w)/g, ' or ');
   const match = CHOICE.exec(text);

@@ -1,20 +1,20 @@
-import { ACTIONS } from '../../../src/policy/role.ts';
+import { ACTIONS } from '../../../../src/policy/role.ts';
 import { clauses, NotUnderstood } from './phrases.ts';
 
-/** The column `requested`: what is asked, as scopes on the row's projects. */
+/** Parses the column `requested`: scopes on the row's projects. */
 
 /** One scope as the client sends it. */
 export interface AskedScope {
-  /** The target, or the repository, that the row's `granted` may call by name. */
+  /** The name by which the column `granted` refers to this scope. */
   readonly label: string;
   readonly text: string;
   readonly type: string;
-  /** As the token must name it. */
+  /** The resource name that the token must contain. */
   readonly name: string;
   readonly actions: readonly string[];
 }
 
-/** One request; a row that says `any` or `or` is several. */
+/** One request; a row with `any` or `or` has several. */
 export interface Question {
   readonly words: string;
   readonly scopes: readonly AskedScope[];
@@ -25,11 +25,14 @@ export interface Question {
 /** The paths of what a row can ask about. */
 export interface Paths {
   readonly top: string;
-  /** By label, in the row's order. */
+  /** The paths by label, in the row's order. */
   readonly targets: ReadonlyMap<string, string>;
 }
 
-/** Only words that no registry has a meaning for, so that a slip is not taken for an unknown action. */
+/**
+ * Actions that no registry knows. Only these, so that a typing error is not taken for an unknown
+ * action.
+ */
 const UNKNOWN_ACTIONS: ReadonlySet<string> = new Set([
   'foo',
   'bar',
@@ -77,7 +80,7 @@ function readScopes(words: string, paths: Paths): readonly AskedScope[] {
   return [scope('project', onlyTarget(paths), actionsIn(words))];
 }
 
-/** Where a scope is written out, this stands for the project's path. */
+/** The placeholder for the project's path in a scope that is written out. */
 const PLACEHOLDER = /<(?:path|project)>|\{(?:path|project)\}|\bPATH\b/;
 
 /** `type:name:actions` as the row has it; the name ends at the last colon. */
@@ -108,7 +111,10 @@ function ofProtected(repository: string, actions: readonly string[], paths: Path
 
 type Form = (path: string, actions: readonly string[], match: readonly string[], top: string) => AskedScope;
 
-/** Names and scopes of unusual form. What is dropped is named all the same: the row then grants nothing. */
+/**
+ * Names and scopes of unusual form. A dropped scope has a name, too, although the row grants
+ * nothing.
+ */
 const FORMS: Readonly<Record<string, Form>> = {
   'one-component path': (_, actions, __, top) => scope('project', top, actions),
   'path (\\d+) levels? below(?: the)? project': (path, actions, [, levels]) =>

@@ -1,10 +1,10 @@
-import type { Credentials } from '../src/authn/basic.ts';
-import type { Facts } from '../src/policy/project.ts';
-import type { TokenStore } from '../src/store/source/store.ts';
-import type { Asked } from '../test/support/directory/asked.ts';
-import { CREDENTIALS, MOST_PROJECTS } from '../test/support/directory/large-directory.ts';
+import type { Credentials } from '../../src/authn/basic.ts';
+import type { Facts } from '../../src/policy/project.ts';
+import type { TokenStore } from '../../src/store/source/store.ts';
+import type { Asked } from '../../test/support/directory/asked.ts';
+import { CREDENTIALS, MOST_PROJECTS } from '../../test/support/directory/large-directory.ts';
 
-/** One kind of request, measured many times. */
+/** One kind of token request; the bench measures each many times. */
 export interface RequestCase {
   readonly name: string;
   readonly credentials: Credentials;
@@ -12,7 +12,7 @@ export interface RequestCase {
   readonly requests: number;
 }
 
-/** The first is the one that the target is about. */
+/** The target holds for the first case. */
 export const CASES: readonly RequestCase[] = [
   { name: 'member', credentials: CREDENTIALS.member, scopes: 1, requests: 4000 },
   { name: 'outsider', credentials: CREDENTIALS.outsider, scopes: 1, requests: 2000 },
@@ -29,7 +29,7 @@ export interface Answer {
   readonly ms: number;
 }
 
-/** The one round trip of a request. */
+/** Sends the one query of a token request. */
 export async function ask(store: TokenStore, { question, subject, paths }: Asked): Promise<Answer> {
   const start = performance.now();
   const inquiry = store.inquire(paths);

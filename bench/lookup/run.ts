@@ -1,23 +1,27 @@
 import { deepEqual } from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
-import type { Facts } from '../src/policy/project.ts';
-import type { Database } from '../src/store/database/drivers.ts';
-import { migrate } from '../src/store/database/migrate.ts';
-import { openPostgres } from '../src/store/database/postgres.ts';
-import { inquire } from '../src/store/source/own/inquiry.ts';
-import { PostgresStore } from '../src/store/source/postgres.ts';
-import { askedBy } from '../test/support/directory/asked.ts';
-import { MOST_PROJECTS, seedAskedProjects, seedCrowd } from '../test/support/directory/large-directory.ts';
-import { planOf, sentBy } from '../test/support/plans.ts';
-import { startPostgres } from '../test/support/postgres.ts';
-import { ask, CASES, type RequestCase } from './lookup-requests.ts';
-import { type CaseReport, figuresOf, round, tableOf } from './lookup-times.ts';
+import type { Facts } from '../../src/policy/project.ts';
+import type { Database } from '../../src/store/database/drivers.ts';
+import { migrate } from '../../src/store/database/migrate.ts';
+import { openPostgres } from '../../src/store/database/postgres.ts';
+import { inquire } from '../../src/store/source/own/inquiry.ts';
+import { PostgresStore } from '../../src/store/source/postgres.ts';
+import { askedBy } from '../../test/support/directory/asked.ts';
+import { MOST_PROJECTS, seedAskedProjects, seedCrowd } from '../../test/support/directory/large-directory.ts';
+import { planOf, sentBy } from '../../test/support/plans.ts';
+import { startPostgres } from '../../test/support/postgres.ts';
+import { MACHINE, machineInWords } from '../machine.ts';
+import { ask, CASES, type RequestCase } from './requests.ts';
+import { type CaseReport, figuresOf, round, tableOf } from './times.ts';
 
 /**
- * What the query of a request costs in a large directory, beside the same request in a directory that holds nothing else.
- * `--plan` prints the plans too, `--json FILE` writes the figures, `--url URL` takes another PostgreSQL, on which it makes databases of
- * its own and drops them. Ends with 1 when a target is missed.
+ * Measures the query of a token request in a large directory, and the same request in a directory
+ * that holds nothing else. Exits with 1 when a target is missed.
+ *
+ * - `--plan` prints the query plans, too
+ * - `--json FILE` writes the figures
+ * - `--url URL` uses that PostgreSQL server, creates its databases there and drops them at the end
  */
 const CROWD = {
   users: 100_000,
@@ -26,7 +30,10 @@ const CROWD = {
   membershipsPerUser: 10,
   groupsOfMember: 497,
 };
-/** Past the first five executions, after which PostgreSQL may settle on one plan for all parameters. */
+/**
+ * PostgreSQL may choose one plan for all parameters after five executions, so the warm-up is
+ * longer.
+ */
 const WARM_UP = 20;
 const TARGET_MS = 3;
 const TARGET_RATIO = 1.5;
@@ -57,7 +64,7 @@ try {
     await seedAskedProjects(database, MOST_PROJECTS);
     await seedCrowd(database, CROWD);
   });
-  console.log(`${await describeDirectory(large)}\nms, median / p99\n`);
+  console.log(`${machineInWords()}; ${await describeDirectory(large)}\nms, median / p99\n`);
   const reports: CaseReport[] = [];
   for (const request of CASES) {
     const alone = small.get(projectsOf(request));
@@ -67,19 +74,19 @@ try {
   judge(reports);
   if (values.plan) await printPlans(large);
   if (values.json !== undefined) {
-    await writeFile(values.json, `${JSON.stringify({ cases: reports }, null, 2)}\n`);
+    await writeFile(values.json, `${JSON.stringify({ ...MACHINE, cases: reports }, null, 2)}\n`);
   }
 } finally {
   await closeAll();
   await server?.stop();
 }
 
-/** Nothing but what is asked for; a job needs a project of its own beside. */
+/** The small directory holds only the requested projects; a job needs its own project besides. */
 function projectsOf({ scopes }: RequestCase): number {
   return Math.max(2, scopes);
 }
 
-/** One connection, so that each statement is prepared once. */
+/** Opens the directory with one connection, so that each statement is prepared once. */
 async function open(purpose: string, seed: (database: Database) => Promise<void>): Promise<Directory> {
   const name = `cellpass_lookup_${process.pid}_${purpose}`;
   await onServer(`CREATE DATABASE ${name}`);
@@ -107,7 +114,7 @@ async function onServer(statement: string): Promise<void> {
   await database.close();
 }
 
-/** Small and large take turns, so that whatever else the machine does meets both. */
+/** Small and large take turns, so that other work on the machine slows down both alike. */
 async function measure(request: RequestCase, small: Directory, large: Directory): Promise<CaseReport> {
   const sides = {
     small: { store: small.store, samplesMs: [] as number[] },
@@ -128,7 +135,7 @@ async function measure(request: RequestCase, small: Directory, large: Directory)
   return { name: request.name, paths: asked.paths.length, requests: request.requests, ...figures, ratio };
 }
 
-/** Projects and memberships come in any order. */
+/** Sorts projects and memberships, because the database returns them in any order. */
 function inOrder({ projects, ...facts }: Facts): unknown {
   const byText = (a: unknown, b: unknown): number => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1);
   return {

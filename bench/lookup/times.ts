@@ -9,7 +9,7 @@ export interface CaseReport {
   readonly requests: number;
   readonly small: Figures;
   readonly large: Figures;
-  /** Of the medians, large to small. */
+  /** The median in the large directory divided by the median in the small one. */
   readonly ratio: number;
 }
 
@@ -23,7 +23,7 @@ export function round(value: number): number {
   return Math.round(value * 100) / 100;
 }
 
-/** A Markdown table: a row for each case, and each figure as median / p99. */
+/** A Markdown table with a row for each case; each figure is median / p99. */
 export function tableOf(reports: readonly CaseReport[]): string {
   const lines = [
     ['request', 'paths', 'small', 'large', 'ratio'],

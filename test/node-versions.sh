@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Typecheck and unit tests on each supported line of Node that can be had from npm. Ends with 1 if any of them fails.
 set -uo pipefail
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/.."
 
 failed=0
 for line in 20 22 24; do

@@ -1,16 +1,18 @@
 /**
- * Whether the time of an answer tells more than the answer: times requests that must not be told apart, over HTTP, and compares the
- * medians within each group. Run by `npm run test:timing`; `--requests N` sets how many of each case, `--json FILE` writes the
- * figures. Exits 1 when a median is more than 5 % over the lowest of its group. See docs/performance.md.
+ * Shows whether the time of an answer reveals more than the answer does: sends requests over HTTP
+ * that a client must not be able to tell apart, and compares the medians within each group. Exits
+ * with 1 when a median is more than 5 % over the lowest of its group. See docs/performance.md. Run
+ * by `npm run test:timing`; `--requests N` sets the number of requests for each case, `--json FILE`
+ * writes the figures.
  */
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
-import { DIRECTORY, GROUPS } from './timing/cases.ts';
-import { openConnection } from './timing/connection.ts';
-import { type GroupFigures, textOf } from './timing/figures.ts';
-import { measure } from './timing/measure.ts';
-import { startTimedServer, type TimedServer } from './timing/server.ts';
+import { DIRECTORY, GROUPS } from './cases.ts';
+import { openConnection } from './connection.ts';
+import { type GroupFigures, textOf } from './figures.ts';
+import { measure } from './measure.ts';
+import { startTimedServer, type TimedServer } from './server.ts';
 
 const { values } = parseArgs({ options: { requests: { type: 'string' }, json: { type: 'string' } } });
 const requests = values.requests === undefined ? undefined : Number(values.requests);
@@ -18,7 +20,7 @@ assert.ok(
   requests === undefined || (Number.isInteger(requests) && requests > 0),
   '--requests wants a whole number above 0',
 );
-// What listens for `exit` ends the server and PostgreSQL; a signal alone would not let it.
+// The listeners for `exit` end the server and PostgreSQL; a signal alone would not call them.
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(130));
 
 const server = await startTimedServer(DIRECTORY);

@@ -1,9 +1,12 @@
-import { ACTIONS } from '../../../src/policy/role.ts';
+import { ACTIONS } from '../../../../src/policy/role.ts';
 import { clauses, NotUnderstood } from './phrases.ts';
 
-/** The column `granted`. */
+/** Parses the column `granted`. */
 
-/** What a claim of `meta` must be; `unstated` where the row leaves it open, `present`: whatever the project's rules make of it. */
+/**
+ * The expected claim of `meta`: `unstated` if the row doesn't say, `present` if it must follow from
+ * the project's rules.
+ */
 export type Stated<T> = 'unstated' | 'absent' | 'present' | T;
 
 export interface Expectation {
@@ -12,10 +15,10 @@ export interface Expectation {
     readonly actions: readonly string[];
     readonly labels: readonly string[] | null;
   }[];
-  /** Registry scopes, as they are written. */
+  /** Registry scopes, as the row has them. */
   readonly registry: readonly string[];
   readonly deny: Stated<Readonly<Record<string, readonly string[]>>>;
-  /** A number says how many patterns there are. */
+  /** A number is the count of patterns. */
   readonly immutable: Stated<readonly string[] | number>;
 }
 
@@ -66,7 +69,10 @@ function readDeny(clause: string): Expectation['deny'] | undefined {
 
 const IMMUTABLE = '(?:tag_)?immutable(?:_| )?(?:tag )?(?:patterns?|rules?|claim)?';
 
-/** `immutable=[a,b]`, `2 immutable patterns`, `tag_immutable_patterns present`, `no tag_immutable_patterns`. */
+/**
+ * `immutable=[a,b]`, `2 immutable patterns`, `tag_immutable_patterns present`, `no
+ * tag_immutable_patterns`.
+ */
 function readImmutable(written: string): Expectation['immutable'] | undefined {
   if (!/immutable/.test(written)) return undefined;
   const clause = written.replace(/\[(\d+ patterns|both|all)\]/, '$1');

@@ -1,9 +1,9 @@
+import { type Situation, TOKEN_KINDS, type TokenKind } from '../situation.ts';
 import { NotUnderstood } from './phrases.ts';
-import { type Situation, TOKEN_KINDS, type TokenKind } from './situation.ts';
 
-/** The columns `token_kind` and `token_scopes`. */
+/** Parses the columns `token_kind` and `token_scopes`. */
 
-/** `password or api pat` is two kinds, each a row of its own. */
+/** `password or api pat` is two kinds, and each becomes a separate scenario. */
 export function tokenKinds(cell: string): readonly TokenKind[] {
   return cell.split(' or ').map((words) => {
     const word = words.trim().replace(/^(?:api )?(?:pat|personal_access_token)$/i, 'pat');
@@ -24,7 +24,10 @@ export function readToken(kind: TokenKind, scopes: string, { credential }: Situa
     .flatMap(scopesIn);
 }
 
-/** What is said of a credential must be something that it can be; else the row would say less than it seems to. */
+/**
+ * The properties must be possible for this kind of credential; otherwise the row would test less
+ * than it says.
+ */
 function refuseWhatCannotBe(
   kind: TokenKind,
   { revoked, expiresOn, botState }: Situation['credential'],
@@ -37,7 +40,10 @@ function refuseWhatCannotBe(
   if (botState !== 'active' && !isBot) throw new NotUnderstood(`bot of a ${kind}`, 'principal');
 }
 
-/** GitLab's token scopes, so that a slip is not taken for a scope that brings nothing. */
+/**
+ * GitLab's token scopes. Only these, so that a typing error is not taken for a scope without
+ * rights.
+ */
 const TOKEN_SCOPES: ReadonlySet<string> = new Set(
   `api read_api read_user read_repository write_repository read_registry write_registry read_virtual_registry
   write_virtual_registry read_package_registry write_package_registry create_runner manage_runner ai_features k8s_proxy

@@ -4,12 +4,15 @@ import {
   REGISTRY_ACCESSES,
   ROLES,
   VISIBILITIES,
-} from '../../../src/policy/role.ts';
-import type { Column } from './csv.ts';
+} from '../../../../src/policy/role.ts';
+import type { Column } from '../csv.ts';
+import { LONG_AGO, type Situation, type Target } from '../situation.ts';
 import { clauses, NotExpressible, NotUnderstood, readPhrases, vocabulary } from './phrases.ts';
-import { LONG_AGO, type Situation, type Target } from './situation.ts';
 
-/** The columns `project_visibility` and `registry_access_level`: the project, what is above it, its rules. */
+/**
+ * Parses the columns `project_visibility` and `registry_access_level`: the project, its groups, its
+ * rules.
+ */
 
 const ROLE = ROLES.join('|');
 
@@ -67,7 +70,7 @@ const MINIMUM = `(${[...MINIMUM_ROLES, 'none', 'M', 'O', 'A', 'D', '-'].join('|'
 
 const REGISTRY_WORDS = vocabulary<Situation>({
   'n/a|mixed': () => undefined,
-  // Before all others: a tag pattern may look like any of them.
+  // This must come first, because a tag pattern may look like any other phrase.
   [`([^\\s;]+?)\\(push ${MINIMUM} ?\\/ ?del(?:ete)? ${MINIMUM}\\)`]: (s, pattern, push, del) => {
     s.tagRules.push({ pattern, push: minimum(push), delete: minimum(del), immutable: false });
   },

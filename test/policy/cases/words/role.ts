@@ -1,9 +1,9 @@
-import { ROLES } from '../../../src/policy/role.ts';
+import { ROLES } from '../../../../src/policy/role.ts';
+import { day, LONG_AGO, type Membership, type Place, type Situation } from '../situation.ts';
 import { NotUnderstood, readPhrases, vocabulary } from './phrases.ts';
-import { roleIn } from './project-words.ts';
-import { day, LONG_AGO, type Membership, type Place, type Situation } from './situation.ts';
+import { roleIn } from './project.ts';
 
-/** The column `role_on_project`: memberships, and for a token where it was made. */
+/** Parses the column `role_on_project`: memberships, and where a token was created. */
 
 export function readRole(cell: string, situation: Situation): void {
   readPhrases('role_on_project', cell, ROLE_WORDS, situation);
@@ -60,12 +60,14 @@ const ROLE_WORDS = vocabulary<Situation>({
   },
 });
 
-/** A place belongs to the role before it; a namespace or an organization makes an owner by itself. */
+/**
+ * A place belongs to the role before it; a namespace or an organization implies the role owner.
+ */
 function at(situation: Situation, place: Place): void {
   const ownership = place === 'personal_namespace' || place === 'organization';
   if (ownership && (situation.memberships ?? []).length === 0)
     situation.memberships = [{ role: 'owner', place, expiresOn: null }];
-  // Of a token without a role it says where it was made.
+  // For a token without a role, the place says where it was created.
   if (situation.memberships === null && (place === 'group' || place === 'top_group'))
     situation.credential.reach = place === 'group' ? 'own' : 'top_group';
   else last(situation).place = place;
