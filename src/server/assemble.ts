@@ -90,7 +90,7 @@ function countSources(
     directoryCache: () => store.cacheUse(),
     passwords: () => passwords.use(),
     lockouts: () => failedAttempts.lockouts(),
-    audit: () => audit.use(),
+    audit: () => audit.stats(),
     refusalsDropped: () => refusals.dropped(),
     topologyService: () => cells.serviceUse(),
   });

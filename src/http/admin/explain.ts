@@ -15,7 +15,7 @@ import { readJson } from '../body.ts';
 import { toClientAddress } from '../client-address.ts';
 import type { Contract } from '../contract.ts';
 import { decide, pathsOf } from '../token/decide.ts';
-import { fromRecord, type RetoldRefusal } from '../token/refusals.ts';
+import { type PastRefusal, toPastRefusal } from '../token/refusal-record.ts';
 import type { Explanation } from '../types.ts';
 import { explainEarlyRefusal, explainOutcome } from './explanation.ts';
 
@@ -64,13 +64,13 @@ export function explainRequest(resource: Pick<ExplainResource, 'findRefusal'>): 
         'no refusal with this id is kept: it was granted in full, or it is too old',
       );
     }
-    ctx.body = retell(fromRecord(record));
+    ctx.body = retell(toPastRefusal(record));
   };
 }
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
-function retell({ now, client, error, question }: RetoldRefusal): Explanation {
+function retell({ now, client, error, question }: PastRefusal): Explanation {
   const when = { now, client };
   if (question === null) return explainEarlyRefusal(when, error, null);
   return explainOutcome(when, question.subject, question.asked, { ...decide(question), refusal: error });

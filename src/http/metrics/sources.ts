@@ -2,10 +2,10 @@ import { Counter, collectDefaultMetrics, Gauge, type Registry } from 'prom-clien
 import type { Lockouts } from '../../authn/failed-attempts.ts';
 import type { LaneUse } from '../../authn/password.ts';
 import type { TopologyServiceUse } from '../../cells/topology-service.ts';
+import type { AuditStats } from '../../records/audit-log.ts';
 import type { PoolUse } from '../../store/database/drivers.ts';
 import type { LanesUse } from '../../store/database/lanes.ts';
 import type { CacheUse } from '../../store/source/own/inquiries.ts';
-import type { AuditUse } from '../token/audit.ts';
 
 /** Where the numbers are kept that nobody has to tell: each is read when somebody asks for metrics. */
 export interface Sources {
@@ -17,7 +17,7 @@ export interface Sources {
   readonly directoryCache: () => CacheUse;
   readonly passwords: () => LaneUse;
   readonly lockouts: () => Lockouts;
-  readonly audit: () => AuditUse;
+  readonly audit: () => AuditStats;
   readonly refusalsDropped: () => number;
   readonly topologyService: () => TopologyServiceUse;
 }
@@ -166,7 +166,7 @@ function lockoutMetrics(registry: Registry, read: () => Lockouts): void {
   });
 }
 
-function auditMetrics(registry: Registry, read: () => AuditUse): void {
+function auditMetrics(registry: Registry, read: () => AuditStats): void {
   new Gauge({
     name: 'cellpass_audit_waiting',
     help: 'Issued tokens that wait to be recorded',
@@ -183,7 +183,9 @@ function auditMetrics(registry: Registry, read: () => AuditUse): void {
     registers: [registry],
     collect() {
       this.reset();
-      for (const [reason, count] of Object.entries(read().lost)) this.inc({ reason }, count);
+      for (const [reason, count] of Object.entries({ ...read().lost, share_used_up: 0 })) {
+        this.inc({ reason }, count);
+      }
     },
   });
   new Gauge({
