@@ -6,10 +6,10 @@ import { dateTime } from '../directory/document/fields.ts';
 import { CellpassError, type Problem } from '../errors.ts';
 import type { AdminTokenOrder, ExplainRequest, JobTokenInput, KeyInputs, TokenOrderInput } from './types.ts';
 
-/** The contract at run time: the document itself, and its schemas as checks of what comes in. */
+/** The OpenAPI document at run time, with its schemas as parsers of request bodies. */
 export interface Contract {
   readonly document: object;
-  /** @throws {CellpassError} `invalid`, with every problem. */
+  /** This and the other parsers: @throws {CellpassError} `invalid`, with every problem. */
   parseJobToken(value: unknown): JobTokenInput;
   parseTokenOrder(value: unknown): TokenOrderInput;
   parseExplainRequest(value: unknown): ExplainRequest;
@@ -23,14 +23,14 @@ export interface Contract {
   parseAdminTokenOrder(value: unknown): AdminTokenOrder;
 }
 
-/** Reads `openapi/openapi.yaml`, which the package ships beside `src` and `dist`. */
+/** Reads `openapi/openapi.yaml`. The package ships it beside `src` and `dist`. */
 export function loadContract(): Contract {
   const document: object = parse(
     readFileSync(new URL('../../openapi/openapi.yaml', import.meta.url), 'utf8'),
   );
   const ajv = new Ajv2020({ allErrors: true, strict: false });
   formats.default(ajv);
-  // As in a directory document, in place of a grammar with moments that no Date can be.
+  // The directory document's check: the library's own one accepts times that no Date can hold.
   ajv.addFormat('date-time', (text) => dateTime.safeParse(text).success);
   ajv.addSchema({ $id: 'contract', ...document });
   return {

@@ -7,7 +7,7 @@ export interface Admin {
   readonly actor: string;
 }
 
-/** The facts of one request that every part of the server shares. `request-context.ts` sets them. */
+/** What all middleware may know about one request. `request-context.ts` sets it. */
 export interface RequestContext {
   readonly requestId: string;
   /** When the request came. Nothing else reads the clock for this request. */

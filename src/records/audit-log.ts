@@ -1,6 +1,6 @@
 import type { Log } from '../log.ts';
 import type { AuditSize, IssuedToken } from '../store/records/issued-tokens.ts';
-import { type BatchWriterStats, createBatchWriter } from './batch-writer.ts';
+import { BatchWriter, type BatchWriterStats } from './batch-writer.ts';
 
 /** One value for tokens of known subjects, and one for those of anonymous clients. */
 interface ByKind<T> {
@@ -65,7 +65,7 @@ export function createAuditLog(options: AuditLogOptions): AuditLog {
       log.warn({ err: error }, 'old records of issued tokens could not be dropped; trying again');
     }
   };
-  const writer = createBatchWriter<IssuedToken>({
+  const writer = new BatchWriter<IssuedToken>({
     save,
     bytesOf,
     batchItems: BATCH_ITEMS,
@@ -86,9 +86,9 @@ export function createAuditLog(options: AuditLogOptions): AuditLog {
       if (token.authType === 'none') addAnonymous(token);
       else addKnown(token);
     },
-    flush: writer.flush,
+    flush: () => writer.flush(),
     stats: () => ({ ...writer.stats(), bytes }),
-    close: writer.close,
+    close: () => writer.close(),
   };
 }
 

@@ -1,8 +1,8 @@
 import { CellpassError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { type BoundedQueue, createBoundedQueue, type QueueBound } from './bounded-queue.ts';
-import { createLosses, type LossCounts } from './losses.ts';
-import { createRepeatingRun } from './repeating-run.ts';
+import { createLosses, type LossCounts, type Losses } from './losses.ts';
+import { createRepeatingRun, type RepeatingRun } from './repeating-run.ts';
 
 export interface BatchWriterOptions<Item> {
   /** Writes one batch. Writing the same batch twice must do no harm, because it is retried. */
@@ -13,7 +13,7 @@ export interface BatchWriterOptions<Item> {
   readonly everyMs: number;
   /** Runs after all queues were written, and never beside `save`. It must not reject. */
   readonly afterWriting?: () => Promise<void>;
-  /** Told of each batch that left its queue, whether it was written or lost. */
+  /** Called with each batch that left its queue, whether it was written or lost. */
   readonly onRemoved?: (batch: readonly Item[]) => void;
   /** Messages of the log: a batch failed; items were lost (null: no warning). */
   readonly messages: { readonly failed: string; readonly lost: string | null };
@@ -34,95 +34,112 @@ export interface QueueOptions extends QueueBound {
   readonly hasRoom?: () => boolean;
 }
 
-/**
- * Writes items to the database in batches, behind the requests and within bounds. Items of
- * different queues never share a batch, and an item never waits for room: it is written, or it is
- * lost and counted.
- */
-export interface BatchWriter<Item> {
-  /** A queue of its own. Queues are written in the order in which they were opened. */
-  openQueue(options: QueueOptions): (item: Item) => boolean;
-  /** Resolves when everything that waits now was tried. */
-  flush(): Promise<void>;
-  stats(): BatchWriterStats;
-  /** Flushes once more, for a bounded time. Items that still wait then are lost. */
-  close(): Promise<void>;
-}
-
 /** Short of the ten seconds after which container runtimes kill a process. */
 const CLOSE_TIMEOUT_MS = 5000;
 
-export function createBatchWriter<Item>(options: BatchWriterOptions<Item>): BatchWriter<Item> {
-  const { bytesOf, log, messages, monotonicMs = () => performance.now() } = options;
-  const queues: BoundedQueue<Item>[] = [];
-  const losses = createLosses({ message: messages.lost, log, monotonicMs });
-  let written = 0;
-  let isFailing = false;
-  let isClosed = false;
-  const countWaiting = (): number => queues.reduce((sum, queue) => sum + queue.size(), 0);
-  const removeFrom = (queue: BoundedQueue<Item>, batch: readonly Item[]): void => {
-    queue.remove(batch.length);
-    options.onRemoved?.(batch);
-  };
+/**
+ * Writes items to the database in batches, behind the requests and within bounds. Items of
+ * different queues never share a batch. An item never waits for room: it is queued, or it is lost
+ * and counted.
+ */
+export class BatchWriter<Item> {
+  readonly #options: BatchWriterOptions<Item>;
+  readonly #queues: BoundedQueue<Item>[] = [];
+  readonly #losses: Losses;
+  readonly #run: RepeatingRun;
+  #written = 0;
+  #isFailing = false;
+  #isClosed = false;
 
-  /** Warns once for each run of failures. */
-  const noteFailure = (error: unknown, lost: number): void => {
-    if (isFailing) losses.add('not_written', lost);
-    else {
-      log.warn({ err: error, waiting: countWaiting(), lost }, messages.failed);
-      losses.addReported('not_written', lost);
+  constructor(options: BatchWriterOptions<Item>) {
+    const { log, messages, monotonicMs = () => performance.now() } = options;
+    this.#options = options;
+    this.#losses = createLosses({ message: messages.lost, log, monotonicMs });
+    this.#run = createRepeatingRun(() => this.#writeAll(), options.everyMs);
+  }
+
+  /**
+   * A queue of its own. Queues are written in the order in which they were opened.
+   * @returns a function that adds an item, and returns false when the item is lost.
+   */
+  openQueue({ hasRoom = () => true, ...bound }: QueueOptions): (item: Item) => boolean {
+    const queue = createBoundedQueue(bound, this.#options.bytesOf);
+    this.#queues.push(queue);
+    return (item) => {
+      const cause = this.#isClosed ? 'not_written' : hasRoom() ? 'buffer_full' : 'no_room';
+      if (cause === 'buffer_full' && queue.add(item)) return true;
+      this.#losses.add(cause, 1);
+      return false;
+    };
+  }
+
+  /** Resolves when the writer has tried to write all items that wait now. */
+  flush(): Promise<void> {
+    return this.#run.flush();
+  }
+
+  stats(): BatchWriterStats {
+    return { waiting: this.#countWaiting(), written: this.#written, lost: this.#losses.counts() };
+  }
+
+  /** Flushes once more, for a bounded time. Items that still wait then are lost. */
+  async close(): Promise<void> {
+    await within(this.#options.closeTimeoutMs ?? CLOSE_TIMEOUT_MS, this.#run.close());
+    this.#isClosed = true;
+    for (const queue of this.#queues) {
+      this.#losses.add('not_written', queue.size());
+      this.#remove(queue, queue.first(queue.size()));
     }
-    isFailing = true;
-  };
+    this.#losses.report({ atOnce: true });
+  }
+
+  async #writeAll(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#losses.report({ atOnce: false });
+    for (const queue of this.#queues) {
+      while (queue.size() > 0) if (!(await this.#writeBatch(queue))) return;
+    }
+    await this.#options.afterWriting?.();
+  }
 
   /** False when the database is unavailable: the batch stays in the queue for the next run. */
-  const writeBatch = async (queue: BoundedQueue<Item>): Promise<boolean> => {
-    const batch = queue.first(options.batchItems);
-    const failure = await failureOf(() => options.save(batch));
-    if (isClosed) return false;
+  async #writeBatch(queue: BoundedQueue<Item>): Promise<boolean> {
+    const batch = queue.first(this.#options.batchItems);
+    const failure = await failureOf(() => this.#options.save(batch));
+    // `close` gave up waiting, and has counted the batch as lost.
+    if (this.#isClosed) return false;
     if (failure === null) {
-      written += batch.length;
-      isFailing = false;
+      this.#written += batch.length;
+      this.#isFailing = false;
     } else {
-      const mustRetry = failure.error instanceof CellpassError && failure.error.code === 'unavailable';
-      noteFailure(failure.error, mustRetry ? 0 : batch.length);
+      const { error } = failure;
+      const mustRetry = error instanceof CellpassError && error.code === 'unavailable';
+      this.#noteFailure(error, mustRetry ? 0 : batch.length);
       if (mustRetry) return false;
     }
-    removeFrom(queue, batch);
+    this.#remove(queue, batch);
     return true;
-  };
-  const run = createRepeatingRun(async () => {
-    if (isClosed) return;
-    losses.report({ atOnce: false });
-    for (const queue of queues) {
-      while (queue.size() > 0) if (!(await writeBatch(queue))) return;
-    }
-    await options.afterWriting?.();
-  }, options.everyMs);
+  }
 
-  return {
-    openQueue({ hasRoom = () => true, ...bound }) {
-      const queue = createBoundedQueue(bound, bytesOf);
-      queues.push(queue);
-      return (item) => {
-        const cause = isClosed ? 'not_written' : hasRoom() ? 'buffer_full' : 'no_room';
-        if (cause === 'buffer_full' && queue.add(item)) return true;
-        losses.add(cause, 1);
-        return false;
-      };
-    },
-    flush: run.flush,
-    stats: () => ({ waiting: countWaiting(), written, lost: losses.counts() }),
-    async close() {
-      await within(options.closeTimeoutMs ?? CLOSE_TIMEOUT_MS, run.close());
-      isClosed = true;
-      for (const queue of queues) {
-        losses.add('not_written', queue.size());
-        removeFrom(queue, queue.first(queue.size()));
-      }
-      losses.report({ atOnce: true });
-    },
-  };
+  /** Warns once for each run of failures. */
+  #noteFailure(error: unknown, lost: number): void {
+    const { log, messages } = this.#options;
+    if (this.#isFailing) this.#losses.add('not_written', lost);
+    else {
+      log.warn({ err: error, waiting: this.#countWaiting(), lost }, messages.failed);
+      this.#losses.addReported('not_written', lost);
+    }
+    this.#isFailing = true;
+  }
+
+  #remove(queue: BoundedQueue<Item>, batch: readonly Item[]): void {
+    queue.remove(batch.length);
+    this.#options.onRemoved?.(batch);
+  }
+
+  #countWaiting(): number {
+    return this.#queues.reduce((sum, queue) => sum + queue.size(), 0);
+  }
 }
 
 async function failureOf(work: () => Promise<void>): Promise<{ readonly error: unknown } | null> {

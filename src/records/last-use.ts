@@ -3,7 +3,7 @@ import type { Log } from '../log.ts';
 import type { Subject } from '../policy/subject.ts';
 import { printTokenId, type TokenKey } from '../store/directory/token-id.ts';
 import type { TokenUse } from '../store/directory/tokens.ts';
-import { createBatchWriter } from './batch-writer.ts';
+import { BatchWriter } from './batch-writer.ts';
 
 /** When access and deploy tokens were last used. It is written in batches, behind the requests. */
 export interface LastUse {
@@ -32,7 +32,7 @@ const MAX_RECENT = 50_000;
 export function createLastUse({ save, log, monotonicMs = () => performance.now() }: LastUseOptions): LastUse {
   const recent = createExpiringMap<true>({ lifeMs: GRANULARITY_MS, max: MAX_RECENT, monotonicMs });
   const waiting = new Set<string>();
-  const writer = createBatchWriter<TokenUse>({
+  const writer = new BatchWriter<TokenUse>({
     async save(batch) {
       await save(batch, GRANULARITY_MS);
       for (const { key } of batch) recent.set(printTokenId(key), true);
@@ -57,8 +57,8 @@ export function createLastUse({ save, log, monotonicMs = () => performance.now()
       if (recent.get(id) === true || waiting.has(id)) return;
       if (add({ key, at })) waiting.add(id);
     },
-    flush: writer.flush,
-    close: writer.close,
+    flush: () => writer.flush(),
+    close: () => writer.close(),
   };
 }
 

@@ -1,7 +1,7 @@
 import type { Log } from '../log.ts';
 import type { Subject } from '../policy/subject.ts';
 import type { StoredRefusal } from '../store/records/refusals.ts';
-import { createBatchWriter } from './batch-writer.ts';
+import { BatchWriter } from './batch-writer.ts';
 
 export interface RefusalLogOptions {
   readonly save: (refusals: readonly StoredRefusal[]) => Promise<void>;
@@ -30,7 +30,7 @@ const SCOPE_BYTES = 300;
 const PROJECT_BYTES = 1000;
 
 export function createRefusalLog({ save, log, monotonicMs }: RefusalLogOptions): RefusalLog {
-  const writer = createBatchWriter<StoredRefusal>({
+  const writer = new BatchWriter<StoredRefusal>({
     save,
     bytesOf,
     batchItems: MAX_WAITING.items,
@@ -49,9 +49,9 @@ export function createRefusalLog({ save, log, monotonicMs }: RefusalLogOptions):
       if (subject === null || subject.kind === 'anonymous') addUnknown(refusal);
       else addKnown(refusal);
     },
-    flush: writer.flush,
+    flush: () => writer.flush(),
     dropped: () => Object.values(writer.stats().lost).reduce((sum, count) => sum + count, 0),
-    close: writer.close,
+    close: () => writer.close(),
   };
 }
 

@@ -29,7 +29,7 @@ export function createRequestMetrics(registry: Registry): RequestMetrics {
   const registers = [registry];
   const answers = new Counter({
     name: 'cellpass_requests_total',
-    help: 'Answers by route, status and cause; cause "none": answered as asked, "granted_less": a token with less than asked',
+    help: 'Answers by route, status and cause; "none": answered as asked, "granted_less": a token with less than asked',
     labelNames: ['route', 'status', 'reason'],
     registers,
   });
@@ -42,7 +42,7 @@ export function createRequestMetrics(registry: Registry): RequestMetrics {
   });
   const forwarded = new Counter({
     name: 'cellpass_forwarded_requests_total',
-    help: 'Requests passed on to another cell, by cell and answer; "failed": none came in time',
+    help: 'Requests forwarded to another cell, by cell and answer; "failed": no answer came in time',
     labelNames: ['cell', 'outcome'],
     registers,
   });

@@ -10,12 +10,12 @@ import type { RequestState } from '../request-state.ts';
 import type { ForwardedAnswer, IncomingRequest } from './forward.ts';
 import type { TokenRequest } from './request.ts';
 
-/** What a token request means for cells: which one answers it, and what this cell says of others. */
+/** Token requests and cells: which cell answers, and how this cell forwards or refuses. */
 
 export type TokenContext = Context & { state: RequestState };
 export type CellChoice = Exclude<Choice, { readonly kind: 'refused' }>;
 
-/** @throws {CellpassError} `unauthorized` for a token that no cell issued; otherwise as `chooseCell`. */
+/** @throws {CellpassError} `unauthorized` for a token that no cell issued; else as `chooseCell`. */
 export async function choose(
   view: CellView,
   request: TokenRequest,
@@ -29,7 +29,7 @@ export async function choose(
   return choice;
 }
 
-/** @throws {CellpassError} `unavailable` when cells disagree, `other_cell` when forwarding is off. */
+/** @throws {CellpassError} `unavailable` if the cells disagree, `other_cell` if forwarding is off. */
 export function refuseToForward({ topology }: CellView, cell: Cell, { forwarded }: TokenRequest): void {
   if (forwarded) {
     throw new CellpassError('unavailable', 'the cells disagree about which of them answers this; try again', {
@@ -67,7 +67,7 @@ export function countAsAnonymous(cell: Cell, { scopes }: AskedScopes): Subject {
   return ANONYMOUS;
 }
 
-/** When anonymous clients may have nothing of what was asked, the credentials' cell is the cause. */
+/** A refusal that anonymous clients get is due to the credentials, which belong to another cell. */
 export function refusalForOtherCell(cell: Cell, refusal: CellpassError): CellpassError {
   return refusal.code === 'denied' ? wrongCell(cell) : refusal;
 }

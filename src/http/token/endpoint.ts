@@ -36,7 +36,7 @@ import { type OutcomeDraft, type OutcomeObserver, startOutcome } from './outcome
 import { readTokenRequest, type TokenRequest } from './request.ts';
 
 export interface TokenEndpoint {
-  /** The cells by now. */
+  /** The current view of the cells. */
   readonly cells: () => CellView;
   readonly forwarder: Forwarder;
   readonly authenticator: Omit<Authenticator, 'lookup'>;
@@ -50,10 +50,13 @@ export interface TokenEndpoint {
   readonly timed: RequestMetrics['timed'];
 }
 
-/** Clients must have an answer within 2 s. The Topology Service has a shorter timeout of its own. */
+/** Clients need an answer within 2 s. The Topology Service has a shorter timeout of its own. */
 const ANSWER_TIMEOUT_MS = 1800;
 
-/** The token endpoint. `observe` sees the outcome of each request, whether it was answered or failed. */
+/**
+ * The token endpoint.
+ * @param observe sees the outcome of each request, whether it was answered or failed.
+ */
 export function tokenEndpoint(deps: TokenEndpoint, observe: OutcomeObserver): Middleware<RequestState> {
   return async (ctx) => {
     ctx.set('Cache-Control', 'no-store');
@@ -185,7 +188,7 @@ function claim(deps: TokenEndpoint, { service, cell, subject, decision, now, key
   return { ...claims, user: deps.userClaims(subject, key, service.kid, claims.exp) };
 }
 
-/** Clients count the life of a token from when they got it. */
+/** `expires_in` counts from now, because clients count a token's life from when they get it. */
 function toTokenResponse({ token, claims }: SignedToken, now: Date, service: ServiceSettings): TokenResponse {
   const issuedAt = Math.floor(now.getTime() / 1000);
   return {

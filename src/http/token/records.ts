@@ -15,12 +15,15 @@ export interface TokenRecords {
   readonly lastUse: Pick<LastUse, 'note'>;
 }
 
-/** All observers of token requests. Their order does not matter, and each works without the others. */
+/** All observers of token requests. Their order does not matter; each works without the others. */
 export function tokenObservers({ refusals, audit, lastUse }: TokenRecords): readonly OutcomeObserver[] {
   return [logOutcome, labelOutcome, recordRefusals(refusals), recordIssued(audit), recordLastUse(lastUse)];
 }
 
-/** One observer for all: one that throws is logged, and neither stops the others nor fails the answer. */
+/**
+ * Joins observers into one. An observer that throws is logged; the others still run, and the answer
+ * does not change.
+ */
 export function observeAll(observers: readonly OutcomeObserver[], log: Pick<Log, 'error'>): OutcomeObserver {
   return (outcome, context) => {
     for (const observe of observers) {
