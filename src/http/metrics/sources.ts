@@ -1,10 +1,10 @@
 import { Counter, collectDefaultMetrics, Gauge, type Registry } from 'prom-client';
 import type { Lockouts } from '../../authn/failed-attempts.ts';
-import type { LaneUse } from '../../authn/password.ts';
+import type { HashQueueStats } from '../../authn/hash-queue.ts';
 import type { TopologyServiceUse } from '../../cells/topology-service.ts';
 import type { PoolUse } from '../../store/database/drivers.ts';
 import type { LanesUse } from '../../store/database/lanes.ts';
-import type { CacheUse } from '../../store/source/own/inquiries.ts';
+import type { CacheStats } from '../../store/source/remembered.ts';
 import type { AuditUse } from '../token/audit.ts';
 
 /** Where the numbers are kept that nobody has to tell: each is read when somebody asks for metrics. */
@@ -14,8 +14,8 @@ export interface Sources {
   readonly pool: () => PoolUse | null;
   /** Null: a database without connections beside the pool. */
   readonly lanes: () => LanesUse | null;
-  readonly directoryCache: () => CacheUse;
-  readonly passwords: () => LaneUse;
+  readonly directoryCache: () => CacheStats;
+  readonly passwords: () => HashQueueStats;
   readonly lockouts: () => Lockouts;
   readonly audit: () => AuditUse;
   readonly refusalsDropped: () => number;
@@ -108,7 +108,7 @@ function lanesMetrics(registry: Registry, read: () => LanesUse | null): void {
   });
 }
 
-function cacheMetrics(registry: Registry, read: () => CacheUse): void {
+function cacheMetrics(registry: Registry, read: () => CacheStats): void {
   new Counter({
     name: 'cellpass_directory_cache_requests_total',
     help: 'Token requests by what the database had to say: "hit" that nothing has changed, "miss" everything',
@@ -131,7 +131,7 @@ function cacheMetrics(registry: Registry, read: () => CacheUse): void {
   });
 }
 
-function passwordMetrics(registry: Registry, read: () => LaneUse): void {
+function passwordMetrics(registry: Registry, read: () => HashQueueStats): void {
   new Gauge({
     name: 'cellpass_password_checks',
     help: 'Passwords being hashed, and waiting for it',

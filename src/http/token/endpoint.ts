@@ -2,6 +2,8 @@ import { randomUUID } from 'node:crypto';
 import type { Middleware } from 'koa';
 import { type Authenticator, authenticate } from '../../authn/authenticate.ts';
 import { unauthorized } from '../../authn/basic.ts';
+import { questionOf } from '../../authn/credential-kinds.ts';
+import { type DirectorySource, isAbout } from '../../authn/source.ts';
 import { type CellView, type Choice, chooseCell } from '../../cells/choose-cell.ts';
 import { readCredentialForm } from '../../cells/credential-form.ts';
 import type { Cell } from '../../cells/topology.ts';
@@ -13,8 +15,7 @@ import type { SigningKey } from '../../keys/signing-key.ts';
 import { cutForLog, listForLog } from '../../log.ts';
 import type { Decision } from '../../policy/grant.ts';
 import { type AskedScopes, parseScopes, printScope } from '../../policy/scope.ts';
-import { ANONYMOUS, authType, type Subject, subjectName } from '../../policy/subject.ts';
-import type { TokenStore } from '../../store/source/store.ts';
+import { authType, type Subject, subjectName } from '../../policy/subject.ts';
 import { buildClaims, type ClaimSet } from '../../token/claims.ts';
 import type { SignedToken, SignOrReuse } from '../../token/reuse.ts';
 import type { UserClaims } from '../../token/user-claim.ts';
@@ -32,8 +33,8 @@ export interface TokenEndpoint {
   /** The cells by now. */
   readonly cells: () => CellView;
   readonly forwarder: Forwarder;
-  readonly authenticator: Omit<Authenticator, 'lookup'>;
-  readonly inquire: TokenStore['inquire'];
+  readonly authenticator: Authenticator;
+  readonly source: Pick<DirectorySource, 'ask' | 'facts' | 'keep'>;
   readonly keyring: Pick<Keyring, 'active'>;
   readonly userClaims: UserClaims;
   readonly signOrReuse: SignOrReuse;
@@ -92,32 +93,30 @@ async function issue(
   state: RequestState,
   { request, asked, view, choice, gone }: Admitted,
 ): Promise<TokenResponse> {
-  const { timed } = deps;
+  const { timed, source } = deps;
   const { trail, clientAddress, logFields } = state;
   const { now } = trail;
-  const inquiry = deps.inquire(pathsOf(asked));
-  const authenticator = { ...deps.authenticator, lookup: inquiry };
-  const subject = choice.takesCredentials
-    ? await timed('authenticate', () =>
-        authenticate(authenticator, request.credentials, {
-          now,
-          network: toNetwork(clientAddress),
-          gone,
-        }),
-      )
-    : countAsNobody(choice.cell, asked);
+  const credentials = choice.takesCredentials ? request.credentials : untaken(choice.cell, asked);
+  const paths = pathsOf(asked);
+  const question = questionOf(credentials);
+  const { answer, subject } = await timed('authenticate', async () => {
+    const answer = await source.ask(question, paths);
+    const circumstances = { now, network: toNetwork(clientAddress), clientGone: gone };
+    const subject = await authenticate(deps.authenticator, credentials, answer.credentials, circumstances);
+    return { answer, subject };
+  });
   trail.subject = subject;
   Object.assign(logFields, describeAsked(request.service, asked), describeSubject(subject));
 
   const service = findService(deps.services, request.service);
   const { decision, refusal } = await timed('authorize', async () => {
-    const facts = await inquiry.findFacts(subject);
+    const facts = isAbout(answer, subject) ? answer.facts : await source.facts(subject, paths);
     trail.facts = facts;
     return decide({ subject, asked, facts, now, clientAddress });
   });
   Object.assign(logFields, describeDecision(decision));
   if (refusal !== null) throw choice.takesCredentials ? refusal : forStranger(choice.cell, refusal);
-  if (decision.access.length > 0) inquiry.keep();
+  if (decision.access.length > 0) source.keep?.(question, paths, answer);
   trail.refused = decision.rulings.some(({ verdict }) => verdict !== 'grant') || asked.dropped.length > 0;
 
   const key = deps.keyring.active();
@@ -151,10 +150,13 @@ function refuseToPassOn({ topology }: CellView, cell: Cell, { forwarded }: Token
   throw new CellpassError('other_cell', `cell ${cell.id} answers this`, { detail: cell.url });
 }
 
-/** Credentials that this cell can't verify are good for what nobody in particular may have; who asks for nothing of the kind must be told. */
-function countAsNobody(cell: Cell, { scopes }: AskedScopes): Subject {
+/**
+ * This cell can't verify the credentials, so the request counts as anonymous. That can only lead to something for a repository; for all
+ * else the client must hear which cell takes the credentials.
+ */
+function untaken(cell: Cell, { scopes }: AskedScopes): null {
   if (!scopes.some(({ type }) => type === 'repository')) throw wrongCell(cell);
-  return ANONYMOUS;
+  return null;
 }
 
 /** Nothing that is open to everybody was asked: the credentials are what is wrong. */
