@@ -1,11 +1,11 @@
 import { Counter, collectDefaultMetrics, Gauge, type Registry } from 'prom-client';
 import type { Lockouts } from '../../authn/failed-attempts.ts';
-import type { LaneUse } from '../../authn/password.ts';
+import type { HashQueueStats } from '../../authn/hash-queue.ts';
 import type { TopologyServiceUse } from '../../cells/topology-service.ts';
 import type { AuditStats } from '../../records/audit-log.ts';
 import type { PoolUse } from '../../store/database/drivers.ts';
 import type { LanesUse } from '../../store/database/lanes.ts';
-import type { CacheUse } from '../../store/source/own/inquiries.ts';
+import type { CacheStats } from '../../store/source/remembered.ts';
 
 /** Reads the current numbers of each part of the server, when Prometheus asks for metrics. */
 export interface Sources {
@@ -14,8 +14,8 @@ export interface Sources {
   readonly pool: () => PoolUse | null;
   /** Null for a database without connections beside the pool. */
   readonly lanes: () => LanesUse | null;
-  readonly directoryCache: () => CacheUse;
-  readonly passwords: () => LaneUse;
+  readonly directoryCache: () => CacheStats;
+  readonly passwords: () => HashQueueStats;
   readonly lockouts: () => Lockouts;
   readonly audit: () => AuditStats;
   readonly refusalsDropped: () => number;
@@ -111,7 +111,7 @@ function lanesMetrics(registry: Registry, read: () => LanesUse | null): void {
   });
 }
 
-function cacheMetrics(registry: Registry, read: () => CacheUse): void {
+function cacheMetrics(registry: Registry, read: () => CacheStats): void {
   new Counter({
     name: 'cellpass_directory_cache_requests_total',
     help: 'Token requests by directory cache: "hit" if the directory has not changed, "miss" otherwise',
@@ -134,7 +134,7 @@ function cacheMetrics(registry: Registry, read: () => CacheUse): void {
   });
 }
 
-function passwordMetrics(registry: Registry, read: () => LaneUse): void {
+function passwordMetrics(registry: Registry, read: () => HashQueueStats): void {
   new Gauge({
     name: 'cellpass_password_checks',
     help: 'Passwords that are being hashed, and that wait for it',

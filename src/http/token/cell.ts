@@ -5,7 +5,6 @@ import { readCredentialForm } from '../../cells/credential-form.ts';
 import type { Cell } from '../../cells/topology.ts';
 import { CellpassError } from '../../errors.ts';
 import type { AskedScopes } from '../../policy/scope.ts';
-import { ANONYMOUS, type Subject } from '../../policy/subject.ts';
 import type { RequestState } from '../request-state.ts';
 import type { ForwardedAnswer, IncomingRequest } from './forward.ts';
 import type { TokenRequest } from './request.ts';
@@ -59,12 +58,12 @@ export function writeForwarded(ctx: TokenContext, { status, headers, body }: For
 }
 
 /**
- * Credentials that this cell cannot verify get what anonymous clients may have.
+ * The request counts as anonymous, because this cell cannot verify its credentials.
  * @throws {CellpassError} `wrong_cell` when no repository was asked: `docker login` must fail.
  */
-export function countAsAnonymous(cell: Cell, { scopes }: AskedScopes): Subject {
+export function dropCredentials(cell: Cell, { scopes }: AskedScopes): null {
   if (!scopes.some(({ type }) => type === 'repository')) throw wrongCell(cell);
-  return ANONYMOUS;
+  return null;
 }
 
 /** A refusal that anonymous clients get is due to the credentials, which belong to another cell. */

@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import type { Middleware } from 'koa';
 import { type Authenticator, authenticate } from '../../authn/authenticate.ts';
+import { questionOf } from '../../authn/credential-kinds.ts';
+import { type DirectorySource, isAbout } from '../../authn/source.ts';
 import type { CellView } from '../../cells/choose-cell.ts';
 import type { Limits } from '../../config/load.ts';
 import type { ServiceSettings } from '../../config/services.ts';
@@ -10,7 +12,6 @@ import type { SigningKey } from '../../keys/signing-key.ts';
 import type { Decision } from '../../policy/grant.ts';
 import { type AskedScopes, parseScopes } from '../../policy/scope.ts';
 import type { Subject } from '../../policy/subject.ts';
-import type { TokenStore } from '../../store/source/store.ts';
 import { buildClaims, type ClaimSet } from '../../token/claims.ts';
 import type { SignedToken, SignOrReuse } from '../../token/reuse.ts';
 import type { UserClaims } from '../../token/user-claim.ts';
@@ -21,7 +22,7 @@ import type { TokenResponse } from '../types.ts';
 import {
   type CellChoice,
   choose,
-  countAsAnonymous,
+  dropCredentials,
   incomingRequest,
   refusalForOtherCell,
   refuseToForward,
@@ -39,8 +40,8 @@ export interface TokenEndpoint {
   /** The current view of the cells. */
   readonly cells: () => CellView;
   readonly forwarder: Forwarder;
-  readonly authenticator: Omit<Authenticator, 'lookup'>;
-  readonly inquire: TokenStore['inquire'];
+  readonly authenticator: Authenticator;
+  readonly source: Pick<DirectorySource, 'ask' | 'facts' | 'keep'>;
   readonly keyring: Pick<Keyring, 'active'>;
   readonly userClaims: UserClaims;
   readonly signOrReuse: SignOrReuse;
@@ -97,7 +98,7 @@ async function answer(deps: TokenEndpoint, ctx: TokenContext, outcome: OutcomeDr
       asked,
       view,
       choice,
-      gone: () => AbortSignal.any([clientGone(ctx.res), late()]),
+      clientGone: () => AbortSignal.any([clientGone(ctx.res), late()]),
     }),
   );
 }
@@ -109,7 +110,7 @@ interface Admitted {
   readonly view: CellView;
   readonly choice: CellChoice;
   /** Aborted when no client waits for the answer any more. */
-  readonly gone: () => AbortSignal;
+  readonly clientGone: () => AbortSignal;
 }
 
 /** The steps of a request that this cell answers. */
@@ -117,31 +118,29 @@ async function issue(
   deps: TokenEndpoint,
   { now, clientAddress }: RequestContext,
   outcome: OutcomeDraft,
-  { request, asked, view, choice, gone }: Admitted,
+  { request, asked, view, choice, clientGone }: Admitted,
 ): Promise<TokenResponse> {
-  const { timed } = deps;
-  const inquiry = deps.inquire(pathsOf(asked));
-  const authenticator = { ...deps.authenticator, lookup: inquiry };
-  const subject = choice.takesCredentials
-    ? await timed('authenticate', () =>
-        authenticate(authenticator, request.credentials, {
-          now,
-          network: toNetwork(clientAddress),
-          gone,
-        }),
-      )
-    : countAsAnonymous(choice.cell, asked);
+  const { timed, source } = deps;
+  const credentials = choice.takesCredentials ? request.credentials : dropCredentials(choice.cell, asked);
+  const paths = pathsOf(asked);
+  const question = questionOf(credentials);
+  const { answer, subject } = await timed('authenticate', async () => {
+    const answer = await source.ask(question, paths);
+    const circumstances = { now, network: toNetwork(clientAddress), clientGone };
+    const subject = await authenticate(deps.authenticator, credentials, answer.credentials, circumstances);
+    return { answer, subject };
+  });
   outcome.subject = subject;
 
   const service = findService(deps.services, request.service);
   const { decision, refusal } = await timed('authorize', async () => {
-    const facts = await inquiry.findFacts(subject);
+    const facts = isAbout(answer, subject) ? answer.facts : await source.facts(subject, paths);
     outcome.facts = facts;
     return decide({ subject, asked, facts, now, clientAddress });
   });
   outcome.decision = decision;
   if (refusal !== null) throw choice.takesCredentials ? refusal : refusalForOtherCell(choice.cell, refusal);
-  if (decision.access.length > 0) inquiry.keep();
+  if (decision.access.length > 0) source.keep?.(question, paths, answer);
 
   const key = deps.keyring.active();
   const claims = claim(deps, { service, cell: view.self, subject, decision, now, key });

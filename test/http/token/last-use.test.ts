@@ -45,8 +45,8 @@ describe('the last use of a token', () => {
     try {
       await server.ask({ as: LOGIN.reader, scope: 'repository:acme/app:pull' }).expect(200);
       assert.deepEqual(
-        names.filter((name) => /^(find|inquire)-/.test(name)),
-        ['inquire-token'],
+        names.filter((name) => /^(find|ask)-/.test(name)),
+        ['ask-token'],
       );
     } finally {
       hang();
