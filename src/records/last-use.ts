@@ -26,7 +26,7 @@ const FLUSH_MS = 1000;
 /** In one batch; over that, a token's use is written when the token comes again. */
 const MAX_WAITING = 5000;
 const USE_BYTES = 200;
-/** Tokens whose use was written lately; about 10 MB. A forgotten token is only written once more. */
+/** Tokens whose use was written lately; about 10 MB. A forgotten token is written once more. */
 const MAX_RECENT = 50_000;
 
 export function createLastUse({ save, log, monotonicMs = () => performance.now() }: LastUseOptions): LastUse {

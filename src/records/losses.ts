@@ -11,7 +11,7 @@ export interface Losses {
   /** For losses that another log line has already reported. */
   addReported(cause: LossCause, count: number): void;
   counts(): LossCounts;
-  /** Writes one line for all losses since the last one; at most one in ten seconds, unless `atOnce`. */
+  /** Logs one line for all new losses; at most once in ten seconds, unless `atOnce`. */
   report(options: { readonly atOnce: boolean }): void;
 }
 

@@ -28,7 +28,7 @@ export async function choose(
   return choice;
 }
 
-/** @throws {CellpassError} `unavailable` if the cells disagree, `other_cell` if forwarding is off. */
+/** @throws {CellpassError} `unavailable` if cells disagree, `other_cell` if forwarding is off. */
 export function refuseToForward({ topology }: CellView, cell: Cell, { forwarded }: TokenRequest): void {
   if (forwarded) {
     throw new CellpassError('unavailable', 'the cells disagree about which of them answers this; try again', {

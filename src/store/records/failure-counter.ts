@@ -39,7 +39,7 @@ export function createFailureCounter(sql: Sql, { name, seconds }: FailureCounter
   };
 }
 
-/** Deletes expired failures, in a transaction: its timeout is longer than that of a client's query. */
+/** Deletes expired failures, in a transaction, whose timeout is longer than a client's query. */
 export async function forgetFailures(database: Database, now: Date): Promise<void> {
   await database.transaction((sql) =>
     sql.query('DELETE FROM failed_attempts WHERE expire < $1', [now.getTime()]),
