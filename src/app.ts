@@ -24,11 +24,10 @@ import { endConnections } from './http/listener/drain.ts';
 import { type MetricsReport, metrics } from './http/metrics/report.ts';
 import type { RequestMetrics } from './http/metrics/requests.ts';
 import { notFound } from './http/not-found.ts';
+import { requestContext } from './http/request-context.ts';
 import type { RequestState } from './http/request-state.ts';
-import { type AuditLog, keepIssued } from './http/token/audit.ts';
 import { type TokenEndpoint, tokenEndpoint } from './http/token/endpoint.ts';
-import { type LastUse, noteLastUse } from './http/token/last-use.ts';
-import { keepRefusals, type RefusalLog } from './http/token/refusals.ts';
+import { observeAll, type TokenRecords, tokenObservers } from './http/token/records.ts';
 import type { Keyring } from './keys/keyring.ts';
 import type { Log } from './log.ts';
 import type { AuthorityOperations } from './rotation/authorities.ts';
@@ -41,14 +40,11 @@ interface Common {
   readonly log: Log;
   readonly requests: Pick<RequestMetrics, 'count'>;
   readonly readClientAddress: ReadClientAddress;
+  readonly now: () => Date;
 }
 
-export interface PublicDeps extends Common {
+export interface PublicDeps extends Common, TokenRecords {
   readonly token: TokenEndpoint;
-  readonly refusals: Pick<RefusalLog, 'add'>;
-  readonly lastUse: Pick<LastUse, 'note'>;
-  readonly audit: Pick<AuditLog, 'add'>;
-  readonly now: () => Date;
 }
 
 export interface AdminDeps extends Common {
@@ -64,25 +60,22 @@ export interface AdminDeps extends Common {
   readonly adminTokens: AdminTokenResource;
 }
 
-/** What registries and their clients see. */
+/** The public API, for registries and their clients. */
 export function createApp(deps: PublicDeps): Koa<RequestState> {
-  const refusals = keepRefusals(deps.refusals, deps.now);
-  const lastUse = noteLastUse(deps.lastUse);
-  const issued = keepIssued(deps.audit);
-  const token = tokenEndpoint(deps.token);
+  const token = tokenEndpoint(deps.token, observeAll(tokenObservers(deps), deps.log));
   const router = new Router<RequestState>({ strict: true });
-  router.get('/jwt/auth', refusals, lastUse, issued, token);
-  router.post('/jwt/auth', refusals, lastUse, issued, token);
+  router.get('/jwt/auth', token);
+  router.post('/jwt/auth', token);
   addCommonRoutes(router, deps);
   return assemble(router, deps);
 }
 
-/** What the command line uses, for a listener that only admins can reach. */
+/** The admin API on the admin socket, which only admins can open. */
 export function createAdminApp(deps: AdminDeps): Koa<RequestState> {
   return assemble(adminRouter(deps), deps, adminBySocket, refuseUnknownParameters(deps.contract));
 }
 
-/** The same for a listener that others can reach, too: every path needs an admin token. */
+/** The admin API over TCP: every path needs an admin token. */
 export function createRemoteAdminApp(deps: AdminDeps): Koa<RequestState> {
   const parameters = refuseUnknownParameters(deps.contract);
   return assemble(adminRouter(deps), deps, adminByToken(deps.adminTokens), parameters);
@@ -112,10 +105,8 @@ function adminRouter(deps: AdminDeps): Router<RequestState> {
   return router;
 }
 
-/** For Prometheus, on a listener that asks for no token. */
-export function createMetricsApp(
-  deps: Pick<AdminDeps, 'log' | 'readClientAddress' | 'requests' | 'metrics'>,
-): Koa<RequestState> {
+/** Metrics for Prometheus, on a listener that asks for no token. */
+export function createMetricsApp(deps: ListenerDeps & Pick<AdminDeps, 'metrics'>): Koa<RequestState> {
   const router = new Router<RequestState>({ strict: true });
   router.get('/metrics', metrics(deps.metrics));
   router.get('/healthz', health);
@@ -148,20 +139,20 @@ function addCommonRoutes(router: Router<RequestState>, deps: Common): void {
   router.get('/readyz', readiness(deps.readiness));
 }
 
+/** Needed by every listener. */
+type ListenerDeps = Omit<Common, 'keyring' | 'propagationSeconds' | 'readiness'>;
+
 function assemble(
   router: Router<RequestState>,
-  {
-    log,
-    readClientAddress,
-    requests,
-    readiness,
-  }: Pick<Common, 'log' | 'readClientAddress' | 'requests'> & Partial<Pick<Common, 'readiness'>>,
+  deps: ListenerDeps & Partial<Pick<Common, 'readiness'>>,
   ...beforeRoutes: readonly Middleware<RequestState>[]
 ): Koa<RequestState> {
+  const { log, requests, readiness } = deps;
   const app = new Koa<RequestState>();
-  // What reaches Koa's own handler is a client that went away while it was answered.
+  // Koa's own handler sees only clients that went away while they were answered.
   app.on('error', (error) => log.debug({ err: error }, 'connection error'));
-  app.use(accessLog(log, readClientAddress));
+  app.use(requestContext(deps.readClientAddress, deps.now));
+  app.use(accessLog(log));
   app.use(requests.count);
   if (readiness !== undefined) app.use(endConnections(readiness.isDraining));
   app.use(errorHandler());

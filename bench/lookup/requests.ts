@@ -1,6 +1,6 @@
 import type { Credentials } from '../../src/authn/basic.ts';
+import { type DirectorySource, isAbout } from '../../src/authn/source.ts';
 import type { Facts } from '../../src/policy/project.ts';
-import type { TokenStore } from '../../src/store/source/store.ts';
 import type { Asked } from '../../test/support/directory/asked.ts';
 import { CREDENTIALS, MOST_PROJECTS } from '../../test/support/directory/large-directory.ts';
 
@@ -29,11 +29,10 @@ export interface Answer {
   readonly ms: number;
 }
 
-/** Sends the one query of a token request. */
-export async function ask(store: TokenStore, { question, subject, paths }: Asked): Promise<Answer> {
+/** The one round trip of a request. */
+export async function ask(source: DirectorySource, { question, subject, paths }: Asked): Promise<Answer> {
   const start = performance.now();
-  const inquiry = store.inquire(paths);
-  await inquiry.findCredentials(question);
-  const facts = await inquiry.findFacts(subject);
+  const answer = await source.ask(question, paths);
+  const facts = isAbout(answer, subject) ? answer.facts : await source.facts(subject, paths);
   return { facts, ms: performance.now() - start };
 }

@@ -1,12 +1,13 @@
 import { deepEqual } from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
+import type { DirectorySource } from '../../src/authn/source.ts';
 import type { Facts } from '../../src/policy/project.ts';
 import type { Database } from '../../src/store/database/drivers.ts';
 import { migrate } from '../../src/store/database/migrate.ts';
 import { openPostgres } from '../../src/store/database/postgres.ts';
-import { inquire } from '../../src/store/source/own/inquiry.ts';
-import { PostgresStore } from '../../src/store/source/postgres.ts';
+import { ask as askOwn } from '../../src/store/source/own/ask.ts';
+import { createOwnSource } from '../../src/store/source/own/source.ts';
 import { askedBy } from '../../test/support/directory/asked.ts';
 import { MOST_PROJECTS, seedAskedProjects, seedCrowd } from '../../test/support/directory/large-directory.ts';
 import { planOf, sentBy } from '../../test/support/plans.ts';
@@ -41,7 +42,7 @@ const TARGET_RATIO = 1.5;
 interface Directory {
   readonly name: string;
   readonly database: Database;
-  readonly store: PostgresStore;
+  readonly source: DirectorySource;
 }
 
 const { values } = parseArgs({
@@ -93,7 +94,7 @@ async function open(purpose: string, seed: (database: Database) => Promise<void>
   const url = new URL(serverUrl);
   url.pathname = name;
   const database = openPostgres(url.href, { maxConnections: 1 });
-  const directory = { name, database, store: new PostgresStore(database) };
+  const directory = { name, database, source: createOwnSource(database) };
   opened.push(directory);
   await migrate(database);
   await seed(database);
@@ -102,8 +103,8 @@ async function open(purpose: string, seed: (database: Database) => Promise<void>
 }
 
 async function closeAll(): Promise<void> {
-  for (const { name, store } of opened) {
-    await store.close();
+  for (const { name, database } of opened) {
+    await database.close();
     await onServer(`DROP DATABASE ${name}`);
   }
 }
@@ -117,16 +118,16 @@ async function onServer(statement: string): Promise<void> {
 /** Small and large take turns, so that other work on the machine slows down both alike. */
 async function measure(request: RequestCase, small: Directory, large: Directory): Promise<CaseReport> {
   const sides = {
-    small: { store: small.store, samplesMs: [] as number[] },
-    large: { store: large.store, samplesMs: [] as number[] },
+    small: { source: small.source, samplesMs: [] as number[] },
+    large: { source: large.source, samplesMs: [] as number[] },
   };
-  const asked = await askedBy(small.store, request);
-  const [fromSmall, fromLarge] = [await ask(small.store, asked), await ask(large.store, asked)];
+  const asked = await askedBy(small.source, request);
+  const [fromSmall, fromLarge] = [await ask(small.source, asked), await ask(large.source, asked)];
   deepEqual(inOrder(fromLarge.facts), inOrder(fromSmall.facts));
   for (let count = -WARM_UP; count < request.requests; count++) {
     const turns = [sides.small, sides.large];
-    for (const { store, samplesMs } of count % 2 === 0 ? turns : turns.reverse()) {
-      const { ms } = await ask(store, asked);
+    for (const { source, samplesMs } of count % 2 === 0 ? turns : turns.reverse()) {
+      const { ms } = await ask(source, asked);
       if (count >= 0) samplesMs.push(ms);
     }
   }
@@ -166,10 +167,10 @@ function judge([target]: readonly CaseReport[]): void {
   process.exitCode = isMet ? 0 : 1;
 }
 
-async function printPlans({ database, store }: Directory): Promise<void> {
+async function printPlans({ database, source }: Directory): Promise<void> {
   for (const request of CASES) {
-    const { question, paths } = await askedBy(store, request);
-    const sent = await sentBy(database, (sql) => inquire(sql, question, paths));
+    const { question, paths } = await askedBy(source, request);
+    const sent = await sentBy(database, (sql) => askOwn(sql, question, paths));
     for (const mode of ['generic', 'custom'] as const) {
       const lines = await planOf(database, sent, { mode, analyze: true });
       console.log(`\n${request.name}, ${mode} plan\n${lines.join('\n')}`);

@@ -1,7 +1,6 @@
 import type { Reason } from '../errors.ts';
-import type { SecretKind } from './secret-kind.ts';
 
-/** What is stored of somebody who may hold credentials. */
+/** A user, service account or bot, as stored. */
 export interface Account {
   readonly id: number;
   readonly username: string;
@@ -12,7 +11,7 @@ export interface Account {
   readonly external: boolean;
   readonly twoFactor: boolean;
   readonly passwordExpired: boolean;
-  /** PHC string; null: no password can match. */
+  /** In the form of one of `PASSWORD_SCHEMES`; null: no password matches. */
   readonly passwordHash: string | null;
 }
 
@@ -20,7 +19,7 @@ export interface AccessTokenRecord {
   readonly id: number;
   readonly name: string;
   readonly scopes: readonly string[];
-  /** Date `yyyy-mm-dd`, already too late itself; null: never expires. */
+  /** Date `yyyy-mm-dd`: the token is valid through the day before, in UTC. Null: it never expires. */
   readonly expiresOn: string | null;
   readonly revoked: boolean;
   readonly owner: Account;
@@ -45,16 +44,8 @@ export interface JobRecord {
   readonly user: Account | null;
 }
 
-/** What is asked about one secret; each part that can't matter is left out, so that no look-up is spent on it. */
-export interface CredentialQuestion {
-  /** SHA-256 of the secret. */
-  readonly digest: Uint8Array;
-  readonly kind: SecretKind;
-  /** User name or e-mail in lower case. */
-  readonly loginKey: string;
-}
-
-export interface CredentialAnswer {
+/** What a source has about one secret and one login name. Null: no such record, or its kind was not asked for. */
+export interface CredentialRecords {
   readonly passwordAuthentication: boolean;
   readonly job: JobRecord | null;
   readonly accessToken: AccessTokenRecord | null;
@@ -62,18 +53,7 @@ export interface CredentialAnswer {
   readonly account: Account | null;
 }
 
-/** Whom `explain` is asked about. */
-export type SubjectQuestion =
-  | { readonly kind: 'token' | 'job'; readonly id: number }
-  /** A deploy token's user name exactly; a user's in lower case. */
-  | { readonly kind: 'deploy_token' | 'user'; readonly name: string };
-
-/** Who has this secret, or this name: one round trip. */
-export interface CredentialLookup {
-  findCredentials(question: CredentialQuestion): Promise<CredentialAnswer>;
-}
-
-/** Who may not log in may not use any other credential either. */
+/** A user who may not log in may not use tokens or jobs either. */
 const MAY_LOG_IN: Record<Account['state'], boolean> = {
   active: true,
   blocked: false,
@@ -82,7 +62,7 @@ const MAY_LOG_IN: Record<Account['state'], boolean> = {
   deactivated: false,
 };
 
-/** Bots and service accounts have no password that could expire. */
+/** GitLab ignores an expired password of bots and service accounts, which have none. */
 const PASSWORD_CAN_EXPIRE: Record<Account['kind'], boolean> = {
   human: true,
   service_account: false,
@@ -90,7 +70,7 @@ const PASSWORD_CAN_EXPIRE: Record<Account['kind'], boolean> = {
   group_bot: false,
 };
 
-/** Why an account's credentials are refused; null: they are not. */
+/** Why all credentials of an account are refused; null: they are accepted. */
 export function whyNoLogin(account: Account): Reason | null {
   if (!MAY_LOG_IN[account.state]) return `account_${account.state}`;
   return account.passwordExpired && PASSWORD_CAN_EXPIRE[account.kind] ? 'password_expired' : null;

@@ -1,5 +1,5 @@
 import type { Credentials } from '../authn/basic.ts';
-import { secretKind, TOKEN_FORM } from '../authn/secret-kind.ts';
+import { mayBePassword, TOKEN_FORM } from '../authn/credential-kinds.ts';
 import { parseBase36, printRouting, readRoutableToken } from './routable-token.ts';
 
 /**
@@ -24,8 +24,8 @@ export function readCredentialForm(credentials: Credentials | null): CredentialF
   const reading = readRoutableToken(password);
   switch (reading.kind) {
     case 'damaged':
-      // A password may look like a damaged token.
-      return { kind: secretKind(credentials) === 'token_or_password' ? 'unroutable' : 'damaged' };
+      // A password may happen to look like a damaged token.
+      return { kind: mayBePassword(credentials) ? 'unroutable' : 'damaged' };
     case 'opaque':
       return named(cellOfJobJwt(password), false);
     case 'routable':

@@ -2,9 +2,9 @@ import type { IncomingMessage } from 'node:http';
 import { CellpassError } from '../errors.ts';
 
 /**
- * The whole body, at most `limitBytes`.
- * @throws {CellpassError} `size`; the connection is closed, because the rest of the body is still on its way. `malformed` for one that
- * ends early, which only the log can be told.
+ * The whole body.
+ * @throws {CellpassError} `size` above `limitBytes`; the answer closes the connection, because the
+ * client still sends. `malformed` when the connection ends before the body; only the log shows it.
  */
 export async function readBody(request: IncomingMessage, limitBytes: number): Promise<Buffer> {
   const tooLarge = (): CellpassError =>
@@ -28,7 +28,11 @@ export async function readBody(request: IncomingMessage, limitBytes: number): Pr
 
 const JSON_LIMIT_BYTES = 65_536;
 
-/** @throws {CellpassError} `size`, `malformed` for what is not JSON, `invalid` for text that can't be stored. */
+/**
+ * The body as JSON.
+ * @throws {CellpassError} `size`; `malformed` when it is not JSON; `invalid` for text that the
+ * database cannot store.
+ */
 export async function readJson(request: IncomingMessage): Promise<unknown> {
   const body = await readBody(request, JSON_LIMIT_BYTES);
   try {
@@ -41,12 +45,12 @@ export async function readJson(request: IncomingMessage): Promise<unknown> {
   }
 }
 
-/** NUL is in no text of PostgreSQL, halves of surrogate pairs in no UTF-8. */
+/** PostgreSQL's text cannot hold NUL, and UTF-8 cannot hold halves of surrogate pairs. */
 const UNSTORABLE = /[\0\p{Cs}]/u;
 
 /**
  * The text of one field or parameter, unchanged.
- * @throws {CellpassError} `invalid` where the database could not even be asked about it.
+ * @throws {CellpassError} `invalid` when the database could not take it in a query.
  */
 export function storable(name: string, text: string): string {
   if (!UNSTORABLE.test(text)) return text;

@@ -1,15 +1,16 @@
 import ipaddr from 'ipaddr.js';
 import type { ClientAddress } from '../policy/project.ts';
 
-/** Decides whose word about the client's address counts. */
+/** The client's address, from the socket's address and the header `X-Forwarded-For`. */
 export type ReadClientAddress = (
   socketAddress: string | undefined,
   forwardedFor: string | undefined,
 ) => ClientAddress;
 
 /**
- * The client is whoever connected; where that is a trusted proxy, it is the entry that the proxy added to `X-Forwarded-For`, and so on
- * from right to left. What stands further left was written by the client itself.
+ * Reads `X-Forwarded-For` from right to left while the address so far is a trusted proxy's: each
+ * proxy adds the address that it was called from. The client may have written the entries further
+ * left, so they do not count.
  */
 export function createClientAddressReader(trustedProxies: readonly string[]): ReadClientAddress {
   const isTrusted = trustIn(trustedProxies);
@@ -18,7 +19,7 @@ export function createClientAddressReader(trustedProxies: readonly string[]): Re
     const hops = forwardedFor?.split(',') ?? [];
     for (let hop = hops.pop(); hop !== undefined && isTrusted(client); hop = hops.pop()) {
       const address = withoutPort(hop.trim());
-      // Nothing to its left can be believed any more than an entry that is no address.
+      // An entry that is no address ends the trust, for the entries to its left too.
       if (!ipaddr.isValid(address)) return client;
       client = toClientAddress(address);
     }
@@ -26,14 +27,15 @@ export function createClientAddressReader(trustedProxies: readonly string[]): Re
   };
 }
 
-/** Whether an address is in one of the ranges. */
+/** Tells whether an address is in one of the ranges. */
 export function trustIn(ranges: readonly string[]): (address: ClientAddress) => boolean {
   return (address) => ranges.some((range) => address.isIn(range));
 }
 
 /**
- * Whom an address counts as where one client must not count as many: an IPv6 address as its /64, of which one household or host has
- * all. NAT64 (RFC 6052) puts every IPv4 address into one /64, so there it counts whole.
+ * The network that failed attempts and connections are counted by. One host may use all IPv6
+ * addresses of its /64, so they count as one. NAT64 (RFC 6052) puts all IPv4 addresses into one
+ * /64, so each of its addresses counts on its own.
  */
 export function toNetwork({ text }: ClientAddress): string {
   if (!ipaddr.IPv6.isValid(text)) return text;
@@ -42,7 +44,10 @@ export function toNetwork({ text }: ClientAddress): string {
   return `${ipaddr.IPv6.networkAddressFromCIDR(`${text}/64`).toString()}/64`;
 }
 
-/** `text` in its canonical form; IPv4 in IPv6 (`::ffff:10.0.0.1`) counts as IPv4. An address that doesn't parse is in no range. */
+/**
+ * The address in its canonical form. IPv4 in IPv6 (`::ffff:10.0.0.1`) becomes IPv4. A text that
+ * does not parse stays as it is, and is in no range.
+ */
 export function toClientAddress(text: string): ClientAddress {
   if (!ipaddr.isValid(text)) return { text, isIn: () => false };
   const address = ipaddr.process(text);
@@ -57,7 +62,7 @@ export function toClientAddress(text: string): ClientAddress {
 
 type Address = ReturnType<typeof ipaddr.process>;
 
-/** Ranges come from the configuration and the directory, both checked when read. */
+/** The configuration and the directory check ranges when they are read, so this one parses. */
 function toRange(range: string): [network: Address, bits: number] {
   if (range.includes('/')) return ipaddr.parseCIDR(range);
   const address = ipaddr.process(range);

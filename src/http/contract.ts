@@ -44,7 +44,7 @@ export interface Contract {
   parseAdminTokenOrder(value: unknown): AdminTokenOrder;
 }
 
-/** Reads `openapi/openapi.yaml`, which the package ships beside `src` and `dist`. */
+/** Reads `openapi/openapi.yaml`. The package ships it beside `src` and `dist`. */
 export function loadContract(): Contract {
   const document: object = parse(
     readFileSync(new URL('../../openapi/openapi.yaml', import.meta.url), 'utf8'),

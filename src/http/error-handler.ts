@@ -8,7 +8,7 @@ interface Answer {
   readonly code: ErrorBodyCode;
 }
 
-/** The one table from error code to what the client sees; the codes are those that docker's parser knows. */
+/** The one table from error code to answer. Docker's parser knows the answers' codes. */
 const ANSWERS: Record<ErrorCode, Answer> = {
   unauthorized: { status: 401, code: 'UNAUTHORIZED' },
   admin_unauthorized: { status: 401, code: 'UNAUTHORIZED' },
@@ -31,11 +31,11 @@ const ANSWERS: Record<ErrorCode, Answer> = {
   internal: { status: 500, code: 'UNKNOWN' },
 };
 
-/** What a 401 asks for (RFC 9110 section 11.6.1). */
+/** The challenges of a 401 (RFC 9110 section 11.6.1). */
 const BASIC_CHALLENGE = 'Basic realm="cellpass"';
 const BEARER_CHALLENGE = 'Bearer realm="cellpass admin"';
 
-/** The status and the code that an error becomes. */
+/** The status and the code of the answer to an error. */
 export function answerFor(code: ErrorCode): Answer {
   return ANSWERS[code];
 }
@@ -45,7 +45,7 @@ export interface ErrorAnswer extends Answer {
   readonly body: ErrorsBody | ProblemsBody;
 }
 
-/** What an error looks like on the wire; an error without a code is a 500 that tells nothing. */
+/** The answer to an error. An error without a code becomes a 500 that shows no detail. */
 export function toErrorAnswer(error: unknown, requestId: string): ErrorAnswer {
   const known =
     error instanceof CellpassError
@@ -77,7 +77,7 @@ function challengeFor(code: ErrorCode): string {
   return code === 'admin_unauthorized' ? BEARER_CHALLENGE : BASIC_CHALLENGE;
 }
 
-/** Turns whatever is thrown below it into an answer, and leaves the cause for the log. */
+/** Answers errors of the middleware below it, and leaves the error in the state for the log. */
 export function errorHandler(): Middleware<RequestState> {
   return async (ctx, next) => {
     try {

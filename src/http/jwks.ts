@@ -1,7 +1,10 @@
 import type { Middleware } from 'koa';
 import type { Keyring } from '../keys/keyring.ts';
 
-/** The JWK Set, from memory. A verifier may keep it for half of the time that a key is published before it signs. */
+/**
+ * The JWK Set, from memory. A verifier may cache it for half of the time for which a key is
+ * published before it signs.
+ */
 export function jwkSet(keyring: Pick<Keyring, 'published'>, propagationSeconds: number): Middleware {
   const cacheControl = `public, max-age=${Math.floor(propagationSeconds / 2)}`;
   return (ctx) => {
@@ -18,7 +21,7 @@ export function jwkSet(keyring: Pick<Keyring, 'published'>, propagationSeconds: 
   };
 }
 
-/** The bundle for a registry's `rootcertbundle`. */
+/** The CA certificates as PEM, for a registry's `rootcertbundle`. */
 export function tokenCa(keyring: Pick<Keyring, 'caPem'>): Middleware {
   return (ctx) => {
     ctx.set('Cache-Control', 'public, max-age=300');

@@ -25,7 +25,7 @@ export type MintedTokenView = Schemas['MintedToken'];
 export type TokenPage = Schemas['TokenPage'];
 export type IssuedTokenView = Schemas['IssuedToken'];
 export type IssuedTokenPageView = Schemas['IssuedTokenPage'];
-/** What the endpoints of keys and CAs take. */
+/** The request bodies of the endpoints for keys and CAs. */
 export type KeyInputs = Pick<
   Schemas,
   | 'ActivateKey'

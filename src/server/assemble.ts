@@ -10,7 +10,8 @@ import { sourceMetrics } from '../http/metrics/sources.ts';
 import { createForwarder } from '../http/token/forward.ts';
 import type { Keyring } from '../keys/keyring.ts';
 import type { Schedule } from '../rotation/schedule.ts';
-import { PostgresStore } from '../store/source/postgres.ts';
+import { createOwnSource } from '../store/source/own/source.ts';
+import { remembering } from '../store/source/remembered.ts';
 import { readVersion } from '../version.ts';
 import { endpointsOf, type Reach } from './assembly/endpoints.ts';
 import { openKeys, periodsOf } from './assembly/keys.ts';
@@ -37,18 +38,18 @@ export interface Assembly {
 /** Wires everything together: here what there is, in `assembly/` what each part is made of. */
 export async function assemble(parts: Parts): Promise<Assembly> {
   const { config, database } = parts;
-  const store = new PostgresStore(database, { cacheBytes: config.limits.directoryCacheBytes });
+  const source = remembering(createOwnSource(database), { maxBytes: config.limits.directoryCacheBytes });
   // First, because it is wrong more often than the keys are, which are made at the first start.
   const cells = topologyOf(parts);
-  const keys = await openKeys(parts, store, cells);
+  const keys = await openKeys(parts, cells);
   const records = openRecords(parts);
-  const { argon2Lanes: lanes, argon2Queue: queue } = config.limits;
-  const passwords = await createPasswordHasher({ lanes, queue }, parts.argon2id);
+  const { argon2Lanes: concurrency, argon2Queue: waiting } = config.limits;
+  const passwords = await createPasswordHasher({ concurrency, waiting }, parts.argon2id);
   const registry = new MetricsRegistry();
   const requests = createRequestMetrics(registry);
   const forwarder = requests.measured(createForwarder());
   const metrics = reportOf(registry, parts.otherMetrics);
-  const reach = { ...keys, ...records, store, passwords, cells, forwarder, requests, metrics };
+  const reach = { ...keys, ...records, source, passwords, cells, forwarder, requests, metrics };
   countSources(registry, parts, reach);
   const deps = endpointsOf(parts, reach);
   return {
@@ -80,17 +81,17 @@ function topologyOf(parts: Parts): CurrentTopology {
 function countSources(
   registry: MetricsRegistry,
   { config, database }: Parts,
-  { store, keyring, passwords, failedAttempts, audit, refusals, cells }: Reach,
+  { source, keyring, passwords, failedAttempts, audit, refusals, cells }: Reach,
 ): void {
   keyMetrics(registry, keyring, periodsOf(config));
   sourceMetrics(registry, {
     version: readVersion(),
     pool: () => database.poolStats(),
     lanes: () => database.pipelineStats(),
-    directoryCache: () => store.cacheUse(),
-    passwords: () => passwords.use(),
+    directoryCache: () => source.stats(),
+    passwords: () => passwords.stats(),
     lockouts: () => failedAttempts.lockouts(),
-    audit: () => audit.use(),
+    audit: () => audit.stats(),
     refusalsDropped: () => refusals.dropped(),
     topologyService: () => cells.serviceStats(),
   });

@@ -1,17 +1,19 @@
 import type { Server } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Argon2id } from '../authn/password.ts';
+import type { PasswordHashing } from '../authn/password-schemes.ts';
 import type { Config } from '../config/load.ts';
 import { CellpassError } from '../errors.ts';
 import { listenOnSocket, makeDataDir } from '../http/listener/admin-socket.ts';
 import { createHttpServer, listenOnTcp, readTls } from '../http/listener/server.ts';
 import type { Snapshot } from '../http/metrics/report.ts';
 import { processMetrics } from '../http/metrics/sources.ts';
+import type { KeyStore } from '../keys/key-set.ts';
 import { loadMasterKey, type RotatableMasterKey } from '../keys/master-key.ts';
 import type { Log } from '../log.ts';
+import { claimForCell } from '../store/database/cell-claim.ts';
 import type { Database } from '../store/database/drivers.ts';
 import { migrate, pendingMigrations } from '../store/database/migrate.ts';
-import { PostgresStore } from '../store/source/postgres.ts';
+import { createKeyStore } from '../store/keys.ts';
 import { type Assembly, assemble } from './assemble.ts';
 import { closeAll, type Opened, openAll } from './closers.ts';
 import { type Hasher, startHasher } from './hashing/hasher.ts';
@@ -54,7 +56,7 @@ export function startPrimary(
   config: Config,
   log: Log,
   otherMetrics: () => Promise<readonly Snapshot[]>,
-): Promise<Pick<RunningServer, 'reload' | 'close'> & { readonly hasher: Argon2id; drain(): void }> {
+): Promise<Pick<RunningServer, 'reload' | 'close'> & { readonly hasher: PasswordHashing; drain(): void }> {
   return openAll(async (opened) => {
     const { hasher, draining, adminServers } = await openAdministration(config, {
       log,
@@ -76,7 +78,7 @@ export function startPrimary(
 export function startWorker(
   config: Config,
   log: Log,
-  argon2id: Argon2id,
+  argon2id: PasswordHashing,
 ): Promise<RunningServer & { metrics(): Promise<Snapshot> }> {
   return openAll(async (opened) => {
     const draining = { now: false };
@@ -151,16 +153,15 @@ async function openAssembly(
     otherMetrics,
   }: {
     readonly database: Database;
-    readonly argon2id: Argon2id;
+    readonly argon2id: PasswordHashing;
     readonly log: Log;
     readonly draining: Draining;
     readonly opened: Opened;
     readonly otherMetrics?: (() => Promise<readonly Snapshot[]>) | undefined;
   },
 ): Promise<Assembly> {
-  const store = new PostgresStore(database);
-  await store.claimForCell(config.cell);
-  const masterKey = await openMasterKey(config, store, log);
+  await claimForCell(database, config.cell);
+  const masterKey = await openMasterKey(config, createKeyStore(database), log);
   const assembly = await assemble({
     config,
     database,
@@ -213,7 +214,7 @@ async function prepareDatabase(config: Config, database: Database, log: Log): Pr
   );
 }
 
-async function openMasterKey(config: Config, store: PostgresStore, log: Log): Promise<RotatableMasterKey> {
+async function openMasterKey(config: Config, store: KeyStore, log: Log): Promise<RotatableMasterKey> {
   const { keys, authorities } = await store.readKeySet();
   const mayCreate = keys.length === 0 && authorities.length === 0;
   const { masterKey, warnings } = await loadMasterKey(config.keysDir, { mayCreate });

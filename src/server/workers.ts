@@ -1,7 +1,7 @@
 import cluster, { type Worker } from 'node:cluster';
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Argon2id } from '../authn/password.ts';
+import type { PasswordHashing } from '../authn/password-schemes.ts';
 import type { Config } from '../config/load.ts';
 import { CellpassError } from '../errors.ts';
 import type { Log } from '../log.ts';
@@ -75,7 +75,7 @@ interface PoolOptions {
   readonly log: Log;
   readonly graceMs: number;
   /** One for all workers. */
-  readonly hasher: Argon2id;
+  readonly hasher: PasswordHashing;
   readonly onListening: (worker: Worker) => void;
 }
 
@@ -83,7 +83,7 @@ interface PoolOptions {
 class WorkerPool {
   readonly #log: Log;
   readonly #graceMs: number;
-  readonly #hasher: Argon2id;
+  readonly #hasher: PasswordHashing;
   readonly #onListening: (worker: Worker) => void;
   readonly #workers = new Set<Worker>();
   readonly #stopping = new AbortController();

@@ -1,15 +1,14 @@
 import assert from 'node:assert/strict';
-import { createHash } from 'node:crypto';
 import type {
   AccessTokenRecord,
   Account,
-  CredentialAnswer,
-  CredentialQuestion,
+  CredentialRecords,
   DeployTokenRecord,
   JobRecord,
 } from '../../src/authn/account.ts';
 import { type Authenticator, authenticate } from '../../src/authn/authenticate.ts';
 import { UNAUTHORIZED_MESSAGE, unauthorized } from '../../src/authn/basic.ts';
+import { CREDENTIAL_KINDS, questionOf } from '../../src/authn/credential-kinds.ts';
 import { mintRoutableToken } from '../../src/cells/routable-token.ts';
 import { CellpassError } from '../../src/errors.ts';
 
@@ -53,7 +52,7 @@ const job: JobRecord = {
   deletionScheduled: false,
   user: alice,
 };
-const nothing: CredentialAnswer = {
+const nothing: CredentialRecords = {
   passwordAuthentication: true,
   job: null,
   accessToken: null,
@@ -64,7 +63,7 @@ const nothing: CredentialAnswer = {
 interface Attempt {
   readonly username?: string;
   readonly password?: string;
-  readonly found?: Partial<CredentialAnswer>;
+  readonly found?: Partial<CredentialRecords>;
 }
 
 /** Never limits; writes down what it is told, in order. */
@@ -92,47 +91,44 @@ function countingAttempts(counted: string[]): Authenticator['failedAttempts'] {
   };
 }
 
-/** Runs one attempt against a store that answers `found`, and counts what it cost. */
+/** Runs one attempt at which the source answers `found`; says which kinds it was asked for, and what the attempt cost. */
 async function attempt({ username = 'alice', password = 'secret', found = {} }: Attempt) {
-  const questions: CredentialQuestion[] = [];
+  const asked: string[] = [];
   const hashes: (string | null)[] = [];
   const counted: string[] = [];
-  const outcome = await authenticate(
-    {
-      lookup: {
-        findCredentials: async (question) => {
-          questions.push(question);
-          return { ...nothing, ...found };
-        },
-      },
-      passwords: {
-        refuseIfFull: () => void counted.push('room'),
-        inTurn: (work) =>
-          work(async (hash, given) => {
-            counted.push('hash');
-            hashes.push(hash);
-            return hash === 'the hash' && given === 'right';
-          }),
-      },
-      failedAttempts: countingAttempts(counted),
+  const authenticator: Authenticator = {
+    passwords: {
+      refuseIfFull: () => void counted.push('room'),
+      inTurn: (work) =>
+        work(async (hash, given) => {
+          counted.push('hash');
+          hashes.push(hash);
+          return hash === 'the hash' && given === 'right';
+        }),
     },
-    username === '' && password === '' ? null : { username, password },
-    { now: NOW, network: '192.0.2.1', gone: () => new AbortController().signal },
-  ).catch((error: unknown) => error);
-  return { outcome, questions, hashes, counted };
+    failedAttempts: countingAttempts(counted),
+  };
+  const credentials = username === '' && password === '' ? null : { username, password };
+  const circumstances = { now: NOW, network: '192.0.2.1', clientGone: () => new AbortController().signal };
+  const run = async () => {
+    const question = questionOf(credentials);
+    if (question !== null) asked.push(question.kinds.join(', '));
+    return authenticate(authenticator, credentials, { ...nothing, ...found }, circumstances);
+  };
+  const outcome = await run().catch((error: unknown) => error);
+  return { outcome, asked, hashes, counted };
 }
 
 describe('who is asking', () => {
-  it('is nobody without credentials, and no look-up is spent', async () => {
-    const { outcome, questions } = await attempt({ username: '', password: '' });
+  it('is anonymous without credentials, and no secret is looked up', async () => {
+    const { outcome, asked } = await attempt({ username: '', password: '' });
     assert.deepEqual(outcome, { kind: 'anonymous', abilities: new Set(['pull']), expiresAt: null });
-    assert.deepEqual(questions, []);
+    assert.deepEqual(asked, []);
   });
 
-  it('is looked up by the SHA-256 of the secret, in one question', async () => {
-    const { questions } = await attempt({ username: 'Alice', password: 'abc' });
-    const digest = createHash('sha256').update('abc').digest();
-    assert.deepEqual(questions, [{ digest, kind: 'token_or_password', loginKey: 'alice' }]);
+  it('is asked with the secret and the user name as they came, in one question', () => {
+    const question = questionOf({ username: 'Alice', password: 'Abc' });
+    assert.deepEqual([question?.username, question?.secret.reveal()], ['Alice', 'Abc']);
   });
 
   const accepted: [what: string, attempt: Attempt, expected: Record<string, unknown>][] = [
@@ -202,6 +198,40 @@ describe('who is asking', () => {
       'a password',
       { password: 'right', found: { account: alice } },
       { kind: 'user', authType: 'gitlab_or_ldap', tokenScopes: null, expiresAt: null },
+    ],
+    [
+      "an access token behind the user name of jobs, because the secret is no job's",
+      { username: 'gitlab-ci-token', password: 'glpat-x', found: { accessToken } },
+      { kind: 'user', authType: 'personal_access_token', accessTokenId: 1 },
+    ],
+    [
+      'a deploy token whose own user name is that of jobs',
+      {
+        username: 'gitlab-ci-token',
+        password: 'gldt-x',
+        found: { deployToken: { ...deployToken, username: 'gitlab-ci-token' } },
+      },
+      { kind: 'deploy_token', username: 'gitlab-ci-token' },
+    ],
+    [
+      'a password behind the user name of jobs, if it has no form of a token',
+      { username: 'gitlab-ci-token', password: 'right', found: { account: alice } },
+      { kind: 'user', authType: 'gitlab_or_ldap' },
+    ],
+    [
+      'the job where a secret is both a job and a token: the first kind decides',
+      { username: 'gitlab-ci-token', password: 'glcbt-x', found: { job, accessToken } },
+      { kind: 'job', jobId: 3 },
+    ],
+    [
+      'the access token where a secret is also a deploy token',
+      { username: 'puller', password: 'x', found: { accessToken, deployToken } },
+      { kind: 'user', accessTokenId: 1 },
+    ],
+    [
+      "the access token under another user name, though the secret is also a job's",
+      { username: 'alice', password: 'x', found: { job, accessToken } },
+      { kind: 'user', accessTokenId: 1 },
     ],
   ];
   for (const [what, input, expected] of accepted) {
@@ -287,7 +317,37 @@ describe('who is asking', () => {
       { username: 'puller', password: 'gldt-x', found: { deployToken: { ...deployToken, expiresAt: NOW } } },
       'token_expired',
     ],
-    ['an unknown job token', { username: 'gitlab-ci-token', password: 'x' }, 'unknown'],
+    ['an unknown job token', { username: 'gitlab-ci-token', password: 'glcbt-x' }, 'unknown'],
+    ['an unknown secret as a job', { username: 'gitlab-ci-token', password: 'x' }, 'unknown'],
+    ["a job's token under another user name", { password: 'glcbt-x', found: { job } }, 'unknown'],
+    [
+      'a job that ended, though the secret is also an access token: the first kind decides',
+      {
+        username: 'gitlab-ci-token',
+        password: 'glcbt-x',
+        found: { job: { ...job, running: false }, accessToken },
+      },
+      'job_not_running',
+    ],
+    [
+      'a revoked access token behind the user name of jobs',
+      {
+        username: 'gitlab-ci-token',
+        password: 'glpat-x',
+        found: { accessToken: { ...accessToken, revoked: true } },
+      },
+      'token_revoked',
+    ],
+    [
+      'a deploy token behind the user name of jobs, which is not its own',
+      { username: 'gitlab-ci-token', password: 'gldt-x', found: { deployToken } },
+      'deploy_token_username',
+    ],
+    [
+      'a wrong password behind the user name of jobs',
+      { username: 'gitlab-ci-token', password: 'wrong', found: { account: alice } },
+      'wrong_password',
+    ],
     [
       'a job that ended',
       { username: 'gitlab-ci-token', password: 'x', found: { job: { ...job, running: false } } },
@@ -332,62 +392,82 @@ describe('who is asking', () => {
 });
 
 describe('what an attempt costs', () => {
-  const rows: [what: string, attempt: Attempt, kind: string, hashes: (string | null)[]][] = [
-    ['an unknown user: one hash, of nobody', { found: {} }, 'token_or_password', [null]],
-    ['a wrong password: one hash', { found: { account: alice } }, 'token_or_password', ['the hash']],
+  const TOKEN = 'access_token, deploy_token';
+  const TOKEN_OR_PASSWORD = `${TOKEN}, password`;
+  const rows: [what: string, attempt: Attempt, kinds: string, hashes: (string | null)[]][] = [
+    ['an unknown user: one hash, of nobody', { found: {} }, TOKEN_OR_PASSWORD, [null]],
+    ['a wrong password: one hash', { found: { account: alice } }, TOKEN_OR_PASSWORD, ['the hash']],
     [
       'password authentication off: one hash',
       { found: { account: alice, passwordAuthentication: false } },
-      'token_or_password',
+      TOKEN_OR_PASSWORD,
       ['the hash'],
     ],
     [
       'a locked account: one hash',
       { found: { account: { ...alice, state: 'locked' } } },
-      'token_or_password',
+      TOKEN_OR_PASSWORD,
       ['the hash'],
     ],
     [
       'two-factor: one hash',
       { found: { account: { ...alice, twoFactor: true } } },
-      'token_or_password',
+      TOKEN_OR_PASSWORD,
       ['the hash'],
     ],
     [
       'a refused token without a known form: one hash, like a password',
       { password: 'old-token', found: { accessToken: { ...accessToken, revoked: true } } },
-      'token_or_password',
+      TOKEN_OR_PASSWORD,
       [null],
     ],
-    ['a good token: none', { password: 'old-token', found: { accessToken } }, 'token_or_password', []],
+    ['a good token: none', { password: 'old-token', found: { accessToken } }, TOKEN_OR_PASSWORD, []],
     [
       "a token's form is never tried as a password",
       { password: 'glpat-unknown', found: { account: alice } },
-      'token',
+      TOKEN,
       [],
     ],
     [
-      "nor is a job's",
-      { username: 'gitlab-ci-token', password: 'right', found: { account: alice } },
-      'job',
+      'nor behind the user name of jobs',
+      { username: 'gitlab-ci-token', password: 'glpat-unknown', found: { account: alice } },
+      `job, ${TOKEN}`,
+      [],
+    ],
+    [
+      'a secret without that form behind the user name of jobs: one hash, like a password',
+      { username: 'gitlab-ci-token', password: 'wrong', found: { account: alice } },
+      `job, ${TOKEN_OR_PASSWORD}`,
+      ['the hash'],
+    ],
+    [
+      'a refused job without a known form: one hash, like a password',
+      { username: 'gitlab-ci-token', password: 'old-job', found: { job: { ...job, running: false } } },
+      `job, ${TOKEN_OR_PASSWORD}`,
+      [null],
+    ],
+    [
+      'a good job without a known form: none',
+      { username: 'gitlab-ci-token', password: 'old-job', found: { job } },
+      `job, ${TOKEN_OR_PASSWORD}`,
       [],
     ],
   ];
-  for (const [what, input, kind, expected] of rows) {
+  for (const [what, input, kinds, expected] of rows) {
     it(what, async () => {
-      const { questions, hashes } = await attempt(input);
-      assert.deepEqual([questions.map((question) => question.kind), hashes], [[kind], expected]);
+      const { asked, hashes } = await attempt(input);
+      assert.deepEqual([asked, hashes], [[kinds], expected]);
     });
   }
 
   it('an empty password: nothing at all', async () => {
-    const { outcome, questions, hashes, counted } = await attempt({
+    const { outcome, asked, hashes, counted } = await attempt({
       password: '',
       found: { account: alice },
     });
     assert.ok(outcome instanceof CellpassError);
     assert.deepEqual([outcome.code, outcome.details.reason], ['unauthorized', 'no_password']);
-    assert.deepEqual([questions, hashes, counted], [[], [], []]);
+    assert.deepEqual([asked, hashes, counted], [[], [], []]);
   });
 
   const counts: [what: string, attempt: Attempt, expected: readonly string[]][] = [
@@ -435,8 +515,20 @@ describe('what an attempt costs', () => {
     ],
     [
       'an unknown job token',
-      { username: 'gitlab-ci-token' },
+      { username: 'gitlab-ci-token', password: 'glcbt-x' },
       ['token failed gitlab-ci-token from 192.0.2.1'],
+    ],
+    [
+      'what may be a password behind the user name of jobs like a password',
+      { username: 'gitlab-ci-token', password: 'wrong' },
+      [
+        'known gitlab-ci-token from 192.0.2.1',
+        'room',
+        'admit gitlab-ci-token from 192.0.2.1',
+        'once more',
+        'hash',
+        'failed gitlab-ci-token from 192.0.2.1',
+      ],
     ],
     ['a valid token: nothing', { password: 'glpat-x', found: { accessToken } }, []],
     ['a valid token of any form: nothing', { password: 'old-token', found: { accessToken } }, []],
@@ -450,9 +542,21 @@ describe('what an attempt costs', () => {
 
   const routable = mintRoutableToken('glpat-', { c: 1n, o: 1n, u: 11n });
 
-  it('a routable token is looked up whole', async () => {
-    const { questions } = await attempt({ password: routable, found: { accessToken } });
-    const digest = createHash('sha256').update(routable).digest();
-    assert.deepEqual(questions, [{ digest, kind: 'token', loginKey: 'alice' }]);
+  it('a routable token is looked up whole', () => {
+    const question = questionOf({ username: 'alice', password: routable });
+    assert.equal(question?.secret.reveal(), routable);
+    assert.deepEqual(question.kinds, ['access_token', 'deploy_token']);
+  });
+});
+
+describe('the kinds of credentials', () => {
+  it('are tried in the order of the policy', () => {
+    const names = CREDENTIAL_KINDS.map(({ name }) => name);
+    assert.deepEqual(names, ['job', 'access_token', 'deploy_token', 'password']);
+  });
+
+  it('end with those that a hash proves, which leave no secret to another kind', () => {
+    const proofs = CREDENTIAL_KINDS.map(({ proof }) => proof);
+    assert.deepEqual(proofs, proofs.toSorted().toReversed());
   });
 });

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { createPasswordHasher } from '../../src/authn/password.ts';
+import { PASSWORD_SCHEMES, passwordHashing } from '../../src/authn/password-schemes.ts';
 
 describe('passwords', () => {
   it('are argon2id with the parameters of the policy, and verify', async () => {
@@ -12,7 +13,7 @@ describe('passwords', () => {
 
   it('of nobody are never right, not even the one behind the decoy', async () => {
     const passwords = await createPasswordHasher();
-    assert.equal(await passwords.verify(null, 'nobody has this password'), false);
+    assert.equal(await passwords.verify(null, 'no account has this password'), false);
   });
 
   it('of nobody cost what others cost, wherever they are hashed', async () => {
@@ -25,14 +26,43 @@ describe('passwords', () => {
       },
     });
     assert.deepEqual(
-      [await passwords.verify('a hash', 'x'), await passwords.verify(null, 'x')],
+      [await passwords.verify('$argon2id$a hash', 'x'), await passwords.verify(null, 'x')],
       [true, false],
     );
-    assert.deepEqual(asked, ['a hash, x', 'the decoy, x']);
+    assert.deepEqual(asked, ['$argon2id$a hash, x', 'the decoy, x']);
   });
 
-  it('over the bound of the queue are refused with 503, and the lane goes on', async () => {
-    const passwords = await createPasswordHasher({ lanes: 1, queue: 1 });
+  for (const hash of ['$2y$10$abcdefghijklmnopqrstuu', '$argon2i$v=19$m=19456', 'argon2id$', '']) {
+    it(`by an unknown scheme (${hash || 'an empty hash'}) are never right, and cost a decoy`, async () => {
+      const asked: string[] = [];
+      const passwords = await createPasswordHasher(undefined, {
+        hash: async () => 'the decoy',
+        verify: async (given) => {
+          asked.push(given);
+          return true;
+        },
+      });
+      assert.equal(await passwords.verify(hash, 'x'), false);
+      assert.deepEqual(asked, ['the decoy']);
+    });
+  }
+
+  it('by an unknown scheme are no question for the process that hashes', async () => {
+    await assert.rejects(passwordHashing.verify('$2y$10$abc', 'x'), /unknown scheme/);
+  });
+
+  it('have schemes that can be told apart by their prefixes', () => {
+    for (const { prefix } of PASSWORD_SCHEMES) {
+      assert.deepEqual(
+        PASSWORD_SCHEMES.filter((scheme) => prefix.startsWith(scheme.prefix)).length,
+        1,
+        prefix,
+      );
+    }
+  });
+
+  it('over the bound of the queue are refused with 503, and the queue goes on', async () => {
+    const passwords = await createPasswordHasher({ concurrency: 1, waiting: 1 });
     const outcomes = await Promise.allSettled([1, 2, 3, 4].map((n) => passwords.hash(`password ${n}`)));
     assert.deepEqual(
       outcomes.map((outcome) => (outcome.status === 'rejected' ? outcome.reason.code : 'hashed')),
@@ -42,18 +72,18 @@ describe('passwords', () => {
   });
 
   it('can be told beforehand that too many wait', async () => {
-    const passwords = await createPasswordHasher({ lanes: 1, queue: 1 });
+    const passwords = await createPasswordHasher({ concurrency: 1, waiting: 1 });
     const first = passwords.hash('1');
     passwords.refuseIfFull();
     const second = passwords.hash('2');
     assert.throws(() => passwords.refuseIfFull(), { code: 'unavailable' });
-    assert.equal(passwords.use().refused, 1);
+    assert.equal(passwords.stats().refused, 1);
     await Promise.all([first, second]);
     passwords.refuseIfFull();
   });
 
   it('that are refused together are told to come back at different times, soon', async () => {
-    const passwords = await createPasswordHasher({ lanes: 1, queue: 0 });
+    const passwords = await createPasswordHasher({ concurrency: 1, waiting: 0 });
     const outcomes = await Promise.allSettled(Array.from({ length: 100 }, () => passwords.hash('x')));
     const waits = outcomes.flatMap((outcome) =>
       outcome.status === 'rejected' ? [outcome.reason.details.retryAfterSeconds] : [],
@@ -61,14 +91,14 @@ describe('passwords', () => {
     assert.deepEqual([...new Set(waits)].sort(), [1, 2, 3, 4]);
   });
 
-  it('that fail to verify give their place in the lane back', async () => {
-    const passwords = await createPasswordHasher({ lanes: 1, queue: 0 });
-    await assert.rejects(passwords.verify('not a hash', 'x'));
+  it('that fail to verify give their place in the queue back', async () => {
+    const passwords = await createPasswordHasher({ concurrency: 1, waiting: 0 });
+    await assert.rejects(passwords.verify('$argon2id$not a hash', 'x'));
     assert.equal(await passwords.verify(null, 'x'), false);
   });
 
   it('are taken one after the other, with what belongs to each', async () => {
-    const passwords = await createPasswordHasher({ lanes: 1, queue: 2 });
+    const passwords = await createPasswordHasher({ concurrency: 1, waiting: 2 });
     const steps: string[] = [];
     const turn = (name: string) =>
       passwords.inTurn(async (verify) => {
@@ -92,7 +122,7 @@ describe('passwords', () => {
     });
 
     it('leave their place to others', async () => {
-      const passwords = await createPasswordHasher({ lanes: 1, queue: 1 });
+      const passwords = await createPasswordHasher({ concurrency: 1, waiting: 1 });
       const controller = new AbortController();
       const first = passwords.hash('first');
       const waiting = passwords.inTurn(() => assert.fail('begun'), controller.signal);
@@ -106,7 +136,7 @@ describe('passwords', () => {
     });
 
     it('are finished once begun', async () => {
-      const passwords = await createPasswordHasher({ lanes: 1, queue: 1 });
+      const passwords = await createPasswordHasher({ concurrency: 1, waiting: 1 });
       const controller = new AbortController();
       const first = passwords.hash('first');
       const second = passwords.inTurn(async (verify) => {

@@ -36,6 +36,7 @@ export const VALID_TOKENS: readonly (readonly [what: string, username: string, t
   ['an access token of an older form', 'bob', SECRETS.token.slice(6)],
   ['a deploy token', 'puller', SECRETS.deployToken],
   ['a job token', 'gitlab-ci-token', SECRETS.job],
+  ['an access token behind the user name of jobs', 'gitlab-ci-token', SECRETS.token],
 ];
 
 /** A low limit on failed attempts, which tests reach fast. */

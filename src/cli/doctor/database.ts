@@ -15,7 +15,7 @@ import {
   readMajorVersion,
 } from '../../store/database/inspection.ts';
 import { pendingMigrations } from '../../store/database/migrate.ts';
-import { PostgresStore } from '../../store/source/postgres.ts';
+import { createKeyStore } from '../../store/keys.ts';
 import { DATABASE_CLOCK, judgeClock } from './clocks.ts';
 import { check, checkWithValue, failed, named, ok, reasonOf, type Verdict, warning } from './finding.ts';
 import { checkMasterKey, factsOf, NO_KEYS, type StoredState } from './stored-state.ts';
@@ -127,7 +127,7 @@ function isEmpty(pending: readonly string[]): boolean {
 async function inspectKeys(database: Database, config: Config, now: () => Date): Promise<StoredState> {
   const cell = await check('cell', async () => judgeCell(config.cell, await readCell(database)));
   const { finding, value: set } = await checkWithValue('stored keys', async () => {
-    const value = await new PostgresStore(database).readKeySet();
+    const value = await createKeyStore(database).readKeySet();
     return { value, verdict: ok(`${value.keys.length} in the database`) };
   });
   if (set === undefined) return { findings: [cell, finding], keys: undefined, signingKeys: [] };

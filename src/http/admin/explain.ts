@@ -1,12 +1,19 @@
 import type { Middleware } from 'koa';
 import { lowerCaseAscii } from '../../ascii.ts';
-import type { CredentialAnswer, SubjectQuestion } from '../../authn/account.ts';
-import { whyNoLogin } from '../../authn/account.ts';
+import { type CredentialRecords, whyNoLogin } from '../../authn/account.ts';
 import { unauthorized } from '../../authn/basic.ts';
-import { fromAccount, fromJob, fromToken, type Outcome, toUser } from '../../authn/identify.ts';
+import type { DirectorySource, SubjectQuestion } from '../../authn/source.ts';
+import {
+  fromAccessToken,
+  fromAccount,
+  fromDeployToken,
+  fromJob,
+  type SubjectOrReason,
+  toUser,
+} from '../../authn/to-subject.ts';
 import { CellpassError } from '../../errors.ts';
 import { accessTokenAbilities, deployTokenAbilities } from '../../policy/ability.ts';
-import type { ClientAddress, Facts } from '../../policy/project.ts';
+import type { ClientAddress } from '../../policy/project.ts';
 import { parseScopes, splitScopes } from '../../policy/scope.ts';
 import type { Subject } from '../../policy/subject.ts';
 import { ANONYMOUS } from '../../policy/subject.ts';
@@ -15,34 +22,35 @@ import { readJson } from '../body.ts';
 import { toClientAddress } from '../client-address.ts';
 import type { Contract } from '../contract.ts';
 import { decide, pathsOf } from '../token/decide.ts';
-import { fromRecord, type RetoldRefusal } from '../token/refusals.ts';
+import { type PastRefusal, toPastRefusal } from '../token/refusal-record.ts';
 import type { Explanation } from '../types.ts';
 import { explainEarlyRefusal, explainOutcome } from './explanation.ts';
 
 export interface ExplainResource {
-  findSubject(question: SubjectQuestion): Promise<CredentialAnswer>;
-  findFacts(subject: Subject, paths: readonly string[]): Promise<Facts>;
+  readonly source: Pick<DirectorySource, 'find' | 'facts'>;
   /** The record of a refusal, written or still waiting to be. */
   findRefusal(requestId: string): Promise<RefusalRecord | undefined>;
   now(): Date;
 }
 
-/**
- * Why somebody would be granted or refused scopes: the endpoint's own decision, told rule by rule.
- */
+/** Why a subject would be granted or refused scopes: the token endpoint's own decision, rule by rule. */
 export function explain(contract: Contract, resource: ExplainResource): Middleware {
   return async (ctx) => {
     const input = contract.parseExplainRequest(await readJson(ctx.req));
     const now = input.at === undefined ? resource.now() : new Date(input.at);
     const clientAddress = readAddress(input.ip);
     const asked = parseScopes(splitScopes(input.scopes));
-    const subject = await identify(resource, input.as, input.token_scopes, now);
+    const subject = await findSubject(resource.source, {
+      as: input.as,
+      tokenScopes: input.token_scopes,
+      now,
+    });
     const when = { now, client: clientAddress.text };
     if (typeof subject === 'string') {
       ctx.body = explainEarlyRefusal(when, unauthorized(subject), asked);
       return;
     }
-    const facts = await resource.findFacts(subject, pathsOf(asked));
+    const facts = await resource.source.facts(subject, pathsOf(asked));
     ctx.body = explainOutcome(when, subject, asked, decide({ subject, asked, facts, now, clientAddress }));
   };
 }
@@ -67,52 +75,67 @@ export function explainRequest(
         'no refusal with this id is kept: it was granted in full, or it is too old',
       );
     }
-    ctx.body = retell(fromRecord(record));
+    ctx.body = retell(toPastRefusal(record));
   };
 }
 
-function retell({ now, client, error, question }: RetoldRefusal): Explanation {
+function retell({ now, client, error, question }: PastRefusal): Explanation {
   const when = { now, client };
   if (question === null) return explainEarlyRefusal(when, error, null);
   return explainOutcome(when, question.subject, question.asked, { ...decide(question), refusal: error });
 }
 
-/** @throws {CellpassError} `not_found` when there is nobody of this name or id. */
-async function identify(
-  resource: Pick<ExplainResource, 'findSubject'>,
-  who: string,
-  tokenScopes: readonly string[] | undefined,
-  now: Date,
-): Promise<Outcome<Subject>> {
-  if (who === 'anonymous') return ANONYMOUS;
-  const question = toQuestion(who);
-  const found = await resource.findSubject(question);
-  const outcome = fromAnswer(question, found, tokenScopes, now);
-  if (outcome === 'unknown') throw new CellpassError('not_found', `there is no ${who.replace(':', ' ')}`);
-  return typeof outcome === 'string' || tokenScopes === undefined
-    ? outcome
-    : withTokenScopes(outcome, tokenScopes);
+interface Whom {
+  /** Such as `user:alice`, `token:7` or `anonymous`. */
+  readonly as: string;
+  /** In the place of the token's own. */
+  readonly tokenScopes: readonly string[] | undefined;
+  readonly now: Date;
 }
 
-function toQuestion(who: string): SubjectQuestion {
-  const colon = who.indexOf(':');
-  const kind = who.slice(0, colon);
-  const name = who.slice(colon + 1);
+/**
+ * The subject, or why its credentials would be refused.
+ * @throws {CellpassError} `not_found` when there is no subject of this name or id.
+ */
+async function findSubject(
+  source: Pick<DirectorySource, 'find'>,
+  { as, tokenScopes, now }: Whom,
+): Promise<SubjectOrReason> {
+  if (as === 'anonymous') return ANONYMOUS;
+  const question = toQuestion(as);
+  const subject = fromRecords(question, await source.find(question), { tokenScopes, now });
+  if (subject === null) throw new CellpassError('not_found', `there is no ${as.replace(':', ' ')}`);
+  return typeof subject === 'string' || tokenScopes === undefined
+    ? subject
+    : withTokenScopes(subject, tokenScopes);
+}
+
+function toQuestion(as: string): SubjectQuestion {
+  const colon = as.indexOf(':');
+  const kind = as.slice(0, colon);
+  const name = as.slice(colon + 1);
   if (kind === 'token' || kind === 'job') return { kind, id: Number(name) };
   return kind === 'user' ? { kind, name: lowerCaseAscii(name) } : { kind: 'deploy_token', name };
 }
 
-function fromAnswer(
-  question: SubjectQuestion,
-  found: CredentialAnswer,
-  tokenScopes: readonly string[] | undefined,
-  now: Date,
-): Outcome<Subject> {
-  if (question.kind === 'job') return fromJob(found.job, now);
-  if (question.kind !== 'user') return fromToken(found, found.deployToken?.username ?? '', now);
-  if (found.account === null) return 'unknown';
-  if (tokenScopes === undefined) return fromAccount(found.account, found.passwordAuthentication);
-  return whyNoLogin(found.account) ?? toUser(found.account, tokenScopes);
+/** Null: there is no such record. */
+function fromRecords(
+  { kind }: SubjectQuestion,
+  { job, accessToken, deployToken, account, passwordAuthentication }: CredentialRecords,
+  { tokenScopes, now }: Pick<Whom, 'tokenScopes' | 'now'>,
+): SubjectOrReason | null {
+  switch (kind) {
+    case 'job':
+      return job && fromJob(job, now);
+    case 'token':
+      return accessToken && fromAccessToken(accessToken, now);
+    case 'deploy_token':
+      return deployToken && fromDeployToken(deployToken, now);
+    case 'user':
+      if (account === null || tokenScopes === undefined)
+        return account && fromAccount(account, passwordAuthentication);
+      return whyNoLogin(account) ?? toUser(account, tokenScopes);
+  }
 }
 
 function withTokenScopes(subject: Subject, tokenScopes: readonly string[]): Subject {

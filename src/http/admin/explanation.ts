@@ -4,7 +4,7 @@ import { type AskedScopes, type DroppedScope, printScope, type ResourceScope } f
 import { authType, type Subject, subjectName } from '../../policy/subject.ts';
 import { traceRuling } from '../../policy/trace.ts';
 import { answerFor } from '../error-handler.ts';
-import type { Outcome } from '../token/decide.ts';
+import type { DecidedAnswer } from '../token/decide.ts';
 import type { ExplainedRefusal, ExplainedScope, ExplainedSubject, Explanation } from '../types.ts';
 
 interface When {
@@ -17,7 +17,7 @@ export function explainOutcome(
   when: When,
   subject: Subject,
   asked: AskedScopes,
-  outcome: Outcome,
+  outcome: DecidedAnswer,
 ): Explanation {
   const { decision, refusal } = outcome;
   return {

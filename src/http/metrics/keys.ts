@@ -7,8 +7,8 @@ const STATES: readonly KeyState[] = ['pending', 'active', 'retired', 'revoked'];
 const MS = 1000;
 
 /**
- * What an operator must hear of long before it matters. Times are Unix times in seconds, so that a rule compares them with `time()`. Of
- * several processes the worst counts.
+ * Key metrics that warn an operator early. Times are Unix times in seconds, so that an alert rule
+ * compares them with `time()`. With several processes, the lowest value counts.
  */
 export function keyMetrics(registry: Registry, keyring: Pick<Keyring, 'open'>, periods: KeyPeriods): void {
   const registers = [registry];
@@ -49,12 +49,12 @@ export function keyMetrics(registry: Registry, keyring: Pick<Keyring, 'open'>, p
   );
   activeKeyTime(
     'cellpass_active_key_certificate_expiry_timestamp_seconds',
-    "When the active key's certificate ends; leaves of the CA are issued anew at a quarter of their life",
+    "When the active key's certificate ends; leaves of the CA are renewed at a quarter of their life",
     (active) => active.certificate?.notAfter ?? null,
   );
   new Gauge({
     name: 'cellpass_ca_expiry_timestamp_seconds',
-    help: 'When each CA that registries are given ends',
+    help: 'When each published CA ends',
     labelNames: ['id', 'state'],
     registers,
     aggregator,

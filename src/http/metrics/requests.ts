@@ -5,19 +5,22 @@ import type { RequestState } from '../request-state.ts';
 import type { Forwarder } from '../token/forward.ts';
 
 const STEPS = ['authenticate', 'authorize', 'sign', 'forward', 'total'] as const;
-/** A part of a token request; `total` is all of it, whatever the answer. */
+/** A step of a token request; `total` is the whole request, whatever the answer. */
 export type Step = (typeof STEPS)[number];
 
 export interface RequestMetrics {
-  /** Counts every answer. Its labels come from the routes, the answers and the closed set of causes, and from nothing that a client sends. */
+  /**
+   * Counts every answer. Its labels come from the routes, the answers and the closed set of
+   * causes, never from what a client sends.
+   */
   readonly count: Middleware<RequestState>;
-  /** Does one step, and remembers how long it took, also where it failed. */
+  /** Does one step and measures how long it took, also when it fails. */
   timed<T>(step: Step, work: () => Promise<T>): Promise<T>;
-  /** The same forwarder, counted by cell and answer. */
+  /** The same forwarder, with its answers counted by cell. */
   measured(forwarder: Forwarder): Forwarder;
 }
 
-/** Few, because each is a time series per step: from a token that was signed at once to one that nobody waits for any more. */
+/** From the fastest answers to those that come too late. Few, because each is a series per step. */
 const BUCKETS_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 3];
 const MS = 1000;
 const TOKEN_ROUTE = '/jwt/auth';
@@ -26,7 +29,7 @@ export function createRequestMetrics(registry: Registry): RequestMetrics {
   const registers = [registry];
   const answers = new Counter({
     name: 'cellpass_requests_total',
-    help: 'Answers by route, status and cause; cause "none": answered as asked, "granted_less": a token with less than asked',
+    help: 'Answers by route, status and cause; "none": answered as asked, "granted_less": a token with less than asked',
     labelNames: ['route', 'status', 'reason'],
     registers,
   });
@@ -39,11 +42,11 @@ export function createRequestMetrics(registry: Registry): RequestMetrics {
   });
   const forwarded = new Counter({
     name: 'cellpass_forwarded_requests_total',
-    help: 'Requests passed on to another cell, by cell and answer; "failed": none came in time',
+    help: 'Requests forwarded to another cell, by cell and answer; "failed": no answer came in time',
     labelNames: ['cell', 'outcome'],
     registers,
   });
-  // Found once, because looking up the series by its label costs more than counting in it.
+  // Looked up once, because finding a series by its label costs more than counting.
   const series = new Map(STEPS.map((step) => [step, durations.labels({ step })]));
   const observe = (step: Step, startedAt: number): void =>
     series.get(step)?.observe((performance.now() - startedAt) / MS);
@@ -59,19 +62,19 @@ export function createRequestMetrics(registry: Registry): RequestMetrics {
 
   return {
     async count(ctx, next) {
-      const startedAt = performance.now();
       await next();
       const route = routeOf(ctx['_matchedRoute']);
       answers.inc({ route, status: ctx.status, reason: reasonOf(ctx.state) });
-      if (route === TOKEN_ROUTE) observe('total', startedAt);
+      if (route === TOKEN_ROUTE) observe('total', ctx.state.startedAtMs);
     },
     timed,
     measured: (forwarder) => ({
-      async forward(ctx, asked, destination) {
+      async forward(incoming, destination) {
         const cell = destination.cell.id;
         try {
-          await timed('forward', () => forwarder.forward(ctx, asked, destination));
-          forwarded.inc({ cell, outcome: `${Math.floor(ctx.status / 100)}xx` });
+          const answer = await timed('forward', () => forwarder.forward(incoming, destination));
+          forwarded.inc({ cell, outcome: `${Math.floor(answer.status / 100)}xx` });
+          return answer;
         } catch (error) {
           forwarded.inc({ cell, outcome: 'failed' });
           throw error;
@@ -82,12 +85,12 @@ export function createRequestMetrics(registry: Registry): RequestMetrics {
   };
 }
 
-/** The router leaves its template, never the path that was asked. */
+/** The route's template, never the path that a client sent. */
 function routeOf(template: unknown): string {
   return typeof template === 'string' ? template : 'none';
 }
 
-function reasonOf({ error, trail }: RequestState): string {
-  if (error === undefined) return trail?.refused === true ? 'granted_less' : 'none';
+function reasonOf({ error, successReason }: RequestState): string {
+  if (error === undefined) return successReason;
   return error instanceof CellpassError ? error.reason : 'internal';
 }

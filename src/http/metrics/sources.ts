@@ -1,28 +1,28 @@
 import { Counter, collectDefaultMetrics, Gauge, type Registry } from 'prom-client';
 import type { Lockouts } from '../../authn/failed-attempts.ts';
-import type { LaneUse } from '../../authn/password.ts';
+import type { HashQueueStats } from '../../authn/hash-queue.ts';
 import type { TopologyServiceStats } from '../../cells/topology-service.ts';
+import type { AuditStats } from '../../records/audit-log.ts';
 import type { PoolStats } from '../../store/database/drivers.ts';
 import type { PipelineStats } from '../../store/database/pipeline.ts';
-import type { CacheUse } from '../../store/source/own/inquiries.ts';
-import type { AuditUse } from '../token/audit.ts';
+import type { CacheStats } from '../../store/source/remembered.ts';
 
-/** Where the numbers are kept that nobody has to tell: each is read when somebody asks for metrics. */
+/** Reads the current numbers of each part of the server, when Prometheus asks for metrics. */
 export interface Sources {
   readonly version: string;
-  /** Null: a database without a pool. */
+  /** Null for a database without a pool. */
   readonly pool: () => PoolStats | null;
-  /** Null: a database without connections beside the pool. */
+  /** Null for a database without connections beside the pool. */
   readonly lanes: () => PipelineStats | null;
-  readonly directoryCache: () => CacheUse;
-  readonly passwords: () => LaneUse;
+  readonly directoryCache: () => CacheStats;
+  readonly passwords: () => HashQueueStats;
   readonly lockouts: () => Lockouts;
-  readonly audit: () => AuditUse;
+  readonly audit: () => AuditStats;
   readonly refusalsDropped: () => number;
   readonly topologyService: () => TopologyServiceStats;
 }
 
-/** Of several processes the numbers are added, except where that says nothing. */
+/** The numbers of several processes are added, unless a metric names another `aggregator`. */
 export function sourceMetrics(registry: Registry, sources: Sources): void {
   const registers = [registry];
   new Gauge({
@@ -41,19 +41,22 @@ export function sourceMetrics(registry: Registry, sources: Sources): void {
   counter(
     registry,
     'cellpass_refusals_dropped_total',
-    'Refusals that were not kept, so that "cellpass explain --request" knows nothing of them',
+    'Refusals that were lost, so that "cellpass explain --request" does not find them',
     sources.refusalsDropped,
   );
   auditMetrics(registry, sources.audit);
   topologyMetrics(registry, sources.topologyService);
 }
 
-/** Event loop, memory, CPU, garbage collection of this process: once in its life, because they can't be taken back. */
+/**
+ * Event loop, memory, CPU and garbage collection of this process. Call it once per process, because
+ * prom-client cannot remove these collectors.
+ */
 export function processMetrics(registry: Registry): void {
   collectDefaultMetrics({ register: registry });
 }
 
-/** A counter whose number is kept elsewhere. */
+/** A counter whose value another part of the server keeps. */
 export function counter(registry: Registry, name: string, help: string, read: () => number): void {
   new Counter({
     name,
@@ -69,7 +72,7 @@ export function counter(registry: Registry, name: string, help: string, read: ()
 function poolMetrics(registry: Registry, read: () => PoolStats | null): void {
   new Gauge({
     name: 'cellpass_database_connections',
-    help: "The pool's connections that are open, those of them that are idle, and how many there may be",
+    help: "The pool's connections that are open, those that are idle, and the upper bound",
     labelNames: ['state'],
     registers: [registry],
     collect() {
@@ -92,7 +95,7 @@ function poolMetrics(registry: Registry, read: () => PoolStats | null): void {
 function lanesMetrics(registry: Registry, read: () => PipelineStats | null): void {
   new Gauge({
     name: 'cellpass_database_hot_connections',
-    help: "Connections beside the pool, for token requests' questions, that are open",
+    help: 'Open connections beside the pool, for the queries of token requests',
     registers: [registry],
     collect() {
       this.set(read()?.open ?? 0);
@@ -100,7 +103,7 @@ function lanesMetrics(registry: Registry, read: () => PipelineStats | null): voi
   });
   new Gauge({
     name: 'cellpass_database_hot_queries',
-    help: 'Questions on these connections that have no answer yet',
+    help: 'Queries on these connections that have no answer yet',
     registers: [registry],
     collect() {
       this.set(read()?.waiting ?? 0);
@@ -108,10 +111,10 @@ function lanesMetrics(registry: Registry, read: () => PipelineStats | null): voi
   });
 }
 
-function cacheMetrics(registry: Registry, read: () => CacheUse): void {
+function cacheMetrics(registry: Registry, read: () => CacheStats): void {
   new Counter({
     name: 'cellpass_directory_cache_requests_total',
-    help: 'Token requests by what the database had to say: "hit" that nothing has changed, "miss" everything',
+    help: 'Token requests by directory cache: "hit" if the directory has not changed, "miss" otherwise',
     labelNames: ['outcome'],
     registers: [registry],
     collect() {
@@ -123,7 +126,7 @@ function cacheMetrics(registry: Registry, read: () => CacheUse): void {
   });
   new Gauge({
     name: 'cellpass_directory_cache_bytes',
-    help: 'About how much is remembered of the directory; limits.directory_cache_bytes bounds it in each process',
+    help: 'About how much the directory cache takes; limits.directory_cache_bytes bounds it per process',
     registers: [registry],
     collect() {
       this.set(read().bytes);
@@ -131,10 +134,10 @@ function cacheMetrics(registry: Registry, read: () => CacheUse): void {
   });
 }
 
-function passwordMetrics(registry: Registry, read: () => LaneUse): void {
+function passwordMetrics(registry: Registry, read: () => HashQueueStats): void {
   new Gauge({
     name: 'cellpass_password_checks',
-    help: 'Passwords being hashed, and waiting for it',
+    help: 'Passwords that are being hashed, and that wait for it',
     labelNames: ['state'],
     registers: [registry],
     collect() {
@@ -146,7 +149,7 @@ function passwordMetrics(registry: Registry, read: () => LaneUse): void {
   counter(
     registry,
     'cellpass_password_checks_refused_total',
-    'Password logins answered 503 because too many waited',
+    'Password logins that were answered 503 because too many waited',
     () => read().refused,
   );
 }
@@ -154,7 +157,7 @@ function passwordMetrics(registry: Registry, read: () => LaneUse): void {
 function lockoutMetrics(registry: Registry, read: () => Lockouts): void {
   new Counter({
     name: 'cellpass_lockouts_total',
-    help: 'Times that too many attempts had failed: from one address, or as one account from one address',
+    help: 'Times that too many logins had failed, from one address or for one account from one address',
     labelNames: ['by'],
     registers: [registry],
     collect() {
@@ -166,7 +169,7 @@ function lockoutMetrics(registry: Registry, read: () => Lockouts): void {
   });
 }
 
-function auditMetrics(registry: Registry, read: () => AuditUse): void {
+function auditMetrics(registry: Registry, read: () => AuditStats): void {
   new Gauge({
     name: 'cellpass_audit_waiting',
     help: 'Issued tokens that wait to be recorded',
@@ -183,12 +186,14 @@ function auditMetrics(registry: Registry, read: () => AuditUse): void {
     registers: [registry],
     collect() {
       this.reset();
-      for (const [reason, count] of Object.entries(read().lost)) this.inc({ reason }, count);
+      for (const [reason, count] of Object.entries({ ...read().lost, share_used_up: 0 })) {
+        this.inc({ reason }, count);
+      }
     },
   });
   new Gauge({
     name: 'cellpass_audit_bytes',
-    help: 'What the audit record takes on disk, of named subjects and of nobody; retention.audit_bytes bounds both together',
+    help: 'Size of the audit record on disk, of known subjects and of anonymous clients; retention.audit_bytes bounds the sum',
     labelNames: ['kind'],
     registers: [registry],
     aggregator: 'max',
@@ -201,7 +206,7 @@ function auditMetrics(registry: Registry, read: () => AuditUse): void {
 function topologyMetrics(registry: Registry, read: () => TopologyServiceStats): void {
   new Counter({
     name: 'cellpass_topology_service_calls_total',
-    help: 'Questions to the Topology Service; "not_asked": it had failed several times in a row, or too many were asked at once',
+    help: 'Calls of the Topology Service; "not_asked": it had failed several times in a row, or too many calls were open',
     labelNames: ['outcome'],
     registers: [registry],
     collect() {
@@ -214,7 +219,7 @@ function topologyMetrics(registry: Registry, read: () => TopologyServiceStats): 
   });
   new Gauge({
     name: 'cellpass_topology_service_breaker_open',
-    help: '1 while nobody waits for the Topology Service, because it failed several times in a row',
+    help: '1 while the Topology Service is not called, because it failed several times in a row',
     registers: [registry],
     aggregator: 'max',
     collect() {

@@ -1,14 +1,15 @@
 import { CellpassError } from '../../errors.ts';
 
 /**
- * The answer of `work`, or `unavailable` when it takes longer than `timeoutMs`: whoever waits must hear in time, however many slow steps
- * there are. What is under way then ends by itself, and its outcome counts for nothing; `late` tells it, if it asks.
+ * The answer of `work`. Slow work goes on alone after the deadline, and its result is dropped.
+ * @param work gets a function that returns a signal for the deadline, for work that can be stopped.
+ * @throws {CellpassError} `unavailable` when `work` takes longer than `timeoutMs`.
  */
-export async function inTime<T>(
+export async function withDeadline<T>(
   timeoutMs: number,
   work: (late: () => AbortSignal) => Promise<T>,
 ): Promise<T> {
-  // Most have nothing to wait for, and a signal is not cheap.
+  // Made only on demand: most work never waits, and a signal is not cheap.
   let late: AbortController | undefined;
   let isLate = false;
   let timer: NodeJS.Timeout | undefined;

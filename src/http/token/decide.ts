@@ -5,7 +5,7 @@ import type { RuleId } from '../../policy/rules.ts';
 import { type AskedScopes, projectPaths } from '../../policy/scope.ts';
 import type { Subject } from '../../policy/subject.ts';
 
-/** Everything that one decision rests on. */
+/** All inputs of one decision. */
 export interface Question {
   readonly subject: Subject;
   readonly asked: AskedScopes;
@@ -14,20 +14,20 @@ export interface Question {
   readonly clientAddress: ClientAddress;
 }
 
-export interface Outcome {
+export interface DecidedAnswer {
   readonly decision: Decision;
-  /** What the client is told instead of a token; null: it gets one. */
+  /** The error that the client gets instead of a token; null: it gets a token. */
   readonly refusal: CellpassError | null;
 }
 
-/** The decision and how it is answered: one function for the token endpoint and for whoever asks why. */
-export function decide({ subject, asked, facts, now, clientAddress }: Question): Outcome {
+/** Decides, and says how that is answered; the token endpoint and `explain` share this function. */
+export function decide({ subject, asked, facts, now, clientAddress }: Question): DecidedAnswer {
   const { instance, projects } = facts;
   const decision = grantAccess(subject, asked.scopes, projects, { now, clientAddress, instance });
   return { decision, refusal: refusalOf(facts, decision) };
 }
 
-/** The paths of all projects that could own what is asked. */
+/** The paths of all projects that could own the asked repositories. */
 export function pathsOf({ scopes }: AskedScopes): readonly string[] {
   const names = scopes.filter(({ type }) => type === 'repository').map(({ name }) => name);
   return [...new Set(names.flatMap(projectPaths))];
@@ -39,7 +39,10 @@ function refusalOf({ instance }: Facts, { denial }: Decision): CellpassError | n
   return denial && toError(denial);
 }
 
-/** Only what the client may know: these causes show either what it holds itself, or what it could push to. */
+/**
+ * Says only what the client may know: these causes are about the client's own credentials, or about
+ * a project that it may push to.
+ */
 function toError(denial: Denial): CellpassError {
   const { reason } = denial;
   switch (reason) {

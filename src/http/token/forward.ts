@@ -1,11 +1,9 @@
-import type { Context } from 'koa';
 import { Agent, type Dispatcher, request } from 'undici';
 import type { Cell } from '../../cells/topology.ts';
 import { CellpassError } from '../../errors.ts';
-import type { RequestState } from '../request-state.ts';
 import { HELD_BACK, HELD_BACK_HEADER, HOP_HEADER, type TokenRequest } from './request.ts';
 
-/** To which cell, and what may go there. */
+/** The other cell, and what may go there. */
 export interface Destination {
   readonly cell: Cell;
   /** The id of this cell. */
@@ -14,30 +12,41 @@ export interface Destination {
   readonly takesCredentials: boolean;
 }
 
-/** Token requests to the issuers of other cells. */
+/** A token request as it came, as far as another server needs it. */
+export interface IncomingRequest extends Pick<TokenRequest, 'form' | 'credentials'> {
+  /** The query with its question mark; empty: none. */
+  readonly search: string;
+  /** Headers; empty: missing. */
+  readonly authorization: string;
+  readonly userAgent: string;
+  readonly clientAddress: string;
+}
+
+/** The answer of another server. */
+export interface ForwardedAnswer {
+  readonly status: number;
+  readonly headers: readonly (readonly [name: string, value: string])[];
+  /** JSON. */
+  readonly body: Buffer;
+}
+
+/** Sends token requests to the issuers of other cells. */
 export interface Forwarder {
-  /**
-   * Answers with what the other cell answers.
-   * @throws {CellpassError} `unavailable` when it doesn't in time, or with something that no issuer answers.
-   */
-  forward(
-    ctx: Context & { state: RequestState },
-    asked: TokenRequest,
-    destination: Destination,
-  ): Promise<void>;
+  /** @throws {CellpassError} `unavailable` without an issuer's answer in time. */
+  forward(incoming: IncomingRequest, destination: Destination): Promise<ForwardedAnswer>;
   close(): Promise<void>;
 }
 
 export interface ForwarderOptions {
-  /** From the first byte sent to the last byte received; clients give up after 15 s. */
+  /** From the first byte sent to the last byte received. Clients give up after 15 s. */
   readonly deadlineMs?: number;
 }
 
 const DEADLINE_MS = 3000;
-/** To one cell; over that, requests wait for one another. */
+/** To one cell. Further requests wait for a free connection. */
 const CONNECTIONS = 128;
 const KEEP_ALIVE_MS = 30_000;
-/** An issuer's answer is a tenth of it. */
+/** Ten times an issuer's largest answer. */
 const LONGEST_ANSWER_BYTES = 262_144;
 const RETURNED_HEADERS = ['www-authenticate', 'retry-after', 'cache-control', 'x-request-id'] as const;
 
@@ -49,18 +58,10 @@ export function createForwarder({ deadlineMs = DEADLINE_MS }: ForwarderOptions =
     maxResponseSize: LONGEST_ANSWER_BYTES,
   });
   return {
-    async forward(ctx, asked, destination) {
-      ctx.state.logFields['forwarded_to'] = destination.cell.id;
-      const answer = await ask(agent, toOutgoing(ctx, asked, destination), deadlineMs).catch(
-        (error: unknown) => {
-          throw unavailable(destination.cell, error);
-        },
-      );
-      for (const [name, value] of answer.headers) ctx.set(name, value);
-      ctx.status = answer.status;
-      ctx.type = 'application/json';
-      ctx.body = answer.body;
-    },
+    forward: (incoming, destination) =>
+      ask(agent, toOutgoing(incoming, destination), deadlineMs).catch((error: unknown) => {
+        throw unavailable(destination.cell, error);
+      }),
     close: () => agent.close(),
   };
 }
@@ -72,21 +73,18 @@ interface Outgoing {
   readonly body: Buffer | string | null;
 }
 
-function toOutgoing(
-  ctx: Context & { state: RequestState },
-  { form, credentials }: TokenRequest,
-  { cell, self, takesCredentials }: Destination,
-): Outgoing {
-  // What is refused there would be refused for being no credentials at all, and not for being of another cell.
+function toOutgoing(incoming: IncomingRequest, destination: Destination): Outgoing {
+  const { form, credentials, search, authorization, userAgent, clientAddress } = incoming;
+  const { cell, self, takesCredentials } = destination;
+  // Without this header the other cell could not tell held-back credentials from none.
   const heldBack = !takesCredentials;
-  const authorization = ctx.get('Authorization');
   return {
-    url: `${cell.url}/jwt/auth${ctx.search}`,
+    url: `${cell.url}/jwt/auth${search}`,
     method: form === null ? 'GET' : 'POST',
     headers: {
       Accept: 'application/json',
-      'User-Agent': ctx.get('User-Agent') || 'cellpass',
-      'X-Forwarded-For': ctx.state.clientAddress.text,
+      'User-Agent': userAgent || 'cellpass',
+      'X-Forwarded-For': clientAddress,
       [HOP_HEADER]: `cell-${self}`,
       ...(heldBack && { [HELD_BACK_HEADER]: HELD_BACK }),
       ...(form !== null && { 'Content-Type': 'application/x-www-form-urlencoded' }),
@@ -102,18 +100,13 @@ function withoutCredentials(form: Buffer): string {
   return params.toString();
 }
 
-interface Answer {
-  readonly status: number;
-  readonly headers: readonly (readonly [name: string, value: string])[];
-  readonly body: Buffer;
-}
-
-async function ask(agent: Agent, outgoing: Outgoing, deadlineMs: number): Promise<Answer> {
+async function ask(agent: Agent, outgoing: Outgoing, deadlineMs: number): Promise<ForwardedAnswer> {
   const signal = AbortSignal.timeout(deadlineMs);
   try {
     return await send(agent, outgoing, signal);
   } catch (error) {
-    // A connection that was kept may be closed just when it is used again; to ask twice for a token does no harm.
+    // The other cell may close an idle connection just when it is used again. Asking twice for a
+    // token does no harm.
     if (signal.aborted || !isLostConnection(error)) throw error;
     return send(agent, outgoing, signal);
   }
@@ -123,10 +116,10 @@ async function send(
   agent: Agent,
   { url, method, headers, body }: Outgoing,
   signal: AbortSignal,
-): Promise<Answer> {
+): Promise<ForwardedAnswer> {
   const response = await request(url, { method, headers, body, dispatcher: agent, signal });
   const bytes = Buffer.from(await response.body.arrayBuffer());
-  // A proxy on the way, or a server of another kind: clients would not understand it.
+  // A proxy's error page, or another kind of server: clients would not understand it.
   if (!isJson(response.headers['content-type']) || isRedirect(response.statusCode)) {
     throw new Error(`${url.split('?', 1)[0]} answered ${response.statusCode} that is no issuer's`);
   }

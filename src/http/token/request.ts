@@ -5,29 +5,36 @@ import { CellpassError } from '../../errors.ts';
 import { splitScopes } from '../../policy/scope.ts';
 import { readBody } from '../body.ts';
 
-/** What a client asks, whichever way it asks. */
+/** A token request, from a GET or a POST. */
 export interface TokenRequest {
-  /** Null where it is missing or named twice: neither may become an audience. */
+  /** Null when it is missing or given twice: neither may become an audience. */
   readonly service: string | null;
   readonly scopes: readonly string[];
   readonly credentials: Credentials | null;
-  /** Another cell passed this on. */
+  /** Another cell forwarded this request. */
   readonly forwarded: boolean;
-  /** Another cell holds credentials back that this cell doesn't take. */
+  /** Another cell removed credentials that this cell does not take. */
   readonly credentialsHeldBack: boolean;
-  /** The form of a POST, as it came; null for a GET. */
+  /** The unchanged form of a POST; null for a GET. */
   readonly form: Buffer | null;
 }
 
-/** Names the cells that a request came through. Whoever else sends it only keeps their request from being passed on. */
+/**
+ * Set by a cell that forwards a request. A client that sends it only keeps its own request from
+ * being forwarded.
+ */
 export const HOP_HEADER = 'Cellpass-Hop';
-/** Stands for credentials that were held back. Whoever else sends it counts as nobody, as without it. */
+/**
+ * Set in place of removed credentials. A client that sends it is anonymous, as it would be without
+ * the header.
+ */
 export const HELD_BACK_HEADER = 'Cellpass-Credentials';
 export const HELD_BACK = 'held-back';
 
 /**
- * `GET` as in distribution's token.md, `POST` as in its oauth.md.
- * @throws {CellpassError} `size`, `unauthorized` for credentials that don't parse, `grant_type_unsupported`.
+ * Reads a `GET` as distribution's token.md specifies it, and a `POST` as its oauth.md does.
+ * @throws {CellpassError} `size`, `unauthorized` for credentials that do not parse,
+ * `grant_type_unsupported`.
  */
 export async function readTokenRequest(ctx: Context, limits: Limits): Promise<TokenRequest> {
   return ctx.method === 'POST' ? readForm(ctx, limits) : readQuery(ctx, limits);
@@ -40,7 +47,7 @@ function readQuery(ctx: Context, limits: Limits): TokenRequest {
   return { service: readService(query), scopes, credentials, form: null, ...readHop(ctx, credentials) };
 }
 
-/** Credentials that are there count, whatever a header says. */
+/** The hop headers. Credentials in the request count more than the header that replaces them. */
 function readHop(
   ctx: Context,
   credentials: Credentials | null,
@@ -51,7 +58,10 @@ function readHop(
   };
 }
 
-/** A POST that is not understood is a 404, which every client takes for "use GET"; it must never end as an anonymous 200. */
+/**
+ * An unsupported POST is answered 404, which every client understands as "use GET". An anonymous
+ * 200 would be wrong.
+ */
 async function readForm(ctx: Context, limits: Limits): Promise<TokenRequest> {
   const body = await readBody(ctx.req, limits.bodyBytes);
   const isForm = ctx.is('application/x-www-form-urlencoded') !== false;
@@ -64,7 +74,7 @@ async function readForm(ctx: Context, limits: Limits): Promise<TokenRequest> {
     );
   }
   const scopes = readScopes(form, limits);
-  // None is issued, so none can be right.
+  // This server issues no refresh tokens, so none can be valid.
   if (grantType === 'refresh_token') throw unauthorized('refresh_token');
   const credentials = toCredentials(form.get('username') ?? '', form.get('password') ?? '');
   const hop = readHop(ctx, credentials);

@@ -1,5 +1,6 @@
 import type { AdminDeps, PublicDeps } from '../../app.ts';
 import type { PasswordHasher } from '../../authn/password.ts';
+import type { DirectorySource } from '../../authn/source.ts';
 import type { CurrentTopology } from '../../cells/current-topology.ts';
 import { longestTokenLifeSeconds } from '../../config/periods.ts';
 import { applyDirectory } from '../../directory/apply.ts';
@@ -23,8 +24,7 @@ import { deleteJobToken, putJobToken } from '../../store/directory/job-tokens.ts
 import { revokeToken } from '../../store/directory/tokens.ts';
 import { searchIssuedTokens } from '../../store/records/issued-token-search.ts';
 import { findRefusal } from '../../store/records/refusals.ts';
-import { findSubject } from '../../store/source/own/accounts.ts';
-import type { PostgresStore } from '../../store/source/postgres.ts';
+import type { RememberingSource } from '../../store/source/remembered.ts';
 import { createReuse } from '../../token/reuse.ts';
 import { createUserClaims } from '../../token/user-claim.ts';
 import type { KeyParts } from './keys.ts';
@@ -33,7 +33,7 @@ import type { Records } from './records.ts';
 
 /** What the endpoints reach. */
 export interface Reach extends Omit<KeyParts, 'schedule' | 'close'>, Omit<Records, 'close'> {
-  readonly store: PostgresStore;
+  readonly source: RememberingSource;
   readonly passwords: PasswordHasher;
   readonly cells: CurrentTopology;
   readonly forwarder: Forwarder;
@@ -44,11 +44,11 @@ export interface Reach extends Omit<KeyParts, 'schedule' | 'close'>, Omit<Record
 /** The dependencies of `app.ts`: which endpoint asks whom. */
 export function endpointsOf(parts: Parts, reach: Reach): PublicDeps & AdminDeps {
   const { config, database, log, now, isDraining } = parts;
-  const { store, keyring, passwords } = reach;
+  const { source, keyring, passwords } = reach;
   return {
     keyring,
     propagationSeconds: config.keys.propagationSeconds,
-    readiness: { check: () => checkReady(store, keyring), isDraining },
+    readiness: { check: () => checkReady(source, keyring), isDraining },
     log,
     requests: reach.requests,
     metrics: reach.metrics,
@@ -90,13 +90,13 @@ export function endpointsOf(parts: Parts, reach: Reach): PublicDeps & AdminDeps 
 
 function tokenEndpointOf(
   { config, now }: Parts,
-  { store, keyring, passwords, failedAttempts, cells, forwarder, requests }: Reach,
+  { source, keyring, passwords, failedAttempts, cells, forwarder, requests }: Reach,
 ): TokenEndpoint {
   return {
     cells: () => cells.view(),
     forwarder,
     authenticator: { passwords, failedAttempts },
-    inquire: (paths) => store.inquire(paths),
+    source,
     keyring,
     signOrReuse: createReuse(),
     userClaims: createUserClaims({ now, ttlSeconds: longestTokenLifeSeconds(config.services) }),
@@ -124,10 +124,9 @@ function isLegacy(cells: CurrentTopology): boolean {
   return topology.cells.some(({ id, legacy }) => id === self && legacy);
 }
 
-function explainOf({ database, now }: Parts, { store, refusals }: Reach): AdminDeps['explain'] {
+function explainOf({ database, now }: Parts, { source, refusals }: Reach): AdminDeps['explain'] {
   return {
-    findSubject: (question) => findSubject(database, question),
-    findFacts: (subject, paths) => store.findFacts(subject, paths),
+    source,
     findRefusal: async (id) => {
       await refusals.flush();
       return findRefusal(database, id);
@@ -136,7 +135,7 @@ function explainOf({ database, now }: Parts, { store, refusals }: Reach): AdminD
   };
 }
 
-async function checkReady(store: PostgresStore, keyring: Keyring): Promise<void> {
+async function checkReady(source: DirectorySource, keyring: Keyring): Promise<void> {
   keyring.active();
-  await store.ping();
+  await source.ping();
 }

@@ -8,8 +8,7 @@ import { KeyOperations } from '../../rotation/keys.ts';
 import { knownRegistries } from '../../rotation/known-registries.ts';
 import type { KeyPeriods } from '../../rotation/plan.ts';
 import { createSchedule, SCHEDULE_ACTOR, type Schedule } from '../../rotation/schedule.ts';
-import { KEY_CHANNEL, ROTATION_LOCK } from '../../store/keys.ts';
-import type { PostgresStore } from '../../store/source/postgres.ts';
+import { createKeyStore, KEY_CHANNEL, ROTATION_LOCK } from '../../store/keys.ts';
 import { clockOf, type Parts } from './parts.ts';
 
 /** What tokens are signed with, and whoever changes it. */
@@ -22,12 +21,9 @@ export interface KeyParts {
   close(): Promise<void>;
 }
 
-export async function openKeys(
-  parts: Parts,
-  store: PostgresStore,
-  cells: CurrentTopology,
-): Promise<KeyParts> {
+export async function openKeys(parts: Parts, cells: CurrentTopology): Promise<KeyParts> {
   const { config, database, masterKey, log, now } = parts;
+  const store = createKeyStore(database);
   const keyring = await createKeyring({
     store,
     masterKey,

@@ -1,4 +1,4 @@
-import type { Argon2id } from '../../authn/password.ts';
+import type { PasswordHashing } from '../../authn/password-schemes.ts';
 import type { Config } from '../../config/load.ts';
 import type { Snapshot } from '../../http/metrics/report.ts';
 import type { RotatableMasterKey } from '../../keys/master-key.ts';
@@ -12,7 +12,7 @@ export interface Parts {
   readonly database: Database;
   readonly masterKey: RotatableMasterKey;
   /** What hashes passwords; default: this process. */
-  readonly argon2id?: Argon2id;
+  readonly argon2id?: PasswordHashing;
   readonly log: Log;
   readonly now: () => Date;
   /** Time that no clock setting changes; default: this process's. */

@@ -1,7 +1,7 @@
-import type { Argon2id } from '../../authn/password.ts';
+import type { PasswordHashing } from '../../authn/password-schemes.ts';
 import { CellpassError } from '../../errors.ts';
 
-/** What is asked of the process that hashes; the answer has the same id. */
+/** What the process that hashes is asked; the answer has the same id. */
 export type HashingQuestion =
   | { readonly kind: 'hash'; readonly id: number; readonly password: string }
   | { readonly kind: 'verify'; readonly id: number; readonly password: string; readonly hash: string };
@@ -9,14 +9,14 @@ export type HashingQuestion =
 export type HashingAnswer =
   | { readonly kind: 'hashed'; readonly id: number; readonly hash: string }
   | { readonly kind: 'verified'; readonly id: number; readonly matches: boolean }
-  /** `isAway`: nobody was there to answer, rather than that the question was wrong. */
+  /** `isAway`: the process that hashes did not answer, rather than found the question wrong. */
   | { readonly kind: 'not_hashed'; readonly id: number; readonly isAway: boolean; readonly problem: string };
 
-/** argon2id in another process, asked over a channel of messages. */
-export interface HashingClient extends Argon2id {
-  /** Takes what came over the channel; anything but an answer that is waited for is left alone. */
+/** Hashes in another process, by messages over a channel. */
+export interface HashingClient extends PasswordHashing {
+  /** Takes a message from the channel; ignores all but the answers to its own questions. */
   receive(message: { readonly kind: string }): void;
-  /** Nobody will answer any more: whatever is waited for, and whatever is asked from now on, is `unavailable`. */
+  /** The process has ended: every question, open or new, is answered by `unavailable`. */
   lose(): void;
 }
 
@@ -24,7 +24,7 @@ export function createHashingClient(send: (question: HashingQuestion) => void): 
   const waiting = new Map<number, (answer: HashingAnswer) => void>();
   let questions = 0;
   let isLost = false;
-  const ask = (question: (id: number) => HashingQuestion): Promise<HashingAnswer> =>
+  const request = (question: (id: number) => HashingQuestion): Promise<HashingAnswer> =>
     new Promise((resolve) => {
       questions += 1;
       const id = questions;
@@ -38,12 +38,12 @@ export function createHashingClient(send: (question: HashingQuestion) => void): 
   };
   return {
     hash: async (password) => {
-      const answer = await ask((id) => ({ kind: 'hash', id, password }));
+      const answer = await request((id) => ({ kind: 'hash', id, password }));
       if (answer.kind === 'hashed') return answer.hash;
       throw failure(answer);
     },
     verify: async (hash, password) => {
-      const answer = await ask((id) => ({ kind: 'verify', id, hash, password }));
+      const answer = await request((id) => ({ kind: 'verify', id, hash, password }));
       if (answer.kind === 'verified') return answer.matches;
       throw failure(answer);
     },
@@ -57,12 +57,15 @@ export function createHashingClient(send: (question: HashingQuestion) => void): 
   };
 }
 
-/** The other end: what `argon2id` says to a question. Never fails. */
-export async function answerHashing(question: HashingQuestion, argon2id: Argon2id): Promise<HashingAnswer> {
+/** The other end of the channel: the answer of `hashing` to a question. Never rejects. */
+export async function answerHashing(
+  question: HashingQuestion,
+  hashing: PasswordHashing,
+): Promise<HashingAnswer> {
   const { id, password } = question;
   try {
-    if (question.kind === 'hash') return { kind: 'hashed', id, hash: await argon2id.hash(password) };
-    return { kind: 'verified', id, matches: await argon2id.verify(question.hash, password) };
+    if (question.kind === 'hash') return { kind: 'hashed', id, hash: await hashing.hash(password) };
+    return { kind: 'verified', id, matches: await hashing.verify(question.hash, password) };
   } catch (error) {
     const isAway = error instanceof CellpassError && error.code === 'unavailable';
     return { kind: 'not_hashed', id, isAway, problem: error instanceof Error ? error.message : 'unknown' };

@@ -1,14 +1,14 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { Argon2id } from '../../authn/password.ts';
+import type { PasswordHashing } from '../../authn/password-schemes.ts';
 import type { Log } from '../../log.ts';
 import { createHashingClient, type HashingAnswer, type HashingClient, hasherAway } from './channel.ts';
 import type { HasherReady } from './hasher-process.ts';
 
-/** argon2id in a process of its own, of a low priority: hashing takes little more than what the rest leaves of the processors. */
-export interface Hasher extends Argon2id {
-  /** What is being hashed is lost. */
+/** Hashes in a process of its own with a low priority: it takes little more than the processor time that all else leaves. */
+export interface Hasher extends PasswordHashing {
+  /** Ends the process; hashes that it has begun are lost. */
   close(): Promise<void>;
 }
 
@@ -18,15 +18,15 @@ export interface HasherOptions {
   readonly log: Log;
 }
 
-/** From `.ts` or, when built, from `.js`. */
+/** `.ts` in a checkout, `.js` in a build. */
 const ENTRY = fileURLToPath(new URL(`hasher-process${extname(import.meta.url)}`, import.meta.url));
-/** Nobody waits for a hash by then. */
+/** After it the process is killed: no client waits for a hash that long. */
 const GRACE_MS = 1000;
 
 /**
- * Resolves when it is there. When it ends by itself, whoever waits for a hash is told `unavailable`, and the next one who asks has it started
- * again; until it is there everybody waits for the same start.
- * @throws {CellpassError} `unavailable` when it can't be started.
+ * Resolves when the process runs. When it ends unexpectedly, open questions are answered by `unavailable`, and the next question starts
+ * it again; questions that come meanwhile wait for the same start.
+ * @throws {CellpassError} `unavailable` when the process can't be started.
  */
 export async function startHasher({ lanes, log }: HasherOptions): Promise<Hasher> {
   let isClosing = false;
@@ -70,13 +70,13 @@ interface Running {
 
 function forkHasher(lanes: number): ChildProcess {
   return fork(ENTRY, {
-    // libuv's threads are the lanes.
+    // libuv hashes on as many threads as there are.
     env: { ...withoutSettings(process.env), UV_THREADPOOL_SIZE: String(lanes) },
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   });
 }
 
-/** Nothing that it could tell: it needs neither the database nor the master key. */
+/** The process needs neither the database nor the master key, so it does not get them. */
 function withoutSettings(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(environment).filter(([name]) => !name.startsWith('CELLPASS_')));
 }
@@ -88,7 +88,7 @@ function endOf(child: ChildProcess): Promise<string> {
   });
 }
 
-/** What it says of its priority. */
+/** Waits for the first message; resolves with its `problem`. */
 async function readiness(child: ChildProcess, ended: Promise<string>): Promise<string | null> {
   const ready = new Promise<HasherReady>((resolve) => child.once('message', resolve));
   const first = await Promise.race([ready, ended]);
@@ -98,7 +98,7 @@ async function readiness(child: ChildProcess, ended: Promise<string>): Promise<s
 }
 
 function clientOf(child: ChildProcess, ended: Promise<string>): HashingClient {
-  // What can't be sent any more is lost with the process.
+  // A question that can't be sent is answered by `lose`, because the process has ended.
   const client = createHashingClient((question) => child.send(question, () => undefined));
   child.on('message', (message: HashingAnswer) => client.receive(message));
   void ended.then(() => client.lose());

@@ -4,9 +4,9 @@ import { CellpassError } from '../../errors.ts';
 import type { Database, Sql } from '../database/drivers.ts';
 
 export interface FailureCounterOptions {
-  /** Begins each key; one name is one counter, shared by all processes on the database. */
+  /** The prefix of each key. All processes on the database share the counter of one name. */
   readonly name: string;
-  /** From the first failure until all are forgotten. */
+  /** The time from the first failure until all failures are dropped. */
   readonly seconds: number;
 }
 
@@ -17,10 +17,10 @@ export function createFailureCounter(sql: Sql, { name, seconds }: FailureCounter
     storeType: 'pool',
     tableName: 'failed_attempts',
     tableCreated: true,
-    // Its timer could not be stopped; `forgetFailures` does the same.
+    // The library's own timer cannot be stopped; `forgetFailures` does the same.
     clearExpiredByTimeout: false,
     keyPrefix: name,
-    // Who counts decides what is too many.
+    // The caller decides how many failures are too many.
     points: Number.MAX_SAFE_INTEGER,
     duration: seconds,
   });
@@ -39,7 +39,7 @@ export function createFailureCounter(sql: Sql, { name, seconds }: FailureCounter
   };
 }
 
-/** Deletes what no longer counts. A transaction, because of many it takes longer than what a client may wait for. */
+/** Deletes expired failures, in a transaction, whose timeout is longer than a client's query. */
 export async function forgetFailures(database: Database, now: Date): Promise<void> {
   await database.transaction((sql) =>
     sql.query('DELETE FROM failed_attempts WHERE expire < $1', [now.getTime()]),
@@ -52,7 +52,7 @@ interface ClientQuery {
   readonly name?: string;
 }
 
-/** A database as rate-limiter-flexible wants it: what it knows of pg's pool. */
+/** The part of pg's pool that rate-limiter-flexible uses. */
 function asClient(sql: Sql): object {
   return {
     async query({ text, values, name }: ClientQuery) {
@@ -62,7 +62,7 @@ function asClient(sql: Sql): object {
   };
 }
 
-/** An attempt that can't be counted isn't answered: that would be one that is free. */
+/** An attempt that cannot be counted is refused: otherwise it would be a free guess. */
 function unavailable(error: unknown): never {
   if (error instanceof CellpassError) throw error;
   throw new CellpassError('unavailable', 'failed attempts can not be counted', {

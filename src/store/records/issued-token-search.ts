@@ -4,37 +4,40 @@ import type { Database, Row, Sql } from '../database/drivers.ts';
 import type { IssuedToken } from './issued-tokens.ts';
 import { uuidsWithPrefix } from './uuid-prefix.ts';
 
-/** All that is given must be true of a token. */
+/** A search; a token must match all filters that are given. */
 export interface IssuedTokenQuestion {
   readonly since: Date;
-  /** Before it. */
+  /** Exclusive. */
   readonly until?: Date;
   /** A whole id, or a prefix as `isUuidPrefix` says. */
   readonly jti?: string;
-  /** Empty for nobody. */
+  /** Empty for tokens of anonymous clients. */
   readonly subject?: string;
   readonly kid?: string;
-  /** The whole name of one that it grants something of. */
+  /** The whole name of a repository to which the token grants something. */
   readonly repository?: string;
-  /** The last of the page before. */
+  /** The last token of the previous page. */
   readonly after: IssuedTokenPlace | null;
   readonly limit: number;
 }
 
-/** Where a token stands in the record: a request is issued one at most. */
+/** A token's place in the record. A request is issued one token at most. */
 export type IssuedTokenPlace = Pick<IssuedToken, 'issuedAt' | 'requestId'>;
 
 export interface IssuedTokenPage {
-  /** The latest first. */
+  /** Latest first. */
   readonly tokens: readonly IssuedToken[];
-  /** Whether there are others behind it. */
+  /** More tokens follow on the next page. */
   readonly hasMore: boolean;
 }
 
-/** Only names are indexed: whatever else is asked is looked for in all days between the bounds, which are partitions. */
+/** Only names are indexed. Other filters scan the partitions of all days between the bounds. */
 const LONGEST_SEARCH_MS = 5000;
 
-/** Planned anew each time, so that what isn't asked costs nothing and days outside the bounds aren't opened. */
+/**
+ * A statement without a name, so that PostgreSQL plans it each time: missing filters then cost
+ * nothing, and partitions outside the bounds are not opened.
+ */
 const SEARCH = `
 SELECT jti, kid, subject, auth_type, service, access, address, issued_at, expires_at, request_id, cell
 FROM issued_tokens
@@ -47,7 +50,7 @@ WHERE issued_at >= $1 AND ($2::timestamptz IS NULL OR issued_at < $2)
 ORDER BY issued_at DESC, request_id DESC
 LIMIT $9`;
 
-/** @throws {CellpassError} `unavailable`, also where it takes too long. */
+/** @throws {CellpassError} `unavailable`, also when the search takes too long. */
 export async function searchIssuedTokens(
   database: Pick<Database, 'transaction'>,
   question: IssuedTokenQuestion,
@@ -99,7 +102,7 @@ function toToken({ auth_type, issued_at, expires_at, request_id, ...row }: Issue
 
 const QUERY_CANCELED = '57014';
 
-/** By the time-out, and not because the database is away. */
+/** The statement timeout ended the search; the database is not away. */
 function wasStopped(error: unknown): boolean {
   const cause = error instanceof CellpassError ? error.details.cause : undefined;
   return cause instanceof Error && 'code' in cause && cause.code === QUERY_CANCELED;

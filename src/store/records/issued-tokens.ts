@@ -2,11 +2,11 @@ import { CellpassError } from '../../errors.ts';
 import type { AuthType } from '../../policy/subject.ts';
 import type { Sql } from '../database/drivers.ts';
 
-/** One token as the audit record has it. Never the token itself. */
+/** One issued token in the audit record, without the token itself. */
 export interface IssuedToken {
   readonly jti: string;
   readonly kid: string;
-  /** Verified; empty for anonymous clients. */
+  /** The verified name; empty for anonymous clients. */
   readonly subject: string;
   readonly authType: AuthType;
   readonly service: string;
@@ -22,7 +22,7 @@ export interface IssuedToken {
   readonly cell: number;
 }
 
-/** What the records of named subjects, or of nobody, take on disk. */
+/** How much the records of known subjects, or of anonymous clients, take on disk. */
 export interface AuditSize {
   readonly bytes: number;
   readonly bytesToday: number;
@@ -35,9 +35,12 @@ export interface AuditRetention {
 }
 
 export interface IssuedTokens {
-  /** Writing the same batch again does no harm. */
+  /** Writing the same batch again changes nothing. */
   save(tokens: readonly IssuedToken[]): Promise<void>;
-  /** Makes room for tomorrow, and drops what is too old or too much, whole days at a time, the oldest first; never today. */
+  /**
+   * Creates tomorrow's partitions, and drops whole days that are too old or over the bounds, the
+   * oldest first. Never drops today.
+   */
   trim(
     retention: AuditRetention,
     now: Date,
@@ -55,7 +58,7 @@ ON CONFLICT DO NOTHING`,
 };
 
 const DAY_MS = 24 * 60 * 60 * 1000;
-/** Days whose partitions are known to be there. */
+/** How many days are remembered whose partitions exist. */
 const DAYS_REMEMBERED = 8;
 
 export function createIssuedTokens(sql: Sql): IssuedTokens {
@@ -76,7 +79,7 @@ export function createIssuedTokens(sql: Sql): IssuedTokens {
         await save(tokens);
       } catch (error) {
         if (error instanceof CellpassError) throw error;
-        // Another replica's clock may be a day ahead, and its trimming with it.
+        // Another replica, whose clock is a day ahead, may have dropped the partitions.
         days.clear();
         await save(tokens);
       }

@@ -6,7 +6,7 @@ import type { Subject } from '../../policy/subject.ts';
 import type { Database, Sql } from '../database/drivers.ts';
 import { uuidsWithPrefix } from './uuid-prefix.ts';
 
-/** A subject as JSON has it. */
+/** A subject as JSON can hold it. */
 type AsJson<S> = S extends Subject
   ? Omit<S, 'abilities' | 'expiresAt'> & {
       readonly abilities: readonly Action[];
@@ -14,17 +14,17 @@ type AsJson<S> = S extends Subject
     }
   : never;
 
-/** A refusal as it is kept. Never a secret, nor a login name that nobody has verified. */
+/** A refusal as the database keeps it: without secrets and without unverified login names. */
 export interface RefusalRecord {
   readonly at: string;
   readonly client: string;
-  /** Null where a token was issued with less than asked. */
+  /** Null when a token was issued with less than asked. */
   readonly error: {
     readonly code: ErrorCode;
     readonly message: string;
     readonly reason: Reason | ErrorCode;
   } | null;
-  /** What the decision rested on; null where the request ended before it. */
+  /** The inputs of the decision; null when the request ended before it. */
   readonly question: {
     readonly subject: AsJson<Subject>;
     readonly asked: AskedScopes;
@@ -50,7 +50,7 @@ const SAVE = `
 
 const FORGET_OLD = 'DELETE FROM refusals WHERE happened_at < $1';
 
-/** Keeps the newest, as many as fit. */
+/** Keeps the newest refusals that fit into the bound together. */
 const FORGET_OVER_BOUND = `
   DELETE FROM refusals WHERE request_id IN (
     SELECT request_id
@@ -63,11 +63,11 @@ export async function saveRefusals(sql: Sql, refusals: readonly StoredRefusal[])
     happened_at: record.at,
     record,
   }));
-  // PostgreSQL's text has no NUL, and a scope that was dropped may hold one.
+  // A dropped scope may hold NUL, which PostgreSQL's text cannot.
   await sql.query(SAVE, [JSON.stringify(rows).replaceAll('\\u0000', '\\ufffd')]);
 }
 
-/** A transaction, because with many of them it takes longer than what a client may wait for. */
+/** In a transaction, whose timeout is longer than that of a client's query. */
 export async function forgetRefusals(
   database: Database,
   { days, bytes }: Retention,

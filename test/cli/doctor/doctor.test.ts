@@ -13,11 +13,12 @@ import { loadConfig } from '../../../src/config/load.ts';
 import { generateFirstKeys } from '../../../src/keys/first-start.ts';
 import type { KeySet } from '../../../src/keys/key-set.ts';
 import { loadMasterKey } from '../../../src/keys/master-key.ts';
+import { claimForCell } from '../../../src/store/database/cell-claim.ts';
 import type { Database } from '../../../src/store/database/drivers.ts';
 import { hearsNotices } from '../../../src/store/database/inspection.ts';
 import { migrate } from '../../../src/store/database/migrate.ts';
 import { openPostgres } from '../../../src/store/database/postgres.ts';
-import { PostgresStore } from '../../../src/store/source/postgres.ts';
+import { createKeyStore } from '../../../src/store/keys.ts';
 import { done, makeSite } from '../../support/cli.ts';
 import { freePort, sharedPostgres } from '../../support/postgres.ts';
 import { assertVerdict, find, type Outcome } from './support.ts';
@@ -89,9 +90,8 @@ describe('doctor on PostgreSQL', () => {
       const { masterKey } = await loadMasterKey(join(dir, 'keys'), { mayCreate: true });
       const made = { cellId: 1, masterKey, now: NOW(), leafHours: LEAF_HOURS, longestTokenSeconds: 600 };
       keys = await generateFirstKeys({ authorities: [], keys: [] }, made);
-      const store = new PostgresStore(database);
-      await store.updateKeySet(() => ({ set: keys, events: [] }));
-      await store.claimForCell(1);
+      await createKeyStore(database).updateKeySet(() => ({ set: keys, events: [] }));
+      await claimForCell(database, 1);
     });
 
     it('opens them, hears a NOTIFY and compares clocks', async () => {

@@ -3,7 +3,7 @@ import { decodeJwt, decodeProtectedHeader } from 'jose';
 import { loadMasterKey } from '../../../src/keys/master-key.ts';
 import { openSigningKey } from '../../../src/keys/signing-key.ts';
 import { openPostgres } from '../../../src/store/database/postgres.ts';
-import { PostgresStore } from '../../../src/store/source/postgres.ts';
+import { createKeyStore } from '../../../src/store/keys.ts';
 import { signToken } from '../../../src/token/sign.ts';
 import type { Registry } from '../../support/e2e/registry.ts';
 import { fetchToken, RegistryApi } from '../../support/e2e/registry-api.ts';
@@ -97,7 +97,7 @@ async function stealKey({
   const { masterKey } = await loadMasterKey(cellpass.keysDir, { mayCreate: false });
   const database = openPostgres(cellpass.databaseUrl);
   try {
-    const { keys } = await new PostgresStore(database).readKeySet();
+    const { keys } = await createKeyStore(database).readKeySet();
     const key = await openSigningKey(keys.find(({ state }) => state === 'active')!, masterKey);
     return key!;
   } finally {

@@ -352,7 +352,7 @@ describe('a request for another cell', () => {
     const damaged = SECRETS.two.slice(0, -1) + (SECRETS.two.endsWith('0') ? '1' : '0');
     const { query } = cell.database;
     const statements: string[] = [];
-    const isInquiry = (name: string): boolean => name.startsWith('inquire-');
+    const isLookup = (name: string): boolean => name.startsWith('ask-');
     cell.database.query = ((statement, params) => {
       if (typeof statement === 'object') statements.push(statement.name);
       return query.call(cell.database, statement, params);
@@ -370,9 +370,9 @@ describe('a request for another cell', () => {
           assert.deepEqual([status, body.errors[0].message], [401, 'invalid username or password']);
         }
       }
-      assert.deepEqual([statements.filter(isInquiry), seen], [[], []]);
+      assert.deepEqual([statements.filter(isLookup), seen], [[], []]);
       await look(SECRETS.one);
-      assert.ok(statements.some(isInquiry), 'others are looked up');
+      assert.ok(statements.some(isLookup), 'others are looked up');
     } finally {
       cell.database.query = query;
     }

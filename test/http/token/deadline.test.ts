@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
-import { inTime } from '../../../src/http/token/deadline.ts';
+import { withDeadline } from '../../../src/http/token/deadline.ts';
 
 const succeeds = async (): Promise<string> => 'late';
 const fails = async (): Promise<string> => Promise.reject(new Error('late'));
 
 describe('an answer in time', () => {
   it('is what the work answers, or throws', async () => {
-    assert.equal(await inTime(1000, async () => 'done'), 'done');
+    assert.equal(await withDeadline(1000, async () => 'done'), 'done');
     await assert.rejects(
-      inTime(1000, async () => {
+      withDeadline(1000, async () => {
         throw new Error('broken');
       }),
       /broken/,
@@ -26,7 +26,7 @@ describe('an answer in time', () => {
         toldLater = late();
         return end();
       };
-      await assert.rejects(inTime(1, work), {
+      await assert.rejects(withDeadline(1, work), {
         code: 'unavailable',
         details: { reason: 'too_slow', retryAfterSeconds: 1 },
       });

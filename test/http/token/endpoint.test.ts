@@ -60,6 +60,12 @@ describe('the token endpoint', () => {
   ][] = [
     ['nothing asked', LOGIN.alice, [], []],
     ['all that was asked', LOGIN.alice, ['repository:acme/app:pull,push'], ['repository:acme/app:pull,push']],
+    [
+      'what an access token may have, behind the user name of jobs',
+      LOGIN.apiAsJob,
+      ['repository:acme/app:pull,push'],
+      ['repository:acme/app:pull,push'],
+    ],
     ['what the role allows', LOGIN.alice, ['repository:acme/base:pull,push'], ['repository:acme/base:pull']],
     [
       'what the credential allows',

@@ -42,7 +42,7 @@ describe('failed attempts', () => {
       query: (statement, params) => {
         const name = typeof statement === 'string' ? '' : statement.name;
         // What runs in the background has its own.
-        if (/^((find|inquire|read)-|failed_attempts:)/.test(name)) queries += 1;
+        if (/^((find|ask|read)-|failed_attempts:)/.test(name)) queries += 1;
         return database.query(statement, params);
       },
     };

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import type { Argon2id } from '../../../src/authn/password.ts';
+import type { PasswordHashing } from '../../../src/authn/password-schemes.ts';
 import {
   answerHashing,
   createHashingClient,
@@ -8,10 +8,10 @@ import {
   hasherAway,
 } from '../../../src/server/hashing/channel.ts';
 
-/** A client whose questions are answered by `argon2id`, as soon as each is asked. */
-function clientOf(argon2id: Argon2id) {
+/** A client whose questions are answered by `hashing`, as soon as each is asked. */
+function clientOf(hashing: PasswordHashing) {
   const client = createHashingClient(async (question) =>
-    client.receive(await answerHashing(question, argon2id)),
+    client.receive(await answerHashing(question, hashing)),
   );
   return client;
 }

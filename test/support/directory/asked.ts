@@ -1,19 +1,20 @@
-import type { CredentialQuestion } from '../../../src/authn/account.ts';
 import { type Authenticator, authenticate } from '../../../src/authn/authenticate.ts';
 import { type Credentials, unauthorized } from '../../../src/authn/basic.ts';
+import { questionOf } from '../../../src/authn/credential-kinds.ts';
+import type { DirectorySource, SourceQuestion } from '../../../src/authn/source.ts';
 import { projectPaths } from '../../../src/policy/scope.ts';
 import type { Subject } from '../../../src/policy/subject.ts';
-import type { TokenStore } from '../../../src/store/source/store.ts';
 import { projectPath } from './large-directory.ts';
 
 /** The questions that one request asks of the store. */
 export interface Asked {
-  readonly question: CredentialQuestion;
+  readonly question: SourceQuestion;
   readonly subject: Subject;
   readonly paths: readonly string[];
 }
 
-const TAKING_ANYTHING: Pick<Authenticator, 'passwords' | 'failedAttempts'> = {
+/** Takes every password for right, and counts no failures. */
+export const TAKING_ANYTHING: Authenticator = {
   passwords: { inTurn: (work) => work(() => Promise.resolve(true)), refuseIfFull: () => undefined },
   failedAttempts: {
     refuseKnown: () => undefined,
@@ -31,23 +32,17 @@ const TAKING_ANYTHING: Pick<Authenticator, 'passwords' | 'failedAttempts'> = {
  * projects.
  */
 export async function askedBy(
-  store: TokenStore,
+  source: Pick<DirectorySource, 'ask'>,
   { credentials, scopes }: { readonly credentials: Credentials; readonly scopes: number },
 ): Promise<Asked> {
-  const questions: CredentialQuestion[] = [];
-  const lookup = {
-    findCredentials: (question: CredentialQuestion) => {
-      questions.push(question);
-      return store.inquire([]).findCredentials(question);
-    },
-  };
-  const subject = await authenticate({ lookup, ...TAKING_ANYTHING }, credentials, {
+  const question = questionOf(credentials);
+  if (question === null) throw new Error('no credentials ask nothing');
+  const answer = await source.ask(question, []);
+  const subject = await authenticate(TAKING_ANYTHING, credentials, answer.credentials, {
     now: new Date(),
     network: '127.0.0.1',
-    gone: () => new AbortController().signal,
+    clientGone: () => new AbortController().signal,
   });
-  const [question] = questions;
-  if (question === undefined) throw new Error('authentication asked nothing');
   const names = Array.from({ length: scopes }, (_, index) => `${projectPath(index + 1)}/image/layer`);
   return { question, subject, paths: names.flatMap(projectPaths) };
 }

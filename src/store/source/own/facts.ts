@@ -1,34 +1,20 @@
+import { idsOf, type SubjectIds } from '../../../authn/source.ts';
 import type { Facts, Project, RepositoryRule, TagRule } from '../../../policy/project.ts';
 import { MINIMUM_ROLES, type MinimumRole, ROLES } from '../../../policy/role.ts';
-import { personOf, type Subject } from '../../../policy/subject.ts';
+import type { Subject } from '../../../policy/subject.ts';
 import type { Sql, Statement } from '../../database/drivers.ts';
 import { DIRECTORY_VERSION } from './directory-version.ts';
 import { type ProjectRow, toProject } from './project-row.ts';
 
-/** Who the facts are about, as the queries know them. All null: anybody. */
-export interface AskedIds {
-  readonly userId: number | null;
-  readonly deployTokenId: number | null;
-  readonly jobProjectId: number | null;
-}
-
-export function idsOf(subject: Subject): AskedIds {
-  return {
-    userId: personOf(subject)?.id ?? null,
-    deployTokenId: subject.kind === 'deploy_token' ? subject.deployTokenId : null,
-    jobProjectId: subject.kind === 'job' ? subject.projectId : null,
-  };
-}
-
-/** In what ways the subject may stand to a project; each costs, so that only those are asked about that there can be. */
+/** How a subject may stand to a project. Each costs time, so a statement asks only for those that its subject can have. */
 export type Relation = 'memberships' | 'deployToken' | 'job';
 
-/** Gives `NamespaceRow`. */
+/** The members of a `NamespaceRow`. */
 const NAMESPACE = `'path', source.path_key, 'archived', source.archived, 'overStorageLimit', source.over_storage_limit,
   'shareLocked', source.share_with_group_lock, 'ranges', source.ip_allowlist`;
 
 /**
- * LIMIT 1 on a primary key takes nothing away. It keeps the order of the join: from these few groups and their invitations to the
+ * LIMIT 1 on a primary key changes no result. It fixes the order of the join: from these few groups and their invitations to the
  * member, never from all groups of a user. See docs/lookup-cost.md.
  */
 const memberOf = (groupId: string): string => `LATERAL (
@@ -83,14 +69,15 @@ const JOB = `
 const RULE = `'pattern', pattern, 'minimumRoleForPush', minimum_role_for_push, 'minimumRoleForDelete', minimum_role_for_delete`;
 
 /**
- * A join of `asked` (paths, user_id, deploy_token_id, job_project_id) with `found.projects`: `ProjectRow`s as JSON, all that a decision
- * needs, whatever the number of paths.
+ * A join of `asked` (paths, user_id, deploy_token_id, job_project_id) with `found.projects`: `ProjectRow`s as JSON, with everything
+ * that a decision needs, for any number of paths.
  *
- * Where none of the paths is a project, one that has nothing to do with them is looked at in its place and left out by the reader, so that
- * the time of an answer doesn't tell a private project from none.
+ * Where none of the paths is a project, it reads a decoy project, which the reader drops, so that the time of an answer does not tell a
+ * private project from a missing one.
  *
- * `asked` should end in OFFSET 0, which hides the parameters from the planner. It then guesses the same whether it knows them or not, and
- * so keeps one plan for a prepared statement; otherwise it would plan each request anew, which takes longer than all the rest.
+ * `asked` must end in OFFSET 0, which hides the parameters from the planner. The planner then estimates the same with and without
+ * their values, and keeps one plan for a prepared statement; otherwise it would plan each request anew, which takes longer than all
+ * else.
  */
 export function projectFacts(relations: readonly Relation[]): string {
   const has = (relation: Relation): boolean => relations.includes(relation);
@@ -133,7 +120,7 @@ export function projectFacts(relations: readonly Relation[]): string {
     ) AS found ON true`;
 }
 
-/** Beside `settings`, `asked` and `found`: gives a `FactsRow`. */
+/** The columns of a `FactsRow`, from `settings`, `asked` and `found`. */
 export const FACTS = `settings.registry_enabled, settings.maintenance_mode, ${DIRECTORY_VERSION} AS version,
   asked.user_id, asked.deploy_token_id, asked.job_project_id, found.projects`;
 
@@ -167,25 +154,29 @@ export interface FactsRow {
   readonly [column: string]: unknown;
 }
 
-/** Facts, and whom and when they are about. */
-export interface FoundFacts {
+/** Facts, and whom they are about. */
+export interface AnsweredFacts {
   readonly facts: Facts;
-  readonly about: AskedIds;
-  /** Of the directory in which they were found. */
+  readonly about: SubjectIds;
+  /** Of the directory at that moment. */
   readonly version: string;
 }
 
-/** The projects among `paths` (lower case), with how the subject stands to each: one round trip. */
-export async function findFacts(sql: Sql, subject: Subject, paths: readonly string[]): Promise<FoundFacts> {
+/** The projects among `paths` (lower case), with how the subject stands to each. One round trip. */
+export async function findFacts(
+  sql: Sql,
+  subject: Subject,
+  paths: readonly string[],
+): Promise<AnsweredFacts> {
   const { userId, deployTokenId, jobProjectId } = idsOf(subject);
   const [row] =
     subject.kind === 'anonymous'
       ? await sql.query<FactsRow>(FIND_PUBLIC_FACTS, [[...paths]])
       : await sql.query<FactsRow>(FIND_FACTS, [[...paths], userId, deployTokenId, jobProjectId]);
-  return toFoundFacts(row);
+  return toAnsweredFacts(row);
 }
 
-export function toFoundFacts(row: FactsRow | undefined): FoundFacts {
+export function toAnsweredFacts(row: FactsRow | undefined): AnsweredFacts {
   if (row === undefined) throw new Error('the settings row is missing: the database was not migrated');
   const { version, user_id, deploy_token_id, job_project_id } = row;
   return {
@@ -193,9 +184,9 @@ export function toFoundFacts(row: FactsRow | undefined): FoundFacts {
     about: { userId: user_id, deployTokenId: deploy_token_id, jobProjectId: job_project_id },
     facts: {
       instance: { registryEnabled: row.registry_enabled, maintenanceMode: row.maintenance_mode },
-      // One that stands in the place of none is read like any other before it is left out: that takes time, too.
+      // Map the decoy project too, then drop it, so that timing does not reveal a private project.
       projects: (row.projects ?? [])
-        .map((project) => ({ isAsked: project.asked, project: inKnownWords(toProject(project)) }))
+        .map((project) => ({ isAsked: project.asked, project: withKnownRoles(toProject(project)) }))
         .filter(({ isAsked }) => isAsked)
         .map(({ project }) => project),
     },
@@ -205,8 +196,11 @@ export function toFoundFacts(row: FactsRow | undefined): FoundFacts {
 const KNOWN_ROLES: ReadonlySet<string> = new Set(ROLES);
 const KNOWN_MINIMUMS: ReadonlySet<string> = new Set(MINIMUM_ROLES);
 
-/** A role that a later version has stored, while both run, gives nothing here; as a rule's minimum it asks for the most. */
-function inKnownWords(project: Project): Project {
+/**
+ * While two versions run, the later one may store a role that this one does not know: as a membership it gives nothing, as the
+ * minimum of a rule it needs an admin.
+ */
+function withKnownRoles(project: Project): Project {
   const inKnown = <R extends RepositoryRule | TagRule>(rule: R): R => ({
     ...rule,
     minimumRoleForPush: knownMinimum(rule.minimumRoleForPush),

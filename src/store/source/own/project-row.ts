@@ -1,7 +1,7 @@
 import type { IpAllowlist, Membership, Project } from '../../../policy/project.ts';
 import type { Role } from '../../../policy/role.ts';
 
-/** A namespace at or above the project, with the user's own role in it. */
+/** A group or personal namespace above the project, with the user's own role in it. */
 interface NamespaceRow {
   readonly path: string;
   readonly archived: boolean;
@@ -21,9 +21,9 @@ type Unchanged =
   | 'registryAccess'
   | 'deletionScheduled';
 
-/** What one project is in the answer to `projectFacts`. What is asked about some subjects only is missing for others. */
+/** One project in the answer to `projectFacts`. A column is missing where the statement did not ask for its relation. */
 export interface ProjectRow extends Pick<Project, Unchanged> {
-  /** False: looked at in the place of none. */
+  /** False: the decoy project. */
   readonly asked: boolean;
   readonly archived: boolean;
   readonly organization: string;
@@ -41,7 +41,7 @@ export interface ProjectRow extends Pick<Project, Unchanged> {
 
 export function toProject(row: ProjectRow): Project {
   const { id, path, rootNamespaceId, organizationId, visibility, registryAccess, deletionScheduled } = row;
-  // From the root down, so that the last one is the nearest.
+  // From the root down: the last group is the nearest.
   const above = (row.namespaces ?? []).toSorted((one, other) => one.path.length - other.path.length);
   const [root] = above;
   return {

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
+import type { DirectorySource } from '../../../../src/authn/source.ts';
 import type { Database } from '../../../../src/store/database/drivers.ts';
 import { migrate } from '../../../../src/store/database/migrate.ts';
 import { openPostgres } from '../../../../src/store/database/postgres.ts';
+import { ask } from '../../../../src/store/source/own/ask.ts';
 import { findFacts } from '../../../../src/store/source/own/facts.ts';
-import { inquire } from '../../../../src/store/source/own/inquiry.ts';
-import { PostgresStore } from '../../../../src/store/source/postgres.ts';
+import { createOwnSource } from '../../../../src/store/source/own/source.ts';
 import { askedBy } from '../../../support/directory/asked.ts';
 import {
   CREDENTIALS,
@@ -21,18 +22,21 @@ const CROWD = { users: 1000, groupTrees: 100, projects: 5000, membershipsPerUser
 const LARGE_TABLES =
   /Seq Scan on (access_tokens|job_token_project_links|members|namespaces|project_group_links|projects|protected_\w+|users)\b/;
 
+const AS_JOB = { ...CREDENTIALS.member, username: CREDENTIALS.job.username };
+
 const REQUESTS: [name: string, credentials: { username: string; password: string }, scopes: number][] = [
   ['a member', CREDENTIALS.member, 1],
   ['a user who owns nothing', CREDENTIALS.outsider, 1],
   ['a password', CREDENTIALS.password, 1],
   ['a deploy token', CREDENTIALS.deployToken, 1],
   ['a job', CREDENTIALS.job, 1],
+  ['an access token behind the user name of jobs', AS_JOB, 1],
   ['a member who asks for 64 scopes', CREDENTIALS.member, MOST_PROJECTS],
 ];
 
 describe('the plans of what a request asks', () => {
   let database: Database;
-  let store: PostgresStore;
+  let source: DirectorySource;
 
   before(async () => {
     // One connection: prepared statements are its own.
@@ -40,19 +44,19 @@ describe('the plans of what a request asks', () => {
       maxConnections: 1,
       pipelinedConnections: 0,
     });
-    store = new PostgresStore(database);
+    source = createOwnSource(database);
     await migrate(database);
     await seedAskedProjects(database, MOST_PROJECTS);
     await seedCrowd(database, CROWD);
     await database.execute('ANALYZE');
   });
 
-  after(() => store.close());
+  after(() => database.close());
 
   for (const [name, credentials, scopes] of REQUESTS) {
     it(`scan no large table, and never all members of a group or all groups of a user: ${name}`, async () => {
-      const { question, subject, paths } = await askedBy(store, { credentials, scopes });
-      await assertNarrow(await sentBy(database, (sql) => inquire(sql, question, paths)));
+      const { question, subject, paths } = await askedBy(source, { credentials, scopes });
+      await assertNarrow(await sentBy(database, (sql) => ask(sql, question, paths)));
       await assertNarrow(await sentBy(database, (sql) => findFacts(sql, subject, paths)));
     });
   }
@@ -66,15 +70,18 @@ describe('the plans of what a request asks', () => {
   }
 
   it('are made once for a connection, not for each request', async () => {
-    const { question, subject, paths } = await askedBy(store, { credentials: CREDENTIALS.member, scopes: 1 });
+    const { question, subject, paths } = await askedBy(source, {
+      credentials: CREDENTIALS.member,
+      scopes: 1,
+    });
     for (let count = 0; count < 8; count++) {
-      await store.inquire(paths).findCredentials(question);
-      await store.findFacts(subject, paths);
+      await source.ask(question, paths);
+      await source.facts(subject, paths);
     }
     const kept = await database.query(
-      "SELECT name FROM pg_prepared_statements WHERE name ~ '^(find|inquire)-' AND generic_plans > 0 ORDER BY name",
+      "SELECT name FROM pg_prepared_statements WHERE name ~ '^(find|ask)-' AND generic_plans > 0 ORDER BY name",
     );
-    assert.deepEqual(kept, [{ name: 'find-facts' }, { name: 'inquire-token' }]);
+    assert.deepEqual(kept, [{ name: 'ask-token' }, { name: 'find-facts' }]);
   });
 });
 

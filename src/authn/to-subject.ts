@@ -5,21 +5,19 @@ import {
   JOB_ABILITIES,
   PASSWORD_ABILITIES,
 } from '../policy/ability.ts';
-import type { JobSubject, Person, Subject, UserSubject } from '../policy/subject.ts';
+import type { DeployTokenSubject, JobSubject, Person, Subject, UserSubject } from '../policy/subject.ts';
 import {
   type AccessTokenRecord,
   type Account,
-  type CredentialAnswer,
   type DeployTokenRecord,
   type JobRecord,
   whyNoLogin,
 } from './account.ts';
 
-/** A subject, or why not. */
-export type Outcome<S extends Subject> = S | Reason;
+/** Whom a record stands for, or why its credential is refused. */
+export type SubjectOrReason<S extends Subject = Subject> = S | Reason;
 
-export function fromJob(job: JobRecord | null, now: Date): Outcome<JobSubject> {
-  if (job === null) return 'unknown';
+export function fromJob(job: JobRecord, now: Date): SubjectOrReason<JobSubject> {
   const reason = whyNoJob(job, now);
   if (reason !== null) return reason;
   return {
@@ -41,17 +39,8 @@ function whyNoJob(job: JobRecord, now: Date): Reason | null {
   return job.user && whyNoLogin(job.user);
 }
 
-export function fromToken(
-  { accessToken, deployToken }: CredentialAnswer,
-  username: string,
-  now: Date,
-): Outcome<Subject> {
-  if (accessToken !== null) return fromAccessToken(accessToken, now);
-  return deployToken === null ? 'unknown' : fromDeployToken(deployToken, username, now);
-}
-
-/** The login name is ignored: the secret alone says whose it is. */
-function fromAccessToken(token: AccessTokenRecord, now: Date): Outcome<UserSubject> {
+/** The login name does not matter: the secret alone says whose token it is. */
+export function fromAccessToken(token: AccessTokenRecord, now: Date): SubjectOrReason<UserSubject> {
   const expiresAt = token.expiresOn === null ? null : new Date(`${token.expiresOn}T00:00:00Z`);
   if (token.revoked) return 'token_revoked';
   if (expiresAt !== null && expiresAt <= now) return 'token_expired';
@@ -60,8 +49,7 @@ function fromAccessToken(token: AccessTokenRecord, now: Date): Outcome<UserSubje
   return { ...toUser(token.owner, token.scopes), expiresAt, accessTokenId: token.id };
 }
 
-function fromDeployToken(token: DeployTokenRecord, username: string, now: Date): Outcome<Subject> {
-  if (token.username !== username) return 'deploy_token_username';
+export function fromDeployToken(token: DeployTokenRecord, now: Date): SubjectOrReason<DeployTokenSubject> {
   if (token.revoked) return 'token_revoked';
   if (token.expiresAt !== null && token.expiresAt <= now) return 'token_expired';
   return {
@@ -74,8 +62,8 @@ function fromDeployToken(token: DeployTokenRecord, username: string, now: Date):
   };
 }
 
-/** Somebody with a password, which is taken for right; whether it is costs a hash, and that is the caller's to pay. */
-export function fromAccount(account: Account, passwordAuthentication: boolean): Outcome<UserSubject> {
+/** The owner of a password that is right. The caller compares the password, because that costs a hash. */
+export function fromAccount(account: Account, passwordAuthentication: boolean): SubjectOrReason<UserSubject> {
   if (!passwordAuthentication) return 'password_authentication_off';
   if (account.twoFactor) return 'two_factor';
   return whyNoLogin(account) ?? toUser(account, null);

@@ -1,22 +1,25 @@
 import assert from 'node:assert/strict';
-import { createHash } from 'node:crypto';
 import fc from 'fast-check';
-import type { CredentialQuestion } from '../../../../src/authn/account.ts';
-import { fromToken } from '../../../../src/authn/identify.ts';
-import { applyDirectory } from '../../../../src/directory/apply.ts';
-import { ANONYMOUS } from '../../../../src/policy/subject.ts';
-import type { Database, Sql, Statement } from '../../../../src/store/database/drivers.ts';
-import { migrate } from '../../../../src/store/database/migrate.ts';
-import { openPglite } from '../../../../src/store/database/pglite.ts';
-import { openPostgres } from '../../../../src/store/database/postgres.ts';
-import { TABLES } from '../../../../src/store/directory/tables.ts';
-import { saveTokenUses } from '../../../../src/store/directory/tokens.ts';
-import { createCurrentVersion } from '../../../../src/store/source/own/directory-version.ts';
-import { createInquiries, type Inquiries } from '../../../../src/store/source/own/inquiries.ts';
-import { sharedPostgres } from '../../../support/postgres.ts';
+import { authenticate } from '../../../src/authn/authenticate.ts';
+import type { Credentials } from '../../../src/authn/basic.ts';
+import { questionOf } from '../../../src/authn/credential-kinds.ts';
+import { type DirectorySource, isAbout } from '../../../src/authn/source.ts';
+import { applyDirectory } from '../../../src/directory/apply.ts';
+import type { Database, Sql, Statement } from '../../../src/store/database/drivers.ts';
+import { migrate } from '../../../src/store/database/migrate.ts';
+import { openPglite } from '../../../src/store/database/pglite.ts';
+import { openPostgres } from '../../../src/store/database/postgres.ts';
+import { TABLES } from '../../../src/store/directory/tables.ts';
+import { saveTokenUses } from '../../../src/store/directory/tokens.ts';
+import { createCurrentVersion } from '../../../src/store/source/current-version.ts';
+import { createOwnSource } from '../../../src/store/source/own/source.ts';
+import { type RememberingSource, remembering } from '../../../src/store/source/remembered.ts';
+import { TAKING_ANYTHING } from '../../support/directory/asked.ts';
+import { sharedPostgres } from '../../support/postgres.ts';
 
 const ALICE = 'glpat-example-of-alice-1';
 const BOB = 'glpat-example-of-bob-0001';
+const OLD = 'of-alice-without-the-form-of-a-token';
 const DEPLOY = 'gldt-example-deploy-1';
 const JOB = 'glcbt-example-job-token-1';
 const DIRECTORY = {
@@ -40,18 +43,14 @@ const DIRECTORY = {
   access_tokens: [
     { id: 1, name: 'a', kind: 'personal', user: 'alice', scopes: ['api'], token: ALICE },
     { id: 2, name: 'b', kind: 'personal', user: 'bob', scopes: ['api'], token: BOB },
+    { id: 5, name: 'old', kind: 'personal', user: 'alice', scopes: ['api'], token: OLD },
   ],
   deploy_tokens: [
     { id: 3, username: 'puller', scopes: ['read_registry'], projects: ['acme/app'], token: DEPLOY },
   ],
   job_tokens: [{ id: 4, project: 'acme/app', user: 'alice', token: JOB }],
 };
-const digestOf = (secret: string): Uint8Array => createHash('sha256').update(secret).digest();
-const byToken = (secret: string, loginKey = 'x'): CredentialQuestion => ({
-  digest: digestOf(secret),
-  kind: 'token',
-  loginKey,
-});
+const byToken = (password: string, username = 'puller'): Credentials => ({ username, password });
 const VERSION = 'SELECT version FROM directory_version';
 /** No more is asked for what is remembered. */
 const RECALLED = ['read-directory-version'];
@@ -62,7 +61,7 @@ const DRIVERS: [name: string, open: () => Promise<Database>][] = [
 ];
 
 for (const [driver, open] of DRIVERS) {
-  describe(`what is remembered of the directory, on ${driver}`, () => {
+  describe(`what a remembering source keeps of the directory, on ${driver}`, () => {
     let database: Database;
     const sent: string[] = [];
     const recording: Sql = {
@@ -72,7 +71,7 @@ for (const [driver, open] of DRIVERS) {
       },
       execute: (text) => database.execute(text),
     };
-    let inquiries: Inquiries;
+    let source: RememberingSource;
 
     before(async () => {
       database = await open();
@@ -83,31 +82,32 @@ for (const [driver, open] of DRIVERS) {
       });
     });
     beforeEach(() => {
-      inquiries = createInquiries(recording, { maxBytes: 1_000_000 });
+      source = remembering(createOwnSource(recording), { maxBytes: 1_000_000 });
     });
     after(() => database.close());
 
     /** One request, to its end: what it was told, and what it sent for. */
     const ask = async (
-      question: CredentialQuestion | null,
+      credentials: Credentials | null,
       paths: readonly string[],
-      { from = inquiries, isGranted = true } = {},
+      { from = source, isGranted = true }: { from?: DirectorySource; isGranted?: boolean } = {},
     ) => {
-      const inquiry = from.inquire(paths);
-      const credentials = question && (await inquiry.findCredentials(question));
-      const subject = credentials === null ? ANONYMOUS : fromToken(credentials, 'x', new Date());
-      const facts = typeof subject === 'object' ? await inquiry.findFacts(subject) : null;
-      if (isGranted) inquiry.keep();
-      return { credentials, facts, sent: sent.splice(0) };
+      const question = questionOf(credentials);
+      const answer = await from.ask(question, paths);
+      const subject = await authenticate(TAKING_ANYTHING, credentials, answer.credentials, {
+        now: new Date(),
+        network: '127.0.0.1',
+        clientGone: () => new AbortController().signal,
+      }).catch(() => null);
+      const facts = subject && (isAbout(answer, subject) ? answer.facts : await from.facts(subject, paths));
+      if (isGranted) from.keep?.(question, paths, answer);
+      return { credentials: answer.credentials, facts, sent: sent.splice(0) };
     };
-    const asked: [what: string, question: CredentialQuestion | null, path: string][] = [
+    const asked: [what: string, credentials: Credentials | null, path: string][] = [
       ['a token', byToken(ALICE), 'acme/app'],
-      [
-        'a token that looks like a password',
-        { ...byToken(ALICE, 'alice'), kind: 'token_or_password' },
-        'acme/app',
-      ],
-      ['nobody', null, 'acme/open'],
+      ['a token that looks like a password', byToken(OLD, 'alice'), 'acme/app'],
+      ['a deploy token', byToken(DEPLOY), 'acme/app'],
+      ['an anonymous request', null, 'acme/open'],
     ];
 
     for (const [what, question, path] of asked) {
@@ -128,40 +128,50 @@ for (const [driver, open] of DRIVERS) {
     }
 
     it('a deploy token is known again by its user name and secret together', async () => {
-      const question = byToken(DEPLOY, 'puller');
-      const inquire = async (login: CredentialQuestion) => {
-        const inquiry = inquiries.inquire(['acme/app']);
-        const { deployToken } = await inquiry.findCredentials(login);
-        inquiry.keep();
-        return { deployToken, sent: sent.splice(0) };
-      };
-      const first = await inquire(question);
-      assert.equal(first.deployToken?.id, 3);
-      assert.deepEqual(await inquire(question), { ...first, sent: RECALLED });
-      assert.deepEqual((await inquire(byToken(DEPLOY, 'other'))).sent, ['inquire-token']);
+      await ask(byToken(DEPLOY), ['acme/app']);
+      const other = await ask(byToken(DEPLOY, 'other'), ['acme/app']);
+      assert.deepEqual([other.facts, other.sent], [null, ['ask-token']]);
     });
 
-    const forgotten: [what: string, question: CredentialQuestion, isGranted: boolean][] = [
-      ['what was not granted', byToken(ALICE), false],
-      ['a job, whose end makes no new version', { ...byToken(JOB), kind: 'job' }, true],
-      ['a password', { digest: digestOf('a password'), kind: 'token_or_password', loginKey: 'alice' }, true],
+    const forgotten: [what: string, credentials: Credentials, isGranted: boolean][] = [
+      ['an answer that granted nothing', byToken(ALICE), false],
+      ['a job, whose end makes no new version', byToken(JOB, 'gitlab-ci-token'), true],
+      [
+        'a token behind the user name of jobs, which could become a job',
+        byToken(ALICE, 'gitlab-ci-token'),
+        true,
+      ],
+      ['a password', { username: 'alice', password: 'a password' }, true],
+      [
+        'a password behind the user name of jobs',
+        { username: 'gitlab-ci-token', password: 'a password' },
+        true,
+      ],
     ];
-    for (const [what, question, isGranted] of forgotten) {
+    for (const [what, credentials, isGranted] of forgotten) {
       it(`${what} is asked about each time`, async () => {
-        const first = await ask(question, ['acme/app'], { isGranted });
-        assert.deepEqual((await ask(question, ['acme/app'], { isGranted })).sent, first.sent);
-        assert.deepEqual(inquiries.use(), { hits: 0, misses: 2, entries: 0, bytes: 0 });
+        const first = await ask(credentials, ['acme/app'], { isGranted });
+        assert.deepEqual((await ask(credentials, ['acme/app'], { isGranted })).sent, first.sent);
+        assert.deepEqual(source.stats(), { hits: 0, misses: 2, entries: 0, bytes: 0 });
       });
     }
 
+    it('an answer without a version is not remembered', async () => {
+      const question = questionOf(byToken(ALICE));
+      const { version: _, ...answer } = await source.ask(question, []);
+      source.keep(question, [], answer);
+      assert.equal(source.stats().entries, 0);
+      sent.splice(0);
+    });
+
     it('nothing is remembered where there is no room', async () => {
-      const from = createInquiries(recording, { maxBytes: 0 });
+      const from = remembering(createOwnSource(recording), { maxBytes: 0 });
       const first = await ask(byToken(ALICE), ['acme/app'], { from });
       assert.deepEqual(await ask(byToken(ALICE), ['acme/app'], { from }), first);
     });
 
     it('no answer is taken for that of another question', async () => {
-      const questions: [CredentialQuestion | null, string[]][] = [
+      const questions: [Credentials | null, string[]][] = [
         [null, ['acme/app']],
         [null, ['acme/app', 'acme/open']],
         [byToken(ALICE), ['acme/app']],
@@ -169,9 +179,11 @@ for (const [driver, open] of DRIVERS) {
         [byToken(ALICE), ['acme/open', 'acme/app']],
         [byToken(ALICE, '\nacme/app'), ['acme/app']],
         [byToken(BOB), ['acme/app']],
-        [{ ...byToken(ALICE), kind: 'token_or_password' }, ['acme/app']],
+        [byToken(ALICE, 'x\nacme/app'), ['acme/app']],
+        [byToken(OLD), ['acme/app']],
+        [byToken(OLD, 'alice'), ['acme/app']],
       ];
-      const fresh = createInquiries(recording, { maxBytes: 0 });
+      const fresh = createOwnSource(recording);
       for (const [question, paths] of questions) {
         const { sent: first } = await ask(question, paths);
         assert.notDeepEqual(first, RECALLED, JSON.stringify([question, paths]));
@@ -187,15 +199,13 @@ for (const [driver, open] of DRIVERS) {
     });
 
     it('the cache is bounded: what was not asked for the longest time goes first', async () => {
-      const { bytes: one } = await ask(byToken(ALICE), ['acme/app']).then(() => inquiries.use());
-      const small = createInquiries(recording, { maxBytes: Math.ceil(2.5 * one) });
+      const { bytes: one } = await ask(byToken(ALICE), ['acme/app']).then(() => source.stats());
+      const small = remembering(createOwnSource(recording), { maxBytes: Math.ceil(2.5 * one) });
       for (const login of ['a', 'b', 'a', 'c'])
         await ask(byToken(ALICE, login), ['acme/app'], { from: small });
-      assert.equal(small.use().entries, 2);
+      assert.equal(small.stats().entries, 2);
       assert.deepEqual((await ask(byToken(ALICE, 'a'), ['acme/app'], { from: small })).sent, RECALLED);
-      assert.deepEqual((await ask(byToken(ALICE, 'b'), ['acme/app'], { from: small })).sent, [
-        'inquire-token',
-      ]);
+      assert.deepEqual((await ask(byToken(ALICE, 'b'), ['acme/app'], { from: small })).sent, ['ask-token']);
     });
 
     it('each transaction that changes what an answer rests on makes one new version, once it is done', async () => {
@@ -250,7 +260,7 @@ for (const [driver, open] of DRIVERS) {
 
     it('whatever changes and whatever is asked, it is answered as if nothing were remembered', async function () {
       this.timeout(60_000);
-      const fresh = createInquiries(recording, { maxBytes: 0 });
+      const fresh = createOwnSource(recording);
       const question = fc.constantFrom(byToken(ALICE), byToken(BOB), byToken(DEPLOY, 'puller'), null);
       const paths = fc.constantFrom(['acme/app'], ['acme/open'], ['acme/app', 'acme/open'], ['acme/none']);
       const step = fc.oneof(
@@ -273,7 +283,7 @@ for (const [driver, open] of DRIVERS) {
         }),
         { numRuns: 8 },
       );
-      assert.ok(inquiries.use().hits > 10, `${inquiries.use().hits} requests were answered from the cache`);
+      assert.ok(source.stats().hits > 10, `${source.stats().hits} requests were answered from the cache`);
     });
   });
 }

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
-import { createRefusalLog } from '../../../src/http/token/refusals.ts';
-import type { Subject } from '../../../src/policy/subject.ts';
-import { ANONYMOUS } from '../../../src/policy/subject.ts';
-import type { StoredRefusal } from '../../../src/store/records/refusals.ts';
+import type { Subject } from '../../src/policy/subject.ts';
+import { ANONYMOUS } from '../../src/policy/subject.ts';
+import { createRefusalLog } from '../../src/records/refusal-log.ts';
+import type { StoredRefusal } from '../../src/store/records/refusals.ts';
 
 const KNOWN: Subject = {
   kind: 'deploy_token',
@@ -22,17 +22,17 @@ describe('keeping refusals', () => {
     const lines: [level: string, fields: object][] = [];
     const write = (level: string) => (fields: object) => void lines.push([level, fields]);
     const log = { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') };
-    return { lines, refusals: createRefusalLog({ save, forget: async () => undefined, log }) };
+    return { lines, refusals: createRefusalLog({ save, log }) };
   };
 
   it('writes them together, and what is waiting at the end', async () => {
     const batches: string[][] = [];
     const { refusals } = start(async (batch) => void batches.push(batch.map(({ requestId }) => requestId)));
     refusals.add(refusal('a'), KNOWN);
-    refusals.add(refusal('b'), ANONYMOUS);
+    refusals.add(refusal('b'), KNOWN);
     await refusals.flush();
     await refusals.flush();
-    refusals.add(refusal('c'), undefined);
+    refusals.add(refusal('c'), null);
     await refusals.close();
     assert.deepEqual(batches, [['a', 'b'], ['c']]);
   });
@@ -42,12 +42,13 @@ describe('keeping refusals', () => {
     const { refusals, lines } = start(async (batch) => {
       kept += batch.length;
     });
-    for (let n = 0; n < 500; n++)
-      refusals.add(refusal(`anonymous ${n}`), n % 2 === 0 ? ANONYMOUS : undefined);
+    for (let n = 0; n < 500; n++) refusals.add(refusal(`anonymous ${n}`), n % 2 === 0 ? ANONYMOUS : null);
     refusals.add(refusal('known'), KNOWN);
     await refusals.close();
     assert.equal(kept, 101);
-    assert.deepEqual(lines, [['warn', { dropped: 400 }]]);
+    assert.deepEqual(lines, [
+      ['warn', { lost: 400, in_all: { buffer_full: 400, no_room: 0, not_written: 0 } }],
+    ]);
   });
 
   it('fails nothing when it can not write', async () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { createWriter } from '../../../src/http/token/writer.ts';
+import { createRepeatingRun } from '../../src/records/repeating-run.ts';
 
 describe('work behind the requests', () => {
   /** Each run ends when it is let go. */
@@ -17,7 +17,7 @@ describe('work behind the requests', () => {
 
   it('runs by itself, and once more at the end', async () => {
     const { ends, write, next } = heldRuns();
-    const writer = createWriter(write, 1);
+    const writer = createRepeatingRun(write, 1);
     await next();
     ends[0]?.();
     await next();
@@ -32,7 +32,7 @@ describe('work behind the requests', () => {
 
   it('never runs twice at a time, and a flush gets a run of its own', async () => {
     const { ends, write, next } = heldRuns();
-    const writer = createWriter(write, 60_000);
+    const writer = createRepeatingRun(write, 60_000);
     const [first, second] = [writer.flush(), writer.flush()];
     await next();
     assert.equal(ends.length, 1);

@@ -1,35 +1,49 @@
 import type {
   AccessTokenRecord,
   Account,
-  CredentialAnswer,
+  CredentialRecords,
   DeployTokenRecord,
   JobRecord,
-  SubjectQuestion,
 } from '../../../authn/account.ts';
+import type { SubjectQuestion } from '../../../authn/source.ts';
 import type { Sql } from '../../database/drivers.ts';
 
+/** Nothing was shown, so nothing was looked up. */
+export const NO_CREDENTIALS: CredentialRecords = {
+  passwordAuthentication: false,
+  job: null,
+  accessToken: null,
+  deployToken: null,
+  account: null,
+};
+
+/** `$2`: the secret's SHA-256. */
+export const JOB = `
+  LEFT JOIN (SELECT id, user_id, project_id, record FROM job_token_records WHERE token_digest = $2 OFFSET 0) AS job ON true`;
+
 /**
- * For an unknown secret the record of some access token is read and left out (`known` is false), so that the time of an answer doesn't tell
- * a token that has expired or was revoked from none. `$2`: the secret's SHA-256.
+ * For an unknown secret it reads the record of some other access token, which the reader drops (`known` is false), so that the time of
+ * an answer does not tell an expired or revoked token from an unknown one.
+ * @param condition skips the look-up where it is false.
  */
-export const ACCESS_TOKEN = `
-  LEFT JOIN (
+export const accessToken = (condition: string): string => `
+  LEFT JOIN LATERAL (
     SELECT user_id, token_digest = $2 AS known, record FROM access_token_records
     WHERE id = coalesce((SELECT id FROM access_tokens WHERE token_digest = $2), (SELECT id FROM access_tokens ORDER BY id LIMIT 1))
+      AND ${condition}
     OFFSET 0
   ) AS access_token ON true`;
 
-export const DEPLOY_TOKEN = `
-  LEFT JOIN (SELECT id, record FROM deploy_token_records WHERE token_digest = $2 OFFSET 0) AS deploy_token ON true`;
-
-export const JOB = `
-  LEFT JOIN (SELECT user_id, project_id, record FROM job_token_records WHERE token_digest = $2 OFFSET 0) AS job ON true`;
+export const deployToken = (condition: string): string => `
+  LEFT JOIN LATERAL (
+    SELECT id, record FROM deploy_token_records WHERE token_digest = $2 AND ${condition} OFFSET 0
+  ) AS deploy_token ON true`;
 
 /** `$3`: user name or e-mail in lower case. */
 export const ACCOUNT = `
   LEFT JOIN (SELECT id, account FROM accounts WHERE username_key = $3 OR email_key = $3 LIMIT 1) AS account ON true`;
 
-/** By name or id, for whoever may ask about somebody without having the secret. */
+/** By name or id, for an admin, who does not have the secret. */
 const FIND_SUBJECT = {
   name: 'find-subject',
   text: `
@@ -44,11 +58,11 @@ const FIND_SUBJECT = {
 
 type Json<T> = Omit<T, 'expiresAt'> & { readonly expiresAt: string | null };
 
-/** What one statement doesn't ask about is missing in its row. */
+/** A column is missing where the statement did not ask for it. */
 export interface CredentialRow {
   readonly password_authentication: boolean;
   readonly job?: Json<JobRecord> | null;
-  /** False: `access_token` is another than the one that was asked for. */
+  /** False: `access_token` is not the token that was asked for. */
   readonly known?: boolean | null;
   readonly access_token?: AccessTokenRecord | null;
   readonly deploy_token?: Json<DeployTokenRecord> | null;
@@ -56,14 +70,15 @@ export interface CredentialRow {
   readonly [column: string]: unknown;
 }
 
-export async function findSubject(sql: Sql, question: SubjectQuestion): Promise<CredentialAnswer> {
+/** One round trip. */
+export async function findSubject(sql: Sql, question: SubjectQuestion): Promise<CredentialRecords> {
   const id = 'id' in question ? question.id : null;
   const name = 'name' in question ? question.name : null;
   const [row] = await sql.query<CredentialRow>(FIND_SUBJECT, [question.kind, id, name]);
-  return toCredentialAnswer(row);
+  return toCredentialRecords(row);
 }
 
-export function toCredentialAnswer(row: CredentialRow | undefined): CredentialAnswer {
+export function toCredentialRecords(row: CredentialRow | undefined): CredentialRecords {
   if (row === undefined) throw new Error('the settings row is missing: the database was not migrated');
   return {
     passwordAuthentication: row.password_authentication,

@@ -1,14 +1,16 @@
 import assert from 'node:assert/strict';
-import { createHash } from 'node:crypto';
+import { questionOf } from '../../../../src/authn/credential-kinds.ts';
+import type { DirectorySource } from '../../../../src/authn/source.ts';
 import { applyDirectory } from '../../../../src/directory/apply.ts';
 import type { Membership, Project } from '../../../../src/policy/project.ts';
 import type { Subject } from '../../../../src/policy/subject.ts';
 import { ANONYMOUS } from '../../../../src/policy/subject.ts';
+import { claimForCell } from '../../../../src/store/database/cell-claim.ts';
 import type { Database } from '../../../../src/store/database/drivers.ts';
 import { migrate } from '../../../../src/store/database/migrate.ts';
 import { openPglite } from '../../../../src/store/database/pglite.ts';
 import { openPostgres } from '../../../../src/store/database/postgres.ts';
-import { PostgresStore } from '../../../../src/store/source/postgres.ts';
+import { createOwnSource } from '../../../../src/store/source/own/source.ts';
 import { sharedPostgres } from '../../../support/postgres.ts';
 
 const DRIVERS: [name: string, open: () => Promise<Database>][] = [
@@ -148,38 +150,39 @@ const asDeployToken = (deployTokenId: number): Subject => ({
   username: 'puller',
   tokenScopes: [],
 });
-const digestOf = (secret: string): Uint8Array => createHash('sha256').update(secret).digest();
 
 for (const [driver, open] of DRIVERS) {
-  describe(`the store on ${driver}`, () => {
+  describe(`the own tables as a source, on ${driver}`, () => {
     let database: Database;
-    let store: PostgresStore;
+    let source: DirectorySource;
     before(async () => {
       database = await open();
       await migrate(database);
-      store = new PostgresStore(database);
+      source = createOwnSource(database);
       const passwords = { hash: async () => '', verify: async () => false };
       await applyDirectory({ database, passwords, now: () => new Date() }, JSON.stringify(DIRECTORY), {
         prune: false,
       });
     });
-    after(() => store.close());
+    after(() => database.close());
+
+    const ask = async (username: string, password: string) => {
+      const { credentials } = await source.ask(questionOf({ username, password }), []);
+      return credentials;
+    };
 
     const find = async (subject: Subject, path: string): Promise<Project> => {
-      const { projects } = await store.findFacts(subject, [path]);
+      const { projects } = await source.facts(subject, [path]);
       assert.equal(projects.length, 1);
       return projects[0]!;
     };
 
     describe('who has this secret', () => {
       it('finds an access token with its owner, and its date as text', async () => {
-        const { accessToken, passwordAuthentication, account, deployToken, job } = await store
-          .inquire([])
-          .findCredentials({
-            digest: digestOf(TOKENS.personal),
-            kind: 'token',
-            loginKey: 'alice',
-          });
+        const { accessToken, passwordAuthentication, account, deployToken, job } = await ask(
+          'alice',
+          TOKENS.personal,
+        );
         assert.equal(passwordAuthentication, false);
         assert.deepEqual([account, deployToken, job], [null, null, null]);
         assert.deepEqual(
@@ -207,20 +210,12 @@ for (const [driver, open] of DRIVERS) {
       });
 
       it("finds a project token's bot", async () => {
-        const { accessToken } = await store.inquire([]).findCredentials({
-          digest: digestOf(TOKENS.bot),
-          kind: 'token',
-          loginKey: '',
-        });
+        const { accessToken } = await ask('', TOKENS.bot);
         assert.equal(accessToken?.owner.kind, 'project_bot');
       });
 
       it('finds a deploy token, and its end as a moment', async () => {
-        const { deployToken } = await store.inquire([]).findCredentials({
-          digest: digestOf(TOKENS.deploy),
-          kind: 'token',
-          loginKey: '',
-        });
+        const { deployToken } = await ask('', TOKENS.deploy);
         assert.deepEqual(
           { ...deployToken, id: 0 },
           {
@@ -233,27 +228,24 @@ for (const [driver, open] of DRIVERS) {
         );
       });
 
-      it('finds a job, and only where a job is asked for', async () => {
-        const digest = digestOf(TOKENS.job);
-        const { job } = await store.inquire([]).findCredentials({ digest, kind: 'job', loginKey: '' });
+      it('finds a job, and only behind the user name of jobs', async () => {
+        const { job } = await ask('gitlab-ci-token', TOKENS.job);
         assert.deepEqual([job?.projectId, job?.projectPath, job?.user?.id], [102, 'acme/open', 11]);
         assert.deepEqual(job?.expiresAt, new Date('2099-01-31T10:00:00Z'));
-        assert.equal(
-          (await store.inquire([]).findCredentials({ digest, kind: 'token', loginKey: '' })).job,
-          null,
-        );
-        const other = await store.inquire([]).findCredentials({
-          digest: digestOf(TOKENS.personal),
-          kind: 'job',
-          loginKey: '',
-        });
-        assert.equal(other.accessToken, null);
+        assert.equal((await ask('alice', TOKENS.job)).job, null);
+      });
+
+      it("finds a token behind the user name of jobs, where it is no job's", async () => {
+        const { job, accessToken } = await ask('gitlab-ci-token', TOKENS.personal);
+        assert.deepEqual([job, accessToken?.name], [null, 'laptop']);
+        assert.equal((await ask('gitlab-ci-token', TOKENS.deploy)).deployToken?.username, 'puller');
       });
 
       const logins: [login: string, found: number | null][] = [
         ['alice', 11],
         ['alice@example.com', 11],
-        ['Alice', null],
+        ['Alice', 11],
+        ['ALICE@example.COM', 11],
         ['a_b', 13],
         ['acb', null],
         ['a%', null],
@@ -262,13 +254,9 @@ for (const [driver, open] of DRIVERS) {
         ['ａlice', null],
         ["' OR true --", null],
       ];
-      for (const [loginKey, found] of logins) {
-        it(`by name, ${loginKey} is ${found === null ? 'nobody' : 'somebody'}`, async () => {
-          const { account } = await store.inquire([]).findCredentials({
-            digest: digestOf('x'),
-            kind: 'token_or_password',
-            loginKey,
-          });
+      for (const [username, found] of logins) {
+        it(`by name, ${username} is ${found === null ? 'no user' : `user ${found}`}`, async () => {
+          const { account } = await ask(username, 'x');
           assert.equal(account?.id ?? null, found);
         });
       }
@@ -360,9 +348,7 @@ for (const [driver, open] of DRIVERS) {
       });
 
       it('knows how far a deploy token reaches', async () => {
-        const idOf = async (secret: string) =>
-          (await store.inquire([]).findCredentials({ digest: digestOf(secret), kind: 'token', loginKey: '' }))
-            .deployToken!.id;
+        const idOf = async (secret: string) => (await ask('', secret)).deployToken!.id;
         const reach = async (secret: string, path: string) =>
           (await find(asDeployToken(await idOf(secret)), path)).ownDeployToken;
         assert.equal(await reach(TOKENS.deploy, 'acme/open'), true);
@@ -395,23 +381,23 @@ for (const [driver, open] of DRIVERS) {
         'Acme/Open',
       ];
       it('finds by equality alone', async () => {
-        assert.deepEqual((await store.findFacts(ANONYMOUS, unknown)).projects, []);
+        assert.deepEqual((await source.facts(ANONYMOUS, unknown)).projects, []);
       });
 
       it('finds several at once, and knows the installation even for none', async () => {
-        const { projects } = await store.findFacts(asUser(11), ['acme/open', 'friends/kit', 'none/none']);
+        const { projects } = await source.facts(asUser(11), ['acme/open', 'friends/kit', 'none/none']);
         assert.deepEqual(projects.map(({ path }) => path).sort(), ['acme/open', 'friends/kit']);
-        const { instance } = await store.findFacts(ANONYMOUS, []);
+        const { instance } = await source.facts(ANONYMOUS, []);
         assert.deepEqual(instance, { registryEnabled: true, maintenanceMode: false });
       });
     });
 
     it('belongs to the cell that claimed it first', async () => {
-      await store.claimForCell(7);
-      await store.claimForCell(7);
-      await assert.rejects(store.claimForCell(8), { code: 'conflict', message: /belongs to cell 7/ });
+      await claimForCell(database, 7);
+      await claimForCell(database, 7);
+      await assert.rejects(claimForCell(database, 8), { code: 'conflict', message: /belongs to cell 7/ });
     });
 
-    it('answers a ping', () => store.ping());
+    it('answers a ping', () => source.ping());
   });
 }

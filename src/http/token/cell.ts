@@ -1,0 +1,79 @@
+import type { Context } from 'koa';
+import { unauthorized } from '../../authn/basic.ts';
+import { type CellView, type Choice, chooseCell } from '../../cells/choose-cell.ts';
+import { readCredentialForm } from '../../cells/credential-form.ts';
+import type { Cell } from '../../cells/topology.ts';
+import { CellpassError } from '../../errors.ts';
+import type { AskedScopes } from '../../policy/scope.ts';
+import type { RequestState } from '../request-state.ts';
+import type { ForwardedAnswer, IncomingRequest } from './forward.ts';
+import type { TokenRequest } from './request.ts';
+
+/** Token requests and cells: which cell answers, and how this cell forwards or refuses. */
+
+export type TokenContext = Context & { state: RequestState };
+export type CellChoice = Exclude<Choice, { readonly kind: 'refused' }>;
+
+/** @throws {CellpassError} `unauthorized` for a token that no cell issued; else as `chooseCell`. */
+export async function choose(
+  view: CellView,
+  request: TokenRequest,
+  { scopes }: AskedScopes,
+): Promise<CellChoice> {
+  const form = request.credentialsHeldBack
+    ? ({ kind: 'elsewhere' } as const)
+    : readCredentialForm(request.credentials);
+  const choice = await chooseCell({ scopes, form }, view);
+  if (choice.kind === 'refused') throw unauthorized(choice.reason);
+  return choice;
+}
+
+/** @throws {CellpassError} `unavailable` if cells disagree, `other_cell` if forwarding is off. */
+export function refuseToForward({ topology }: CellView, cell: Cell, { forwarded }: TokenRequest): void {
+  if (forwarded) {
+    throw new CellpassError('unavailable', 'the cells disagree about which of them answers this; try again', {
+      reason: 'forwarding_loop',
+    });
+  }
+  if (topology.forwarding) return;
+  throw new CellpassError('other_cell', `cell ${cell.id} answers this`, { detail: cell.url });
+}
+
+export function incomingRequest(ctx: TokenContext, { form, credentials }: TokenRequest): IncomingRequest {
+  return {
+    form,
+    credentials,
+    search: ctx.search,
+    authorization: ctx.get('Authorization'),
+    userAgent: ctx.get('User-Agent'),
+    clientAddress: ctx.state.clientAddress.text,
+  };
+}
+
+export function writeForwarded(ctx: TokenContext, { status, headers, body }: ForwardedAnswer): void {
+  for (const [name, value] of headers) ctx.set(name, value);
+  ctx.status = status;
+  ctx.type = 'application/json';
+  ctx.body = body;
+}
+
+/**
+ * The request counts as anonymous, because this cell cannot verify its credentials.
+ * @throws {CellpassError} `wrong_cell` when no repository was asked: `docker login` must fail.
+ */
+export function dropCredentials(cell: Cell, { scopes }: AskedScopes): null {
+  if (!scopes.some(({ type }) => type === 'repository')) throw wrongCell(cell);
+  return null;
+}
+
+/** A refusal that anonymous clients get is due to the credentials, which belong to another cell. */
+export function refusalForOtherCell(cell: Cell, refusal: CellpassError): CellpassError {
+  return refusal.code === 'denied' ? wrongCell(cell) : refusal;
+}
+
+function wrongCell({ id, legacy }: Cell): CellpassError {
+  const takes = legacy
+    ? 'every credential but tokens that were made for another cell'
+    : `only personal, project and group access tokens and CI job tokens that were made for it; passwords, deploy tokens and older tokens are for the legacy cell`;
+  return new CellpassError('wrong_cell', `cell ${id} takes ${takes}`, { reason: 'wrong_cell' });
+}

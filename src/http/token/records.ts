@@ -1,0 +1,100 @@
+import { CellpassError, type ErrorCode } from '../../errors.ts';
+import type { Log } from '../../log.ts';
+import type { AuditLog } from '../../records/audit-log.ts';
+import type { LastUse } from '../../records/last-use.ts';
+import type { RefusalLog } from '../../records/refusal-log.ts';
+import type { IssuedToken } from '../../store/records/issued-tokens.ts';
+import type { RequestContext } from '../request-state.ts';
+import { logFieldsOf } from './log-line.ts';
+import { grantsLess, type IssuedOutcome, type OutcomeObserver } from './outcome.ts';
+import { toStoredRefusal } from './refusal-record.ts';
+
+export interface TokenRecords {
+  readonly refusals: Pick<RefusalLog, 'add'>;
+  readonly audit: Pick<AuditLog, 'add'>;
+  readonly lastUse: Pick<LastUse, 'note'>;
+}
+
+/** All observers of token requests. Their order does not matter; each works without the others. */
+export function tokenObservers({ refusals, audit, lastUse }: TokenRecords): readonly OutcomeObserver[] {
+  return [logOutcome, labelOutcome, recordRefusals(refusals), recordIssued(audit), recordLastUse(lastUse)];
+}
+
+/**
+ * Joins observers into one. An observer that throws is logged; the others still run, and the answer
+ * does not change.
+ */
+export function observeAll(observers: readonly OutcomeObserver[], log: Pick<Log, 'error'>): OutcomeObserver {
+  return (outcome, context) => {
+    for (const observe of observers) {
+      try {
+        observe(outcome, context);
+      } catch (error) {
+        log.error({ err: error, request_id: context.requestId }, 'a token request was not fully recorded');
+      }
+    }
+  };
+}
+
+/** For the request's log line. */
+export const logOutcome: OutcomeObserver = (outcome, { logFields }) => {
+  Object.assign(logFields, logFieldsOf(outcome));
+};
+
+/** For the metrics, which count each answer by its reason. */
+export const labelOutcome: OutcomeObserver = (outcome, context) => {
+  if (grantsLess(outcome)) context.successReason = 'granted_less';
+};
+
+/** The errors that are refusals, and about which there is more to say than the error itself. */
+const RECORDED_ERRORS: ReadonlySet<ErrorCode> = new Set([
+  'unauthorized',
+  'too_many_failures',
+  'wrong_cell',
+  'denied',
+  'service_unknown',
+  'registry_off',
+]);
+
+/** Records refusals, and tokens with less than asked, so that `explain --request` finds them. */
+export function recordRefusals(refusals: Pick<RefusalLog, 'add'>): OutcomeObserver {
+  return (outcome, context) => {
+    const { error, subject } = outcome;
+    const isRefused = error instanceof CellpassError && RECORDED_ERRORS.has(error.code);
+    if (!isRefused && !grantsLess(outcome)) return;
+    refusals.add(toStoredRefusal(outcome, context, isRefused ? error : null), subject);
+  };
+}
+
+/** Records each token that a client got. */
+export function recordIssued(audit: Pick<AuditLog, 'add'>): OutcomeObserver {
+  return ({ issued, error }, context) => {
+    if (issued !== null && error === null) audit.add(toIssuedToken(issued, context));
+  };
+}
+
+function toIssuedToken(
+  { claims, kid, cell }: IssuedOutcome,
+  { requestId, now, clientAddress }: RequestContext,
+): IssuedToken {
+  return {
+    jti: claims.jti,
+    kid,
+    subject: claims.sub,
+    authType: claims.auth_type,
+    service: claims.aud,
+    access: claims.access,
+    address: clientAddress.text,
+    issuedAt: now,
+    expiresAt: new Date(claims.exp * 1000),
+    requestId,
+    cell,
+  };
+}
+
+/** Notes the last use of the token that a subject came with, also when nothing was granted. */
+export function recordLastUse(lastUse: Pick<LastUse, 'note'>): OutcomeObserver {
+  return ({ subject }, { now }) => {
+    if (subject !== null) lastUse.note(subject, now);
+  };
+}

@@ -1,0 +1,61 @@
+import { CellpassError } from '../../errors.ts';
+import type { Subject } from '../../policy/subject.ts';
+import type { RefusalRecord, StoredRefusal } from '../../store/records/refusals.ts';
+import { toClientAddress } from '../client-address.ts';
+import type { RequestContext } from '../request-state.ts';
+import type { Question } from './decide.ts';
+import type { TokenOutcome } from './outcome.ts';
+
+/** @param error null: a token was issued, with less than asked. */
+export function toStoredRefusal(
+  outcome: TokenOutcome,
+  { requestId, now, clientAddress }: RequestContext,
+  error: CellpassError | null,
+): StoredRefusal {
+  const record: RefusalRecord = {
+    at: now.toISOString(),
+    client: clientAddress.text,
+    error: error && { code: error.code, message: error.message, reason: error.reason },
+    question: toQuestionRecord(outcome),
+  };
+  return { requestId, record };
+}
+
+function toQuestionRecord({ subject, asked, facts }: TokenOutcome): RefusalRecord['question'] {
+  if (subject === null || asked === null || facts === null) return null;
+  const { abilities, expiresAt } = subject;
+  return {
+    subject: { ...subject, abilities: [...abilities], expiresAt: expiresAt?.toISOString() ?? null },
+    asked: asked.scopes,
+    facts,
+  };
+}
+
+/** A stored refusal, as the types of the decision have it. */
+export interface PastRefusal {
+  readonly now: Date;
+  readonly client: string;
+  readonly error: CellpassError | null;
+  readonly question: Question | null;
+}
+
+/** Reads what `toStoredRefusal` wrote. */
+export function toPastRefusal({ at, client, error, question }: RefusalRecord): PastRefusal {
+  const now = new Date(at);
+  return {
+    now,
+    client,
+    error: error && new CellpassError(error.code, error.message, { reason: error.reason }),
+    question: question && {
+      ...question,
+      subject: toSubject(question.subject),
+      now,
+      clientAddress: toClientAddress(client),
+    },
+  };
+}
+
+function toSubject(subject: NonNullable<RefusalRecord['question']>['subject']): Subject {
+  const expiresAt = subject.expiresAt === null ? null : new Date(subject.expiresAt);
+  return { ...subject, abilities: new Set(subject.abilities), expiresAt };
+}

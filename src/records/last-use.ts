@@ -1,0 +1,69 @@
+import { createExpiringMap } from '../expiring-map.ts';
+import type { Log } from '../log.ts';
+import type { Subject } from '../policy/subject.ts';
+import { printTokenId, type TokenKey } from '../store/directory/token-id.ts';
+import type { TokenUse } from '../store/directory/tokens.ts';
+import { BatchWriter } from './batch-writer.ts';
+
+/** When access and deploy tokens were last used. It is written in batches, behind the requests. */
+export interface LastUse {
+  /** Does nothing for a subject that came without such a token. */
+  note(subject: Subject, at: Date): void;
+  /** Writes all uses that wait now. */
+  flush(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface LastUseOptions {
+  readonly save: (uses: readonly TokenUse[], granularityMs: number) => Promise<void>;
+  readonly log: Pick<Log, 'warn'>;
+  readonly monotonicMs?: () => number;
+}
+
+/** How often a token's use is written at most; GitLab's list is as coarse. */
+const GRANULARITY_MS = 5 * 60 * 1000;
+const FLUSH_MS = 1000;
+/** In one batch; over that, a token's use is written when the token comes again. */
+const MAX_WAITING = 5000;
+const USE_BYTES = 200;
+/** Tokens whose use was written lately; about 10 MB. A forgotten token is written once more. */
+const MAX_RECENT = 50_000;
+
+export function createLastUse({ save, log, monotonicMs = () => performance.now() }: LastUseOptions): LastUse {
+  const recent = createExpiringMap<true>({ lifeMs: GRANULARITY_MS, max: MAX_RECENT, monotonicMs });
+  const waiting = new Set<string>();
+  const writer = new BatchWriter<TokenUse>({
+    async save(batch) {
+      await save(batch, GRANULARITY_MS);
+      for (const { key } of batch) recent.set(printTokenId(key), true);
+    },
+    onRemoved: (batch) => {
+      for (const { key } of batch) waiting.delete(printTokenId(key));
+    },
+    bytesOf: () => USE_BYTES,
+    batchItems: MAX_WAITING,
+    everyMs: FLUSH_MS,
+    // A use that is lost is written when the token comes again, so it is worth no warning.
+    messages: { failed: 'the last use of tokens could not be written', lost: null },
+    log,
+    monotonicMs,
+  });
+  const add = writer.openQueue({ items: MAX_WAITING, bytes: MAX_WAITING * USE_BYTES });
+  return {
+    note(subject, at) {
+      const key = tokenOf(subject);
+      if (key === null) return;
+      const id = printTokenId(key);
+      if (recent.get(id) === true || waiting.has(id)) return;
+      if (add({ key, at })) waiting.add(id);
+    },
+    flush: () => writer.flush(),
+    close: () => writer.close(),
+  };
+}
+
+function tokenOf(subject: Subject): TokenKey | null {
+  if (subject.kind === 'deploy_token') return { table: 'deploy', number: subject.deployTokenId };
+  if (subject.kind !== 'user' || subject.accessTokenId === undefined) return null;
+  return { table: 'access', number: subject.accessTokenId };
+}

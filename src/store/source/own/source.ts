@@ -1,0 +1,27 @@
+import { ANONYMOUS } from '../../../policy/subject.ts';
+import type { Sql } from '../../database/drivers.ts';
+import type { VersionedSource } from '../remembered.ts';
+import { ask } from './ask.ts';
+import { findSubject, NO_CREDENTIALS } from './credentials.ts';
+import { readVersion } from './directory-version.ts';
+import { findFacts } from './facts.ts';
+
+/** cellpass's own tables as the source of the directory, on either driver. */
+export function createOwnSource(sql: Sql): VersionedSource {
+  return {
+    async ask(question, paths) {
+      if (question !== null) return ask(sql, question, paths);
+      return { ...(await findFacts(sql, ANONYMOUS, paths)), credentials: NO_CREDENTIALS };
+    },
+    async facts(subject, paths) {
+      const { facts } = await findFacts(sql, subject, paths);
+      return facts;
+    },
+    find: (question) => findSubject(sql, question),
+    async ping() {
+      // Every question reads this table; it may be locked, or missing.
+      await sql.query('SELECT 1 FROM settings');
+    },
+    version: () => readVersion(sql),
+  };
+}
