@@ -85,7 +85,6 @@ function fromSubjectRecord(subject: NonNullable<RefusalRecord['question']>['subj
 
 export interface RefusalLogOptions {
   readonly save: (refusals: readonly StoredRefusal[]) => Promise<void>;
-  readonly forget: () => Promise<void>;
   readonly log: Log;
 }
 
@@ -100,12 +99,11 @@ export interface RefusalLog {
 }
 
 const FLUSH_MS = 1000;
-const FORGET_MS = 60_000;
 /** In one batch. Whoever has no valid credentials can refuse themselves as often as they like, so they get a small share. */
 const MAX_KNOWN = 400;
 const MAX_UNKNOWN = 100;
 
-export function createRefusalLog({ save, forget, log }: RefusalLogOptions): RefusalLog {
+export function createRefusalLog({ save, log }: RefusalLogOptions): RefusalLog {
   let waiting: StoredRefusal[] = [];
   let unknown = 0;
   let dropped = 0;
@@ -125,9 +123,6 @@ export function createRefusalLog({ save, forget, log }: RefusalLogOptions): Refu
     });
   };
   const writer = createWriter(write, FLUSH_MS);
-  const forgetTimer = setInterval(() => {
-    forget().catch((error: unknown) => log.warn({ err: error }, 'old refusals could not be forgotten'));
-  }, FORGET_MS).unref();
 
   return {
     add(refusal, subject) {
@@ -143,9 +138,6 @@ export function createRefusalLog({ save, forget, log }: RefusalLogOptions): Refu
     },
     flush: writer.flush,
     dropped: () => droppedInAll,
-    async close() {
-      clearInterval(forgetTimer);
-      await writer.close();
-    },
+    close: writer.close,
   };
 }

@@ -3,80 +3,73 @@ import { type AuditLog, createAuditLog } from '../../http/token/audit.ts';
 import { createLastUse, type LastUse } from '../../http/token/last-use.ts';
 import { createRefusalLog, type RefusalLog } from '../../http/token/refusals.ts';
 import { saveTokenUses } from '../../store/directory/tokens.ts';
-import { createFailureCounter, forgetFailures } from '../../store/records/failure-counter.ts';
+import { createFailureCounter } from '../../store/records/failure-counter.ts';
 import { createIssuedTokens } from '../../store/records/issued-tokens.ts';
-import { forgetRefusals, saveRefusals } from '../../store/records/refusals.ts';
-import { clockOf, type Parts } from './parts.ts';
+import { saveRefusals } from '../../store/records/refusals.ts';
+import type { Closers } from '../closers.ts';
+import { clockOf, type ServerInputs } from './inputs.ts';
+import { auditRetention } from './retention.ts';
 
-/** What is remembered of requests, each within its bounds. */
+/** What token requests leave behind. Each log writes in batches and is bounded. */
 export interface Records {
   readonly refusals: RefusalLog;
   readonly audit: AuditLog;
   readonly lastUse: LastUse;
   readonly failedAttempts: FailedAttempts;
-  /** Writes what is waiting. */
-  close(): Promise<void>;
 }
 
-export function openRecords(parts: Parts): Records {
-  const { database, log } = parts;
-  const refusals = refusalsOf(parts);
-  const audit = auditOf(parts);
+/** What the administration and the metrics read of these records, in the same process. */
+export interface RecordViews {
+  readonly refusals: Pick<RefusalLog, 'flush' | 'dropped'>;
+  readonly audit: Pick<AuditLog, 'flush' | 'use'>;
+  readonly lastUse: Pick<LastUse, 'flush'>;
+  readonly failedAttempts: Pick<FailedAttempts, 'lockouts'>;
+}
+
+const nothingToFlush = async (): Promise<void> => undefined;
+
+/** The primary of several workers answers no token requests, so it has no records that wait to be written. */
+export const NO_RECORDS: RecordViews = {
+  refusals: { flush: nothingToFlush, dropped: () => 0 },
+  audit: {
+    flush: nothingToFlush,
+    use: () => ({
+      waiting: 0,
+      written: 0,
+      lost: { buffer_full: 0, share_used_up: 0, no_room: 0, not_written: 0 },
+      bytes: { known: 0, anonymous: 0 },
+    }),
+  },
+  lastUse: { flush: nothingToFlush },
+  failedAttempts: { lockouts: () => ({ address: 0, account: 0 }) },
+};
+
+export function openRecords(inputs: ServerInputs, closers: Closers): Records {
+  const { database, log } = inputs;
+  const refusals = createRefusalLog({ save: (batch) => saveRefusals(database, batch), log });
+  const audit = auditOf(inputs);
   const lastUse = createLastUse({
     save: (uses, granularityMs) => saveTokenUses(database, uses, granularityMs),
     log,
-    ...clockOf(parts),
+    ...clockOf(inputs),
   });
-  const forgetting = setInterval(() => forgetFailuresQuietly(parts), FORGET_FAILURES_MS).unref();
-  return {
-    refusals,
-    audit,
-    lastUse,
-    failedAttempts: failedAttemptsOf(parts),
-    close: async () => {
-      clearInterval(forgetting);
-      await refusals.close();
-      await lastUse.close();
-      await audit.close();
-    },
-  };
+  closers.push(audit.close, lastUse.close, refusals.close);
+  return { refusals, audit, lastUse, failedAttempts: failedAttemptsOf(inputs) };
 }
 
-function refusalsOf({ config, database, log, now }: Parts): RefusalLog {
-  const { refusalDays: days, refusalBytes: bytes } = config.retention;
-  return createRefusalLog({
-    save: (batch) => saveRefusals(database, batch),
-    forget: () => forgetRefusals(database, { days, bytes }, now()),
-    log,
-  });
-}
-
-/** Of the room for issued tokens, what anonymous clients can cause gets a tenth. */
-const ANONYMOUS_PART = 0.1;
-
-function auditOf(parts: Parts): AuditLog {
-  const { config, database, log, now } = parts;
-  const { auditDays: days, auditBytes } = config.retention;
-  const anonymousBytes = Math.floor(auditBytes * ANONYMOUS_PART);
-  const knownBytes = auditBytes - anonymousBytes;
+function auditOf(inputs: ServerInputs): AuditLog {
+  const { config, database, log, now } = inputs;
+  const { days, knownBytes, anonymousBytes } = auditRetention(config);
   const issuedTokens = createIssuedTokens(database);
   const audit = createAuditLog({
     save: issuedTokens.save,
-    trim: () => issuedTokens.trim({ days, knownBytes, anonymousBytes }, now()),
+    // Only the size: the administration drops old records, once for all workers.
+    trim: () => issuedTokens.measure(now()),
     mostBytes: { known: knownBytes, anonymous: anonymousBytes },
     log,
-    ...clockOf(parts),
+    ...clockOf(inputs),
   });
   return days === 0 ? { ...audit, add: () => undefined } : audit;
-}
-
-const FORGET_FAILURES_MS = 60_000;
-
-/** They are counted by the system's clock, whatever `now` says. */
-function forgetFailuresQuietly({ database, log }: Parts): void {
-  forgetFailures(database, new Date()).catch((error: unknown) =>
-    log.warn({ err: error }, 'old failed attempts could not be forgotten'),
-  );
 }
 
 function failedAttemptsOf({
@@ -84,7 +77,7 @@ function failedAttemptsOf({
   database,
   log,
   monotonicMs = () => performance.now(),
-}: Parts): FailedAttempts {
+}: ServerInputs): FailedAttempts {
   const { perAddress, perAccount, seconds } = config.limits.failedAttempts;
   return createFailedAttempts({
     counters: {

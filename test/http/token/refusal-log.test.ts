@@ -22,7 +22,7 @@ describe('keeping refusals', () => {
     const lines: [level: string, fields: object][] = [];
     const write = (level: string) => (fields: object) => void lines.push([level, fields]);
     const log = { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') };
-    return { lines, refusals: createRefusalLog({ save, forget: async () => undefined, log }) };
+    return { lines, refusals: createRefusalLog({ save, log }) };
   };
 
   it('writes them together, and what is waiting at the end', async () => {

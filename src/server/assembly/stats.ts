@@ -1,0 +1,27 @@
+import { keyMetrics } from '../../http/metrics/keys.ts';
+import { sourceMetrics } from '../../http/metrics/sources.ts';
+import { readVersion } from '../../version.ts';
+import type { SharedServices } from './endpoints.ts';
+import type { ServerInputs } from './inputs.ts';
+import { periodsOf } from './keys.ts';
+import type { RecordViews } from './records.ts';
+
+/** Registers the metrics that parts of the server count themselves; each is read when Prometheus asks. */
+export function registerStats(
+  { config, database }: ServerInputs,
+  { registry, store, keyring, passwords, cells }: SharedServices,
+  { failedAttempts, audit, refusals }: RecordViews,
+): void {
+  keyMetrics(registry, keyring, periodsOf(config));
+  sourceMetrics(registry, {
+    version: readVersion(),
+    pool: () => database.poolUse(),
+    lanes: () => database.lanesUse(),
+    directoryCache: () => store.cacheUse(),
+    passwords: () => passwords.use(),
+    lockouts: () => failedAttempts.lockouts(),
+    audit: () => audit.use(),
+    refusalsDropped: () => refusals.dropped(),
+    topologyService: () => cells.serviceUse(),
+  });
+}
