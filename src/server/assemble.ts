@@ -33,8 +33,8 @@ export interface Administration extends SharedServices {
   readonly directory: DirectoryResource;
 }
 
-// The graph of a server by role. Below, one function for each half; `assembly/` says how each part is made. Every function
-// adds to `closers` what must be closed.
+// The graph of a server by role. Below, one function for each half; `assembly/` says how each part
+// is made. Every function adds to `closers` what must be closed.
 
 /** A whole server in one process. */
 export async function assembleServer(
@@ -63,7 +63,8 @@ async function assembleShared(inputs: ServerInputs, closers: Closers): Promise<S
   const { config, database, log, topologyPollMs: pollMs } = inputs;
   const { argon2Lanes: lanes, argon2Queue: queue, directoryCacheBytes: cacheBytes } = config.limits;
   const store = new PostgresStore(database, { cacheBytes });
-  // Before the keys, which a first start generates: a mistake in the topology file should leave nothing behind.
+  // Before the keys, which a first start generates: a mistake in the topology file should leave
+  // nothing behind.
   const cells = openTopology({
     file: config.cellsFile,
     self: config.cell,

@@ -1,7 +1,10 @@
 /** One function for each resource that is open, in the order in which they were opened. */
 export type Closers = (() => Promise<void>)[];
 
-/** Runs `open`. When it throws, this closes what `open` has opened so far, and throws the same error. */
+/**
+ * Runs `open`. When it throws, this closes what `open` has opened so far, and throws the same
+ * error.
+ */
 export async function openAll<T>(open: (closers: Closers) => Promise<T>): Promise<T> {
   const closers: Closers = [];
   try {
@@ -14,8 +17,8 @@ export async function openAll<T>(open: (closers: Closers) => Promise<T>): Promis
 }
 
 /**
- * Closes everything, the last opened first, and goes on when one of them fails. Empties `closers`, so a second call does
- * nothing.
+ * Closes everything, the last opened first, and goes on when one of them fails. Empties `closers`,
+ * so a second call does nothing.
  * @throws the one error, or an `AggregateError` when several failed.
  */
 export async function closeAll(closers: Closers): Promise<void> {

@@ -14,9 +14,10 @@ export interface DataDirHold {
 }
 
 /**
- * Takes the data directory for this process, and creates it if it is missing. The embedded database has no lock of its own, and
- * two processes in it would destroy it.
- * @throws {CellpassError} `conflict` when another process holds it, `invalid` when its path is too long for a socket.
+ * Takes the data directory for this process, and creates it if it is missing. The embedded database
+ * has no lock of its own, and two processes in it would destroy it.
+ * @throws {CellpassError} `conflict` when another process holds it, `invalid` when its path is too
+ * long for a socket.
  */
 export async function holdDataDir(config: Config): Promise<DataDirHold> {
   const path = adminSocketPath(config);
@@ -37,7 +38,10 @@ export async function holdDataDir(config: Config): Promise<DataDirHold> {
   };
 }
 
-/** Holds the data directory during `work` if it has the embedded database; PostgreSQL needs no such lock. */
+/**
+ * Holds the data directory during `work` if it has the embedded database; PostgreSQL needs no such
+ * lock.
+ */
 export async function withDataDir<T>(config: Config, work: () => Promise<T>): Promise<T> {
   if (config.databaseUrl !== null) return work();
   const hold = await holdDataDir(config);

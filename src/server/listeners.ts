@@ -13,7 +13,10 @@ const IDLE_CHECK_MS = 100;
 /** How long a connection over the limit may stay open to receive its 503. */
 const REFUSAL_MS = 2000;
 
-/** Listens for registries' clients. Resolves with the server and its URL, which has the port that the system chose for 0. */
+/**
+ * Listens for registries' clients. Resolves with the server and its URL, which has the port that
+ * the system chose for 0.
+ */
 export async function openPublicListener(
   config: Config,
   { app }: Pick<PublicAssembly, 'app'>,
@@ -26,8 +29,8 @@ export async function openPublicListener(
 }
 
 /**
- * Serves the admin API over TCP if `CELLPASS_ADMIN_LISTEN` is set. Resolves with the servers whose certificate a reload
- * replaces: one or none.
+ * Serves the admin API over TCP if `CELLPASS_ADMIN_LISTEN` is set. Resolves with the servers whose
+ * certificate a reload replaces: one or none.
  */
 export async function openAdminListener(
   config: Config,
@@ -36,7 +39,8 @@ export async function openAdminListener(
 ): Promise<readonly Server[]> {
   const { adminListen, tls } = config;
   if (adminListen === null) return [];
-  // Without the periods of the public listener: applying a large document sends no byte for longer than they allow.
+  // Without the periods of the public listener: applying a large document sends no byte for longer
+  // than they allow.
   const server = createHttpServer(remoteAdmin.callback(), { ...tcpOptions(config), periods: {} });
   const port = await listenOnTcp(server, adminListen, 'CELLPASS_ADMIN_LISTEN');
   closers.push(() => closeServer(server));
@@ -44,7 +48,10 @@ export async function openAdminListener(
   return [server];
 }
 
-/** Serves metrics if `CELLPASS_METRICS_LISTEN` is set. It asks for no token, so it has the same limits as the public listener. */
+/**
+ * Serves metrics if `CELLPASS_METRICS_LISTEN` is set. It asks for no token, so it has the same
+ * limits as the public listener.
+ */
 export async function openMetricsListener(
   config: Config,
   { metrics }: Pick<Administration, 'metrics'>,
@@ -56,7 +63,10 @@ export async function openMetricsListener(
   closers.push(() => closeServer(server));
 }
 
-/** Limits for clients that nobody has to trust. The admin socket has none: only the server's own user can open it. */
+/**
+ * Limits for clients that nobody has to trust. The admin socket has none: only the server's own
+ * user can open it.
+ */
 function tcpOptions({ limits, tls, trustedProxies }: Config): ServerOptions {
   const { total, perAddress, headerSeconds, requestSeconds, stallSeconds } = limits.connections;
   return {
@@ -73,7 +83,8 @@ function tcpOptions({ limits, tls, trustedProxies }: Config): ServerOptions {
 
 /**
  * Reloads certificate and key of each server. False without TLS.
- * @throws {CellpassError} `invalid` when the files are wrong; the servers then keep the old certificate.
+ * @throws {CellpassError} `invalid` when the files are wrong; the servers then keep the old
+ * certificate.
  */
 export function reloadAll({ tls }: Config, servers: readonly Server[]): boolean {
   if (tls === null) return false;
@@ -85,11 +96,15 @@ function listenerUrl({ host, port }: Config['listen'], tls: Config['tls']): stri
   return `${tls === null ? 'http' : 'https'}://${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
-/** Stops listening, and resolves when every connection is closed; after 10 s it cuts those that are left. */
+/**
+ * Stops listening, and resolves when every connection is closed; after 10 s it cuts those that are
+ * left.
+ */
 export function closeServer(server: Server): Promise<void> {
   return new Promise((resolve) => {
     const overdue = setTimeout(() => server.closeAllConnections(), LAST_ANSWERS_MS);
-    // `close` ends only the connections that are idle now; an answer that began earlier may leave one open for a next request.
+    // `close` ends only the connections that are idle now; an answer that began earlier may leave
+    // one open for a next request.
     const idle = setInterval(() => server.closeIdleConnections(), IDLE_CHECK_MS);
     server.close(() => {
       clearTimeout(overdue);

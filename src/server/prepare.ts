@@ -25,8 +25,10 @@ export async function prepareDatabase(config: Config, database: Database, log: L
 }
 
 /**
- * Marks the database as this cell's, and opens the master key, which is generated if the database has no keys yet.
- * @throws {CellpassError} `conflict` when the database belongs to another cell, or the master key does not fit.
+ * Marks the database as this cell's, and opens the master key, which is generated if the database
+ * has no keys yet.
+ * @throws {CellpassError} `conflict` when the database belongs to another cell, or the master key
+ * does not fit.
  */
 export async function openMasterKey(
   config: Config,

@@ -20,8 +20,9 @@ import { startWorkers } from './workers/start.ts';
 import { runWorker } from './workers/worker.ts';
 
 /**
- * How much the heap may grow, in percent of the live objects, before V8 collects garbage. V8's default is four times as much,
- * which is more memory than the rest of the process takes; see docs/performance.md.
+ * How much the heap may grow, in percent of the live objects, before V8 collects garbage. V8's
+ * default is four times as much, which is more memory than the rest of the process takes; see
+ * docs/performance.md.
  */
 const HEAP_GROWING_PERCENT = 60;
 
@@ -51,8 +52,8 @@ export function migrateDatabase({ environment }: Terminal): Promise<readonly str
 }
 
 /**
- * Says where the server listens. The log line is for machines. The rest is for the person who started it: what to do next if
- * stdout is a terminal, else the registry's configuration on stderr.
+ * Says where the server listens. The log line is for machines. The rest is for the person who
+ * started it: what to do next if stdout is a terminal, else the registry's configuration on stderr.
  */
 function announce(config: Config, { publicUrl }: RunningServer, log: Log, terminal: Terminal): void {
   const configurations = config.services.map((service) =>
@@ -95,8 +96,8 @@ interface Signals {
 }
 
 /**
- * Handles signals from before the start. As process 1 of a container, a process without a handler never receives SIGTERM; as any
- * other process, it would be killed while it creates its database.
+ * Handles signals from before the start. As process 1 of a container, a process without a handler
+ * never receives SIGTERM; as any other process, it would be killed while it creates its database.
  */
 function catchSignals(log: Log): Signals {
   let reload = (): void => undefined;

@@ -8,8 +8,9 @@ const LEVEL_WIDTH = 5;
 const UNPRINTABLE = /[\p{Cc}\p{Zl}\p{Zp}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
 
 /**
- * One line of the JSON log for a person at a terminal: time (UTC), level, message, and the fields that matter. Parts of it come
- * from clients, so control characters are escaped: none of them can move the cursor or start a line.
+ * One line of the JSON log for a person at a terminal: time (UTC), level, message, and the fields
+ * that matter. Parts of it come from clients, so control characters are escaped: none of them can
+ * move the cursor or start a line.
  * @param json one line as pino writes it. A line that is not JSON comes back escaped.
  */
 export function readableLine(json: string): string {

@@ -1,7 +1,10 @@
 import type { Log } from '../log.ts';
 import type { RunningServer } from './start.ts';
 
-/** What SIGHUP does. Logs the outcome; when the new files are wrong, the old certificate stays in use. */
+/**
+ * What SIGHUP does. Logs the outcome; when the new files are wrong, the old certificate stays in
+ * use.
+ */
 export function reloadCertificate(server: Pick<RunningServer, 'reload'>, log: Log): void {
   try {
     const done = server.reload();

@@ -20,9 +20,15 @@ import { openMasterKey, prepareDatabase } from './prepare.ts';
 export interface RunningServer {
   /** Without a trailing slash. */
   readonly publicUrl: string;
-  /** Reloads the TLS certificate and key; throws, and keeps the old ones, when they are wrong. False without TLS. */
+  /**
+   * Reloads the TLS certificate and key; throws, and keeps the old ones, when they are wrong. False
+   * without TLS.
+   */
   reload(): boolean;
-  /** Answers `/readyz` with 503 for `drainSeconds`, then finishes the requests that have begun, and closes everything. */
+  /**
+   * Answers `/readyz` with 503 for `drainSeconds`, then finishes the requests that have begun, and
+   * closes everything.
+   */
   close(): Promise<void>;
 }
 
@@ -40,8 +46,9 @@ export interface WorkerServer extends RunningServer {
 }
 
 /**
- * A whole server in this process. It holds the data directory first, then opens the database and the keys, and last the public
- * listener. When a step fails, what was opened before is closed again.
+ * A whole server in this process. It holds the data directory first, then opens the database and
+ * the keys, and last the public listener. When a step fails, what was opened before is closed
+ * again.
  */
 export function startServer(config: Config, log: Log): Promise<RunningServer> {
   return openAll(async (closers) => {
@@ -136,7 +143,10 @@ async function inputsOf(
   return { config, database, masterKey, argon2id, log, now: () => new Date(), isDraining };
 }
 
-/** Opens what only admins and Prometheus reach. Resolves with the servers over TCP that have a certificate to reload. */
+/**
+ * Opens what only admins and Prometheus reach. Resolves with the servers over TCP that have a
+ * certificate to reload.
+ */
 async function openAdministration(
   config: Config,
   administration: Administration,

@@ -14,7 +14,8 @@ describe('serve on a terminal', function () {
     site = await makeSite('postgresql');
     url = `http://127.0.0.1:${await freePort()}`;
     const env = { ...site.env, CELLPASS_LISTEN: url.slice('http://'.length) };
-    // util-linux's `script` gives the server a terminal as stdin, stdout and stderr, and copies what it prints.
+    // util-linux's `script` gives the server a terminal as stdin, stdout and stderr, and copies
+    // what it prints.
     const args = ['-qefc', 'exec bin/cellpass serve', '/dev/null'];
     terminal = startChild('script', 'script', args, { env, cwd: ROOT });
     await saying(terminal, 'Press Ctrl+C');

@@ -21,7 +21,10 @@ export interface KeyRotation {
   readonly schedule: Schedule;
 }
 
-/** The keys that sign and verify. Every process follows the stored key set: by NOTIFY and by polling. */
+/**
+ * The keys that sign and verify. Every process follows the stored key set: by NOTIFY and by
+ * polling.
+ */
 export async function openKeyring(
   inputs: ServerInputs,
   store: PostgresStore,
@@ -89,8 +92,8 @@ export function periodsOf({ keys }: Config): KeyPeriods {
 }
 
 /**
- * The registries to probe before a key becomes active. The router counts as one: it refuses a token that none of its own
- * keys verifies.
+ * The registries to probe before a key becomes active. The router counts as one: it refuses a token
+ * that none of its own keys verifies.
  */
 function registriesOf(config: Config, cells: CurrentTopology): readonly Registry[] {
   const known = knownRegistries(config);

@@ -28,7 +28,10 @@ export interface RecordViews {
 
 const nothingToFlush = async (): Promise<void> => undefined;
 
-/** The primary of several workers answers no token requests, so it has no records that wait to be written. */
+/**
+ * The primary of several workers answers no token requests, so it has no records that wait to be
+ * written.
+ */
 export const NO_RECORDS: RecordViews = {
   refusals: { flush: nothingToFlush, dropped: () => 0 },
   audit: {

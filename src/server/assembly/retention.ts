@@ -10,7 +10,10 @@ const TRIM_MS = 30_000;
 /** Anonymous clients' share of the bytes for issued tokens. */
 const ANONYMOUS_SHARE = 0.1;
 
-/** How long issued tokens stay on record, and how many bytes they may take. Anonymous clients get a tenth of the bytes. */
+/**
+ * How long issued tokens stay on record, and how many bytes they may take. Anonymous clients get a
+ * tenth of the bytes.
+ */
 export function auditRetention({ retention }: Config): AuditRetention {
   const anonymousBytes = Math.floor(retention.auditBytes * ANONYMOUS_SHARE);
   return { days: retention.auditDays, knownBytes: retention.auditBytes - anonymousBytes, anonymousBytes };

@@ -6,7 +6,10 @@ import type { ServerInputs } from './inputs.ts';
 import { periodsOf } from './keys.ts';
 import type { RecordViews } from './records.ts';
 
-/** Registers the metrics that parts of the server count themselves; each is read when Prometheus asks. */
+/**
+ * Registers the metrics that parts of the server count themselves; each is read when Prometheus
+ * asks.
+ */
 export function registerStats(
   { config, database }: ServerInputs,
   { registry, store, keyring, passwords, cells }: SharedServices,

@@ -1,7 +1,7 @@
 import type { Argon2id } from '../../authn/password.ts';
 import { CellpassError } from '../../errors.ts';
 
-/** What is asked of the process that hashes; the answer has the same id. */
+/** A message to the hashing process; its answer has the same id. */
 export type HashingQuestion =
   | { readonly kind: 'hash'; readonly id: number; readonly password: string }
   | { readonly kind: 'verify'; readonly id: number; readonly password: string; readonly hash: string };
@@ -9,14 +9,14 @@ export type HashingQuestion =
 export type HashingAnswer =
   | { readonly kind: 'hashed'; readonly id: number; readonly hash: string }
   | { readonly kind: 'verified'; readonly id: number; readonly matches: boolean }
-  /** `isAway`: nobody was there to answer, rather than that the question was wrong. */
+  /** `isAway`: the hashing process is gone, rather than the question wrong. */
   | { readonly kind: 'not_hashed'; readonly id: number; readonly isAway: boolean; readonly problem: string };
 
-/** argon2id in another process, asked over a channel of messages. */
+/** argon2id in another process, called by messages. */
 export interface HashingClient extends Argon2id {
-  /** Takes what came over the channel; anything but an answer that is waited for is left alone. */
+  /** Takes a message from the channel, and ignores everything but an answer that is waited for. */
   receive(message: { readonly kind: string }): void;
-  /** Nobody will answer any more: whatever is waited for, and whatever is asked from now on, is `unavailable`. */
+  /** The other process is gone: every open and every later question fails with `unavailable`. */
   lose(): void;
 }
 
@@ -57,7 +57,7 @@ export function createHashingClient(send: (question: HashingQuestion) => void): 
   };
 }
 
-/** The other end: what `argon2id` says to a question. Never fails. */
+/** The answer of the hashing process. Never rejects: an error is an answer, too. */
 export async function answerHashing(question: HashingQuestion, argon2id: Argon2id): Promise<HashingAnswer> {
   const { id, password } = question;
   try {

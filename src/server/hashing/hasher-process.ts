@@ -4,22 +4,25 @@ import { argon2id } from '../../authn/password.ts';
 import { answerHashing, type HashingQuestion } from './channel.ts';
 
 /**
- * The process that hashes passwords, and does nothing else: `hasher.ts` starts it, and its messages say what to hash. It runs by itself when it
- * is loaded.
+ * The entry point of the process that hashes passwords and does nothing else. `hasher.ts` starts it
+ * and sends it the passwords.
  */
 
-/** What it says first. `problem`: why it runs as if it were as urgent as the rest. */
+/** The first message. `problem`: why the process has the usual priority, or null. */
 export interface HasherReady {
   readonly kind: 'ready';
   readonly problem: string | null;
 }
 
-/** From -20 to 19: a tenth of what is as urgent as usual. See docs/performance.md for what others would bring. */
+/**
+ * From -20 to 19. At 10, a busy processor gives this process a tenth; docs/performance.md compares
+ * other values.
+ */
 const NICE = 10;
 
-// What signals do is the business of whoever started it.
+// Only the process that started this one acts on signals.
 for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => undefined);
-// Without it nobody asks any more, or waits for an answer.
+// The parent is gone, so no answer is waited for.
 process.on('disconnect', () => process.exit());
 process.on('message', async (question: HashingQuestion) => tell(await answerHashing(question, argon2id)));
 tell({ kind: 'ready', problem: giveWay() });
@@ -28,7 +31,10 @@ function tell(message: object): void {
   if (process.connected) process.send?.(message);
 }
 
-/** Lets everything else have the processor first. Linux keeps a priority for each thread, and those that hash are there already. */
+/**
+ * Lowers the priority below that of the other processes. On Linux each thread has its own priority,
+ * and libuv's threads, which hash, are running already. Returns the problem if it fails.
+ */
 function giveWay(): string | null {
   try {
     if (process.platform === 'linux')

@@ -6,26 +6,29 @@ import type { Log } from '../../log.ts';
 import { createHashingClient, type HashingAnswer, type HashingClient, hasherAway } from './channel.ts';
 import type { HasherReady } from './hasher-process.ts';
 
-/** argon2id in a process of its own, of a low priority: hashing takes little more than what the rest leaves of the processors. */
+/**
+ * argon2id in a process of low priority, which uses little more than the processor time that other
+ * processes leave.
+ */
 export interface Hasher extends Argon2id {
-  /** What is being hashed is lost. */
+  /** Ends the process; hashes that are under way fail with `unavailable`. */
   close(): Promise<void>;
 }
 
 export interface HasherOptions {
-  /** Hashes at the same time. */
+  /** How many passwords are hashed at the same time. */
   readonly lanes: number;
   readonly log: Log;
 }
 
-/** From `.ts` or, when built, from `.js`. */
+/** `.ts` in tests, `.js` when built. */
 const ENTRY = fileURLToPath(new URL(`hasher-process${extname(import.meta.url)}`, import.meta.url));
-/** Nobody waits for a hash by then. */
+/** How long the process may take to exit; no hash is waited for by then. */
 const GRACE_MS = 1000;
 
 /**
- * Resolves when it is there. When it ends by itself, whoever waits for a hash is told `unavailable`, and the next one who asks has it started
- * again; until it is there everybody waits for the same start.
+ * Starts the process; resolves when it can hash. When it dies, the hashes under way fail with
+ * `unavailable`, and the next call starts it again; calls during the start wait for that one start.
  * @throws {CellpassError} `unavailable` when it can't be started.
  */
 export async function startHasher({ lanes, log }: HasherOptions): Promise<Hasher> {
@@ -63,20 +66,23 @@ export async function startHasher({ lanes, log }: HasherOptions): Promise<Hasher
 
 interface Running {
   readonly child: ChildProcess;
-  /** How it ended. */
+  /** Resolves with the exit code, the signal or the error. */
   readonly ended: Promise<string>;
   readonly client: HashingClient;
 }
 
 function forkHasher(lanes: number): ChildProcess {
   return fork(ENTRY, {
-    // libuv's threads are the lanes.
+    // argon2 hashes on libuv's threads, so their number is the number of lanes.
     env: { ...withoutSettings(process.env), UV_THREADPOOL_SIZE: String(lanes) },
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   });
 }
 
-/** Nothing that it could tell: it needs neither the database nor the master key. */
+/**
+ * The hashing process needs neither the database nor the master key, so it gets no settings with
+ * secrets.
+ */
 function withoutSettings(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(environment).filter(([name]) => !name.startsWith('CELLPASS_')));
 }
@@ -88,7 +94,7 @@ function endOf(child: ChildProcess): Promise<string> {
   });
 }
 
-/** What it says of its priority. */
+/** Resolves with the problem that the process has with its priority, or null. */
 async function readiness(child: ChildProcess, ended: Promise<string>): Promise<string | null> {
   const ready = new Promise<HasherReady>((resolve) => child.once('message', resolve));
   const first = await Promise.race([ready, ended]);
@@ -98,7 +104,7 @@ async function readiness(child: ChildProcess, ended: Promise<string>): Promise<s
 }
 
 function clientOf(child: ChildProcess, ended: Promise<string>): HashingClient {
-  // What can't be sent any more is lost with the process.
+  // A question that can't be sent is lost with the process: `lose` answers it.
   const client = createHashingClient((question) => child.send(question, () => undefined));
   child.on('message', (message: HashingAnswer) => client.receive(message));
   void ended.then(() => client.lose());

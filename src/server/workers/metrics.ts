@@ -25,9 +25,9 @@ export interface WorkerMetrics {
 const ANSWER_MS = 1000;
 
 /**
- * Gathers workers' metrics over the cluster's messages. The counts of a worker that ends, or does not answer in time, stay in
- * the sum: Prometheus would take a falling counter for a restart. prom-client's own cluster support fails as a whole when one
- * worker does not answer.
+ * Gathers workers' metrics over the cluster's messages. The counts of a worker that ends, or does
+ * not answer in time, stay in the sum: Prometheus would take a falling counter for a restart.
+ * prom-client's own cluster support fails as a whole when one worker does not answer.
  */
 export function createWorkerMetrics(): WorkerMetrics {
   const latest = new Map<Worker, Snapshot>();
@@ -51,7 +51,8 @@ export function createWorkerMetrics(): WorkerMetrics {
       );
       const before = ended;
       const sum = await addUp(before).getMetricsAsJSON();
-      // Replace the list by its sum, unless another worker ended, or another `gather` replaced it, in the meantime.
+      // Replace the list by its sum, unless another worker ended, or another `gather` replaced it,
+      // in the meantime.
       if (ended === before) ended = [sum];
       return [...latest.values(), ...ended];
     },

@@ -9,7 +9,10 @@ import type { PrimaryMessage, StartReport, WorkerMessage } from './messages.ts';
 
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 5000;
-/** A worker that ran this long did not die because it could not start, so the next pause is the first again. */
+/**
+ * A worker that ran this long did not die because it could not start, so the next pause is the
+ * first again.
+ */
 const SETTLED_MS = 60_000;
 
 interface ListeningWorker {
@@ -63,7 +66,10 @@ export class WorkerPool {
     for (const worker of this.#workers) send(worker, message);
   }
 
-  /** Tells every worker to finish its requests and exit, and kills those that take longer than `graceMs`. */
+  /**
+   * Tells every worker to finish its requests and exit, and kills those that take longer than
+   * `graceMs`.
+   */
   async stop(): Promise<void> {
     this.#stopping.abort();
     const exits = [...this.#workers].map((worker) => once(worker, 'exit'));
@@ -75,7 +81,10 @@ export class WorkerPool {
     clearTimeout(overdue);
   }
 
-  /** The worker's first message, or how it ended without one. Also answers its hashing questions from now on. */
+  /**
+   * The worker's first message, or how it ended without one. Also answers its hashing questions
+   * from now on.
+   */
   #startReportOf(worker: Worker): Promise<StartReport> {
     const report = new Promise<StartReport>((resolve) => {
       worker.on('message', (message: WorkerMessage) => {

@@ -8,7 +8,8 @@ import { WorkerPool } from './pool.ts';
 const GRACE_MS = 15_000;
 
 /**
- * Several processes behind one listener, and a primary that administers them. The primary replaces a worker that dies.
+ * Several processes behind one listener, and a primary that administers them. The primary replaces
+ * a worker that dies.
  * @throws the error of the first worker that can't start.
  */
 export async function startWorkers(config: Config, log: Log): Promise<RunningServer> {
