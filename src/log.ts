@@ -1,4 +1,4 @@
-/** What the log needs; pino satisfies it. */
+/** Where the server logs. pino implements it. */
 export interface Log {
   debug(fields: object, message: string): void;
   info(fields: object, message: string): void;
@@ -9,12 +9,15 @@ export interface Log {
 const LONGEST_TEXT = 300;
 const LONGEST_LIST = 2000;
 
-/** A text that a client chose, so that no line grows by it. */
+/**
+ * Shortens a text that a client chose to 300 characters, so that clients can't write long log
+ * lines.
+ */
 export function cutForLog(text: string): string {
   return text.length <= LONGEST_TEXT ? text : `${text.slice(0, LONGEST_TEXT)}…`;
 }
 
-/** As many as fit in about 2,000 characters, and how many more there are. */
+/** As many texts as fit in about 2,000 characters; the last entry says how many are left out. */
 export function listForLog(texts: readonly string[]): readonly string[] {
   const listed: string[] = [];
   let length = 0;

@@ -3,7 +3,10 @@ import { createProgram } from './cli/program.ts';
 import { CellpassError } from './errors.ts';
 import { readVersion } from './version.ts';
 
-/** argv → command → exit code: 0 done, 1 refused or failed, 2 wrong usage. */
+/**
+ * Runs the command in `argv` (without node and script). Resolves with the exit code: 0 done, 1
+ * refused or failed, 2 wrong usage.
+ */
 export async function main(argv: readonly string[]): Promise<number> {
   const program = createProgram(
     {
@@ -22,14 +25,17 @@ export async function main(argv: readonly string[]): Promise<number> {
 }
 
 function report(error: unknown): number {
-  // commander has printed its own message, or the help that was asked for.
+  // commander has already printed its message, or the help.
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
   process.stderr.write(`cellpass: ${error instanceof Error ? error.message : String(error)}\n`);
-  if (error instanceof Error && !saysItAll(error)) process.stderr.write(`${error.stack}\n`);
+  if (error instanceof Error && !needsNoStack(error)) process.stderr.write(`${error.stack}\n`);
   return 1;
 }
 
-/** What was written for people, or what the system refused, such as a folder that may not be written to. */
-function saysItAll(error: Error): boolean {
+/**
+ * A message that needs no stack: one of ours, or an error of the system such as a folder that can't
+ * be written.
+ */
+function needsNoStack(error: Error): boolean {
   return error instanceof CellpassError || 'syscall' in error;
 }

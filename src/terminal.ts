@@ -1,7 +1,7 @@
-/** What a command needs from outside; tests give their own. */
+/** What a command reads and where it writes; tests pass their own. */
 export interface Terminal {
   readonly environment: Readonly<Record<string, string | undefined>>;
-  /** Data, and nothing else. */
+  /** Only the data that was asked for. */
   readonly stdout: (text: string) => void;
   /** Notes and errors. */
   readonly stderr: (text: string) => void;

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 
-/** Of this package. */
+/** The version in `package.json`. */
 export function readVersion(): string {
   const manifest: { version: string } = JSON.parse(
     readFileSync(new URL('../package.json', import.meta.url), 'utf8'),

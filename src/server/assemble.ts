@@ -1,98 +1,110 @@
 import { Registry as MetricsRegistry } from 'prom-client';
 import { createAdminApp, createApp, createMetricsApp, createRemoteAdminApp } from '../app.ts';
 import { createPasswordHasher } from '../authn/password.ts';
-import { type CurrentTopology, openTopology } from '../cells/current-topology.ts';
+import { openTopology } from '../cells/current-topology.ts';
 import type { DirectoryResource } from '../http/admin/directory.ts';
-import { keyMetrics } from '../http/metrics/keys.ts';
 import { reportOf } from '../http/metrics/report.ts';
 import { createRequestMetrics } from '../http/metrics/requests.ts';
-import { sourceMetrics } from '../http/metrics/sources.ts';
 import { createForwarder } from '../http/token/forward.ts';
-import type { Keyring } from '../keys/keyring.ts';
 import type { Schedule } from '../rotation/schedule.ts';
 import { createOwnSource } from '../store/source/own/source.ts';
 import { remembering } from '../store/source/remembered.ts';
-import { readVersion } from '../version.ts';
-import { endpointsOf, type Reach } from './assembly/endpoints.ts';
-import { openKeys, periodsOf } from './assembly/keys.ts';
-import { clockOf, type Parts } from './assembly/parts.ts';
-import { openRecords } from './assembly/records.ts';
-import { closeAll } from './closers.ts';
+import { adminEndpoints, publicEndpoints, type SharedServices } from './assembly/endpoints.ts';
+import { clockOf, type ServerInputs } from './assembly/inputs.ts';
+import { openKeyring, openRotation } from './assembly/keys.ts';
+import { NO_RECORDS, openRecords, type Records, type RecordViews } from './assembly/records.ts';
+import { startRetention } from './assembly/retention.ts';
+import { registerStats } from './assembly/stats.ts';
+import type { Closers } from './closers.ts';
 
-export interface Assembly {
+/** What answers registries and their clients. */
+export interface PublicAssembly extends SharedServices {
   readonly app: ReturnType<typeof createApp>;
-  /** For the socket alone: it asks nobody for a token. */
+  readonly records: Records;
+}
+
+/** What answers admins, and runs once for all workers. */
+export interface Administration extends SharedServices {
+  /** For the admin socket only: it asks for no token. */
   readonly admin: ReturnType<typeof createAdminApp>;
   readonly remoteAdmin: ReturnType<typeof createRemoteAdminApp>;
   readonly metrics: ReturnType<typeof createMetricsApp>;
-  /** What this process counts. */
-  readonly registry: MetricsRegistry;
-  readonly keyring: Keyring;
-  /** Rotation by itself; `start` begins it. */
+  /** The scheduled rotation; does nothing before `start`. */
   readonly schedule: Schedule;
   readonly directory: DirectoryResource;
-  /** Ends what runs in the background; the database stays open. */
-  close(): Promise<void>;
 }
 
-/** Wires everything together: here what there is, in `assembly/` what each part is made of. */
-export async function assemble(parts: Parts): Promise<Assembly> {
-  const { config, database } = parts;
-  const source = remembering(createOwnSource(database), { maxBytes: config.limits.directoryCacheBytes });
-  // First, because it is wrong more often than the keys are, which are made at the first start.
-  const cells = topologyOf(parts);
-  const keys = await openKeys(parts, cells);
-  const records = openRecords(parts);
-  const { argon2Lanes: concurrency, argon2Queue: waiting } = config.limits;
-  const passwords = await createPasswordHasher({ concurrency, waiting }, parts.argon2id);
-  const registry = new MetricsRegistry();
-  const requests = createRequestMetrics(registry);
-  const forwarder = requests.measured(createForwarder());
-  const metrics = reportOf(registry, parts.otherMetrics);
-  const reach = { ...keys, ...records, source, passwords, cells, forwarder, requests, metrics };
-  countSources(registry, parts, reach);
-  const deps = endpointsOf(parts, reach);
-  return {
-    app: createApp(deps),
-    admin: createAdminApp(deps),
-    remoteAdmin: createRemoteAdminApp(deps),
-    metrics: createMetricsApp(deps),
-    registry,
-    keyring: keys.keyring,
-    schedule: keys.schedule,
-    directory: deps.directory,
-    close: () => closeAll([cells, keys, records, forwarder].map((part) => () => part.close())),
-  };
+// The graph of a server by role. Below, one function for each half; `assembly/` says how each part
+// is made. Every function adds to `closers` what must be closed.
+
+/** A whole server in one process. */
+export async function assembleServer(
+  inputs: ServerInputs,
+  closers: Closers,
+): Promise<PublicAssembly & Administration> {
+  const shared = await assembleShared(inputs, closers);
+  const clients = assemblePublic(inputs, shared, closers);
+  const { records } = clients;
+  return { ...clients, ...assembleAdministration(inputs, shared, { records, closers }) };
 }
 
-function topologyOf(parts: Parts): CurrentTopology {
-  const { config, log, topologyPollMs } = parts;
-  return openTopology({
+/** One of several workers: no administration. */
+export async function assembleWorker(inputs: ServerInputs, closers: Closers): Promise<PublicAssembly> {
+  return assemblePublic(inputs, await assembleShared(inputs, closers), closers);
+}
+
+/** The primary of several workers: no public app. */
+export async function assemblePrimary(inputs: ServerInputs, closers: Closers): Promise<Administration> {
+  const shared = await assembleShared(inputs, closers);
+  registerStats(inputs, shared, NO_RECORDS);
+  return assembleAdministration(inputs, shared, { records: NO_RECORDS, closers });
+}
+
+async function assembleShared(inputs: ServerInputs, closers: Closers): Promise<SharedServices> {
+  const { config, database, log, topologyPollMs: pollMs } = inputs;
+  const { argon2Lanes: concurrency, argon2Queue: waiting, directoryCacheBytes: maxBytes } = config.limits;
+  const source = remembering(createOwnSource(database), { maxBytes });
+  // Before the keys, which a first start generates: a mistake in the topology file should leave
+  // nothing behind.
+  const cells = openTopology({
     file: config.cellsFile,
     self: config.cell,
     publicUrl: config.publicUrl ?? '',
     log,
-    ...(topologyPollMs && { pollMs: topologyPollMs }),
-    ...clockOf(parts),
+    ...(pollMs && { pollMs }),
+    ...clockOf(inputs),
   });
+  closers.push(() => cells.close());
+  const keyring = await openKeyring(inputs, closers);
+  const passwords = await createPasswordHasher({ concurrency, waiting }, inputs.argon2id);
+  const registry = new MetricsRegistry();
+  return { source, cells, keyring, passwords, registry, requests: createRequestMetrics(registry) };
 }
 
-/** What each part keeps count of by itself. */
-function countSources(
-  registry: MetricsRegistry,
-  { config, database }: Parts,
-  { source, keyring, passwords, failedAttempts, audit, refusals, cells }: Reach,
-): void {
-  keyMetrics(registry, keyring, periodsOf(config));
-  sourceMetrics(registry, {
-    version: readVersion(),
-    pool: () => database.poolStats(),
-    lanes: () => database.pipelineStats(),
-    directoryCache: () => source.stats(),
-    passwords: () => passwords.stats(),
-    lockouts: () => failedAttempts.lockouts(),
-    audit: () => audit.stats(),
-    refusalsDropped: () => refusals.dropped(),
-    topologyService: () => cells.serviceStats(),
-  });
+function assemblePublic(inputs: ServerInputs, shared: SharedServices, closers: Closers): PublicAssembly {
+  const records = openRecords(inputs, closers);
+  const forwarder = shared.requests.measured(createForwarder());
+  closers.push(() => forwarder.close());
+  registerStats(inputs, shared, records);
+  const app = createApp(publicEndpoints(inputs, { ...shared, records, forwarder }));
+  return { ...shared, app, records };
+}
+
+function assembleAdministration(
+  inputs: ServerInputs,
+  shared: SharedServices,
+  { records, closers }: { readonly records: RecordViews; readonly closers: Closers },
+): Administration {
+  const rotation = openRotation(inputs, shared, closers);
+  startRetention(inputs, closers);
+  const metrics = reportOf(shared.registry, inputs.otherMetrics);
+  const deps = adminEndpoints(inputs, { ...shared, records, rotation, metrics });
+  return {
+    ...shared,
+    admin: createAdminApp(deps),
+    remoteAdmin: createRemoteAdminApp(deps),
+    metrics: createMetricsApp(deps),
+    schedule: rotation.schedule,
+    directory: deps.directory,
+  };
 }

@@ -1,22 +1,29 @@
-/** How to close what was opened, in order; it is closed from the last to the first. */
-export type Opened = (() => Promise<void>)[];
+/** One function for each resource that is open, in the order in which they were opened. */
+export type Closers = (() => Promise<void>)[];
 
-/** Whatever fails on the way, what was opened is closed again. */
-export async function openAll<T>(open: (opened: Opened) => Promise<T>): Promise<T> {
-  const opened: Opened = [];
+/**
+ * Runs `open`. When it throws, this closes what `open` has opened so far, and throws the same
+ * error.
+ */
+export async function openAll<T>(open: (closers: Closers) => Promise<T>): Promise<T> {
+  const closers: Closers = [];
   try {
-    return await open(opened);
+    return await open(closers);
   } catch (error) {
-    // What then can't be closed either says less than why it was to be.
-    await closeAll(opened).catch(() => undefined);
+    // The first error says why the start failed; an error while closing would hide it.
+    await closeAll(closers).catch(() => undefined);
     throw error;
   }
 }
 
-/** Closes the rest, too, where one of them fails. Throws what it threw, or an `AggregateError` of several. */
-export async function closeAll(opened: Opened): Promise<void> {
+/**
+ * Closes everything, the last opened first, and goes on when one of them fails. Empties `closers`,
+ * so a second call does nothing.
+ * @throws the one error, or an `AggregateError` when several failed.
+ */
+export async function closeAll(closers: Closers): Promise<void> {
   const failures: unknown[] = [];
-  for (const close of opened.splice(0).reverse()) {
+  for (const close of closers.splice(0).reverse()) {
     try {
       await close();
     } catch (error) {

@@ -1,50 +1,73 @@
-import type { RequestListener, Server } from 'node:http';
+import type { Server } from 'node:http';
 import type { Config } from '../config/load.ts';
 import { trustIn } from '../http/client-address.ts';
 import { createHttpServer, listenOnTcp, reloadTls, type ServerOptions } from '../http/listener/server.ts';
 import type { Log } from '../log.ts';
-import type { Assembly } from './assemble.ts';
-import type { Opened } from './closers.ts';
+import type { Administration, PublicAssembly } from './assemble.ts';
+import type { Closers } from './closers.ts';
 
-/** What a server listens on, and how each listener is bounded, read again and closed. */
-
-/** For what has begun when the listener closes. */
+/** How long a closing listener waits for answers that have begun. */
 const LAST_ANSWERS_MS = 10_000;
-/** How often connections are looked at that had nothing to say while the listener closed. */
+/** How often a closing listener looks for connections that have become idle. */
 const IDLE_CHECK_MS = 100;
-/** For a connection over the bounds to be told so. */
+/** How long a connection over the limit may stay open to receive its 503. */
 const REFUSAL_MS = 2000;
 
-/** Where it is set. Gives the servers for which certificates are read again: one, or none. */
+/**
+ * Listens for registries' clients. Resolves with the server and its URL, which has the port that
+ * the system chose for 0.
+ */
+export async function openPublicListener(
+  config: Config,
+  { app }: Pick<PublicAssembly, 'app'>,
+  closers: Closers,
+): Promise<{ readonly server: Server; readonly url: string }> {
+  const server = createHttpServer(app.callback(), tcpOptions(config));
+  const port = await listenOnTcp(server, config.listen);
+  closers.push(() => closeServer(server));
+  return { server, url: listenerUrl({ ...config.listen, port }, config.tls) };
+}
+
+/**
+ * Serves the admin API over TCP if `CELLPASS_ADMIN_LISTEN` is set. Resolves with the servers whose
+ * certificate a reload replaces: one or none.
+ */
 export async function openAdminListener(
   config: Config,
-  { remoteAdmin }: Assembly,
-  { log, opened }: { readonly log: Log; readonly opened: Opened },
+  { remoteAdmin }: Pick<Administration, 'remoteAdmin'>,
+  { log, closers }: { readonly log: Log; readonly closers: Closers },
 ): Promise<readonly Server[]> {
   const { adminListen, tls } = config;
   if (adminListen === null) return [];
-  // Strangers reach it, too, but a large document is applied in silence.
+  // Without the periods of the public listener: applying a large document sends no byte for longer
+  // than they allow.
   const server = createHttpServer(remoteAdmin.callback(), { ...tcpOptions(config), periods: {} });
   const port = await listenOnTcp(server, adminListen, 'CELLPASS_ADMIN_LISTEN');
-  opened.push(() => closeServer(server));
+  closers.push(() => closeServer(server));
   log.info({ url: listenerUrl({ ...adminListen, port }, tls) }, 'the admin API answers over TCP');
   return [server];
 }
 
-/** Once for all workers. It asks for no token, so the bounds are all that a stranger meets. */
+/**
+ * Serves metrics if `CELLPASS_METRICS_LISTEN` is set. It asks for no token, so it has the same
+ * limits as the public listener.
+ */
 export async function openMetricsListener(
   config: Config,
-  { metrics }: Pick<Assembly, 'metrics'>,
-  opened: Opened,
+  { metrics }: Pick<Administration, 'metrics'>,
+  closers: Closers,
 ): Promise<void> {
   if (config.metricsListen === null) return;
   const server = createHttpServer(metrics.callback(), { ...tcpOptions(config), tls: null });
   await listenOnTcp(server, config.metricsListen, 'CELLPASS_METRICS_LISTEN');
-  opened.push(() => closeServer(server));
+  closers.push(() => closeServer(server));
 }
 
-/** The admin socket has none of these bounds: whoever may open it is trusted, and large documents take long. */
-export function tcpOptions({ limits, tls, trustedProxies }: Config): ServerOptions {
+/**
+ * Limits for clients that nobody has to trust. The admin socket has none: only the server's own
+ * user can open it.
+ */
+function tcpOptions({ limits, tls, trustedProxies }: Config): ServerOptions {
   const { total, perAddress, headerSeconds, requestSeconds, stallSeconds } = limits.connections;
   return {
     headerBytes: limits.headerBytes,
@@ -58,37 +81,30 @@ export function tcpOptions({ limits, tls, trustedProxies }: Config): ServerOptio
   };
 }
 
-/** Reads certificate and key again for each; throws, and keeps the old ones, when they are wrong. False without TLS. */
+/**
+ * Reloads certificate and key of each server. False without TLS.
+ * @throws {CellpassError} `invalid` when the files are wrong; the servers then keep the old
+ * certificate.
+ */
 export function reloadAll({ tls }: Config, servers: readonly Server[]): boolean {
   if (tls === null) return false;
   for (const server of servers) reloadTls(server, tls);
   return true;
 }
 
-export function listenerUrl({ host, port }: Config['listen'], tls: Config['tls']): string {
+function listenerUrl({ host, port }: Config['listen'], tls: Config['tls']): string {
   return `${tls === null ? 'http' : 'https'}://${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
-/** The admin socket listens before there is anything to answer with. */
-export function createSwitchable(): {
-  readonly listener: RequestListener;
-  switchTo(listener: RequestListener): void;
-} {
-  let current: RequestListener = (_request, response) => {
-    response.writeHead(503, { 'Retry-After': '1', 'Content-Length': '0' }).end();
-  };
-  return {
-    listener: (request, response) => current(request, response),
-    switchTo: (listener) => {
-      current = listener;
-    },
-  };
-}
-
+/**
+ * Stops listening, and resolves when every connection is closed; after 10 s it cuts those that are
+ * left.
+ */
 export function closeServer(server: Server): Promise<void> {
   return new Promise((resolve) => {
     const overdue = setTimeout(() => server.closeAllConnections(), LAST_ANSWERS_MS);
-    // One that is kept for a next request, because its last answer had begun before it was known that there is none.
+    // `close` ends only the connections that are idle now; an answer that began earlier may leave
+    // one open for a next request.
     const idle = setInterval(() => server.closeIdleConnections(), IDLE_CHECK_MS);
     server.close(() => {
       clearTimeout(overdue);

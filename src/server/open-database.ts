@@ -7,19 +7,20 @@ import type { Database } from '../store/database/drivers.ts';
 import { openPglite } from '../store/database/pglite.ts';
 import { openPostgres } from '../store/database/postgres.ts';
 
-/** What many workers leave of PostgreSQL's usual 100 connections to each of them. */
+/** How many of PostgreSQL's usual 100 connections all workers share. */
 const SHARED_CONNECTIONS = 80;
 const MOST_CONNECTIONS = 10;
 const FEWEST_CONNECTIONS = 2;
 
 /**
- * PostgreSQL where a URL is given, else the embedded database; for that one the caller must hold the data directory.
+ * Opens PostgreSQL if `CELLPASS_DATABASE_URL` is set, else the embedded database, for which the
+ * caller must hold the data directory (`data-dir.ts`).
  * @throws {CellpassError} `unavailable` when PostgreSQL doesn't answer or doesn't let us in.
  */
 export async function openDatabase(config: Config, log: Log): Promise<Database> {
   if (config.databaseUrl === null) {
     const folder = join(config.dataDir, 'pgdata');
-    // PGlite makes its files open to everybody, and the data directory may be an older one that is, too.
+    // PGlite makes its files readable for every user, so the folder must not be.
     makeDataDir(folder);
     return openPglite(folder);
   }
@@ -39,7 +40,7 @@ export async function openDatabase(config: Config, log: Log): Promise<Database> 
   }
 }
 
-/** Says which server and which database, and nothing of the URL that may be secret. */
+/** Names the host and the database, but not the rest of the URL, which has the password. */
 function unreachable(url: string, error: unknown): CellpassError {
   const { host, pathname } = URL.canParse(url) ? new URL(url) : { host: '', pathname: '' };
   const server = `PostgreSQL at ${host}${pathname}`.replace(/ at $/, '');
@@ -51,7 +52,7 @@ function unreachable(url: string, error: unknown): CellpassError {
   );
 }
 
-/** A host with several addresses fails with an error that has a code and no message. */
+/** For a host with several addresses, Node's error has a code and no message. */
 function reasonOf(cause: unknown): string {
   if (!(cause instanceof Error)) return String(cause);
   return cause.message || ('code' in cause ? String(cause.code) : cause.name);

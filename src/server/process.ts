@@ -1,41 +1,48 @@
 import cluster from 'node:cluster';
+import { existsSync } from 'node:fs';
+import { relative } from 'node:path';
+import { isatty } from 'node:tty';
+import { fileURLToPath } from 'node:url';
 import { setFlagsFromString } from 'node:v8';
-import { pino } from 'pino';
 import { type Config, loadConfig } from '../config/load.ts';
-import { listenOnSocket, makeDataDir } from '../http/listener/admin-socket.ts';
-import { createHttpServer } from '../http/listener/server.ts';
 import type { Log } from '../log.ts';
 import { migrate } from '../store/database/migrate.ts';
 import type { Terminal } from '../terminal.ts';
+import { withDataDir } from './data-dir.ts';
+import { nextSteps } from './next-steps.ts';
 import { openDatabase } from './open-database.ts';
 import { registryConfiguration } from './registry-configuration.ts';
+import { reloadCertificate } from './reload-certificate.ts';
+import { createLog, STDERR, STDOUT } from './server-log.ts';
 import { adminSocketPath } from './socket-path.ts';
 import { type RunningServer, startServer } from './start.ts';
-import { reload, runWorker, startWorkers } from './workers.ts';
+import { startWorkers } from './workers/start.ts';
+import { runWorker } from './workers/worker.ts';
 
 /**
- * How much the heap may grow, in percent of what is alive, before what is dead is cleared out. V8 would wait for four times as much, which
- * is more than all the rest of the process; see docs/performance.md.
+ * How much the heap may grow, in percent of the live objects, before V8 collects garbage. V8's
+ * default is four times as much, which is more memory than the rest of the process takes; see
+ * docs/performance.md.
  */
 const HEAP_GROWING_PERCENT = 60;
 
-/** Serves until a signal says stop. */
-export async function serve({ environment, stderr }: Terminal): Promise<void> {
+/** Runs the server, or one worker of it, until a signal stops it. */
+export async function serve(terminal: Terminal): Promise<void> {
   setFlagsFromString(`--heap-growing-percent=${HEAP_GROWING_PERCENT}`);
-  const config = loadConfig(environment);
-  if (cluster.isWorker) return runWorker(config, createLog(config));
-  const log = createLog(config);
+  const config = loadConfig(terminal.environment);
+  const log = createLog(config, STDOUT);
+  if (cluster.isWorker) return runWorker(config, log);
   for (const name of config.unknownVariables)
     log.warn({ variable: name }, 'this variable is not a setting of cellpass');
   const signals = catchSignals(log);
   const server = await (config.workers > 1 ? startWorkers : startServer)(config, log);
-  signals.onReload(() => reload(server, log));
-  announce(config, server, log, stderr);
+  signals.onReload(() => reloadCertificate(server, log));
+  announce(config, server, log, terminal);
   await signals.stop;
   await server.close();
 }
 
-/** The names of the migrations that were applied. */
+/** Applies pending migrations. Resolves with their names. */
 export function migrateDatabase({ environment }: Terminal): Promise<readonly string[]> {
   const config = loadConfig(environment);
   return withDataDir(config, async () => {
@@ -44,32 +51,18 @@ export function migrateDatabase({ environment }: Terminal): Promise<readonly str
   });
 }
 
-const STDOUT = 1;
-const STDERR = 2;
-/** Bytes and milliseconds. A reader that falls behind loses lines, rather than the server its memory. */
-const LOG_BUFFER = { minLength: 12_288, periodicFlush: 100, maxLength: 16_777_216 } as const;
-
-function createLog(config: Config, descriptor = STDOUT): Log {
-  return pino(
-    {
-      level: config.logLevel,
-      base: cluster.isWorker ? { worker: cluster.worker?.id } : null,
-      timestamp: pino.stdTimeFunctions.isoTime,
-    },
-    // A system call for each line would cost as much as the decision that it tells of.
-    pino.destination({ dest: descriptor, sync: false, ...LOG_BUFFER }),
-  );
-}
-
-/** Where it listens, and the lines to copy: in the log for machines, on stderr for whoever started it. */
-function announce(config: Config, server: RunningServer, log: Log, stderr: (text: string) => void): void {
+/**
+ * Says where the server listens. The log line is for machines. The rest is for the person who
+ * started it: what to do next if stdout is a terminal, else the registry's configuration on stderr.
+ */
+function announce(config: Config, { publicUrl }: RunningServer, log: Log, terminal: Terminal): void {
   const configurations = config.services.map((service) =>
-    registryConfiguration(server.publicUrl, config.issuer, service),
+    registryConfiguration(publicUrl, config.issuer, service),
   );
   log.info(
     {
-      listen: `${config.listen.host}:${new URL(server.publicUrl).port || config.listen.port}`,
-      realm: `${server.publicUrl}/jwt/auth`,
+      listen: `${config.listen.host}:${new URL(publicUrl).port || config.listen.port}`,
+      realm: `${publicUrl}/jwt/auth`,
       admin_socket: adminSocketPath(config),
       database: config.databaseUrl === null ? 'embedded' : 'postgresql',
       cell: config.cell,
@@ -77,20 +70,34 @@ function announce(config: Config, server: RunningServer, log: Log, stderr: (text
     },
     'listening',
   );
-  stderr(`cellpass answers on ${server.publicUrl}/jwt/auth; a registry's configuration:\n\n`);
-  for (const configuration of configurations) stderr(`${configuration}\n\n`);
+  if (isatty(STDOUT)) {
+    terminal.stdout(`\n${nextSteps({ publicUrl, registryConfigurations: configurations, ...ownPaths() })}`);
+    return;
+  }
+  terminal.stderr(`cellpass answers on ${publicUrl}/jwt/auth; a registry's configuration:\n\n`);
+  for (const configuration of configurations) terminal.stderr(`${configuration}\n\n`);
+}
+
+/** This program and its example, as a person types them in the current directory. */
+function ownPaths(): { readonly command: string; readonly exampleFile: string | undefined } {
+  const script = relative('.', process.argv[1] ?? '');
+  const example = fileURLToPath(new URL('../../examples/acme.yaml', import.meta.url));
+  return {
+    command: script === '' || script.startsWith('..') ? 'cellpass' : script,
+    exampleFile: existsSync(example) ? relative('.', example) : undefined,
+  };
 }
 
 interface Signals {
-  /** Resolves at the first SIGTERM or SIGINT; a second one doesn't wait. */
+  /** Resolves at the first SIGTERM or SIGINT. A second one ends the process at once. */
   readonly stop: Promise<void>;
-  /** What SIGHUP does from now on. */
+  /** Sets what SIGHUP does. */
   onReload(action: () => void): void;
 }
 
 /**
- * Listens for signals from before the start: as process 1 of a container a server would never hear of one that it has no handler for,
- * and elsewhere it would be cut off while it makes its database.
+ * Handles signals from before the start. As process 1 of a container, a process without a handler
+ * never receives SIGTERM; as any other process, it would be killed while it creates its database.
  */
 function catchSignals(log: Log): Signals {
   let reload = (): void => undefined;
@@ -112,20 +119,4 @@ function catchSignals(log: Log): Signals {
       reload = action;
     },
   };
-}
-
-/** Holds the data directory while `work` opens the embedded database; PostgreSQL needs no such thing. */
-async function withDataDir<T>(config: Config, work: () => Promise<T>): Promise<T> {
-  if (config.databaseUrl !== null) return work();
-  makeDataDir(config.dataDir);
-  const holder = createHttpServer((_request, response) => response.writeHead(503).end(), {
-    headerBytes: config.limits.headerBytes,
-    tls: null,
-  });
-  await listenOnSocket(holder, adminSocketPath(config));
-  try {
-    return await work();
-  } finally {
-    holder.close();
-  }
 }

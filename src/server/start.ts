@@ -2,222 +2,187 @@ import type { Server } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { PasswordHashing } from '../authn/password-schemes.ts';
 import type { Config } from '../config/load.ts';
-import { CellpassError } from '../errors.ts';
-import { listenOnSocket, makeDataDir } from '../http/listener/admin-socket.ts';
-import { createHttpServer, listenOnTcp, readTls } from '../http/listener/server.ts';
+import { readTls } from '../http/listener/server.ts';
 import type { Snapshot } from '../http/metrics/report.ts';
 import { processMetrics } from '../http/metrics/sources.ts';
-import type { KeyStore } from '../keys/key-set.ts';
-import { loadMasterKey, type RotatableMasterKey } from '../keys/master-key.ts';
 import type { Log } from '../log.ts';
-import { claimForCell } from '../store/database/cell-claim.ts';
 import type { Database } from '../store/database/drivers.ts';
-import { migrate, pendingMigrations } from '../store/database/migrate.ts';
-import { createKeyStore } from '../store/keys.ts';
-import { type Assembly, assemble } from './assemble.ts';
-import { closeAll, type Opened, openAll } from './closers.ts';
+import { type Administration, assemblePrimary, assembleServer, assembleWorker } from './assemble.ts';
+import type { ServerInputs } from './assembly/inputs.ts';
+import { type Closers, closeAll, openAll } from './closers.ts';
+import { type DataDirHold, holdDataDir } from './data-dir.ts';
 import { type Hasher, startHasher } from './hashing/hasher.ts';
-import {
-  closeServer,
-  createSwitchable,
-  listenerUrl,
-  openAdminListener,
-  openMetricsListener,
-  reloadAll,
-  tcpOptions,
-} from './listeners.ts';
+import { openAdminListener, openMetricsListener, openPublicListener, reloadAll } from './listeners.ts';
 import { openDatabase } from './open-database.ts';
-import { adminSocketPath } from './socket-path.ts';
+import { openMasterKey, prepareDatabase } from './prepare.ts';
 
 /** A running server. */
 export interface RunningServer {
+  /** Without a trailing slash. */
   readonly publicUrl: string;
-  /** Reads the TLS certificate and key again; throws, and keeps the old ones, when they are wrong. False without TLS. */
+  /**
+   * Reloads the TLS certificate and key; throws, and keeps the old ones, when they are wrong. False
+   * without TLS.
+   */
   reload(): boolean;
-  /** Goes on for as long as the settings say, no longer ready; then answers what has begun, and gives everything back. */
+  /**
+   * Answers `/readyz` with 503 for `drainSeconds`, then finishes the requests that have begun, and
+   * closes everything.
+   */
   close(): Promise<void>;
 }
 
-const now = (): Date => new Date();
+/** The process that administers several workers. */
+export interface PrimaryServer extends Pick<RunningServer, 'reload' | 'close'> {
+  /** Hashes the passwords of all workers. */
+  readonly hasher: PasswordHashing;
+  /** Answers `/readyz` with 503 from now on. */
+  drain(): void;
+}
+
+/** One of several processes that answer clients. */
+export interface WorkerServer extends RunningServer {
+  metrics(): Promise<Snapshot>;
+}
 
 /**
- * A whole server in this process. Opens the admin socket first, which holds the data directory; then the database, the keys, and last
- * the public listener. Whatever fails on the way, what was opened is closed again.
+ * A whole server in this process. It holds the data directory first, then opens the database and
+ * the keys, and last the public listener. When a step fails, what was opened before is closed
+ * again.
  */
 export function startServer(config: Config, log: Log): Promise<RunningServer> {
-  return openAll(async (opened) => {
-    const { assembly, draining, adminServers } = await openAdministration(config, { log, opened });
-    return openListener(config, assembly, { opened, draining, otherServers: adminServers });
+  return openAll(async (closers) => {
+    const host = await openHost(config, log, closers);
+    const draining = { now: false };
+    const assembly = await assembleServer(await inputsOf(config, { ...host, log, draining }), closers);
+    processMetrics(assembly.registry);
+    const adminServers = await openAdministration(config, assembly, { ...host, log, closers });
+    const { server, url } = await openPublicListener(config, assembly, closers);
+    return runningServer(config, { url, servers: [server, ...adminServers], draining, closers });
   });
 }
 
-/** What there is once for all workers: migrations, the admin API, rotation by itself. */
+/** What runs once for all workers: migrations, the admin API, scheduled rotation, retention. */
 export function startPrimary(
   config: Config,
   log: Log,
   otherMetrics: () => Promise<readonly Snapshot[]>,
-): Promise<Pick<RunningServer, 'reload' | 'close'> & { readonly hasher: PasswordHashing; drain(): void }> {
-  return openAll(async (opened) => {
-    const { hasher, draining, adminServers } = await openAdministration(config, {
-      log,
-      opened,
-      otherMetrics,
-    });
+): Promise<PrimaryServer> {
+  return openAll(async (closers) => {
+    const host = await openHost(config, log, closers);
+    const draining = { now: false };
+    const inputs = await inputsOf(config, { ...host, log, draining });
+    const assembly = await assemblePrimary({ ...inputs, otherMetrics }, closers);
+    processMetrics(assembly.registry);
+    const adminServers = await openAdministration(config, assembly, { ...host, log, closers });
     return {
-      hasher,
+      hasher: host.argon2id,
       reload: () => reloadAll(config, adminServers),
       drain: () => {
         draining.now = true;
       },
-      close: () => closeAll(opened),
+      close: () => closeAll(closers),
     };
   });
 }
 
 /** One of several processes that answer clients; a primary has prepared the database. */
-export function startWorker(
-  config: Config,
-  log: Log,
-  argon2id: PasswordHashing,
-): Promise<RunningServer & { metrics(): Promise<Snapshot> }> {
-  return openAll(async (opened) => {
-    const draining = { now: false };
+export function startWorker(config: Config, log: Log, argon2id: PasswordHashing): Promise<WorkerServer> {
+  return openAll(async (closers) => {
     const database = await openDatabase(config, log);
-    opened.push(() => database.close());
-    const assembly = await openAssembly(config, { database, argon2id, log, draining, opened });
-    const server = await openListener(config, assembly, { opened, draining, otherServers: [] });
-    return { ...server, metrics: () => assembly.registry.getMetricsAsJSON() };
+    closers.push(() => database.close());
+    const draining = { now: false };
+    const inputs = await inputsOf(config, { database, argon2id, log, draining });
+    const assembly = await assembleWorker(inputs, closers);
+    processMetrics(assembly.registry);
+    const { server, url } = await openPublicListener(config, assembly, closers);
+    return {
+      ...runningServer(config, { url, servers: [server], draining, closers }),
+      metrics: () => assembly.registry.getMetricsAsJSON(),
+    };
   });
 }
 
+/** What a server has once, however many workers it has. */
+interface Host {
+  readonly dataDir: DataDirHold;
+  readonly argon2id: Hasher;
+  /** Migrated. */
+  readonly database: Database;
+}
+
+async function openHost(config: Config, log: Log, closers: Closers): Promise<Host> {
+  // Refuse wrong TLS files before anything is created on disk.
+  if (config.tls !== null) readTls(config.tls);
+  const dataDir = await holdDataDir(config);
+  closers.push(() => dataDir.release());
+  const argon2id = await startHasher({ lanes: config.limits.argon2Lanes, log });
+  closers.push(() => argon2id.close());
+  const database = await openDatabase(config, log);
+  closers.push(() => database.close());
+  await prepareDatabase(config, database, log);
+  return { dataDir, argon2id, database };
+}
+
+/** True from the moment this process should get no new requests. */
 interface Draining {
   now: boolean;
 }
 
+async function inputsOf(
+  config: Config,
+  {
+    database,
+    argon2id,
+    log,
+    draining,
+  }: Pick<ServerInputs, 'database' | 'log'> & {
+    readonly argon2id: PasswordHashing;
+    readonly draining: Draining;
+  },
+): Promise<ServerInputs> {
+  const masterKey = await openMasterKey(config, database, log);
+  const isDraining = (): boolean => draining.now;
+  return { config, database, masterKey, argon2id, log, now: () => new Date(), isDraining };
+}
+
+/**
+ * Opens what only admins and Prometheus reach. Resolves with the servers over TCP that have a
+ * certificate to reload.
+ */
 async function openAdministration(
   config: Config,
-  {
-    log,
-    opened,
-    otherMetrics,
-  }: {
-    readonly log: Log;
-    readonly opened: Opened;
-    readonly otherMetrics?: () => Promise<readonly Snapshot[]>;
-  },
-): Promise<{
-  readonly assembly: Assembly;
-  readonly hasher: Hasher;
-  readonly draining: Draining;
-  /** Over TCP: one, or none. */
-  readonly adminServers: readonly Server[];
-}> {
-  const draining = { now: false };
-  const socketPath = adminSocketPath(config);
-  // What can be seen to be wrong at once is refused before anything is made.
-  if (config.tls !== null) readTls(config.tls);
-  makeDataDir(config.dataDir);
-  const admin = createSwitchable();
-  const adminServer = createHttpServer(admin.listener, { headerBytes: config.limits.headerBytes, tls: null });
-  await listenOnSocket(adminServer, socketPath);
-  opened.push(() => closeServer(adminServer));
-
-  const hasher = await startHasher({ lanes: config.limits.argon2Lanes, log });
-  opened.push(() => hasher.close());
-  const database = await openDatabase(config, log);
-  opened.push(() => database.close());
-  await prepareDatabase(config, database, log);
-  const assembly = await openAssembly(config, {
-    database,
-    argon2id: hasher,
-    log,
-    draining,
-    opened,
-    otherMetrics,
-  });
-  await openMetricsListener(config, assembly, opened);
-  const adminServers = await openAdminListener(config, assembly, { log, opened });
-  assembly.schedule.start();
-  admin.switchTo(assembly.admin.callback());
-  return { assembly, hasher, draining, adminServers };
+  administration: Administration,
+  { dataDir, log, closers }: { readonly dataDir: DataDirHold; readonly log: Log; readonly closers: Closers },
+): Promise<readonly Server[]> {
+  await openMetricsListener(config, administration, closers);
+  const servers = await openAdminListener(config, administration, { log, closers });
+  administration.schedule.start();
+  dataDir.answerWith(administration.admin.callback());
+  return servers;
 }
 
-async function openAssembly(
+function runningServer(
   config: Config,
   {
-    database,
-    argon2id,
-    log,
+    url,
+    servers,
     draining,
-    opened,
-    otherMetrics,
+    closers,
   }: {
-    readonly database: Database;
-    readonly argon2id: PasswordHashing;
-    readonly log: Log;
+    readonly url: string;
+    readonly servers: readonly Server[];
     readonly draining: Draining;
-    readonly opened: Opened;
-    readonly otherMetrics?: (() => Promise<readonly Snapshot[]>) | undefined;
+    readonly closers: Closers;
   },
-): Promise<Assembly> {
-  await claimForCell(database, config.cell);
-  const masterKey = await openMasterKey(config, createKeyStore(database), log);
-  const assembly = await assemble({
-    config,
-    database,
-    masterKey,
-    argon2id,
-    log,
-    now,
-    isDraining: () => draining.now,
-    ...(otherMetrics && { otherMetrics }),
-  });
-  opened.push(() => assembly.close());
-  processMetrics(assembly.registry);
-  return assembly;
-}
-
-async function openListener(
-  config: Config,
-  { app }: Assembly,
-  {
-    opened,
-    draining,
-    otherServers,
-  }: { readonly opened: Opened; readonly draining: Draining; readonly otherServers: readonly Server[] },
-): Promise<RunningServer> {
-  const publicServer = createHttpServer(app.callback(), tcpOptions(config));
-  const port = await listenOnTcp(publicServer, config.listen);
-  opened.push(() => closeServer(publicServer));
+): RunningServer {
   return {
-    publicUrl: config.publicUrl ?? listenerUrl({ ...config.listen, port }, config.tls),
-    reload: () => reloadAll(config, [publicServer, ...otherServers]),
+    publicUrl: config.publicUrl ?? url,
+    reload: () => reloadAll(config, servers),
     close: async () => {
       draining.now = true;
       await delay(config.drainSeconds * 1000);
-      await closeAll(opened);
+      await closeAll(closers);
     },
   };
-}
-
-async function prepareDatabase(config: Config, database: Database, log: Log): Promise<void> {
-  if (config.migrate) {
-    const applied = await migrate(database);
-    if (applied.length > 0) log.info({ migrations: applied }, 'migrated the database');
-    return;
-  }
-  const pending = await pendingMigrations(database);
-  if (pending.length === 0) return;
-  throw new CellpassError(
-    'conflict',
-    `the database needs migrations (${pending.join(', ')}) and CELLPASS_MIGRATE is false: run "cellpass migrate" first`,
-  );
-}
-
-async function openMasterKey(config: Config, store: KeyStore, log: Log): Promise<RotatableMasterKey> {
-  const { keys, authorities } = await store.readKeySet();
-  const mayCreate = keys.length === 0 && authorities.length === 0;
-  const { masterKey, warnings } = await loadMasterKey(config.keysDir, { mayCreate });
-  for (const warning of warnings) log.warn({}, warning);
-  return masterKey;
 }

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
-import { closeAll, type Opened, openAll } from '../../src/server/closers.ts';
+import { type Closers, closeAll, openAll } from '../../src/server/closers.ts';
 
 describe('what a server has opened', () => {
-  const open = (opened: Opened, closed: string[], ...names: readonly string[]): void => {
+  const open = (opened: Closers, closed: string[], ...names: readonly string[]): void => {
     for (const name of names) {
       opened.push(async () => {
         closed.push(name);
@@ -21,7 +21,7 @@ describe('what a server has opened', () => {
   ];
   for (const [what, names, isThrown] of rows) {
     it(`is closed from the last to the first, whatever fails to, and then tells ${what}`, async () => {
-      const opened: Opened = [];
+      const opened: Closers = [];
       const closed: string[] = [];
       open(opened, closed, ...names);
       await assert.rejects(closeAll(opened), isThrown);

@@ -4,12 +4,12 @@ import { connect, type Socket } from 'node:net';
 import Koa from 'koa';
 import { loadConfig } from '../../src/config/load.ts';
 import type { RequestState } from '../../src/http/request-state.ts';
-import { closeAll, type Opened } from '../../src/server/closers.ts';
+import { type Closers, closeAll } from '../../src/server/closers.ts';
 import { openMetricsListener } from '../../src/server/listeners.ts';
 import { freePort } from '../support/postgres.ts';
 
 describe('the listener of the metrics', () => {
-  const opened: Opened = [];
+  const opened: Closers = [];
   const sockets: Socket[] = [];
   after(async () => {
     for (const socket of sockets) socket.destroy();

@@ -10,7 +10,8 @@ import { createMasterKey, type MasterKey, type RotatableMasterKey } from '../../
 import type { Log } from '../../src/log.ts';
 import type { AccessEntry } from '../../src/policy/grant.ts';
 import type { Schedule } from '../../src/rotation/schedule.ts';
-import { assemble } from '../../src/server/assemble.ts';
+import { assembleServer } from '../../src/server/assemble.ts';
+import { type Closers, closeAll } from '../../src/server/closers.ts';
 import type { Database } from '../../src/store/database/drivers.ts';
 import { migrate } from '../../src/store/database/migrate.ts';
 import { openPostgres } from '../../src/store/database/postgres.ts';
@@ -87,7 +88,8 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
   // A test's own database may be empty.
   if (options.openDatabase !== undefined) await migrate(database);
   const lines: Record<string, unknown>[] = [];
-  const assembly = await assemble({
+  const closers: Closers = [];
+  const inputs = {
     config: {
       ...config,
       services: options.services ?? config.services,
@@ -100,7 +102,8 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     isDraining: options.isDraining ?? (() => false),
     ...(options.monotonicMs && { monotonicMs: options.monotonicMs }),
     ...(options.topologyPollMs && { topologyPollMs: options.topologyPollMs }),
-  });
+  };
+  const assembly = await assembleServer(inputs, closers);
   const { app, admin, remoteAdmin, keyring, schedule, directory } = assembly;
   const serverOptions = { headerBytes: config.limits.headerBytes, tls: null };
   const appServer = await listen(createHttpServer(watched(app.callback()), serverOptions), options.port);
@@ -133,7 +136,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
       appServer.close();
       adminServer.close();
       remoteServer.close();
-      await assembly.close();
+      await closeAll(closers);
       await database.close();
     },
   };

@@ -2,11 +2,9 @@ import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Config } from '../../config/load.ts';
 import { CellpassError } from '../../errors.ts';
-import { listenOnSocket } from '../../http/listener/admin-socket.ts';
-import { createHttpServer } from '../../http/listener/server.ts';
 import type { Log } from '../../log.ts';
+import { withDataDir } from '../../server/data-dir.ts';
 import { openDatabase } from '../../server/open-database.ts';
-import { adminSocketPath } from '../../server/socket-path.ts';
 import type { Database } from '../../store/database/drivers.ts';
 import {
   hearsNotices,
@@ -66,27 +64,10 @@ async function beforeFirstStart({ keysDir }: Config): Promise<StoredState> {
 }
 
 async function withDatabase<T>(config: Config, work: (database: Database) => Promise<T>): Promise<T> {
-  const release = config.databaseUrl === null ? await holdDataDir(config) : () => undefined;
-  try {
+  return withDataDir(config, async () => {
     const database = await openDatabase(config, SILENT);
-    try {
-      return await work(database);
-    } finally {
-      await database.close();
-    }
-  } finally {
-    release();
-  }
-}
-
-/** A second process would destroy the embedded database. */
-async function holdDataDir(config: Config): Promise<() => void> {
-  const holder = createHttpServer((_request, response) => response.writeHead(503).end(), {
-    headerBytes: config.limits.headerBytes,
-    tls: null,
+    return work(database).finally(() => database.close());
   });
-  await listenOnSocket(holder, adminSocketPath(config));
-  return () => holder.close();
 }
 
 /** Runs the checks of an open database. Never throws. */

@@ -4,13 +4,18 @@ import type { Server } from 'node:http';
 import { createConnection } from 'node:net';
 import { CellpassError } from '../../errors.ts';
 
-/** `sun_path` holds 108 bytes with its final NUL; Linux cuts a longer path to another file without a word. */
+/**
+ * unix(7): `sun_path` holds 108 bytes with the final NUL. Node passes a longer path on cut off, as
+ * the path of another file.
+ */
 const MAX_SOCKET_PATH_BYTES = 107;
 
 /**
- * Listens on a Unix socket that only this user may open. Holding the socket is holding the data directory: two processes in it
- * would destroy the embedded database, which has no lock of its own.
- * @throws {CellpassError} `conflict` when another process has it, `invalid` when the path is too long.
+ * Listens on a Unix socket that only this user can open. The socket is also the lock on its
+ * directory: two processes in one data directory would destroy the embedded database, which has no
+ * lock of its own.
+ * @throws {CellpassError} `conflict` when another process has it, `invalid` when the path is too
+ * long.
  */
 export async function listenOnSocket(server: Server, path: string): Promise<void> {
   checkSocketPath(path);
@@ -21,7 +26,7 @@ export async function listenOnSocket(server: Server, path: string): Promise<void
 }
 
 /**
- * For client and server alike, before they do anything with it.
+ * Client and server call this before they use a socket path.
  * @throws {CellpassError} `invalid` when the path is too long.
  */
 export function checkSocketPath(path: string): void {
@@ -32,7 +37,7 @@ export function checkSocketPath(path: string): void {
   );
 }
 
-/** False when the path is taken. */
+/** Resolves with false when the path exists. */
 function tryListen(server: Server, path: string): Promise<boolean> {
   return new Promise((resolve, reject) => {
     const onError = (error: NodeJS.ErrnoException): void => {
@@ -41,7 +46,8 @@ function tryListen(server: Server, path: string): Promise<boolean> {
         reject(new CellpassError('conflict', `can't listen on ${path}: ${error.message}`, { cause: error }));
     };
     server.once('error', onError);
-    // The mode comes from the umask at the moment of binding, which is now: a chmod later would leave a gap.
+    // bind(2) takes the mode from the umask. A chmod after it would leave a moment in which others
+    // can connect.
     const umask = process.umask(0o177);
     server.listen(path, () => {
       server.off('error', onError);
@@ -63,8 +69,8 @@ function isAnswering(path: string): Promise<boolean> {
 }
 
 /**
- * Takes the dead socket away by renaming it: of two processes that find it, the second may get hold of the first one's new socket
- * instead, which answers, and is put back.
+ * Removes the socket of a dead process. Renames it first: when two processes find it, the second
+ * may rename the new socket of the first instead. That one answers, so it is put back.
  */
 async function removeStale(path: string): Promise<void> {
   const aside = `${path}.${process.pid}`;
@@ -88,7 +94,10 @@ function inUse(path: string): CellpassError {
   );
 }
 
-/** Private to this user, like everything in it. */
+/**
+ * Creates the directory if it is missing, readable for this user only.
+ * @throws {CellpassError} `conflict` when it can't be created.
+ */
 export function makeDataDir(path: string): void {
   try {
     mkdirSync(path, { recursive: true, mode: 0o700 });

@@ -5,18 +5,19 @@ import { toClientAddress, toNetwork } from '../client-address.ts';
 export interface ConnectionBounds {
   readonly total: number;
   readonly perAddress: number;
-  /** Whom `perAddress` doesn't concern, because many stand behind it. */
+  /** Proxies: `perAddress` does not apply to them, because many clients use them. */
   readonly isTrusted: (address: ReturnType<typeof toClientAddress>) => boolean;
-  /** How long a connection over the bounds may stay to be told so. */
+  /** How long a connection over the limit may stay open to receive its 503. */
   readonly refusalMs: number;
 }
 
-/** Over `total`, so many are still told so; all others are closed as they come. */
-const TOLD = 256;
+/** This many connections over `total` still get a 503; the server closes the others at once. */
+const MAX_REFUSED_AT_ONCE = 256;
 
 /**
- * Counts connections. What is over the bounds may send a request, which is the only way to answer it, and is closed if it doesn't soon.
- * Returns whether a connection is over.
+ * Counts connections. A connection over the limit may send one request, because HTTP has no other
+ * way to tell it; without one it is closed after `refusalMs`. Returns a function that says whether
+ * a connection is over the limit.
  */
 export function boundConnections(
   server: Server,
@@ -37,7 +38,7 @@ export function boundConnections(
     else open.set(network, left);
   };
 
-  server.maxConnections = total + TOLD;
+  server.maxConnections = total + MAX_REFUSED_AT_ONCE;
   server.on(event, (socket: Socket) => {
     const address = toClientAddress(socket.remoteAddress ?? '');
     const network = isTrusted(address) ? null : toNetwork(address);

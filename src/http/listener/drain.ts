@@ -1,6 +1,9 @@
 import type { Middleware } from 'koa';
 
-/** While a server drains, each answer ends its connection: a client that keeps one would come back to a server that is gone. */
+/**
+ * While the server drains, each answer closes its connection, so that the client connects to
+ * another server next time.
+ */
 export function endConnections(isDraining: () => boolean): Middleware {
   return async (ctx, next) => {
     await next();

@@ -22,22 +22,22 @@ export interface TlsFiles {
 export interface ServerOptions {
   readonly headerBytes: number;
   readonly tls: TlsFiles | null;
-  /** Default: any number. */
+  /** Default: no limit. */
   readonly connections?: ConnectionBounds;
   readonly periods?: Partial<ServerPeriods>;
 }
 
-/** How long a connection may take for what. */
+/** Timeouts of a connection. */
 export interface ServerPeriods {
-  /** To send a request line and headers, from the connection or the first byte. */
+  /** For the request line and the headers, from the connection or the first byte. */
   readonly headersMs: number;
-  /** To send a whole request. */
+  /** For a whole request. */
   readonly requestMs: number;
-  /** To be idle between two requests. */
+  /** For being idle between two requests. */
   readonly keepAliveMs: number;
-  /** Without a byte in either direction while a request is under way; 0: for ever. */
+  /** Without a byte in either direction during a request; 0: no timeout. */
   readonly stallMs: number;
-  /** How often the first two are looked at. */
+  /** How often Node checks the first two. */
   readonly checkMs: number;
 }
 
@@ -49,7 +49,10 @@ const PERIODS: ServerPeriods = {
   checkMs: 1000,
 };
 
-/** A server whose every answer is a JSON body, also where Node itself would answer bare. */
+/**
+ * An HTTP server, or HTTPS with `tls`, whose errors have a JSON body even where Node would send
+ * none.
+ */
 export function createHttpServer(listener: RequestListener, options: ServerOptions): Server {
   const { tls, headerBytes, connections } = options;
   const periods = { ...PERIODS, ...options.periods };
@@ -87,7 +90,10 @@ function answerTooMany(response: ServerResponse): void {
 
 const JSON_TYPE = 'application/json; charset=utf-8';
 
-/** Reads certificate and key again; throws, and keeps the old ones, when they can't be read or don't fit. */
+/**
+ * Reloads certificate and key. Does nothing for a server without TLS.
+ * @throws {CellpassError} `invalid` when the files are wrong; the server keeps the old certificate.
+ */
 export function reloadTls(server: Server, tls: TlsFiles): void {
   if (isTlsServer(server)) server.setSecureContext(readTls(tls));
 }
@@ -97,8 +103,9 @@ function isTlsServer(server: Server): server is TlsServer {
 }
 
 /**
- * Certificate (chain) and key as PEM.
- * @throws {CellpassError} `invalid`, by the name of the variable, when one can't be read, is none, or they don't belong together.
+ * Reads the certificate (or chain) and its key as PEM.
+ * @throws {CellpassError} `invalid`, with the name of the variable, when a file can't be read, is
+ * no PEM, or the key is not the certificate's.
  */
 export function readTls({ certFile, keyFile }: TlsFiles): { readonly cert: string; readonly key: string } {
   const cert = readFileOf('CELLPASS_TLS_CERT', certFile);
@@ -132,7 +139,7 @@ function parseAs<T>(variable: string, file: string, what: string, parse: () => T
   }
 }
 
-/** What Node's parser refuses never becomes a request, so no middleware sees it. */
+/** Answers what Node's parser refuses. It never becomes a request, so no middleware sees it. */
 function answerBare(error: NodeJS.ErrnoException, socket: Duplex): void {
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy();
@@ -160,7 +167,11 @@ function describe(code: string | undefined): { readonly status: number; readonly
   return { status: 400, cause: new CellpassError('malformed', 'the request is not valid HTTP') };
 }
 
-/** Port 0 asks for a free one. Resolves with the port. Errors name `variable`, by which the address is set. */
+/**
+ * Listens, on a free port if the port is 0. Resolves with the port.
+ * @param variable the setting that an error names.
+ * @throws {CellpassError} `conflict`
+ */
 export function listenOnTcp(
   server: Server,
   { host, port }: { readonly host: string; readonly port: number },

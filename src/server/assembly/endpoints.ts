@@ -1,3 +1,4 @@
+import type { Registry as MetricsRegistry } from 'prom-client';
 import type { AdminDeps, PublicDeps } from '../../app.ts';
 import type { PasswordHasher } from '../../authn/password.ts';
 import type { DirectorySource } from '../../authn/source.ts';
@@ -27,37 +28,53 @@ import { findRefusal } from '../../store/records/refusals.ts';
 import type { RememberingSource } from '../../store/source/remembered.ts';
 import { createReuse } from '../../token/reuse.ts';
 import { createUserClaims } from '../../token/user-claim.ts';
-import type { KeyParts } from './keys.ts';
-import type { Parts } from './parts.ts';
-import type { Records } from './records.ts';
+import type { ServerInputs } from './inputs.ts';
+import type { KeyRotation } from './keys.ts';
+import type { Records, RecordViews } from './records.ts';
 
-/** What the endpoints reach. */
-export interface Reach extends Omit<KeyParts, 'schedule' | 'close'>, Omit<Records, 'close'> {
+/** What every process of a server has, whatever its role. */
+export interface SharedServices {
   readonly source: RememberingSource;
+  readonly keyring: Keyring;
   readonly passwords: PasswordHasher;
   readonly cells: CurrentTopology;
-  readonly forwarder: Forwarder;
+  /** What this process counts. */
+  readonly registry: MetricsRegistry;
   readonly requests: RequestMetrics;
+}
+
+interface PublicServices extends SharedServices {
+  readonly records: Records;
+  readonly forwarder: Forwarder;
+}
+
+interface AdministrationServices extends SharedServices {
+  readonly records: RecordViews;
+  readonly rotation: KeyRotation;
   readonly metrics: MetricsReport;
 }
 
-/** The dependencies of `app.ts`: which endpoint asks whom. */
-export function endpointsOf(parts: Parts, reach: Reach): PublicDeps & AdminDeps {
-  const { config, database, log, now, isDraining } = parts;
-  const { source, keyring, passwords } = reach;
+type CommonDeps = Pick<PublicDeps, keyof PublicDeps & keyof AdminDeps>;
+
+/** The dependencies of the public app. */
+export function publicEndpoints(inputs: ServerInputs, services: PublicServices): PublicDeps {
+  const { refusals, lastUse, audit } = services.records;
   return {
-    keyring,
-    propagationSeconds: config.keys.propagationSeconds,
-    readiness: { check: () => checkReady(source, keyring), isDraining },
-    log,
-    requests: reach.requests,
-    metrics: reach.metrics,
-    readClientAddress: createClientAddressReader(config.trustedProxies),
-    now,
-    token: tokenEndpointOf(parts, reach),
-    refusals: reach.refusals,
-    lastUse: reach.lastUse,
-    audit: reach.audit,
+    ...commonOf(inputs, services),
+    token: tokenEndpointOf(inputs, services),
+    refusals,
+    lastUse,
+    audit,
+  };
+}
+
+/** The dependencies of the admin apps. */
+export function adminEndpoints(inputs: ServerInputs, services: AdministrationServices): AdminDeps {
+  const { database, now } = inputs;
+  const { passwords, records, rotation } = services;
+  return {
+    ...commonOf(inputs, services),
+    metrics: services.metrics,
     contract: loadContract(),
     directory: {
       apply: (document, options) => applyDirectory({ database, passwords, now }, document, options),
@@ -67,35 +84,54 @@ export function endpointsOf(parts: Parts, reach: Reach): PublicDeps & AdminDeps 
       putJobToken: (token) => putJobToken(database, token),
       deleteJobToken: (id) => deleteJobToken(database, id),
     },
-    tokens: tokensOf(parts, reach),
+    tokens: tokensOf(inputs, services),
     issuedTokens: {
       search: async (question) => {
-        await reach.audit.flush();
+        await records.audit.flush();
         return searchIssuedTokens(database, question);
       },
       now,
     },
-    adminTokens: {
-      recognise: (digest) => recogniseAdminToken(database, digest, now()),
-      create: (token) => createAdminToken(database, token),
-      list: () => listAdminTokens(database),
-      revoke: (id, actor) => revokeAdminToken(database, id, { actor, now: now() }),
-      now,
-    },
-    keys: reach.keys,
-    authorities: reach.authorities,
-    explain: explainOf(parts, reach),
+    adminTokens: adminTokensOf(inputs),
+    keys: rotation.keys,
+    authorities: rotation.authorities,
+    explain: explainOf(inputs, services),
+  };
+}
+
+function commonOf(
+  { config, log, now, isDraining }: ServerInputs,
+  { source, keyring, requests }: SharedServices,
+): CommonDeps {
+  return {
+    keyring,
+    propagationSeconds: config.keys.propagationSeconds,
+    readiness: { check: () => checkReady(source, keyring), isDraining },
+    log,
+    now,
+    requests,
+    readClientAddress: createClientAddressReader(config.trustedProxies),
+  };
+}
+
+function adminTokensOf({ database, now }: ServerInputs): AdminDeps['adminTokens'] {
+  return {
+    recognise: (digest) => recogniseAdminToken(database, digest, now()),
+    create: (token) => createAdminToken(database, token),
+    list: () => listAdminTokens(database),
+    revoke: (id, actor) => revokeAdminToken(database, id, { actor, now: now() }),
+    now,
   };
 }
 
 function tokenEndpointOf(
-  { config, now }: Parts,
-  { source, keyring, passwords, failedAttempts, cells, forwarder, requests }: Reach,
+  { config, now }: ServerInputs,
+  { source, keyring, passwords, records, cells, forwarder, requests }: PublicServices,
 ): TokenEndpoint {
   return {
     cells: () => cells.view(),
     forwarder,
-    authenticator: { passwords, failedAttempts },
+    authenticator: { passwords, failedAttempts: records.failedAttempts },
     source,
     keyring,
     signOrReuse: createReuse(),
@@ -107,12 +143,15 @@ function tokenEndpointOf(
   };
 }
 
-function tokensOf({ config, database, now }: Parts, { cells, lastUse }: Reach): AdminDeps['tokens'] {
+function tokensOf(
+  { config, database, now }: ServerInputs,
+  { cells, records }: AdministrationServices,
+): AdminDeps['tokens'] {
   return {
     mint: (order) => mintToken({ database, now, cell: config.cell, isLegacy: () => isLegacy(cells) }, order),
     list: async (question) => {
-      await lastUse.flush();
-      // In a transaction, which gets more time than what a client waits for.
+      await records.lastUse.flush();
+      // A transaction has a longer timeout than a query that a client of the registry waits for.
       return database.transaction((sql) => readTokenPage(sql, question));
     },
     revoke: (key) => revokeToken(database, key, now()),
@@ -124,11 +163,14 @@ function isLegacy(cells: CurrentTopology): boolean {
   return topology.cells.some(({ id, legacy }) => id === self && legacy);
 }
 
-function explainOf({ database, now }: Parts, { source, refusals }: Reach): AdminDeps['explain'] {
+function explainOf(
+  { database, now }: ServerInputs,
+  { source, records }: AdministrationServices,
+): AdminDeps['explain'] {
   return {
     source,
     findRefusal: async (id) => {
-      await refusals.flush();
+      await records.refusals.flush();
       return findRefusal(database, id);
     },
     now,

@@ -9,34 +9,52 @@ import { knownRegistries } from '../../rotation/known-registries.ts';
 import type { KeyPeriods } from '../../rotation/plan.ts';
 import { createSchedule, SCHEDULE_ACTOR, type Schedule } from '../../rotation/schedule.ts';
 import { createKeyStore, KEY_CHANNEL, ROTATION_LOCK } from '../../store/keys.ts';
-import { clockOf, type Parts } from './parts.ts';
+import type { Closers } from '../closers.ts';
+import { clockOf, type ServerInputs } from './inputs.ts';
 
-/** What tokens are signed with, and whoever changes it. */
-export interface KeyParts {
-  readonly keyring: Keyring;
+/** Who changes keys: admins and the schedule. */
+export interface KeyRotation {
   readonly keys: KeyOperations;
   readonly authorities: AuthorityOperations;
-  /** Rotation by itself; `start` begins it. */
+  /** The scheduled rotation; does nothing before `start`. */
   readonly schedule: Schedule;
-  close(): Promise<void>;
 }
 
-export async function openKeys(parts: Parts, cells: CurrentTopology): Promise<KeyParts> {
-  const { config, database, masterKey, log, now } = parts;
-  const store = createKeyStore(database);
+/**
+ * The keys that sign and verify. Every process follows the stored key set: by NOTIFY and by
+ * polling.
+ */
+export async function openKeyring(inputs: ServerInputs, closers: Closers): Promise<Keyring> {
+  const { config, database, masterKey, log, now } = inputs;
   const keyring = await createKeyring({
-    store,
+    store: createKeyStore(database),
     masterKey,
     now,
     cellId: config.cell,
     leafHours: config.keys.leafHours,
     longestTokenLifeSeconds: longestTokenLifeSeconds(config.services),
     log,
-    ...clockOf(parts),
+    ...clockOf(inputs),
   });
-  const stopListening = await database.listen(KEY_CHANNEL, () => refreshQuietly(keyring));
+  closers.push(() => keyring.close());
+  closers.push(await database.listen(KEY_CHANNEL, () => refreshQuietly(keyring)));
+  return keyring;
+}
+
+/** The next poll retries a refresh that failed, and logs it. */
+function refreshQuietly(keyring: Keyring): void {
+  keyring.refresh().catch(() => undefined);
+}
+
+/** Commands and schedule that change keys, for the one process of a server that administers it. */
+export function openRotation(
+  inputs: ServerInputs,
+  { keyring, cells }: { readonly keyring: Keyring; readonly cells: CurrentTopology },
+  closers: Closers,
+): KeyRotation {
+  const { config, database, masterKey, now } = inputs;
   const options = {
-    store,
+    store: createKeyStore(database),
     keyring,
     masterKey,
     probe: createProbe({
@@ -52,23 +70,9 @@ export async function openKeys(parts: Parts, cells: CurrentTopology): Promise<Ke
     periods: periodsOf(config),
   };
   const keys = new KeyOperations(options);
-  const schedule = scheduleOf(parts, keyring, keys);
-  return {
-    keyring,
-    keys,
-    authorities: new AuthorityOperations(options),
-    schedule,
-    close: async () => {
-      await schedule.close();
-      await stopListening();
-      await keyring.close();
-    },
-  };
-}
-
-/** A read that fails is tried again by the next poll, which says so in the log. */
-function refreshQuietly(keyring: Keyring): void {
-  keyring.refresh().catch(() => undefined);
+  const schedule = scheduleOf(inputs, keyring, keys);
+  closers.push(() => schedule.close());
+  return { keys, authorities: new AuthorityOperations(options), schedule };
 }
 
 export function periodsOf({ keys }: Config): KeyPeriods {
@@ -78,7 +82,10 @@ export function periodsOf({ keys }: Config): KeyPeriods {
   };
 }
 
-/** Those that are asked before a key becomes active, and the router, which refuses what no key of its own verifies. */
+/**
+ * The registries to probe before a key becomes active. The router counts as one: it refuses a token
+ * that none of its own keys verifies.
+ */
 function registriesOf(config: Config, cells: CurrentTopology): readonly Registry[] {
   const known = knownRegistries(config);
   const { routerUrl } = cells.view().topology;
@@ -88,7 +95,7 @@ function registriesOf(config: Config, cells: CurrentTopology): readonly Registry
 }
 
 function scheduleOf(
-  { config, database, now, log }: Parts,
+  { config, database, now, log }: ServerInputs,
   keyring: Keyring,
   administration: KeyOperations,
 ): Schedule {

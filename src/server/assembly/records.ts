@@ -3,80 +3,83 @@ import { type AuditLog, createAuditLog } from '../../records/audit-log.ts';
 import { createLastUse, type LastUse } from '../../records/last-use.ts';
 import { createRefusalLog, type RefusalLog } from '../../records/refusal-log.ts';
 import { saveTokenUses } from '../../store/directory/tokens.ts';
-import { createFailureCounter, forgetFailures } from '../../store/records/failure-counter.ts';
+import { createFailureCounter } from '../../store/records/failure-counter.ts';
 import { createIssuedTokens } from '../../store/records/issued-tokens.ts';
-import { forgetRefusals, saveRefusals } from '../../store/records/refusals.ts';
-import { clockOf, type Parts } from './parts.ts';
+import { saveRefusals } from '../../store/records/refusals.ts';
+import type { Closers } from '../closers.ts';
+import { clockOf, type ServerInputs } from './inputs.ts';
+import { auditRetention } from './retention.ts';
 
-/** The records that are kept behind the requests, each within its bounds. */
+/** What token requests leave behind. Each log writes in batches and is bounded. */
 export interface Records {
   readonly refusals: RefusalLog;
   readonly audit: AuditLog;
   readonly lastUse: LastUse;
   readonly failedAttempts: FailedAttempts;
-  /** Writes all records that still wait, for a bounded time. */
-  close(): Promise<void>;
 }
 
-export function openRecords(parts: Parts): Records {
-  const { database, log } = parts;
+/** What the administration and the metrics read of these records, in the same process. */
+export interface RecordViews {
+  readonly refusals: Pick<RefusalLog, 'flush' | 'dropped'>;
+  readonly audit: Pick<AuditLog, 'flush' | 'stats'>;
+  readonly lastUse: Pick<LastUse, 'flush'>;
+  readonly failedAttempts: Pick<FailedAttempts, 'lockouts'>;
+}
+
+const nothingToFlush = async (): Promise<void> => undefined;
+
+/**
+ * The primary of several workers answers no token requests, so it has no records that wait to be
+ * written.
+ */
+export const NO_RECORDS: RecordViews = {
+  refusals: { flush: nothingToFlush, dropped: () => 0 },
+  audit: {
+    flush: nothingToFlush,
+    stats: () => ({
+      waiting: 0,
+      written: 0,
+      lost: { buffer_full: 0, share_used_up: 0, no_room: 0, not_written: 0 },
+      bytes: { known: 0, anonymous: 0 },
+    }),
+  },
+  lastUse: { flush: nothingToFlush },
+  failedAttempts: { lockouts: () => ({ address: 0, account: 0 }) },
+};
+
+export function openRecords(inputs: ServerInputs, closers: Closers): Records {
+  const { database, log } = inputs;
   const refusals = createRefusalLog({
     save: (batch) => saveRefusals(database, batch),
     log,
-    ...clockOf(parts),
+    ...clockOf(inputs),
   });
-  const audit = auditOf(parts);
+  const audit = auditOf(inputs);
   const lastUse = createLastUse({
     save: (uses, granularityMs) => saveTokenUses(database, uses, granularityMs),
     log,
-    ...clockOf(parts),
+    ...clockOf(inputs),
   });
-  const retention = startRetention(parts);
-  return {
-    refusals,
-    audit,
-    lastUse,
-    failedAttempts: failedAttemptsOf(parts),
-    close: async () => {
-      retention.close();
-      // Together, because each may take as long as a shutdown may.
-      await Promise.all([refusals.close(), lastUse.close(), audit.close()]);
-    },
-  };
+  // Together, because each may take as long as a shutdown may.
+  closers.push(() => closeTogether([audit, lastUse, refusals]));
+  return { refusals, audit, lastUse, failedAttempts: failedAttemptsOf(inputs) };
 }
 
-const RETENTION_MS = 60_000;
-
-/** Drops old refusals and failed attempts, once a minute. */
-function startRetention({ config, database, log, now }: Parts): { close(): void } {
-  const { refusalDays: days, refusalBytes: bytes } = config.retention;
-  const timer = setInterval(() => {
-    forgetRefusals(database, { days, bytes }, now()).catch((error: unknown) =>
-      log.warn({ err: error }, 'old refusals could not be dropped; trying again'),
-    );
-    // Failed attempts are counted by the system's clock, whatever `now` says.
-    forgetFailures(database, new Date()).catch((error: unknown) =>
-      log.warn({ err: error }, 'old failed attempts could not be dropped; trying again'),
-    );
-  }, RETENTION_MS).unref();
-  return { close: () => clearInterval(timer) };
+async function closeTogether(logs: readonly { close(): Promise<void> }[]): Promise<void> {
+  await Promise.all(logs.map((log) => log.close()));
 }
 
-/** Tokens of anonymous clients get a tenth of the room for issued tokens. */
-const ANONYMOUS_PART = 0.1;
-
-function auditOf(parts: Parts): AuditLog {
-  const { config, database, log, now } = parts;
-  const { auditDays: days, auditBytes } = config.retention;
-  const anonymousBytes = Math.floor(auditBytes * ANONYMOUS_PART);
-  const knownBytes = auditBytes - anonymousBytes;
+function auditOf(inputs: ServerInputs): AuditLog {
+  const { config, database, log, now } = inputs;
+  const { days, knownBytes, anonymousBytes } = auditRetention(config);
   const issuedTokens = createIssuedTokens(database);
   const audit = createAuditLog({
     save: issuedTokens.save,
-    trim: () => issuedTokens.trim({ days, knownBytes, anonymousBytes }, now()),
+    // Only the size: the administration drops old records, once for all workers.
+    trim: () => issuedTokens.measure(now()),
     maxBytes: { known: knownBytes, anonymous: anonymousBytes },
     log,
-    ...clockOf(parts),
+    ...clockOf(inputs),
   });
   return days === 0 ? { ...audit, add: () => undefined } : audit;
 }
@@ -86,7 +89,7 @@ function failedAttemptsOf({
   database,
   log,
   monotonicMs = () => performance.now(),
-}: Parts): FailedAttempts {
+}: ServerInputs): FailedAttempts {
   const { perAddress, perAccount, seconds } = config.limits.failedAttempts;
   return createFailedAttempts({
     counters: {

@@ -1,7 +1,7 @@
 import type { PasswordHashing } from '../../authn/password-schemes.ts';
 import { CellpassError } from '../../errors.ts';
 
-/** What the process that hashes is asked; the answer has the same id. */
+/** A message to the hashing process; its answer has the same id. */
 export type HashingQuestion =
   | { readonly kind: 'hash'; readonly id: number; readonly password: string }
   | { readonly kind: 'verify'; readonly id: number; readonly password: string; readonly hash: string };
@@ -9,14 +9,14 @@ export type HashingQuestion =
 export type HashingAnswer =
   | { readonly kind: 'hashed'; readonly id: number; readonly hash: string }
   | { readonly kind: 'verified'; readonly id: number; readonly matches: boolean }
-  /** `isAway`: the process that hashes did not answer, rather than found the question wrong. */
+  /** `isAway`: the hashing process is gone, rather than the question wrong. */
   | { readonly kind: 'not_hashed'; readonly id: number; readonly isAway: boolean; readonly problem: string };
 
-/** Hashes in another process, by messages over a channel. */
+/** Hashes passwords in another process, called by messages. */
 export interface HashingClient extends PasswordHashing {
-  /** Takes a message from the channel; ignores all but the answers to its own questions. */
+  /** Takes a message from the channel, and ignores everything but an answer that is waited for. */
   receive(message: { readonly kind: string }): void;
-  /** The process has ended: every question, open or new, is answered by `unavailable`. */
+  /** The other process is gone: every open and every later question fails with `unavailable`. */
   lose(): void;
 }
 
@@ -57,7 +57,7 @@ export function createHashingClient(send: (question: HashingQuestion) => void): 
   };
 }
 
-/** The other end of the channel: the answer of `hashing` to a question. Never rejects. */
+/** The answer of the hashing process. Never rejects: an error is an answer, too. */
 export async function answerHashing(
   question: HashingQuestion,
   hashing: PasswordHashing,

@@ -4,22 +4,25 @@ import { passwordHashing } from '../../authn/password-schemes.ts';
 import { answerHashing, type HashingQuestion } from './channel.ts';
 
 /**
- * The program of the process that hashes passwords, and does nothing else. `hasher.ts` starts it and sends it what to hash. Importing
- * this file runs the program.
+ * The entry point of the process that hashes passwords and does nothing else. `hasher.ts` starts it
+ * and sends it the passwords.
  */
 
-/** Its first message. `problem`: why its priority could not be lowered. */
+/** The first message. `problem`: why the process has the usual priority, or null. */
 export interface HasherReady {
   readonly kind: 'ready';
   readonly problem: string | null;
 }
 
-/** From -20 to 19; 10 gets about a tenth of the processor time of 0. docs/performance.md compares it with others. */
+/**
+ * From -20 to 19. At 10, a busy processor gives this process a tenth; docs/performance.md compares
+ * other values.
+ */
 const NICE = 10;
 
-// The process that started this one handles signals and ends it.
+// Only the process that started this one acts on signals.
 for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => undefined);
-// The process that asks has ended.
+// The parent is gone, so no answer is waited for.
 process.on('disconnect', () => process.exit());
 process.on('message', async (question: HashingQuestion) =>
   tell(await answerHashing(question, passwordHashing)),
@@ -30,7 +33,10 @@ function tell(message: object): void {
   if (process.connected) process.send?.(message);
 }
 
-/** Lowers the priority of this process. Linux has one for each thread, and the threads that hash already run. */
+/**
+ * Lowers the priority below that of the other processes. On Linux each thread has its own priority,
+ * and libuv's threads, which hash, are running already. Returns the problem if it fails.
+ */
 function lowerPriority(): string | null {
   try {
     if (process.platform === 'linux')

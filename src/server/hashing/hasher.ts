@@ -6,27 +6,30 @@ import type { Log } from '../../log.ts';
 import { createHashingClient, type HashingAnswer, type HashingClient, hasherAway } from './channel.ts';
 import type { HasherReady } from './hasher-process.ts';
 
-/** Hashes in a process of its own with a low priority: it takes little more than the processor time that all else leaves. */
+/**
+ * Hashes passwords in a process of low priority, which uses little more than the processor time that other
+ * processes leave.
+ */
 export interface Hasher extends PasswordHashing {
-  /** Ends the process; hashes that it has begun are lost. */
+  /** Ends the process; hashes that are under way fail with `unavailable`. */
   close(): Promise<void>;
 }
 
 export interface HasherOptions {
-  /** Hashes at the same time. */
+  /** How many passwords are hashed at the same time. */
   readonly lanes: number;
   readonly log: Log;
 }
 
-/** `.ts` in a checkout, `.js` in a build. */
+/** `.ts` in tests, `.js` when built. */
 const ENTRY = fileURLToPath(new URL(`hasher-process${extname(import.meta.url)}`, import.meta.url));
-/** After it the process is killed: no client waits for a hash that long. */
+/** How long the process may take to exit; no hash is waited for by then. */
 const GRACE_MS = 1000;
 
 /**
- * Resolves when the process runs. When it ends unexpectedly, open questions are answered by `unavailable`, and the next question starts
- * it again; questions that come meanwhile wait for the same start.
- * @throws {CellpassError} `unavailable` when the process can't be started.
+ * Starts the process; resolves when it can hash. When it dies, the hashes under way fail with
+ * `unavailable`, and the next call starts it again; calls during the start wait for that one start.
+ * @throws {CellpassError} `unavailable` when it can't be started.
  */
 export async function startHasher({ lanes, log }: HasherOptions): Promise<Hasher> {
   let isClosing = false;
@@ -63,20 +66,23 @@ export async function startHasher({ lanes, log }: HasherOptions): Promise<Hasher
 
 interface Running {
   readonly child: ChildProcess;
-  /** How it ended. */
+  /** Resolves with the exit code, the signal or the error. */
   readonly ended: Promise<string>;
   readonly client: HashingClient;
 }
 
 function forkHasher(lanes: number): ChildProcess {
   return fork(ENTRY, {
-    // libuv hashes on as many threads as there are.
+    // argon2 hashes on libuv's threads, so their number is the number of lanes.
     env: { ...withoutSettings(process.env), UV_THREADPOOL_SIZE: String(lanes) },
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   });
 }
 
-/** The process needs neither the database nor the master key, so it does not get them. */
+/**
+ * The hashing process needs neither the database nor the master key, so it gets no settings with
+ * secrets.
+ */
 function withoutSettings(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(environment).filter(([name]) => !name.startsWith('CELLPASS_')));
 }
@@ -88,7 +94,7 @@ function endOf(child: ChildProcess): Promise<string> {
   });
 }
 
-/** Waits for the first message; resolves with its `problem`. */
+/** Resolves with the problem that the process has with its priority, or null. */
 async function readiness(child: ChildProcess, ended: Promise<string>): Promise<string | null> {
   const ready = new Promise<HasherReady>((resolve) => child.once('message', resolve));
   const first = await Promise.race([ready, ended]);
@@ -98,7 +104,7 @@ async function readiness(child: ChildProcess, ended: Promise<string>): Promise<s
 }
 
 function clientOf(child: ChildProcess, ended: Promise<string>): HashingClient {
-  // A question that can't be sent is answered by `lose`, because the process has ended.
+  // A question that can't be sent is lost with the process: `lose` answers it.
   const client = createHashingClient((question) => child.send(question, () => undefined));
   child.on('message', (message: HashingAnswer) => client.receive(message));
   void ended.then(() => client.lose());

@@ -28,6 +28,11 @@ export interface AuditSize {
   readonly bytesToday: number;
 }
 
+export interface AuditSizes {
+  readonly known: AuditSize;
+  readonly anonymous: AuditSize;
+}
+
 export interface AuditRetention {
   readonly days: number;
   readonly knownBytes: number;
@@ -37,14 +42,10 @@ export interface AuditRetention {
 export interface IssuedTokens {
   /** Writing the same batch again changes nothing. */
   save(tokens: readonly IssuedToken[]): Promise<void>;
-  /**
-   * Creates tomorrow's partitions, and drops whole days that are too old or over the bounds, the
-   * oldest first. Never drops today.
-   */
-  trim(
-    retention: AuditRetention,
-    now: Date,
-  ): Promise<{ readonly known: AuditSize; readonly anonymous: AuditSize }>;
+  /** Makes room for tomorrow, and drops what is too old or too much, whole days at a time, the oldest first; never today. */
+  trim(retention: AuditRetention, now: Date): Promise<AuditSizes>;
+  /** What is there, and drops nothing. */
+  measure(now: Date): Promise<AuditSizes>;
 }
 
 const SAVE = {
@@ -61,6 +62,9 @@ const DAY_MS = 24 * 60 * 60 * 1000;
 /** How many days are remembered whose partitions exist. */
 const DAYS_REMEMBERED = 8;
 
+type Bytes = Omit<AuditRetention, 'days'>;
+const UNBOUNDED: Bytes = { knownBytes: Number.MAX_SAFE_INTEGER, anonymousBytes: Number.MAX_SAFE_INTEGER };
+
 export function createIssuedTokens(sql: Sql): IssuedTokens {
   const days = new Set<string>();
   const prepare = async (day: string): Promise<void> => {
@@ -73,6 +77,17 @@ export function createIssuedTokens(sql: Sql): IssuedTokens {
     for (const day of new Set(tokens.map(({ issuedAt }) => dayOf(issuedAt)))) await prepare(day);
     await sql.query(SAVE, [JSON.stringify(tokens.map(toRow))]);
   };
+  const trim = async (now: Date, firstDay: string, most: Bytes): Promise<AuditSizes> => {
+    const rows = await sql.query<{ parent: string; bytes: number; bytes_today: number }>(
+      'SELECT parent, bytes, bytes_today FROM trim_issued_tokens($1::date, $2::date, $3, $4)',
+      [dayOf(now), firstDay, most.knownBytes, most.anonymousBytes],
+    );
+    const sizeOf = (parent: string): AuditSize => {
+      const row = rows.find((one) => one.parent === parent);
+      return { bytes: row?.bytes ?? 0, bytesToday: row?.bytes_today ?? 0 };
+    };
+    return { known: sizeOf('issued_tokens_known'), anonymous: sizeOf('issued_tokens_anonymous') };
+  };
   return {
     async save(tokens) {
       try {
@@ -84,20 +99,12 @@ export function createIssuedTokens(sql: Sql): IssuedTokens {
         await save(tokens);
       }
     },
-    async trim({ days: keep, knownBytes, anonymousBytes }, now) {
+    async trim({ days: keep, ...most }, now) {
       await prepare(dayOf(now));
       await prepare(dayOf(new Date(now.getTime() + DAY_MS)));
-      const firstDay = dayOf(new Date(now.getTime() - keep * DAY_MS));
-      const rows = await sql.query<{ parent: string; bytes: number; bytes_today: number }>(
-        'SELECT parent, bytes, bytes_today FROM trim_issued_tokens($1::date, $2::date, $3, $4)',
-        [dayOf(now), firstDay, knownBytes, anonymousBytes],
-      );
-      const sizeOf = (parent: string): AuditSize => {
-        const row = rows.find((one) => one.parent === parent);
-        return { bytes: row?.bytes ?? 0, bytesToday: row?.bytes_today ?? 0 };
-      };
-      return { known: sizeOf('issued_tokens_known'), anonymous: sizeOf('issued_tokens_anonymous') };
+      return trim(now, dayOf(new Date(now.getTime() - keep * DAY_MS)), most);
     },
+    measure: (now) => trim(now, '-infinity', UNBOUNDED),
   };
 }
 

@@ -125,6 +125,14 @@ for (const [driver, open] of DRIVERS) {
       assert.deepEqual(await subjects(), ['young', 'alice']);
     });
 
+    it('are measured without being dropped', async () => {
+      await tokens.save([issued(400, { subject: 'old' }), issued(0)]);
+      const { known, anonymous } = await tokens.measure(NOW);
+      assert.ok(known.bytes > known.bytesToday && known.bytesToday > 0);
+      assert.ok(anonymous.bytes >= anonymous.bytesToday);
+      assert.deepEqual(await subjects(), ['old', 'alice']);
+    });
+
     it('are dropped over so many bytes, the oldest first, but never today’s', async () => {
       for (const day of [3, 2, 1, 0]) {
         await tokens.save(Array.from({ length: 200 }, () => issued(day, { subject: `day-${day}` })));

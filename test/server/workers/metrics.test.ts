@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import type { Worker } from 'node:cluster';
 import { EventEmitter } from 'node:events';
 import { Counter, Registry } from 'prom-client';
-import { addUp, type Snapshot } from '../../src/http/metrics/report.ts';
-import { createWorkerMetrics, type MetricsQuestion } from '../../src/server/worker-metrics.ts';
+import { addUp, type Snapshot } from '../../../src/http/metrics/report.ts';
+import { createWorkerMetrics, type MetricsQuestion } from '../../../src/server/workers/metrics.ts';
 
 async function counted(number: number): Promise<Snapshot> {
   const registry = new Registry();

@@ -5,26 +5,27 @@ import type { RotatableMasterKey } from '../../keys/master-key.ts';
 import type { Log } from '../../log.ts';
 import type { Database } from '../../store/database/drivers.ts';
 
-/** What a server is made of, once the database and the master key are open. */
-export interface Parts {
+/** What a server is assembled from, once the database and the master key are open. */
+export interface ServerInputs {
   readonly config: Config;
-  /** Migrated. */
+  /** Migrated. The caller closes it. */
   readonly database: Database;
   readonly masterKey: RotatableMasterKey;
-  /** What hashes passwords; default: this process. */
+  /** Where passwords are hashed; default: in this process. */
   readonly argon2id?: PasswordHashing;
   readonly log: Log;
   readonly now: () => Date;
-  /** Time that no clock setting changes; default: this process's. */
+  /** Milliseconds on a clock that no setting changes; default: `performance.now`. */
   readonly monotonicMs?: () => number;
+  /** True from the moment this process should get no new requests. */
   readonly isDraining: () => boolean;
-  /** How often the topology's file is looked at. */
+  /** How often the topology file is checked for changes; default: see `openTopology`. */
   readonly topologyPollMs?: number;
-  /** What other processes of this server have counted. */
+  /** The metrics of this server's other processes. */
   readonly otherMetrics?: () => Promise<readonly Snapshot[]>;
 }
 
-/** The clock that tests may give, for whatever takes one. */
-export function clockOf({ monotonicMs }: Parts): Pick<Parts, 'monotonicMs'> {
+/** The test's clock as an option, or no option, so that the default applies. */
+export function clockOf({ monotonicMs }: ServerInputs): Pick<ServerInputs, 'monotonicMs'> {
   return monotonicMs === undefined ? {} : { monotonicMs };
 }

@@ -1,32 +1,33 @@
 import type { Worker } from 'node:cluster';
-import { addUp, type Snapshot } from '../http/metrics/report.ts';
+import { addUp, type Snapshot } from '../../http/metrics/report.ts';
 
-/** What a worker answers when it is asked. */
+/** The primary's question; the answer has the same id. */
+export interface MetricsQuestion {
+  readonly kind: 'metrics';
+  readonly id: number;
+}
+
+/** A worker's answer. */
 export interface MetricsAnswer {
   readonly kind: 'metrics';
   readonly id: number;
   readonly metrics: Snapshot;
 }
 
-/** What the primary asks; the answer has the same id. */
-export interface MetricsQuestion {
-  readonly kind: 'metrics';
-  readonly id: number;
-}
-
 export interface WorkerMetrics {
-  /** From now on until it ends this worker is asked. */
+  /** Includes this worker in `gather` from now on. */
   watch(worker: Worker): void;
-  /** Of each worker, and of all that have ended. */
+  /** The metrics of each worker, and one sum of the counters of all workers that have ended. */
   gather(): Promise<readonly Snapshot[]>;
 }
 
-/** Under the 10 s after which Prometheus gives up. */
+/** Well under the 10 s after which Prometheus gives up. */
 const ANSWER_MS = 1000;
 
 /**
- * Workers' metrics over the cluster's messages. What a worker has counted stays counted when it ends, and when it doesn't answer: a sum that
- * fell would look like a restart. prom-client's own way of gathering fails as a whole when one worker doesn't answer.
+ * Gathers workers' metrics over the cluster's messages. The counts of a worker that ends, or does
+ * not answer in time, stay in the sum: Prometheus would take a falling counter for a restart.
+ * prom-client's own cluster support fails as a whole when one worker does not answer.
  */
 export function createWorkerMetrics(): WorkerMetrics {
   const latest = new Map<Worker, Snapshot>();
@@ -36,7 +37,7 @@ export function createWorkerMetrics(): WorkerMetrics {
     watch(worker) {
       latest.set(worker, []);
       worker.once('exit', () => {
-        ended = [...ended, countedBy(latest.get(worker) ?? [])];
+        ended = [...ended, countersOf(latest.get(worker) ?? [])];
         latest.delete(worker);
       });
     },
@@ -50,18 +51,20 @@ export function createWorkerMetrics(): WorkerMetrics {
       );
       const before = ended;
       const sum = await addUp(before).getMetricsAsJSON();
-      // Unless another worker ended meanwhile, or somebody else asked and was first: then the next time.
+      // Replace the list by its sum, unless another worker ended, or another `gather` replaced it,
+      // in the meantime.
       if (ended === before) ended = [sum];
       return [...latest.values(), ...ended];
     },
   };
 }
 
-/** What is now is nobody's any more. */
-function countedBy(snapshot: Snapshot): Snapshot {
+/** Drop the gauges: a dead worker's values mean nothing. */
+function countersOf(snapshot: Snapshot): Snapshot {
   return snapshot.filter(({ type }) => String(type) !== 'gauge');
 }
 
+/** Undefined when the worker ends or does not answer in time. */
 function ask(worker: Worker, question: MetricsQuestion): Promise<Snapshot | undefined> {
   return new Promise((resolve) => {
     const finish = (metrics?: Snapshot): void => {

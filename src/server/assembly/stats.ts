@@ -1,0 +1,30 @@
+import { keyMetrics } from '../../http/metrics/keys.ts';
+import { sourceMetrics } from '../../http/metrics/sources.ts';
+import { readVersion } from '../../version.ts';
+import type { SharedServices } from './endpoints.ts';
+import type { ServerInputs } from './inputs.ts';
+import { periodsOf } from './keys.ts';
+import type { RecordViews } from './records.ts';
+
+/**
+ * Registers the metrics that parts of the server count themselves; each is read when Prometheus
+ * asks.
+ */
+export function registerStats(
+  { config, database }: ServerInputs,
+  { registry, source, keyring, passwords, cells }: SharedServices,
+  { failedAttempts, audit, refusals }: RecordViews,
+): void {
+  keyMetrics(registry, keyring, periodsOf(config));
+  sourceMetrics(registry, {
+    version: readVersion(),
+    pool: () => database.poolStats(),
+    lanes: () => database.pipelineStats(),
+    directoryCache: () => source.stats(),
+    passwords: () => passwords.stats(),
+    lockouts: () => failedAttempts.lockouts(),
+    audit: () => audit.stats(),
+    refusalsDropped: () => refusals.dropped(),
+    topologyService: () => cells.serviceStats(),
+  });
+}

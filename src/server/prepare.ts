@@ -1,0 +1,45 @@
+import type { Config } from '../config/load.ts';
+import { CellpassError } from '../errors.ts';
+import { loadMasterKey, type RotatableMasterKey } from '../keys/master-key.ts';
+import type { Log } from '../log.ts';
+import { claimForCell } from '../store/database/cell-claim.ts';
+import type { Database } from '../store/database/drivers.ts';
+import { migrate, pendingMigrations } from '../store/database/migrate.ts';
+import { createKeyStore } from '../store/keys.ts';
+
+/**
+ * Applies pending migrations.
+ * @throws {CellpassError} `conflict` when some are pending and `CELLPASS_MIGRATE` is false.
+ */
+export async function prepareDatabase(config: Config, database: Database, log: Log): Promise<void> {
+  if (config.migrate) {
+    const applied = await migrate(database);
+    if (applied.length > 0) log.info({ migrations: applied }, 'migrated the database');
+    return;
+  }
+  const pending = await pendingMigrations(database);
+  if (pending.length === 0) return;
+  throw new CellpassError(
+    'conflict',
+    `the database needs migrations (${pending.join(', ')}) and CELLPASS_MIGRATE is false: run "cellpass migrate" first`,
+  );
+}
+
+/**
+ * Marks the database as this cell's, and opens the master key, which is generated if the database
+ * has no keys yet.
+ * @throws {CellpassError} `conflict` when the database belongs to another cell, or the master key
+ * does not fit.
+ */
+export async function openMasterKey(
+  config: Config,
+  database: Database,
+  log: Log,
+): Promise<RotatableMasterKey> {
+  await claimForCell(database, config.cell);
+  const { keys, authorities } = await createKeyStore(database).readKeySet();
+  const mayCreate = keys.length === 0 && authorities.length === 0;
+  const { masterKey, warnings } = await loadMasterKey(config.keysDir, { mayCreate });
+  for (const warning of warnings) log.warn({}, warning);
+  return masterKey;
+}

@@ -1,0 +1,136 @@
+import cluster, { type Worker } from 'node:cluster';
+import { once } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { PasswordHashing } from '../../authn/password-schemes.ts';
+import { CellpassError } from '../../errors.ts';
+import type { Log } from '../../log.ts';
+import { answerHashing, type HashingQuestion, isHashingQuestion } from '../hashing/channel.ts';
+import type { PrimaryMessage, StartReport, WorkerMessage } from './messages.ts';
+
+const FIRST_PAUSE_MS = 100;
+const LONGEST_PAUSE_MS = 5000;
+/**
+ * A worker that ran this long did not die because it could not start, so the next pause is the
+ * first again.
+ */
+const SETTLED_MS = 60_000;
+
+interface ListeningWorker {
+  readonly worker: Worker;
+  readonly publicUrl: string;
+}
+
+export interface PoolOptions {
+  readonly log: Log;
+  /** How long `stop` waits before it kills a worker. */
+  readonly graceMs: number;
+  /** Hashes the passwords of all workers. */
+  readonly hasher: PasswordHashing;
+  readonly onListening: (worker: Worker) => void;
+}
+
+/** The workers of this process. */
+export class WorkerPool {
+  readonly #options: PoolOptions;
+  readonly #workers = new Set<Worker>();
+  readonly #stopping = new AbortController();
+  #pauseMs = FIRST_PAUSE_MS;
+
+  constructor(options: PoolOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Starts a worker; resolves when it listens.
+   * @throws {CellpassError} `conflict` when it can't start, with its own message.
+   */
+  async fork(): Promise<ListeningWorker> {
+    const worker = cluster.fork();
+    this.#workers.add(worker);
+    worker.once('exit', () => this.#workers.delete(worker));
+    const report = await this.#startReportOf(worker);
+    // A worker that was still starting has not received the `stop` of the others.
+    if (this.#stopping.signal.aborted) send(worker, 'stop');
+    if (report.kind === 'failed') throw new CellpassError('conflict', report.message);
+    this.#options.onListening(worker);
+    return { worker, publicUrl: report.publicUrl };
+  }
+
+  /** From now on, a worker that dies is replaced. */
+  replaceDead(): void {
+    for (const worker of this.#workers) this.#watch(worker);
+  }
+
+  /** Sends `message` to every worker. */
+  send(message: PrimaryMessage): void {
+    for (const worker of this.#workers) send(worker, message);
+  }
+
+  /**
+   * Tells every worker to finish its requests and exit, and kills those that take longer than
+   * `graceMs`.
+   */
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    const exits = [...this.#workers].map((worker) => once(worker, 'exit'));
+    this.send('stop');
+    const overdue = setTimeout(() => {
+      for (const worker of this.#workers) worker.process.kill('SIGKILL');
+    }, this.#options.graceMs);
+    await Promise.all(exits);
+    clearTimeout(overdue);
+  }
+
+  /**
+   * The worker's first message, or how it ended without one. Also answers its hashing questions
+   * from now on.
+   */
+  #startReportOf(worker: Worker): Promise<StartReport> {
+    const report = new Promise<StartReport>((resolve) => {
+      worker.on('message', (message: WorkerMessage) => {
+        if (isHashingQuestion(message)) void this.#hash(worker, message);
+        else if (message.kind !== 'metrics') resolve(message);
+      });
+    });
+    const exit = once(worker, 'exit').then(
+      ([code, signal]): StartReport => ({ kind: 'failed', message: `a worker ended: ${signal ?? code}` }),
+    );
+    return Promise.race([report, exit]);
+  }
+
+  async #hash(worker: Worker, question: HashingQuestion): Promise<void> {
+    send(worker, await answerHashing(question, this.#options.hasher));
+  }
+
+  #watch(worker: Worker): void {
+    const startedAt = performance.now();
+    worker.once('exit', (code, signal) => {
+      if (this.#stopping.signal.aborted) return;
+      this.#options.log.error({ worker: worker.id, code, signal }, 'a worker ended; starting another');
+      if (performance.now() - startedAt > SETTLED_MS) this.#pauseMs = FIRST_PAUSE_MS;
+      void this.#replace();
+    });
+  }
+
+  /** Retries until a new worker listens, with pauses that double up to 5 s. */
+  async #replace(): Promise<void> {
+    const { signal } = this.#stopping;
+    while (!signal.aborted) {
+      await delay(this.#pauseMs, undefined, { signal, ref: false }).catch(() => undefined);
+      if (signal.aborted) return;
+      this.#pauseMs = Math.min(this.#pauseMs * 2, LONGEST_PAUSE_MS);
+      try {
+        const { worker } = await this.fork();
+        this.#watch(worker);
+        return;
+      } catch (error) {
+        this.#options.log.error({ err: error }, 'a worker could not start; retrying');
+      }
+    }
+  }
+}
+
+/** Does nothing when the worker has closed its channel: it is about to exit. */
+function send(worker: Worker, message: PrimaryMessage): void {
+  if (worker.isConnected()) worker.send(message, () => undefined);
+}

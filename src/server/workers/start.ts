@@ -1,0 +1,44 @@
+import type { Config } from '../../config/load.ts';
+import type { Log } from '../../log.ts';
+import { type RunningServer, startPrimary } from '../start.ts';
+import { createWorkerMetrics } from './metrics.ts';
+import { WorkerPool } from './pool.ts';
+
+/** How long a worker may take to exit after its drain. */
+const GRACE_MS = 15_000;
+
+/**
+ * Several processes behind one listener, and a primary that administers them. The primary replaces
+ * a worker that dies.
+ * @throws the error of the first worker that can't start.
+ */
+export async function startWorkers(config: Config, log: Log): Promise<RunningServer> {
+  const metrics = createWorkerMetrics();
+  const primary = await startPrimary(config, log, () => metrics.gather());
+  const pool = new WorkerPool({
+    log,
+    graceMs: config.drainSeconds * 1000 + GRACE_MS,
+    hasher: primary.hasher,
+    onListening: (worker) => metrics.watch(worker),
+  });
+  try {
+    const [first] = await Promise.all(Array.from({ length: config.workers }, () => pool.fork()));
+    pool.replaceDead();
+    return {
+      publicUrl: first?.publicUrl ?? '',
+      reload: () => {
+        pool.send('reload');
+        return primary.reload();
+      },
+      close: async () => {
+        primary.drain();
+        await pool.stop();
+        await primary.close();
+      },
+    };
+  } catch (error) {
+    await pool.stop();
+    await primary.close();
+    throw error;
+  }
+}
