@@ -14,12 +14,10 @@ const PROGRAMS: readonly DebianTool[] = ['docker-registry', 'docker', 'skopeo'];
 const CELLPASS = '127.0.0.1:8080';
 const REGISTRY = '127.0.0.1:5000';
 
-/** A folder like a fresh clone, in which the README's commands run, at free ports. */
+/** A folder like a fresh clone, in which the README's commands run. Free ports replace the README's. */
 interface Clone {
   readonly dir: string;
   readonly children: Child[];
-  /** The text with the free ports in the place of the README's. */
-  translate(text: string): string;
   run(script: string): Promise<Outcome>;
   start(name: string, script: string, says: RegExp): Promise<void>;
 }
@@ -96,7 +94,6 @@ async function makeClone(): Promise<Clone> {
   return {
     dir,
     children,
-    translate,
     run: async (script) => runToEnd('bash', ['-e', '-c', translate(script)], await options()),
     start: async (name, script, says) => {
       const child = startChild(name, 'bash', ['-e', '-c', translate(script)], await options());
@@ -113,7 +110,7 @@ async function makeClone(): Promise<Clone> {
   };
 }
 
-/** A home of its own, so that `docker login` changes nobody's, and the programs that the tests unpacked. */
+/** With its own home, so that `docker login` changes no user's login, and with the unpacked programs. */
 async function environment(home: string, listen: string): Promise<Record<string, string>> {
   const programs = await Promise.all(PROGRAMS.map(debianTool));
   const folders = programs.flatMap((path) => (path === undefined ? [] : [dirname(path)]));
