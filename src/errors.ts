@@ -1,28 +1,28 @@
-/** Why a request or a command can't be answered as asked. Statuses belong to `http/error-handler.ts`. */
+/** Why a request or a command fails. `http/error-handler.ts` maps the codes to HTTP statuses. */
 export type ErrorCode =
-  | 'unauthorized' // credentials wrong, unknown, expired, revoked
-  | 'admin_unauthorized' // no good admin token, where one is needed
-  | 'wrong_cell' // credentials of a kind that this cell does not take
-  | 'mixed_cells' // the scopes live in more than one cell, or can't be told apart in time
-  | 'other_cell' // another cell answers this, and it is not passed on
-  | 'denied' // nothing may be granted, and the client must be told so
+  | 'unauthorized' // the credentials are wrong, unknown, expired or revoked
+  | 'admin_unauthorized' // an admin token is needed, and a valid one is missing
+  | 'wrong_cell' // this cell doesn't accept credentials of this kind
+  | 'mixed_cells' // the scopes belong to several cells, or looking up their cells timed out
+  | 'other_cell' // another cell must answer, and this cell doesn't forward
+  | 'denied' // nothing is granted, and the client must get an error
   | 'service_unknown'
   | 'registry_off'
   | 'grant_type_unsupported'
   | 'path_unknown'
   | 'method_not_allowed'
   | 'size'
-  | 'malformed' // not even the form of the input is right
+  | 'malformed' // the input can't be parsed
   | 'not_found'
-  | 'invalid' // the input of an admin is wrong; `problems` says where
-  | 'conflict' // the input is right, but the state forbids it
-  | 'too_many_failures' // of attempts to log in, from one address or as one account
+  | 'invalid' // the input is wrong; `problems` says where
+  | 'conflict' // the input is valid, but conflicts with the current state
+  | 'too_many_failures' // too many failed logins from one address, or for one account
   | 'unavailable' // try again later
   | 'internal';
 
 /**
- * The cause behind a code, in one word: for the log, the metrics and `explain`, never for the client. A closed set, so that nothing a
- * client sends can become a label of a metric.
+ * The cause of an error, for the log, the metrics and `explain`; clients never see it. A closed
+ * set, so that clients can't create new metric labels.
  */
 export type Reason =
   | 'malformed_basic'
@@ -70,7 +70,7 @@ export type Reason =
   | 'unknown_admin_token'
   | 'draining';
 
-/** One thing wrong in an input. `line` counts from 1. */
+/** One problem in an input. `line` counts from 1. */
 export interface Problem {
   readonly line?: number;
   readonly path: string;
@@ -80,8 +80,8 @@ export interface Problem {
 const MOST_PRINTED_PROBLEMS = 20;
 
 /**
- * Problems as one line of text: `line 3: users[0].id: must be 1 or more; …`, the first twenty and the
- * number of the others. With a file: `line 3 of FILE: …`.
+ * Problems as one line of text: `line 3: users[0].id: must be 1 or more; …`, the first twenty and
+ * the number of the others. With a file: `line 3 of FILE: …`.
  */
 export function printProblems(problems: readonly Problem[], file: string | null = null): string {
   const inFile = file === null ? '' : ` of ${file}`;
@@ -101,18 +101,18 @@ export function printProblems(problems: readonly Problem[], file: string | null 
 export interface ErrorDetails {
   readonly problems?: readonly Problem[];
   readonly retryAfterSeconds?: number;
-  /** Missing: the code says it all. */
+  /** Missing when the code says enough. */
   readonly reason?: Reason | ErrorCode;
-  /** What the client is told beside the message, such as another cell's URL. */
+  /** More information for the client, such as the URL of another cell. */
   readonly detail?: string;
-  /** Methods, for the header `Allow`. */
+  /** The value of the header `Allow`. */
   readonly allow?: string;
-  /** The rest of the request is still on its way and won't be read. */
+  /** The server won't read the rest of the request, so the connection must close. */
   readonly closesConnection?: boolean;
   readonly cause?: unknown;
 }
 
-/** An error with a stable code, and a message that may be shown to whoever asked. */
+/** An error with a stable code, and a message that the client may see. */
 export class CellpassError extends Error {
   readonly code: ErrorCode;
   readonly details: ErrorDetails;

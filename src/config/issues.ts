@@ -25,7 +25,10 @@ export function explainIssue(
   return [{ path, message: toMessage(issue, valueAt(content, path)) }];
 }
 
-/** A schema's own message ("must be text") also covers a missing or too long value: here it must not. */
+/**
+ * A schema's own message ("must be text") also covers a missing or too long value: here it must
+ * not.
+ */
 function toMessage(issue: z.core.$ZodIssue, value: unknown): string {
   if (value === undefined) return 'is missing';
   if (issue.code === 'too_big' && issue.origin === 'string') {

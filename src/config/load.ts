@@ -42,7 +42,10 @@ export interface ConnectionLimits {
   readonly total: number;
   /** Trusted proxies are exempt, because they connect for many clients. */
   readonly perAddress: number;
-  /** From the first byte of a request (of the first one: from the connection) to the end of its headers. */
+  /**
+   * From the first byte of a request (of the first one: from the connection) to the end of its
+   * headers.
+   */
   readonly headerSeconds: number;
   /** From the first byte of a request to the end of its body. */
   readonly requestSeconds: number;
@@ -73,7 +76,10 @@ export interface Config {
   /** How many processes answer clients. */
   readonly workers: number;
   readonly migrate: boolean;
-  /** How long the listener stays open after SIGTERM, so that load balancers see `/readyz` fail first. */
+  /**
+   * How long the listener stays open after SIGTERM, so that load balancers see `/readyz` fail
+   * first.
+   */
   readonly drainSeconds: number;
   readonly logLevel: LogLevel;
   readonly keys: {
@@ -84,14 +90,20 @@ export interface Config {
   };
   readonly registries: readonly RegistrySettings[];
   readonly limits: Limits;
-  /** How long records of refusals and of issued tokens are kept (0 days: not at all), and how large they may grow. */
+  /**
+   * How long records of refusals and of issued tokens are kept (0 days: not at all), and how large
+   * they may grow.
+   */
   readonly retention: {
     readonly refusalDays: number;
     readonly refusalBytes: number;
     readonly auditDays: number;
     readonly auditBytes: number;
   };
-  /** `CELLPASS_` variables that aren't settings: usually typing errors, but an orchestrator may set its own. */
+  /**
+   * `CELLPASS_` variables that aren't settings: usually typing errors, but an orchestrator may set
+   * its own.
+   */
   readonly unknownVariables: readonly string[];
 }
 
@@ -99,8 +111,8 @@ export interface Config {
  * Reads the settings from the environment, and from the YAML file that `CELLPASS_CONFIG` names. The
  * file uses the variables' names in lower case without the prefix; the environment wins. Nothing
  * else in cellpass reads the environment.
- * @throws {CellpassError} `invalid`, with all problems, each with the name of its variable and, if it
- *   comes from the file, its line.
+ * @throws {CellpassError} `invalid`, with all problems, each with the name of its variable and, if
+ *   it comes from the file, its line.
  */
 export function loadConfig(environment: Environment): Config {
   const file = readSettingsFile(environment['CELLPASS_CONFIG']);

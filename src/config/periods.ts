@@ -1,12 +1,18 @@
 /**
- * How long each thing around signing keys lives, and the rules between those periods; docs/key-rotation.md has them as one table.
- * All in seconds, but where a name says otherwise.
+ * The periods of keys, certificates and tokens, and the rules between them, as in the table of
+ * docs/key-rotation.md. In seconds, unless a name says otherwise.
  */
 
-/** distribution and GitLab's registry take a token this long after its `exp` (distribution, registry/auth/token). */
+/**
+ * distribution and GitLab's registry accept a token this long after its `exp` (distribution,
+ * registry/auth/token).
+ */
 export const VERIFIER_LEEWAY_SECONDS = 60;
 
-/** A nested `user` JWT lives twice as long as the longest token around it, so that one serves many of them. */
+/**
+ * A nested `user` JWT lives this many times as long as the longest token, so that many tokens can
+ * share it.
+ */
 const USER_CLAIM_LIVES = 2;
 
 const HOUR_SECONDS = 3600;
@@ -17,7 +23,10 @@ interface TokenLives {
   readonly pushTtlSeconds: number;
 }
 
-/** The longest `exp` − now of anything that a key signs: the nested `user` JWT, which outlives every token that carries it. */
+/**
+ * The longest life of anything that a key signs: that of the nested `user` JWT, which outlives its
+ * tokens.
+ */
 export function longestTokenLifeSeconds(services: readonly TokenLives[]): number {
   return (
     USER_CLAIM_LIVES *
@@ -25,17 +34,22 @@ export function longestTokenLifeSeconds(services: readonly TokenLives[]): number
   );
 }
 
-/** From the issue of a token to the last moment at which a verifier may look at its key or certificate. */
+/**
+ * From the issue of a token to the last time at which a verifier may need its key or certificate.
+ */
 export function longestUseSeconds(longestTokenLife: number): number {
   return longestTokenLife + VERIFIER_LEEWAY_SECONDS;
 }
 
-/** Whether leaves of this life, issued anew at a quarter of it, outlive every token that shows them. */
+/**
+ * Whether leaf certificates, which are renewed after a quarter of their life, outlive the tokens
+ * that carry them.
+ */
 export function leafOutlivesTokens(leafHours: number, longestTokenLife: number): boolean {
   return leafHours * HOUR_SECONDS * 0.75 > longestUseSeconds(longestTokenLife);
 }
 
-/** What is left between two rotations must hold the next key's pending time, and the last key's way out of the JWK Set. */
+/** Between two rotations the next key must propagate, and the last key must leave the JWK Set. */
 export function shortestRotationSeconds(propagationSeconds: number, longestTokenLife: number): number {
   return propagationSeconds + longestUseSeconds(longestTokenLife);
 }
@@ -44,5 +58,8 @@ export function daysToSeconds(days: number): number {
   return days * DAY_SECONDS;
 }
 
-/** What clients take for the shortest life of a token (docker, BuildKit and others: distribution's token.md). */
+/**
+ * Clients assume that a token lives at least this long (docker, BuildKit and others: distribution's
+ * token.md).
+ */
 export const SHORTEST_LIFE_SECONDS = 60;

@@ -1,22 +1,28 @@
 import type { Settings } from './settings.ts';
 
-/** How tokens for one registry service look and live. */
+/** The form and life of the tokens for one registry service. */
 export interface ServiceSettings {
   readonly name: string;
-  /** Which id of the signing key the header names: distribution 2.8 and GitLab know libtrust's, distribution 3 the thumbprint. */
+  /**
+   * The form of `kid` in the header: libtrust for distribution 2.8 and GitLab, the thumbprint for
+   * distribution 3.
+   */
   readonly kid: 'libtrust' | 'thumbprint';
-  /** Whether the header shows the certificate; a registry that trusts a `jwks` file alone refuses a token that does. */
+  /**
+   * Whether the header has the certificate. A registry that trusts only a `jwks` file refuses such
+   * tokens.
+   */
   readonly x5c: boolean;
   readonly userClaim: boolean;
   readonly issuedAt: boolean;
   readonly tokenTtlSeconds: number;
   /** The life of tokens that grant a push, for uploads that take long. */
   readonly pushTtlSeconds: number;
-  /** How long the same subject gets the same token for the same grant; 0: each request gets its own. */
+  /** How long a token is reused for the same subject and the same access; 0: never. */
   readonly tokenReuseSeconds: number;
 }
 
-/** In the order in which they are set. */
+/** In the order of the settings. */
 export function toServices({ services: byName, token_ttl_seconds }: Settings): readonly ServiceSettings[] {
   return Object.entries(byName).map(([name, service]) => toServiceSettings(name, service, token_ttl_seconds));
 }

@@ -1,6 +1,9 @@
 import { z } from 'zod';
 
-/** The schema of all settings, by their names in the settings file, with their defaults. docs/configuration.md lists them. */
+/**
+ * The schema of all settings, by their names in the settings file, with their defaults.
+ * docs/configuration.md lists them.
+ */
 
 export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];

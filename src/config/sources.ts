@@ -3,7 +3,10 @@ import type { Problem } from '../errors.ts';
 import { settings, variable } from './settings.ts';
 import { type Path, readYaml } from './yaml.ts';
 
-/** The two places that settings come from: the environment, and the file that `CELLPASS_CONFIG` names. */
+/**
+ * The two places that settings come from: the environment, and the file that `CELLPASS_CONFIG`
+ * names.
+ */
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 

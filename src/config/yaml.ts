@@ -17,7 +17,8 @@ export interface YamlFile {
 
 /**
  * Reads a file whose top level is a mapping: the settings file, `cells.yaml`, or a directory
- * document. YAML 1.2, core schema, no merge keys; JSON is YAML. Never throws for what the text holds.
+ * document. YAML 1.2, core schema, no merge keys; JSON is YAML. Never throws for what the text
+ * holds.
  */
 export function readYaml(text: string): YamlFile {
   if (isNestedTooDeeply(text)) {
@@ -81,7 +82,10 @@ const SYNTAX_MESSAGES: Readonly<Record<string, string>> = {
   MULTIPLE_DOCS: 'a second document begins here: remove it, the file must hold only one',
 };
 
-/** Parses again for the first problem: the nodes of a large file take ten times the room of its data. */
+/**
+ * Parses again for the first problem: the nodes of a large file take ten times the room of its
+ * data.
+ */
 function createLineFinder(text: string): YamlFile['lineOf'] {
   let parsed: ParsedYaml | undefined;
   return (path) => {

@@ -28,13 +28,13 @@ export interface ApplyDependencies {
 
 export interface ApplyResult {
   readonly changed: boolean;
-  /** By section: those of the document, and `organizations` when the default one had to be made. */
+  /** By section of the document; also `organizations` if the default organization was created. */
   readonly sections: Readonly<Record<string, Counts>>;
 }
 
 /**
- * Makes the directory what the document says, all of it or nothing. The same document again changes nothing.
- * @throws {CellpassError} `invalid`, with every problem and its line.
+ * Applies a document in one transaction: all of it or nothing. Applying it again changes nothing.
+ * @throws {CellpassError} `invalid`, with all problems and their lines.
  */
 export async function applyDirectory(
   { database, passwords, now }: ApplyDependencies,
@@ -45,8 +45,8 @@ export async function applyDirectory(
   const { document } = read;
   if (document === null) throw invalid(read.problems);
   const valid = { ...read, document };
-  // Slow work before the transaction, and none for a document that is wrong by itself.
-  const passwordHashes = isWrong(valid) ? new Map() : await hashPasswords(database, document, passwords);
+  // Hash before the transaction, because hashing is slow, and only for a valid document.
+  const passwordHashes = hasProblems(valid) ? new Map() : await hashPasswords(database, document, passwords);
   return changeDirectory(database, async (sql) => {
     if (document.job_tokens !== undefined) await lockJobTokens(sql);
     const stored = await readDirectory(sql);
@@ -61,7 +61,7 @@ export async function applyDirectory(
   });
 }
 
-function isWrong(read: ReadDocument & { readonly document: DirectoryDocument }): boolean {
+function hasProblems(read: ReadDocument & { readonly document: DirectoryDocument }): boolean {
   let problems = read.problems.length;
   checkEntries(read.document, () => {
     problems += 1;
@@ -69,7 +69,7 @@ function isWrong(read: ReadDocument & { readonly document: DirectoryDocument }):
   return problems > 0;
 }
 
-/** A first plan finds the problems and how many ids it takes; a second is made with those. */
+/** The first plan finds the problems and the number of new ids; the second plan uses these ids. */
 async function withIds(sql: Sql, input: PlanInput): Promise<Plan> {
   const first = planDirectory(input);
   const problems = [...input.read.problems, ...first.problems];
@@ -88,7 +88,10 @@ function invalid(problems: readonly Problem[]): CellpassError {
   });
 }
 
-/** By place in `users`. A stored hash that is of the same password stays, so that nothing changes. */
+/**
+ * Hashes by index in `users`. Keeps the stored hash if the password is the same, so that nothing
+ * changes.
+ */
 async function hashPasswords(
   database: Database,
   document: DirectoryDocument,
@@ -100,7 +103,7 @@ async function hashPasswords(
   const stored = await database.transaction((sql) => readTable(sql, 'users'), AT_LENGTH);
   const byId = new Map(stored.map((row) => [row.id, row.password_hash]));
   const byName = new Map(stored.map((row) => [row.username_key, row.password_hash]));
-  // One after the other: logins wait in the same queue.
+  // One after the other, because logins wait in the same queue.
   for (const { at, id, username, password = '' } of withPassword) {
     const known = (id === undefined ? undefined : byId.get(id)) ?? byName.get(keyOf(username)) ?? null;
     const isSame = known !== null && (await passwords.verify(known, password));

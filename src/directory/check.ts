@@ -3,7 +3,10 @@ import { perTable } from '../store/directory/table-values.ts';
 import { type ReadDocument, readDocument } from './document/read.ts';
 import { planDirectory } from './plan/plan.ts';
 
-/** Every problem that a document shows by itself, in its order. What a section would name that it leaves out is taken to be on the server. */
+/**
+ * All problems that can be found without a server, in the order of lines. Sections that are left
+ * out are assumed to hold every name.
+ */
 export function checkDirectory(text: string): readonly Problem[] {
   return checkRead(readDocument(text));
 }

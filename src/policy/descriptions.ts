@@ -13,7 +13,10 @@ import {
 import { roleOf, whyNotCounted } from './standing.ts';
 import { type Subject, subjectName } from './subject.ts';
 
-/** "alice is developer through group acme/platform, inherited from acme", or that there is no role, and what would have given one. */
+/**
+ * "alice is developer through group acme/platform, inherited from acme", or "has no role", with the
+ * memberships that don't count.
+ */
 export function describeStanding(ruling: Ruling, project: Project): string {
   const { standing, subject } = ruling;
   const name = subjectName(subject);
@@ -43,19 +46,19 @@ function describeMembership(membership: Membership, project: Project): string {
   }
 }
 
-/** Memberships that would give a higher role, were they not over or locked out: else one of them would have given it. */
+/** Memberships that would give a higher role if they weren't expired or locked out. */
 function uncounted({ standing, circumstances }: Ruling, project: Project): string {
   const reasons = project.memberships
     .filter((membership) => isAbove(roleOf(membership), standing.role))
     .map((membership) => {
       const isOver = whyNotCounted(membership, project, circumstances.now) === 'expired';
-      const end = isOver ? 'expired' : `but ${project.shareLockedBy} locks out invited groups`;
+      const end = isOver ? 'expired' : `but ${project.shareLockedBy} forbids invited groups`;
       return `${roleOf(membership)} ${describeMembership(membership, project)}, ${end}`;
     });
   return reasons.length === 0 ? '' : ` (not counted: ${reasons.join('; ')})`;
 }
 
-/** What the subject came with. */
+/** The credential of the subject. */
 export function describeCredential(subject: Subject): string {
   switch (subject.kind) {
     case 'anonymous':
@@ -85,7 +88,7 @@ const DEPLOY_TOKEN_SCOPES_FOR: Record<Action, string | null> = {
   '*': null,
 };
 
-/** What the table of abilities says of this action: "needs write_registry or api". */
+/** What this action needs: "needs write_registry or api". */
 export function abilityRule(subject: Subject, action: Action): string {
   if (subject.kind === 'anonymous') return 'needs credentials';
   if (subject.kind === 'job') return 'is never granted to jobs';
@@ -94,7 +97,7 @@ export function abilityRule(subject: Subject, action: Action): string {
   return scope === null ? 'is never granted to deploy tokens' : `needs ${scope}`;
 }
 
-/** Which credential has the ability. */
+/** A credential that allows the action. */
 export function abilityNeed(subject: Subject, action: Action): string {
   const scope = subject.kind === 'deploy_token' ? DEPLOY_TOKEN_SCOPES_FOR[action] : null;
   return scope === null
@@ -102,7 +105,7 @@ export function abilityNeed(subject: Subject, action: Action): string {
     : `a deploy token with the scope ${scope}`;
 }
 
-/** The least role that the tables let do this, and the ones above it. */
+/** The lowest role that may do this: "developer or more". */
 export function rolesThat({ action, standing }: Ruling, { visibility, registryAccess }: Project): string {
   const isOpenToGuests =
     standing.person?.external === true && visibility === 'internal' && registryAccess === 'enabled';
@@ -114,13 +117,13 @@ function leastRole(may: (role: Role) => boolean): Role {
   return ROLES.reduceRight((least, role) => (may(role) ? role : least));
 }
 
-/** "developer or more"; there is nothing above owner but admins, whom no minimum that a role has keeps out. */
+/** "developer or more". Only admins are above owner, and they pass every minimum. */
 export function orMore(role: MinimumRole): string {
   if (role === 'admin') return 'an admin';
   return role === 'owner' ? 'owner' : `${role} or more`;
 }
 
-/** Why not everybody may pull. */
+/** Why anonymous clients can't pull. */
 export function describeOpenness({ path, visibility, registryAccess }: Project): string {
   return visibility !== 'private' && registryAccess === 'private'
     ? `the registry of ${path} is for members only`

@@ -11,7 +11,7 @@ import { projectPaths, type ResourceScope } from './scope.ts';
 import { findStanding, NO_STANDING, type Standing } from './standing.ts';
 import { personOf, type Subject } from './subject.ts';
 
-/** GitLab's registry reads these types; see `policy.md` section 8 of the design and GitLab's `access_metadata`. */
+/** The claim `meta`, with the types that GitLab's registry expects (GitLab's `access_metadata`). */
 export interface AccessMeta {
   readonly project_path: string;
   readonly project_id: number;
@@ -21,7 +21,7 @@ export interface AccessMeta {
   readonly tag_immutable_patterns?: readonly string[];
 }
 
-/** What is granted: one member of the claim `access`. */
+/** One member of the claim `access`. */
 export interface AccessEntry {
   readonly type: string;
   readonly name: string;
@@ -29,7 +29,7 @@ export interface AccessEntry {
   readonly meta?: AccessMeta;
 }
 
-/** How one asked action was decided, with everything that it was decided on. */
+/** The decision about one action, with its input. */
 export interface Ruling extends Case {
   readonly verdict: Verdict;
   /** The rule that decided. */
@@ -44,17 +44,20 @@ export type Denial =
 
 export interface Decision {
   readonly access: readonly AccessEntry[];
-  /** Null: answer with `access`, however little it is. Denied is still a value, not an error. */
+  /** Null: answer with `access`, even if it is empty. A denial is a value, not an error. */
   readonly denial: Denial | null;
   /** One for each scope and action, in the order asked. */
   readonly rulings: readonly Ruling[];
-  /** When a membership ends on which the access rests; a token must end no later. Null: none does. */
+  /**
+   * When the first membership behind the access ends. A token must not live longer. Null: never.
+   */
   readonly validUntil: Date | null;
 }
 
 /**
- * Who may do what: granted is what is asked, less what the credential, the project's settings, the role and the state refuse.
- * Pure, so that `explain` and the token endpoint can't disagree.
+ * Decides what a subject may do: grants the actions that were asked for, except those that the
+ * credential, the project's settings, the role or the state refuse. Pure, so that `explain` and the
+ * token endpoint always agree.
  */
 export function grantAccess(
   subject: Subject,
@@ -80,7 +83,7 @@ function denied(denial: Denial, rulings: readonly Ruling[]): Decision {
   return { access: [], denial, rulings, validUntil: null };
 }
 
-/** The longest path that exists decides, whether or not the subject may see it. */
+/** The project with the longest matching path, even if the subject may not see it. */
 function findProject(projectsByPath: ReadonlyMap<string, Project>, scope: ResourceScope): Project | null {
   if (scope.type === 'registry') return null;
   for (const path of projectPaths(scope.name)) {
@@ -112,14 +115,14 @@ function ruleOn(
   });
 }
 
-/** An admin's job has no more than the admin's memberships give. */
+/** The job of an admin has only the roles of the admin's memberships. */
 function standingOf(subject: Subject, project: Project | null, now: Date): Standing {
   return project === null
     ? NO_STANDING
     : findStanding(project, personOf(subject), subject.kind === 'user', now);
 }
 
-/** One entry for each resource with something granted, in the order asked. */
+/** One entry for each resource with a granted action, in the order asked. */
 function toAccess(granted: readonly Ruling[]): readonly AccessEntry[] {
   const rulingsByScope = new Map<ResourceScope, readonly Ruling[]>();
   for (const ruling of granted)
@@ -147,8 +150,8 @@ function metaFor(ruling: Ruling | undefined, actions: readonly Action[]): { read
   };
 }
 
-/** What these rules grant rests on a role, and so ends when the membership does. */
-const RESTS_ON_ROLE: ReadonlySet<RuleId> = new Set([
+/** These rules grant because of a role, so the grant ends with the membership. */
+const ENDS_WITH_ROLE: ReadonlySet<RuleId> = new Set([
   'role',
   'allowed',
   'open_to_users',
@@ -157,7 +160,7 @@ const RESTS_ON_ROLE: ReadonlySet<RuleId> = new Set([
 ]);
 
 function earliestEnd(granted: readonly Ruling[]): Date | null {
-  const resting = granted.filter((ruling) => RESTS_ON_ROLE.has(ruling.rule));
-  const ends = resting.map(({ standing }) => standing.until).filter((until) => until !== null);
+  const ending = granted.filter((ruling) => ENDS_WITH_ROLE.has(ruling.rule));
+  const ends = ending.map(({ standing }) => standing.until).filter((until) => until !== null);
   return ends.length === 0 ? null : new Date(Math.min(...ends.map((end) => end.getTime())));
 }

@@ -1,6 +1,6 @@
 import type { MinimumRole, RegistryAccess, Role, Visibility } from './role.ts';
 
-/** How a user came to a role: where the membership is, and the invitation it passes through, if any. */
+/** A source of a user's role: a membership, perhaps through the invitation of a group. */
 export interface Membership {
   readonly via:
     | 'project'
@@ -12,7 +12,7 @@ export interface Membership {
   /** The project, group or organization that gives the role, by path. */
   readonly path: string;
   readonly role: Role;
-  /** Date `yyyy-mm-dd` from which on (UTC) it counts for nothing; null: never. */
+  /** The first day, `yyyy-mm-dd` in UTC, on which the membership no longer counts; null: none. */
   readonly expiresOn: string | null;
   readonly invitation: Invitation | null;
 }
@@ -45,7 +45,7 @@ export interface IpAllowlist {
   readonly ranges: readonly string[];
 }
 
-/** The facts that one decision needs: the project's own, and how the subject stands to it. */
+/** The facts for one decision: those of the project, and the subject's relation to it. */
 export interface Project {
   readonly id: number;
   /** Full path in lower case. */
@@ -54,27 +54,27 @@ export interface Project {
   readonly organizationId: number;
   readonly visibility: Visibility;
   readonly registryAccess: RegistryAccess;
-  /** The project itself, or the nearest group above it, that is archived. */
+  /** The path of the archived project, or of the nearest archived group above it; null: none. */
   readonly archivedBy: string | null;
   readonly deletionScheduled: boolean;
-  /** The organization's path while it is in maintenance. */
+  /** The path of the organization while it is in maintenance; otherwise null. */
   readonly maintainedOrganization: string | null;
-  /** The root group's path while it is over its storage limit. */
+  /** The path of the root group while it is over its storage limit; otherwise null. */
   readonly overStorageLimit: string | null;
-  /** A group above that forbids inviting groups to its projects. */
+  /** The path of a group above that forbids inviting groups to its projects; null: none. */
   readonly shareLockedBy: string | null;
   readonly ipAllowlists: readonly IpAllowlist[];
   readonly protectedRepositories: readonly RepositoryRule[];
   readonly protectedTags: readonly TagRule[];
-  /** Every way in which the subject's user is a member; expired ones too. */
+  /** All memberships of the subject's user, expired ones included. */
   readonly memberships: readonly Membership[];
-  /** Whether the deploy token was made for this project or a group above it. */
+  /** Whether the deploy token belongs to this project or a group above it. */
   readonly ownDeployToken: boolean;
-  /** Whether jobs of the subject's project are let in: by a list that names it, because there is no list, or not. */
+  /** Whether the job token allowlist names the job's project, allows all projects, or neither. */
   readonly jobAccess: 'listed' | 'anyone' | 'not_listed';
 }
 
-/** What is true of the whole installation. */
+/** Settings of the whole installation. */
 export interface InstanceState {
   readonly registryEnabled: boolean;
   readonly maintenanceMode: boolean;
@@ -92,7 +92,7 @@ export interface Circumstances {
   readonly instance: InstanceState;
 }
 
-/** All that a decision about the projects that a request asks for rests on. */
+/** The facts for the decisions about one request. */
 export interface Facts {
   readonly instance: InstanceState;
   readonly projects: readonly Project[];

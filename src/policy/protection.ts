@@ -4,13 +4,13 @@ import { type Action, isAbove, type MinimumRole } from './role.ts';
 import type { Standing } from './standing.ts';
 import type { Subject } from './subject.ts';
 
-/** Which tag patterns the registry must refuse, by action. */
+/** Tag patterns that the registry must refuse, by action. */
 export interface TagDenyPatterns {
   readonly push?: readonly string[];
   readonly delete?: readonly string[];
 }
 
-/** The first rule that keeps the subject from pushing to this repository. */
+/** The first rule that forbids the subject to push to this repository. */
 export function findBlockingRule(
   subject: Subject,
   standing: Standing,
@@ -20,7 +20,10 @@ export function findBlockingRule(
   return project.protectedRepositories.find((rule) => blocksPush(rule, subject, standing, repositoryName));
 }
 
-/** Deploy tokens have no role to compare, so any matching rule blocks them; a rule without a push minimum blocks no user. */
+/**
+ * Every matching rule blocks deploy tokens, which have no role. A rule without a minimum for push
+ * blocks no user.
+ */
 export function blocksPush(
   rule: RepositoryRule,
   subject: Subject,
@@ -32,7 +35,10 @@ export function blocksPush(
   return rule.minimumRoleForPush !== null && asksForMore(rule.minimumRoleForPush, standing);
 }
 
-/** `*` matches any run of characters; everything else is itself. Plain comparison, so a path is never read as a pattern. */
+/**
+ * `*` matches any characters, also none. No regular expression, so that a path is never read as a
+ * pattern.
+ */
 export function matchesPattern(pattern: string, repositoryName: string): boolean {
   const [head = '', ...rest] = lowerCaseAscii(pattern).split('*');
   const tail = rest.pop();
@@ -48,7 +54,7 @@ export function matchesPattern(pattern: string, repositoryName: string): boolean
   return repositoryName.endsWith(tail);
 }
 
-/** Undefined where no claim is due: the subject has no user, or no rule says who may change a tag. */
+/** Undefined, for no claim, if the subject has no user or no rule has minimum roles. */
 export function tagDenyPatterns(
   standing: Standing,
   project: Project,
@@ -69,7 +75,7 @@ export function tagDenyPatterns(
   };
 }
 
-/** Immutable tags bind everybody, so the claim does not depend on the subject. */
+/** Immutable tags are immutable for every subject. */
 export function tagImmutablePatterns(
   project: Project,
   granted: readonly Action[],

@@ -17,12 +17,12 @@ import { mayPull, type RuleId } from './rules.ts';
 import { projectPaths } from './scope.ts';
 import { subjectName } from './subject.ts';
 
-/** The rule's verdict in one sentence, with the facts that it rests on. */
+/** The verdict of the rule in one sentence, with the facts behind it. */
 export function reasonOf(ruling: Ruling): string {
   return wordsFor(ruling).reason();
 }
 
-/** What would have to change for this rule not to stand in the way. */
+/** What would have to change so that this rule no longer refuses. */
 export function needOf(ruling: Ruling): string {
   return wordsFor(ruling).need();
 }
@@ -33,7 +33,7 @@ function wordsFor(ruling: Ruling): { reason(): string; need(): string } {
     const words = WORDS_WITHOUT_PROJECT[rule];
     return { reason: () => words.reason(ruling), need: () => words.need(ruling) };
   }
-  if (project === null) throw new Error(`the rule ${rule} is asked of a project`);
+  if (project === null) throw new Error(`the rule ${rule} needs a project`);
   const words = WORDS[rule];
   return { reason: () => words.reason(ruling, project), need: () => words.need(ruling, project) };
 }
@@ -47,8 +47,8 @@ const WORDS_WITHOUT_PROJECT: Record<
   registry_scope: {
     reason: ({ verdict, scope }) =>
       verdict === 'grant'
-        ? `an admin asks exactly * of ${scope.name}, with a credential that can do everything`
-        : `registry:${scope.name} is for admins who ask exactly * with a password or a token that has the scope api`,
+        ? `an admin asks for exactly * on ${scope.name}, with a credential that allows every action`
+        : `registry:${scope.name} is only for admins who ask for exactly *, with a password or a token with the scope api`,
     need: () => "an admin's password, or an admin's token with the scope api, and * as the only action",
   },
   project_unknown: {
@@ -62,7 +62,7 @@ interface Words {
   need(ruling: Ruling, project: Project): string;
 }
 
-/** The need of a rule that can only grant. */
+/** A rule that can only grant needs nothing. */
 const nothing = (): string => 'nothing';
 
 const WORDS: Record<Exclude<RuleId, RuleWithoutProject>, Words> = {
@@ -88,12 +88,13 @@ const WORDS: Record<Exclude<RuleId, RuleWithoutProject>, Words> = {
     },
   },
   maintenance: {
-    reason: ({ circumstances }, project) => `maintenance of ${maintained(circumstances, project)}: pull only`,
+    reason: ({ circumstances }, project) =>
+      `maintenance of ${maintained(circumstances, project)} allows only pull`,
     need: ({ circumstances }, project) =>
       `the end of the maintenance of ${maintained(circumstances, project)}`,
   },
   project_state: {
-    reason: (_, project) => `${stateOf(project, 'is ')}: pull only`,
+    reason: (_, project) => `${stateOf(project, 'is ')}, which allows only pull`,
     need: (_, project) => stateOf(project, 'not '),
   },
   open_to_everyone: { reason: (_, { path }) => `${path} is public`, need: nothing },
@@ -112,11 +113,11 @@ const WORDS: Record<Exclude<RuleId, RuleWithoutProject>, Words> = {
   },
   deploy_token_reach: {
     reason: ({ verdict }, { path, ownDeployToken }) => {
-      if (ownDeployToken) return `the deploy token was made for ${path} or a group above it`;
-      const other = `the deploy token was made neither for ${path} nor for a group above it`;
+      if (ownDeployToken) return `the deploy token belongs to ${path} or a group above it`;
+      const other = `the deploy token belongs neither to ${path} nor to a group above it`;
       return verdict === 'grant'
         ? `${other}, but ${path} is public`
-        : `${other}; elsewhere it only pulls what is public`;
+        : `${other}; elsewhere it can only pull from public projects`;
     },
     need: (_, { path }) => `a deploy token of ${path} or of a group above it`,
   },
@@ -124,8 +125,11 @@ const WORDS: Record<Exclude<RuleId, RuleWithoutProject>, Words> = {
   job_push: {
     reason: (ruling, project) =>
       [
-        ...when(project.archivedBy !== null, `${project.archivedBy} is archived, where no job pushes`),
-        ...when(!mayPush(ruling), `${describeStanding(ruling, project)}; a job pushes as its user may`),
+        ...when(project.archivedBy !== null, `${project.archivedBy} is archived, so no job can push`),
+        ...when(
+          !mayPush(ruling),
+          `${describeStanding(ruling, project)}; a job can push only if its user can`,
+        ),
       ].join('; '),
     need: (ruling, project) =>
       andList([
@@ -137,10 +141,10 @@ const WORDS: Record<Exclude<RuleId, RuleWithoutProject>, Words> = {
   protected_repository: {
     reason: (ruling, project) => {
       const patterns = blockingRules(ruling, project).map(({ pattern }) => pattern);
-      const by = `protected by pattern${patterns.length > 1 ? 's' : ''} ${andList(patterns)}`;
+      const by = `the repository is protected by pattern${patterns.length > 1 ? 's' : ''} ${andList(patterns)}`;
       return ruling.subject.kind === 'deploy_token'
-        ? `${by}, where no deploy token pushes`
-        : `${by}, needs ${orMore(minimumOf(ruling, project))}; ${describeStanding(ruling, project)}`;
+        ? `${by}, so no deploy token can push`
+        : `${by}, push needs ${orMore(minimumOf(ruling, project))}; ${describeStanding(ruling, project)}`;
     },
     need: (ruling, project) => {
       const minimum = orMore(minimumOf(ruling, project));
@@ -157,7 +161,7 @@ const WORDS: Record<Exclude<RuleId, RuleWithoutProject>, Words> = {
   },
   not_public: {
     reason: ({ action }, project) =>
-      `${action === 'pull' ? `${describeOpenness(project)}; ` : ''}anonymous clients only pull what is public`,
+      `${action === 'pull' ? `${describeOpenness(project)}; ` : ''}anonymous clients can only pull from public projects`,
     need: (ruling, project) => {
       const user = `credentials of a user who is ${rolesThat(ruling, project)} on ${project.path}`;
       return ruling.action === 'pull' ? `${user}, or ${project.path} public with its registry enabled` : user;
@@ -202,7 +206,10 @@ function blockingRules({ subject, standing, scope }: Ruling, project: Project): 
   return project.protectedRepositories.filter((rule) => blocksPush(rule, subject, standing, scope.name));
 }
 
-/** The highest of all rules that block; where one keeps out deploy tokens alone, whoever may push passes it. */
+/**
+ * The highest minimum of all blocking rules. A rule without one blocks only deploy tokens: everyone
+ * who can push passes it.
+ */
 function minimumOf(ruling: Ruling, project: Project): MinimumRole {
   return blockingRules(ruling, project)
     .map((rule) => rule.minimumRoleForPush ?? 'developer')
@@ -212,8 +219,8 @@ function minimumOf(ruling: Ruling, project: Project): MinimumRole {
 function whyJobElsewhere(ruling: Ruling, project: Project): string {
   const { action, verdict, standing } = ruling;
   const own = jobProject(ruling);
-  if (action !== 'pull') return `a job of ${own} only pulls from other projects`;
-  if (standing.person === null) return 'a job without a user gets nothing of other projects';
+  if (action !== 'pull') return `a job of ${own} can only pull from other projects`;
+  if (standing.person === null) return 'a job without a user has no access to other projects';
   if (project.jobAccess === 'not_listed') {
     const listed = `${project.path} doesn't list ${own} in its job token allowlist`;
     return verdict === 'grant'
@@ -223,7 +230,7 @@ function whyJobElsewhere(ruling: Ruling, project: Project): string {
   const listed =
     project.jobAccess === 'listed'
       ? `${project.path} lists ${own} in its job token allowlist`
-      : `${project.path} lets in jobs of every project`;
+      : `${project.path} allows jobs of every project`;
   return verdict === 'grant'
     ? `${listed}, and its user may pull`
     : `${listed}, but its user may not pull: ${describeStanding(ruling, project)}`;

@@ -1,4 +1,7 @@
-/** Roles, what may be asked, and the tables that say which role gets what (GitLab's `Gitlab::Access` and `ProjectPolicy`). */
+/**
+ * Roles, actions, and the tables of what each role may do (GitLab's `Gitlab::Access` and
+ * `ProjectPolicy`).
+ */
 
 export const ROLES = [
   'minimal_access',
@@ -12,7 +15,7 @@ export const ROLES = [
 ] as const;
 export type Role = (typeof ROLES)[number];
 
-/** The least role that a protection rule asks for; `admin` means an instance's admin. */
+/** The minimum role of a protection rule; `admin` is an admin of the instance. */
 export const MINIMUM_ROLES = [...ROLES, 'admin'] as const;
 export type MinimumRole = (typeof MINIMUM_ROLES)[number];
 
@@ -25,7 +28,7 @@ export type RegistryAccess = (typeof REGISTRY_ACCESSES)[number];
 export const ACTIONS = ['pull', 'push', 'delete', '*'] as const;
 export type Action = (typeof ACTIONS)[number];
 
-/** GitLab's numbers. They order roles (the higher of two, a rule's minimum); they never stand for a permission. */
+/** GitLab's numbers. They only compare roles; permissions are in the tables below. */
 const LEVEL: Record<MinimumRole, number> = {
   minimal_access: 5,
   guest: 10,
@@ -38,7 +41,7 @@ const LEVEL: Record<MinimumRole, number> = {
   admin: 60,
 };
 
-/** Who pulls from a private project, or from one whose registry is for members only. */
+/** Which role may pull from a private project, or from a registry for members only. */
 export const PULLS_PRIVATE: Record<Role, boolean> = {
   minimal_access: false,
   guest: false,
@@ -50,7 +53,7 @@ export const PULLS_PRIVATE: Record<Role, boolean> = {
   owner: true,
 };
 
-/** Which role lets an external user pull from an internal project. */
+/** Which role an external user needs to pull from an internal project. */
 export const PULLS_INTERNAL_AS_EXTERNAL: Record<Role, boolean> = {
   minimal_access: false,
   guest: true,
@@ -64,7 +67,7 @@ export const PULLS_INTERNAL_AS_EXTERNAL: Record<Role, boolean> = {
 
 type ChangingAction = Exclude<Action, 'pull'>;
 
-/** Which role may change what, whatever the project's visibility. */
+/** Which role may push and delete, for every visibility. */
 export const CHANGES: Record<Role, Record<ChangingAction, boolean>> = {
   minimal_access: { push: false, delete: false, '*': false },
   guest: { push: false, delete: false, '*': false },
@@ -76,7 +79,7 @@ export const CHANGES: Record<Role, Record<ChangingAction, boolean>> = {
   owner: { push: true, delete: true, '*': true },
 };
 
-/** Whether a rule's minimum asks for more than this role; no role is below every minimum. */
+/** Whether a minimum is above a role. No role (null) is below every minimum. */
 export function isAbove(minimum: MinimumRole, role: Role | 'admin' | null): boolean {
   return role === null || LEVEL[minimum] > LEVEL[role];
 }

@@ -7,7 +7,7 @@ import type { Person, Subject } from './subject.ts';
 /** `forbid` refuses the whole request, where GitLab answers 403 instead of granting less. */
 export type Verdict = 'grant' | 'refuse' | 'forbid';
 
-/** Each names one rule; the first that has a verdict decides. */
+/** The names of the rules. */
 export type RuleId =
   | 'registry_scope'
   | 'project_unknown'
@@ -29,7 +29,7 @@ export type RuleId =
   | 'not_public'
   | 'allowed';
 
-/** One asked action and everything that bears on it. */
+/** One action that was asked for, with the facts for the decision. */
 export interface Case {
   readonly subject: Subject;
   readonly scope: ResourceScope;
@@ -44,7 +44,7 @@ export type ProjectCase = Case & { readonly project: Project };
 
 interface Rule {
   readonly id: RuleId;
-  /** Undefined: this rule has nothing to say, the next one is asked. */
+  /** Undefined: the rule doesn't apply, and the next rule decides. */
   decide(asked: ProjectCase): Verdict | undefined;
 }
 
@@ -58,7 +58,7 @@ const credentialAbility: Rule = {
   decide: ({ subject, action }) => (subject.abilities.has(action) ? undefined : 'refuse'),
 };
 
-/** Every list above the project must let the client in. */
+/** The client address must be in the allowlist of every group above the project. */
 const ipAllowlist: Rule = {
   id: 'ip_allowlist',
   decide: (asked) => {
@@ -102,7 +102,7 @@ const auditor: Rule = {
     action === 'pull' && standing.person?.auditor === true ? 'grant' : undefined,
 };
 
-/** Pull is granted here; a change that the role allows still has to pass the protections. */
+/** Grants pull. A change that the role allows must still pass the rules for protection. */
 const role: Rule = {
   id: 'role',
   decide: ({ action, standing }) => {
@@ -125,7 +125,10 @@ const jobOwnProject: Rule = {
   decide: (asked) => (isOwnJob(asked) && asked.action !== 'push' ? 'grant' : undefined),
 };
 
-/** GitLab checks a job's push once more against its user and then fails the request instead of granting less. */
+/**
+ * GitLab checks the push of a job against the job's user, and fails the request instead of granting
+ * less.
+ */
 const jobPush: Rule = {
   id: 'job_push',
   decide: (asked) => {
@@ -162,7 +165,7 @@ const storageLimit: Rule = {
 const notPublic: Rule = { id: 'not_public', decide: () => 'refuse' };
 const allowed: Rule = { id: 'allowed', decide: () => 'grant' };
 
-/** The rules for a project, in the order in which they are asked. The last of each list always decides. */
+/** The rules for a project, in their order. The last rule of each list always decides. */
 export const RULES: Record<Subject['kind'], readonly Rule[]> = {
   anonymous: [registryDisabled, credentialAbility, ipAllowlist, openToEveryone, notPublic],
   user: [
@@ -216,13 +219,13 @@ export function judge(asked: Case): { readonly verdict: Verdict; readonly rule: 
   throw new Error('the last rule of each list decides');
 }
 
-/** One rule as it was asked. Null: it had nothing to say. */
+/** One rule and its verdict. Null: the rule didn't apply. */
 export interface RuleLookedAt {
   readonly rule: RuleId;
   readonly verdict: Verdict | null;
 }
 
-/** What every rule says, also those after the one that decides; for whoever asks why. */
+/** The verdicts of all rules, also of those after the deciding rule, for `explain`. */
 export function askAllRules(asked: Case): readonly RuleLookedAt[] {
   const { project } = asked;
   if (project === null || asked.scope.type === 'registry') return [judge(asked)];
@@ -232,7 +235,10 @@ export function askAllRules(asked: Case): readonly RuleLookedAt[] {
   }));
 }
 
-/** `registry:catalog:*` and its like: all or nothing, for an admin who asks exactly `*` with a credential that can everything. */
+/**
+ * `registry:catalog:*` and the like: only for an admin who asks for exactly `*`, with a credential
+ * that allows every action.
+ */
 function judgeRegistryScope({ subject, scope }: Case): Verdict {
   const asksAll = scope.actions.length === 1 && scope.actions[0] === '*';
   return subject.kind === 'user' && subject.person.admin && asksAll && subject.abilities.has('*')
@@ -244,17 +250,17 @@ function isOpen(project: Project, visibility: 'public' | 'internal'): boolean {
   return project.visibility === visibility && project.registryAccess === 'enabled';
 }
 
-/** External users are guests in an internal project only where somebody made them so. */
+/** External users have no access to an internal project without a membership. */
 function isInternal({ person, role }: Standing): boolean {
   return person?.external !== true || (role !== null && PULLS_INTERNAL_AS_EXTERNAL[role]);
 }
 
-/** What a job may pull of a project that doesn't list it. */
+/** Whether a job may pull from a project whose allowlist doesn't name the job's project. */
 function isOpenToPerson(project: Project, person: Person): boolean {
   return isOpen(project, 'public') || (isOpen(project, 'internal') && !person.external);
 }
 
-/** Whether the job's user could pull: the same rules that a user meets. */
+/** Whether the user of a job could pull, by the rules for users. */
 export function mayPull(asked: ProjectCase): boolean {
   const verdict = [openToEveryone, openToUsers, auditor, role].map((rule) => rule.decide(asked));
   return verdict.includes('grant');

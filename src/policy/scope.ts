@@ -1,7 +1,7 @@
 import { lowerCaseAscii } from '../ascii.ts';
 import { ACTIONS, type Action } from './role.ts';
 
-/** What is asked of one resource, after parsing and joining. */
+/** The actions that a request asks for on one resource. Scopes of the same resource are joined. */
 export interface ResourceScope {
   readonly type: 'repository' | 'registry';
   readonly name: string;
@@ -9,7 +9,7 @@ export interface ResourceScope {
   readonly actions: readonly Action[];
 }
 
-/** A scope that was left out as if it had not been asked, and why. */
+/** A scope that is ignored, and why. */
 export interface DroppedScope {
   readonly text: string;
   readonly why: 'syntax' | 'unknown_type' | 'name' | 'no_known_action';
@@ -23,19 +23,22 @@ export interface AskedScopes {
 const TYPE = /^([a-z0-9]+)(?:\([a-z0-9]+\))?$/;
 const COMPONENT = '[a-z0-9]+(?:(?:[.]|_{1,2}|-+)[a-z0-9]+)*';
 const REPOSITORY_NAME = new RegExp(`^${COMPONENT}(?:/${COMPONENT}){1,18}$`);
-/** distribution's RepositoryNameTotalLengthMax: no registry knows a longer name. */
+/** distribution's RepositoryNameTotalLengthMax. */
 const MAX_NAME_LENGTH = 255;
 const REGISTRY_NAMES: ReadonlySet<string> = new Set(['catalog', 'statistics', 'background-migrations']);
 const MIN_PROJECT_COMPONENTS = 2;
-/** An image may lie in the project's path or up to two components below it. */
+/** The repository of an image is the path of the project, or up to two components below it. */
 const MAX_IMAGE_COMPONENTS = 2;
 
-/** Every value may hold several scopes, separated by white space; empty ones are none. */
+/** A value may hold several scopes, separated by white space. */
 export function splitScopes(values: readonly string[]): readonly string[] {
   return values.flatMap((value) => value.split(/\s+/)).filter((text) => text !== '');
 }
 
-/** Joins the scopes of one resource, in the order of first mention. What doesn't parse is dropped, never an error. */
+/**
+ * Joins the scopes of each resource, in the order of first mention. A scope that doesn't parse is
+ * ignored; it is no error.
+ */
 export function parseScopes(texts: readonly string[]): AskedScopes {
   const actionsByResource = new Map<string, { scope: ResourceScope; actions: Set<Action> }>();
   const dropped: DroppedScope[] = [];
@@ -58,8 +61,9 @@ export function parseScopes(texts: readonly string[]): AskedScopes {
 }
 
 /**
- * `type[(class)]:name:action[,action]*` (distribution's `scope.md`): the type ends at the first colon,
- * the actions follow the last one, so that a name with a port in it still parses (and is then dropped by its name).
+ * `type[(class)]:name:action[,action]*` (distribution's `scope.md`): the type ends at the first
+ * colon, the actions follow the last one, so that a name with a port in it still parses (and is
+ * then dropped by its name).
  */
 export function parseScope(text: string): ResourceScope | DroppedScope {
   const first = text.indexOf(':');
@@ -73,12 +77,12 @@ export function parseScope(text: string): ResourceScope | DroppedScope {
   return actions.length === 0 ? { text, why: 'no_known_action' } : { type, name, actions };
 }
 
-/** The form that `parseScope` reads. */
+/** The inverse of `parseScope`. */
 export function printScope(scope: ResourceScope): string {
   return `${scope.type}:${scope.name}:${scope.actions.join(',')}`;
 }
 
-/** Paths of the projects that could own a repository of this name, the longest first. */
+/** The paths of projects that could own a repository with this name, longest first. */
 export function projectPaths(repositoryName: string): readonly string[] {
   const components = repositoryName.split('/');
   const shortest = Math.max(MIN_PROJECT_COMPONENTS, components.length - MAX_IMAGE_COMPONENTS);
@@ -94,7 +98,10 @@ function isName(type: 'repository' | 'registry', name: string): boolean {
   return name.length <= MAX_NAME_LENGTH && REPOSITORY_NAME.test(name);
 }
 
-/** Unknown actions are left out; of a registry scope, which is all or nothing, they leave nothing. */
+/**
+ * Ignores unknown actions. An unknown action makes a registry scope, which is all or nothing,
+ * empty.
+ */
 function readActions(type: ResourceScope['type'], list: string): readonly Action[] {
   const asked = [...new Set(list.split(','))];
   const known = asked.filter((action): action is Action => ACTIONS.some((one) => one === action));

@@ -2,15 +2,15 @@ import type { Membership, Project } from './project.ts';
 import { isAbove, lesserRole, type Role } from './role.ts';
 import type { Person } from './subject.ts';
 
-/** How a subject's user stands to a project at one moment. */
+/** The role of a subject's user on a project at one time, and where it comes from. */
 export interface Standing {
   readonly person: Person | null;
   readonly role: Role | null;
-  /** Admin rights in use; never set for a job. */
+  /** Whether the user acts as an admin; never in a job. */
   readonly admin: boolean;
-  /** The membership that gave the role; null where the admin flag did, or nothing. */
+  /** The membership behind the role; null for an admin, or without a role. */
   readonly membership: Membership | null;
-  /** When the role ends by itself; null: never. */
+  /** When the role expires; null: never. */
   readonly until: Date | null;
 }
 
@@ -22,7 +22,7 @@ export const NO_STANDING: Standing = {
   until: null,
 };
 
-/** The highest role that any membership still gives; among equals the one that lasts longest. */
+/** The highest role of all memberships that count; among equal roles the one that expires last. */
 export function findStanding(
   project: Project,
   person: Person | null,
@@ -40,12 +40,12 @@ export function findStanding(
   return best;
 }
 
-/** The lesser of the member's role and the invitation's. */
+/** The lower of the roles of the membership and of the invitation. */
 export function roleOf({ role, invitation }: Membership): Role {
   return invitation === null ? role : lesserRole(role, invitation.role);
 }
 
-/** Why a membership gives nothing at this moment; null when it counts. */
+/** Why a membership doesn't count at this time; null when it counts. */
 export function whyNotCounted(
   membership: Membership,
   project: Project,
@@ -62,7 +62,7 @@ function countsFor(membership: Membership, project: Project, now: Date): boolean
   return whyNotCounted(membership, project, now) === null;
 }
 
-/** A date ends a membership at its first moment in UTC. */
+/** A membership ends at the start of its date in UTC. */
 function endOf({ expiresOn, invitation }: Membership): Date | null {
   const dates = [expiresOn, invitation?.expiresOn ?? null].filter((date) => date !== null);
   return dates.length === 0

@@ -1,6 +1,6 @@
 import { type Abilities, ANONYMOUS_ABILITIES } from './ability.ts';
 
-/** What the policy must know of a user; the same for a person, a service account and a token's bot. */
+/** What the policy needs of a user: a person, a service account, or the bot of a token. */
 export interface Person {
   readonly id: number;
   readonly username: string;
@@ -13,7 +13,7 @@ export interface Person {
 export type AuthType = 'personal_access_token' | 'deploy_token' | 'build' | 'gitlab_or_ldap' | 'none';
 
 interface Credential {
-  /** The credential's own end; no token may outlive it. Null: none. */
+  /** When the credential expires. No token lives longer. Null: never. */
   readonly expiresAt: Date | null;
   readonly abilities: Abilities;
 }
@@ -28,7 +28,7 @@ export interface UserSubject extends Credential {
   readonly person: Person;
   /** The scopes of the access token; null for a password. */
   readonly tokenScopes: readonly string[] | null;
-  /** Where somebody came with an access token; no decision rests on it. */
+  /** Set for access tokens, for the records. No decision depends on it. */
   readonly accessTokenId?: number;
 }
 
@@ -58,7 +58,7 @@ export const ANONYMOUS: AnonymousSubject = {
 /** Who a token is about. */
 export type Subject = AnonymousSubject | UserSubject | DeployTokenSubject | JobSubject;
 
-/** The claim `sub`: a name, or empty where there is nobody to name. */
+/** The claim `sub`: a user name, or empty for anonymous clients and jobs without a user. */
 export function subjectName(subject: Subject): string {
   switch (subject.kind) {
     case 'anonymous':

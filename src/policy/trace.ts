@@ -3,23 +3,23 @@ import { needOf, reasonOf } from './reasons.ts';
 import type { RegistryAccess } from './role.ts';
 import { askAllRules, type RuleId, type RuleLookedAt } from './rules.ts';
 
-/** A rule that stands in the way, and what would have to change. */
+/** A rule that refuses, and what would have to change. */
 export interface Obstacle {
   readonly rule: RuleId;
   readonly because: string;
   readonly needs: string;
 }
 
-/** Why one asked action was decided as it was. */
+/** Why an action was granted or refused. */
 export interface Trace {
-  /** Up to the one that decided. */
+  /** The rules up to the deciding one. */
   readonly rules: readonly RuleLookedAt[];
   readonly because: string;
-  /** Everything that keeps the action from being granted, not only the first; empty when it is granted. */
+  /** All rules that refuse the action, not only the first. Empty when the action is granted. */
   readonly obstacles: readonly Obstacle[];
 }
 
-/** Tells a ruling's story. Made only when somebody reads it, from the same rules and the same facts that decided. */
+/** Explains a ruling, from the same rules and facts that decided. Computed only on request. */
 export function traceRuling(ruling: Ruling): Trace {
   const asked = askAllRules(ruling);
   const decided = asked.findIndex(({ rule }) => rule === ruling.rule);
@@ -32,10 +32,11 @@ export function traceRuling(ruling: Ruling): Trace {
 
 const ENABLED: RegistryAccess = 'enabled';
 
-/** The first refusal and what lies behind it, up to where the action would be granted. */
+/** The rules that refuse, up to the first rule that would grant the action. */
 function obstaclesTo(ruling: Ruling): readonly Obstacle[] {
   const { project } = ruling;
-  // Its need is an enabled registry, so the other rules are asked as if it were: they may have less to say then.
+  // Ask the other rules as if the registry were enabled, because some refuse only while it is
+  // disabled.
   if (project?.registryAccess === 'disabled') {
     const enabled = { ...ruling, project: { ...project, registryAccess: ENABLED } };
     return [toObstacle(ruling, 'registry_disabled'), ...obstaclesTo(enabled)];

@@ -1,20 +1,20 @@
 import type { Database, Sql, Statement } from './database/drivers.ts';
 
-/** Everything of an admin token but its secret, which nothing here can give back. */
+/** An admin token without its secret, of which only the digest is stored. */
 export interface AdminToken {
   readonly id: number;
   readonly name: string;
   readonly createdAt: Date;
-  /** An actor, as in the audit record. */
+  /** The actor, as in audit events. */
   readonly createdBy: string;
   readonly expiresAt: Date | null;
   readonly revokedAt: Date | null;
-  /** To the minute. */
+  /** Updated at most once a minute. */
   readonly lastUsedAt: Date | null;
 }
 
 export interface NewAdminToken extends Pick<AdminToken, 'name' | 'createdAt' | 'createdBy' | 'expiresAt'> {
-  /** SHA-256. */
+  /** SHA-256 of the secret. */
   readonly digest: Uint8Array;
 }
 
@@ -40,7 +40,7 @@ const REVOKE = `UPDATE admin_tokens SET revoked_at = $2 WHERE id = $1 AND revoke
 
 const FIND = `SELECT ${COLUMNS} FROM admin_tokens WHERE id = $1`;
 
-/** One round trip, and a write at most once a minute. */
+/** One round trip. Writes `last_used_at` at most once a minute. */
 const RECOGNISE: Statement = {
   name: 'recognise_admin_token',
   text: `
@@ -57,7 +57,7 @@ SELECT id, name FROM found`,
 const INSERT_EVENT = `
 INSERT INTO audit_events (happened_at, actor, area, action, subject) VALUES ($1, $2, 'admin_tokens', $3, $4)`;
 
-/** Of a token that is good at `now`; undefined for every other. */
+/** Finds a token by its digest. Undefined if it is unknown, revoked, or expired at `now`. */
 export async function recogniseAdminToken(
   sql: Sql,
   digest: Uint8Array,
@@ -78,12 +78,15 @@ export async function createAdminToken(database: Database, token: NewAdminToken)
   });
 }
 
-/** Oldest first, with those that are no longer good. */
+/** Oldest first, with revoked and expired tokens. */
 export async function listAdminTokens(sql: Sql): Promise<readonly AdminToken[]> {
   return (await sql.query<AdminTokenRow>(LIST)).map(toAdminToken);
 }
 
-/** For ever; of one that is revoked already nothing changes. Undefined when there is none. */
+/**
+ * Revokes a token permanently. Revoking it again changes nothing. Undefined when there is no such
+ * token.
+ */
 export async function revokeAdminToken(
   database: Database,
   id: number,

@@ -258,6 +258,33 @@ describe('the configuration file', () => {
     assert.equal(loadConfig(write(text)).keys.rotateEveryDays, 0);
   });
 
+  it('reports problems with their lines, but for settings that the environment sets', () => {
+    const file = write('listen: nowhere\nworkers: 0\nkeys:\n  leaf_hours: 1\nissuer: a\nissuer: b\n');
+    const problemsOf = (environment: Record<string, string>) => {
+      try {
+        loadConfig(environment);
+      } catch (error) {
+        assert.ok(error instanceof CellpassError);
+        return {
+          message: error.message,
+          lines: error.details.problems?.map(({ line, path }) => [line, path]),
+        };
+      }
+      return assert.fail('the configuration was accepted');
+    };
+    assert.deepEqual(problemsOf(file).lines, [[6, 'CELLPASS_CONFIG']]);
+    const { message, lines } = problemsOf({
+      ...write('listen: nowhere\nworkers: 0\nkeys:\n  leaf_hours: 1\n'),
+      CELLPASS_LISTEN: 'somewhere',
+    });
+    assert.deepEqual(lines, [
+      [undefined, 'CELLPASS_LISTEN'],
+      [2, 'CELLPASS_WORKERS'],
+      [4, 'CELLPASS_KEYS.leaf_hours'],
+    ]);
+    assert.match(message, /line 2 of \S+cellpass\.yaml: CELLPASS_WORKERS: must be 1 or more, but is 0; /);
+  });
+
   it('may be empty', () => assert.equal(loadConfig(write('')).issuer, 'cellpass'));
 
   it('must be there', () => {

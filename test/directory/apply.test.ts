@@ -75,8 +75,8 @@ describeOnBoth('applying a directory document', (directory) => {
       access_tokens: [{ name: 'new', kind: 'personal', user: 'carol', scopes: ['api'] }],
     });
     assert.deepEqual(messages(problems), {
-      'groups[0].path': 'unknown parent group "nowhere"',
-      'access_tokens[0]': 'is new: it needs token or token_sha256',
+      'groups[0].path': 'there is no parent group "nowhere"',
+      'access_tokens[0]': 'is a new token, so it needs token or token_sha256',
     });
     assert.equal(await directory.export(), before);
   });
@@ -235,7 +235,7 @@ describeOnBoth('applying a directory document', (directory) => {
     ]);
   });
 
-  it('puts whoever names no organization into the first one', async () => {
+  it('puts users and groups without an organization into the first one', async () => {
     await directory.apply({
       organizations: [{ path: 'b' }, { path: 'a' }],
       users: [{ username: 'alice' }, { username: 'bob', organization: 'A' }],
@@ -249,7 +249,10 @@ describeOnBoth('applying a directory document', (directory) => {
       ['alice b', 'bob a', 'g a', 'g/h a'],
     );
     const problems = await directory.refusal({ groups: [{ path: 'g/h', organization: 'b' }] });
-    assert.deepEqual(messages(problems), { 'groups[0].organization': 'must be that of its top-level group' });
+    assert.deepEqual(messages(problems), {
+      'groups[0].organization':
+        'must be the organization of the top-level group: leave it out, or move the top-level group',
+    });
   });
 
   it('refuses what another entry or the server already has', async () => {
@@ -266,16 +269,22 @@ describeOnBoth('applying a directory document', (directory) => {
         { users: [{ username: 'carol', email: 'A@B' }] },
         { 'users[0].email': 'is taken by the user with id 11' },
       ],
-      [{ users: [{ username: 'Alice', id: 13 }] }, { 'users[0].username': 'is stored with id 11' }],
-      [{ groups: [{ path: 'Acme', id: 77 }] }, { 'groups[0].path': 'is stored with id 1' }],
-      [{ groups: [{ path: 'alice' }] }, { 'groups[0].path': 'is the name of a user' }],
-      [{ users: [{ username: 'acme' }] }, { 'users[0].username': 'is the path of the group with id 1' }],
-      [{ groups: [{ path: 'acme/platform/api' }] }, { 'groups[0].path': 'is the path of a project' }],
+      [
+        { users: [{ username: 'Alice', id: 13 }] },
+        { 'users[0].username': 'is taken by the stored entry with id 11: give this id, or another name' },
+      ],
+      [
+        { groups: [{ path: 'Acme', id: 77 }] },
+        { 'groups[0].path': 'is taken by the stored entry with id 1: give this id, or another name' },
+      ],
+      [{ groups: [{ path: 'alice' }] }, { 'groups[0].path': 'is taken by a user' }],
+      [{ users: [{ username: 'acme' }] }, { 'users[0].username': 'is taken by the group with id 1' }],
+      [{ groups: [{ path: 'acme/platform/api' }] }, { 'groups[0].path': 'is taken by a project' }],
       [
         { users: [{ username: 'carol', id: 11 }, { username: 'alice' }] },
         {
           'users[1].username':
-            'is stored with id 11, which another entry of this document has: give the id here, or apply the rename first',
+            'is taken by the stored entry with id 11, which another entry renames: give an id here, or apply the rename first',
         },
       ],
       [
@@ -288,11 +297,14 @@ describeOnBoth('applying a directory document', (directory) => {
       ],
       [
         { access_tokens: [{ ...laptop, id: 5, user: 'bob' }] },
-        { 'access_tokens[0].id': 'is stored as a token of another owner, and a token keeps its owner' },
+        {
+          'access_tokens[0].id':
+            "the stored token with this id has another owner, which can't change: leave the id out for a new token",
+        },
       ],
       [
         { job_tokens: [{ id: 9, project: 'alice/x' }] },
-        { 'job_tokens[0]': 'is new: it needs token or token_sha256' },
+        { 'job_tokens[0]': 'is a new token, so it needs token or token_sha256' },
       ],
     ];
     for (const [document, problem] of rows)

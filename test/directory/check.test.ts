@@ -41,16 +41,16 @@ access_tokens:
     scopes: []
 `;
     assert.deepEqual(check(text), [
-      '4 users[0].stat: is not known here',
+      '4 users[0].stat: is not a known field',
       '5 users[1].username: is the same as users[0].username',
       '9 groups[0].members[0].role: must be one of: minimal_access, guest, planner, reporter, security_manager, developer, maintainer, owner',
-      '10 groups[0].members[1].user: unknown user "ghost"',
+      '10 groups[0].members[1].user: there is no user "ghost"',
       '11 groups[0].members[2].expires_at: must be a date that exists, as yyyy-mm-dd',
       '12 groups[0].ip_allowlist[1]: must be a CIDR range such as 10.0.0.0/8 or an address',
-      '16 : this key is given twice in one mapping',
-      '17 projects[1].path: unknown group or user "nowhere"',
+      '16 : this key is in the mapping twice: remove one of them',
+      '17 projects[1].path: there is no group or user "nowhere"',
       '19 access_tokens[0].token: must have 20 characters or more',
-      '22 access_tokens[1].user: unknown user "bob"',
+      '22 access_tokens[1].user: there is no user "bob"',
       '23 access_tokens[1].scopes: must name at least one scope',
     ]);
   });
@@ -61,14 +61,22 @@ access_tokens:
       'version: 1\nusers: [',
       ['2 : Flow sequence in block collection must be sufficiently indented and end with a ]'],
     ],
-    ['must be a mapping', '- version: 1', ['1 : must be a mapping']],
-    ['must not be empty', '', ['1 : must be a mapping']],
+    [
+      'must be a mapping',
+      '- version: 1',
+      ['1 : must be a YAML mapping with lines such as "name: value", but is a list'],
+    ],
+    ['must not be empty', '', ['1 version: is missing']],
     ['must have a version', 'users: []', ['1 version: is missing']],
     ['must have version 1', 'users: []\nversion: 2', ['2 version: must be 1']],
-    ['has no other sections', 'version: 1\nrunners: []', ['2 runners: is not known here']],
+    ['has no other sections', 'version: 1\nrunners: []', ['2 runners: is not a known field']],
     ['must not leave a section empty', 'version: 1\nusers:', ['2 users: must be a list']],
     ['has no tags', 'version: 1\nusers: !list []', ['2 : Unresolved tag: !list']],
-    ['is one document', 'version: 1\n---\nversion: 1', ['2 : there must be one document only']],
+    [
+      'is one document',
+      'version: 1\n---\nversion: 1',
+      ['2 : a second document begins here: remove it, the file must hold only one'],
+    ],
   ];
   for (const [rule, text, problems] of rows) it(rule, () => assert.deepEqual(check(text), problems));
 
@@ -78,7 +86,10 @@ access_tokens:
       const below = at === 0 ? '1' : `*${levels[at - 1]}`;
       return `${name}: &${name} [${Array(9).fill(below).join(', ')}]`;
     });
-    assert.match(check(lines.join('\n')).join('\n'), /Excessive alias count/);
+    assert.match(
+      check(lines.join('\n')).join('\n'),
+      /^5 : the alias \*d expands the file too much: write the entries out$/,
+    );
   });
 
   const deep = 100_000;
@@ -92,7 +103,7 @@ access_tokens:
   ];
   for (const [what, text] of nestings) {
     it(`must not be nested without end in ${what}`, () => {
-      assert.deepEqual(check(text), ['- : is nested too deeply']);
+      assert.deepEqual(check(text), ['- : has more than 50 levels of nesting']);
     });
   }
 
@@ -289,7 +300,7 @@ const FIELDS: [
   ],
 ];
 
-/** An argon2id hash as it looks; nobody's. */
+/** A made-up argon2id hash in the right form. */
 function phc(parameters: string): string {
   return `'$argon2id$v=19$${parameters}$${'c2FsdHNhbHRzYWx0'}$${'A'.repeat(43)}'`;
 }
@@ -316,7 +327,7 @@ describe('the entries of a directory document', () => {
     [
       'have a password or its hash',
       `users: [{username: a, password: p, password_hash: ${phc('m=19456,t=2,p=1')}}]`,
-      ['users[0].password_hash: must not be given beside password'],
+      ['users[0].password_hash: must not be given together with password'],
     ],
     [
       'have one id each',
@@ -341,24 +352,30 @@ describe('the entries of a directory document', () => {
     [
       'keep users and groups apart',
       'users: [{username: acme}]\ngroups: [{path: Acme}]',
-      ['groups[0].path: is the name of a user'],
+      ['groups[0].path: is taken by a user'],
     ],
     [
       'keep groups and projects apart',
       'groups: [{path: a}, {path: a/b}]\nprojects: [{path: a/B}]',
-      ['projects[0].path: is the path of a group'],
+      ['projects[0].path: is taken by a group'],
     ],
     [
       'hold no groups in a personal namespace',
       'users: [{username: a}]\ngroups: [{path: a/b}]',
-      ['groups[0].path: "a" is a user: a personal namespace holds no groups'],
+      [
+        'groups[0].path: "a" is a user, and a personal namespace can\'t hold groups: choose a group as the parent',
+      ],
     ],
     [
       'hold projects in a personal namespace',
       'users: [{username: a}]\ngroups: []\nprojects: [{path: a/b}]',
       [],
     ],
-    ['have parents', 'groups: [{path: a/b/c}, {path: a}]', ['groups[0].path: unknown parent group "a/b"']],
+    [
+      'have parents',
+      'groups: [{path: a/b/c}, {path: a}]',
+      ['groups[0].path: there is no parent group "a/b"'],
+    ],
     ['may come before their parents', 'groups: [{path: a/b/c}, {path: a/b}, {path: a}]', []],
     [
       'have members once',
@@ -368,27 +385,27 @@ describe('the entries of a directory document', () => {
     [
       'name known groups',
       'groups: [{path: g, invited_groups: [{group: h, role: guest}]}]',
-      ['groups[0].invited_groups[0].group: unknown group "h"'],
+      ['groups[0].invited_groups[0].group: there is no group "h"'],
     ],
     [
       'name known projects',
       'projects: []\ndeploy_tokens: [{username: u, projects: [a/b], scopes: [api], token: gldt-example-puller-0001}]',
-      ['deploy_tokens[0].projects[0]: unknown project "a/b"'],
+      ['deploy_tokens[0].projects[0]: there is no project "a/b"'],
     ],
     [
       'name known organizations',
       'organizations: [{path: o}]\nusers: [{username: a, organization: p}]',
-      ['users[0].organization: unknown organization "p"'],
+      ['users[0].organization: there is no organization "p"'],
     ],
     [
       'name known owners',
       'organizations: [{path: o, owners: [a]}]\nusers: []',
-      ['organizations[0].owners[0]: unknown user "a"'],
+      ['organizations[0].owners[0]: there is no user "a"'],
     ],
     [
       'allow jobs of known projects',
       'groups: [{path: a}]\nprojects: [{path: a/b, job_token_allowlist: [a, a/c]}]',
-      ['projects[0].job_token_allowlist[1]: unknown project or group "a/c"'],
+      ['projects[0].job_token_allowlist[1]: there is no project or group "a/c"'],
     ],
     [
       'allow a list of jobs, or anyone',
@@ -403,7 +420,7 @@ describe('the entries of a directory document', () => {
     [
       'give a secret once',
       `access_tokens: [{name: n, kind: personal, user: a, scopes: [api], ${token}, token_sha256: ${'a'.repeat(64)}}]`,
-      ['access_tokens[0].token_sha256: must not be given beside token'],
+      ['access_tokens[0].token_sha256: must not be given together with token'],
     ],
     [
       'share no secrets',
@@ -431,7 +448,7 @@ describe('the entries of a directory document', () => {
       [
         'access_tokens[0].project: is missing',
         'access_tokens[0].role: is missing',
-        'access_tokens[0].user: is not known here',
+        'access_tokens[0].user: is not a known field',
       ],
     ],
     [
@@ -448,19 +465,21 @@ describe('the entries of a directory document', () => {
       ['deploy_tokens[1].username: is the same as deploy_tokens[0].username'],
     ],
     [
-      'protect repositories from somebody',
+      'protect repositories by a minimum role',
       'projects: [{path: a/b, protected_repositories: [{pattern: a/b}]}]',
       ['projects[0].protected_repositories[0]: must have a minimum role for push or for delete'],
     ],
     [
-      'protect tags from somebody',
+      'protect tags by a minimum role',
       'projects: [{path: a/b, protected_tags: [{pattern: v}]}]',
       ['projects[0].protected_tags[0]: must have a minimum role for push or for delete, or immutable: true'],
     ],
     [
       'protect immutable tags from all',
       `projects: [{path: a/b, protected_tags: [{pattern: v, immutable: true, ${rule}}]}]`,
-      ['projects[0].protected_tags[0]: must not have minimum roles: it is immutable for everybody'],
+      [
+        'projects[0].protected_tags[0]: must not have minimum roles, because an immutable tag is immutable for every role',
+      ],
     ],
     [
       'have five rules at most',

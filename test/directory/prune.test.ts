@@ -128,7 +128,7 @@ describeOnBoth('pruning', (directory) => {
     [
       'a parent that will be gone',
       { groups: [{ path: 'acme/platform' }, { path: 'friends' }], projects: [] },
-      { 'groups[0].path': 'unknown parent group "acme"' },
+      { 'groups[0].path': 'there is no parent group "acme"' },
     ],
     [
       'a member who will be gone',
@@ -136,31 +136,31 @@ describeOnBoth('pruning', (directory) => {
         users: [{ username: 'alice' }],
         groups: [{ path: 'acme', members: [{ user: 'bob', role: 'guest' }] }, { path: 'acme/platform' }],
       },
-      { 'groups[0].members[0].user': 'unknown user "bob"' },
+      { 'groups[0].members[0].user': 'there is no user "bob"' },
     ],
     [
       'an owner of a project that will be gone',
       { users: [{ username: 'bob' }], projects: [{ path: 'alice/dotfiles' }] },
-      { 'projects[0].path': 'unknown group or user "alice"' },
+      { 'projects[0].path': 'there is no group or user "alice"' },
     ],
     [
       'a group that holds projects, of which the document says nothing',
       { groups: [{ path: 'acme' }] },
       {
-        groups: `"acme/platform" can't be pruned: it still holds acme/platform/api, and the document has no section projects`,
+        groups: `"acme/platform" can't be pruned, because it holds the project acme/platform/api and the document has no section projects: add the section`,
       },
     ],
     [
       'a user who holds projects, of which the document says nothing',
       { users: [{ username: 'bob' }] },
       {
-        users: `"alice" can't be pruned: it still holds alice/dotfiles, and the document has no section projects`,
+        users: `"alice" can't be pruned, because it holds the project alice/dotfiles and the document has no section projects: add the section`,
       },
     ],
     [
       'an organization that still holds something',
       { organizations: [{ path: 'labs' }] },
-      { organizations: `"default" can't be pruned: it still has users or groups` },
+      { organizations: `"default" can't be pruned, because it has users or groups: move them first` },
     ],
   ];
   for (const [what, document, problems] of refused) {

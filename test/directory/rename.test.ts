@@ -156,24 +156,24 @@ describeOnBoth('renaming and moving by id', (directory) => {
     [
       'to where something else is',
       { groups: [{ path: 'other', id: 1 }] },
-      { 'groups[0].path': 'is stored with id 3' },
+      { 'groups[0].path': 'is taken by the stored entry with id 3: give this id, or another name' },
     ],
     [
       'below a parent that is not there',
       { groups: [{ path: 'nowhere/acme', id: 1 }] },
-      { 'groups[0].path': 'unknown parent group "nowhere"' },
+      { 'groups[0].path': 'there is no parent group "nowhere"' },
     ],
     [
       'a parent away from an entry',
       { groups: [{ path: 'acme-corp', id: 1 }], projects: [{ path: 'acme/platform/api' }] },
-      { 'projects[0].path': 'unknown group or user "acme/platform"' },
+      { 'projects[0].path': 'there is no group or user "acme/platform"' },
     ],
     [
       'and a new entry of the old name at once',
       { groups: [{ path: 'acme-corp', id: 1 }, { path: 'acme' }] },
       {
         'groups[1].path':
-          'is stored with id 1, which another entry of this document has: give the id here, or apply the rename first',
+          'is taken by the stored entry with id 1, which another entry renames: give an id here, or apply the rename first',
       },
     ],
   ];

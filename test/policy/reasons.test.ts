@@ -69,7 +69,7 @@ describe('reasons: what is asked, and where', () => {
       catalog,
       {},
       'grant registry_scope',
-      'an admin asks exactly * of catalog, with a credential that can do everything',
+      'an admin asks for exactly * on catalog, with a credential that allows every action',
       admins,
     ],
     [
@@ -77,7 +77,7 @@ describe('reasons: what is asked, and where', () => {
       catalog,
       {},
       'refuse registry_scope',
-      'registry:catalog is for admins who ask exactly * with a password or a token that has the scope api',
+      'registry:catalog is only for admins who ask for exactly *, with a password or a token with the scope api',
       admins,
     ],
     [
@@ -232,7 +232,7 @@ describe('reasons: where the client is, and the state of things', () => {
       'push',
       as('owner'),
       'refuse maintenance',
-      'maintenance of the instance: pull only',
+      'maintenance of the instance allows only pull',
       'the end of the maintenance of the instance',
       { maintenanceMode: true },
     ],
@@ -241,7 +241,7 @@ describe('reasons: where the client is, and the state of things', () => {
       'delete',
       as('owner', { maintainedOrganization: 'default' }),
       'refuse maintenance',
-      'maintenance of organization default: pull only',
+      'maintenance of organization default allows only pull',
       'the end of the maintenance of organization default',
     ],
     [
@@ -249,7 +249,7 @@ describe('reasons: where the client is, and the state of things', () => {
       'push',
       { maintainedOrganization: 'default' },
       'refuse maintenance',
-      'maintenance of the instance and organization default: pull only',
+      'maintenance of the instance and organization default allows only pull',
       'the end of the maintenance of the instance and organization default',
       { maintenanceMode: true },
     ],
@@ -258,7 +258,7 @@ describe('reasons: where the client is, and the state of things', () => {
       'push',
       as('owner', { archivedBy: 'acme' }),
       'refuse project_state',
-      'acme is archived: pull only',
+      'acme is archived, which allows only pull',
       'acme not archived',
     ],
     [
@@ -266,7 +266,7 @@ describe('reasons: where the client is, and the state of things', () => {
       '*',
       as('owner', { deletionScheduled: true }),
       'refuse project_state',
-      'acme/app is scheduled for deletion: pull only',
+      'acme/app is scheduled for deletion, which allows only pull',
       'acme/app not scheduled for deletion',
     ],
     [
@@ -274,7 +274,7 @@ describe('reasons: where the client is, and the state of things', () => {
       'push',
       { archivedBy: 'acme/app', deletionScheduled: true },
       'refuse project_state',
-      'acme/app is archived and acme/app is scheduled for deletion: pull only',
+      'acme/app is archived and acme/app is scheduled for deletion, which allows only pull',
       'acme/app not archived and acme/app not scheduled for deletion',
     ],
     [
@@ -336,7 +336,7 @@ describe('reasons: what is open, and to whom', () => {
       'pull',
       {},
       'refuse not_public',
-      'acme/app is private; anonymous clients only pull what is public',
+      'acme/app is private; anonymous clients can only pull from public projects',
       needsPublic,
     ],
     [
@@ -344,7 +344,7 @@ describe('reasons: what is open, and to whom', () => {
       'pull',
       internal,
       'refuse not_public',
-      'acme/app is internal; anonymous clients only pull what is public',
+      'acme/app is internal; anonymous clients can only pull from public projects',
       needsPublic,
     ],
     [
@@ -352,7 +352,7 @@ describe('reasons: what is open, and to whom', () => {
       'pull',
       { visibility: 'private', registryAccess: 'private' },
       'refuse not_public',
-      'acme/app is private; anonymous clients only pull what is public',
+      'acme/app is private; anonymous clients can only pull from public projects',
       needsPublic,
     ],
     [
@@ -360,7 +360,7 @@ describe('reasons: what is open, and to whom', () => {
       'pull',
       { visibility: 'public', registryAccess: 'private' },
       'refuse not_public',
-      'the registry of acme/app is for members only; anonymous clients only pull what is public',
+      'the registry of acme/app is for members only; anonymous clients can only pull from public projects',
       needsPublic,
     ],
   ]);
@@ -369,7 +369,7 @@ describe('reasons: what is open, and to whom', () => {
 describe('reasons: deploy tokens', () => {
   const own: Partial<Project> = { ownDeployToken: true };
   const need = 'a deploy token of acme/app or of a group above it';
-  const other = 'the deploy token was made neither for acme/app nor for a group above it';
+  const other = 'the deploy token belongs neither to acme/app nor to a group above it';
   const rule = (minimum: 'maintainer' | null) => ({
     ...own,
     protectedRepositories: [repositoryRule('acme/*', minimum)],
@@ -380,7 +380,7 @@ describe('reasons: deploy tokens', () => {
       'pull',
       own,
       'grant deploy_token_reach',
-      'the deploy token was made for acme/app or a group above it',
+      'the deploy token belongs to acme/app or a group above it',
       need,
     ],
     [
@@ -396,7 +396,7 @@ describe('reasons: deploy tokens', () => {
       'push',
       { visibility: 'public' },
       'refuse deploy_token_reach',
-      `${other}; elsewhere it only pulls what is public`,
+      `${other}; elsewhere it can only pull from public projects`,
       need,
     ],
     [
@@ -412,7 +412,7 @@ describe('reasons: deploy tokens', () => {
       'push',
       rule('maintainer'),
       'forbid protected_repository',
-      'protected by pattern acme/*, where no deploy token pushes',
+      'the repository is protected by pattern acme/*, so no deploy token can push',
       'a user who is maintainer or more instead of a deploy token, or another rule on acme/app',
     ],
     [
@@ -420,7 +420,7 @@ describe('reasons: deploy tokens', () => {
       'push',
       rule(null),
       'forbid protected_repository',
-      'protected by pattern acme/*, where no deploy token pushes',
+      'the repository is protected by pattern acme/*, so no deploy token can push',
       'a user who is developer or more instead of a deploy token, or another rule on acme/app',
     ],
   ]);
@@ -440,7 +440,7 @@ describe('reasons: protected repositories', () => {
       'push',
       as('developer', rules('maintainer')),
       'forbid protected_repository',
-      `protected by pattern acme/a*, needs maintainer or more; ${alice}`,
+      `the repository is protected by pattern acme/a*, push needs maintainer or more; ${alice}`,
       'maintainer or more, or another rule on acme/app',
     ],
     [
@@ -448,7 +448,7 @@ describe('reasons: protected repositories', () => {
       'push',
       as('developer', rules('owner')),
       'forbid protected_repository',
-      `protected by pattern acme/a*, needs owner; ${alice}`,
+      `the repository is protected by pattern acme/a*, push needs owner; ${alice}`,
       'owner, or another rule on acme/app',
     ],
     [
@@ -456,7 +456,7 @@ describe('reasons: protected repositories', () => {
       '*',
       as('maintainer', rules('admin')),
       'forbid protected_repository',
-      'protected by pattern acme/a*, needs an admin; alice is maintainer as a member of acme/app',
+      'the repository is protected by pattern acme/a*, push needs an admin; alice is maintainer as a member of acme/app',
       'an admin, or another rule on acme/app',
     ],
     [
@@ -464,7 +464,7 @@ describe('reasons: protected repositories', () => {
       'push',
       as('developer', rules('maintainer', 'owner', 'maintainer')),
       'forbid protected_repository',
-      `protected by patterns acme/a*, acme/a** and acme/a***, needs owner; ${alice}`,
+      `the repository is protected by patterns acme/a*, acme/a** and acme/a***, push needs owner; ${alice}`,
       'owner, or another rule on acme/app',
     ],
     [
@@ -472,7 +472,7 @@ describe('reasons: protected repositories', () => {
       'push',
       as('developer', rules('maintainer', 'owner')),
       'forbid protected_repository',
-      `protected by patterns acme/a* and acme/a**, needs owner; ${alice}`,
+      `the repository is protected by patterns acme/a* and acme/a**, push needs owner; ${alice}`,
       'owner, or another rule on acme/app',
     ],
     [
@@ -480,14 +480,14 @@ describe('reasons: protected repositories', () => {
       'push',
       as('maintainer', rules('maintainer', 'owner')),
       'forbid protected_repository',
-      'protected by pattern acme/a**, needs owner; alice is maintainer as a member of acme/app',
+      'the repository is protected by pattern acme/a**, push needs owner; alice is maintainer as a member of acme/app',
       'owner, or another rule on acme/app',
     ],
   ]);
 });
 
 describe('reasons: jobs', () => {
-  const noUser = 'the job has no user; a job pushes as its user may';
+  const noUser = 'the job has no user; a job can push only if its user can';
   const developers = 'a job whose user is developer or more on acme/app';
   const list = "acme/app doesn't list acme/web in its job token allowlist";
   const listed: Partial<Project> = { jobAccess: 'listed' };
@@ -509,7 +509,7 @@ describe('reasons: jobs', () => {
       'push',
       as('reporter'),
       'forbid job_push',
-      'alice is reporter as a member of acme/app; a job pushes as its user may',
+      'alice is reporter as a member of acme/app; a job can push only if its user can',
       developers,
     ],
     [
@@ -517,7 +517,7 @@ describe('reasons: jobs', () => {
       'push',
       as('developer', { archivedBy: 'acme' }),
       'forbid job_push',
-      'acme is archived, where no job pushes',
+      'acme is archived, so no job can push',
       'acme not archived',
     ],
     [
@@ -525,7 +525,7 @@ describe('reasons: jobs', () => {
       'push',
       { archivedBy: 'acme' },
       'forbid job_push',
-      `acme is archived, where no job pushes; ${noUser}`,
+      `acme is archived, so no job can push; ${noUser}`,
       `acme not archived and ${developers}`,
     ],
     [
@@ -533,7 +533,7 @@ describe('reasons: jobs', () => {
       'push',
       as('owner', listed),
       'refuse job_elsewhere',
-      'a job of acme/web only pulls from other projects',
+      'a job of acme/web can only pull from other projects',
       'a job of acme/app itself, whose user is developer or more',
     ],
     [
@@ -541,7 +541,7 @@ describe('reasons: jobs', () => {
       'delete',
       {},
       'refuse job_elsewhere',
-      'a job of acme/web only pulls from other projects',
+      'a job of acme/web can only pull from other projects',
       'a job of acme/app itself',
     ],
     [
@@ -549,7 +549,7 @@ describe('reasons: jobs', () => {
       'pull',
       { visibility: 'public' },
       'refuse job_elsewhere',
-      'a job without a user gets nothing of other projects',
+      'a job without a user has no access to other projects',
       'a job with a user',
     ],
     [
@@ -573,7 +573,7 @@ describe('reasons: jobs', () => {
       'pull',
       { jobAccess: 'anyone' },
       'refuse job_elsewhere',
-      'acme/app lets in jobs of every project, but its user may not pull: alice has no role on acme/app',
+      'acme/app allows jobs of every project, but its user may not pull: alice has no role on acme/app',
       reporters,
     ],
     [
@@ -581,7 +581,7 @@ describe('reasons: jobs', () => {
       'pull',
       as('reporter', { jobAccess: 'anyone' }),
       'grant job_elsewhere',
-      'acme/app lets in jobs of every project, and its user may pull',
+      'acme/app allows jobs of every project, and its user may pull',
       '',
     ],
     [
@@ -634,7 +634,7 @@ describe('reasons: a rule that is not for this subject', () => {
     const [ruling] = decide({ subject: aUser(), scopes, projects, circumstances: circumstances() }).rulings;
     assert.ok(ruling);
     const reason = reasonOf({ ...ruling, rule: 'job_elsewhere' });
-    assert.equal(reason, 'a job of  only pulls from other projects');
+    assert.equal(reason, 'a job of  can only pull from other projects');
   });
 });
 
@@ -678,7 +678,7 @@ describe('reasons: how a user stands to a project', () => {
         invited('owner', { role: 'developer' }, { path: 'acme/platform/app' }),
         { ...group('acme/platform'), ...expired },
       ],
-      'has no role on acme/platform/app (not counted: developer through group friends (owner there), invited to acme/platform/app as developer, but acme locks out invited groups; developer through group acme/platform, expired)',
+      'has no role on acme/platform/app (not counted: developer through group friends (owner there), invited to acme/platform/app as developer, but acme forbids invited groups; developer through group acme/platform, expired)',
       { shareLockedBy: 'acme' },
     ],
   ];
@@ -769,7 +769,7 @@ describe('reasons: what can not be told', () => {
       projects: [],
       circumstances: circumstances({}),
     }).rulings;
-    assert.throws(() => reasonOf({ ...ruling!, rule: 'role' }), /the rule role is asked of a project/);
+    assert.throws(() => reasonOf({ ...ruling!, rule: 'role' }), /the rule role needs a project/);
   });
 });
 
@@ -783,7 +783,7 @@ describe('reasons: what lies behind a first refusal', () => {
       circumstances: circumstances({}),
     }).rulings;
     const behind = { ...ruling!, rule: 'not_public' } as const;
-    assert.equal(reasonOf(behind), 'anonymous clients only pull what is public');
+    assert.equal(reasonOf(behind), 'anonymous clients can only pull from public projects');
     assert.equal(needOf(behind), 'credentials of a user who is developer or more on acme/app');
   });
 });

@@ -211,8 +211,8 @@ describe('traceRuling: obstacles', () => {
     assert.deepEqual(
       obstacles.map(({ because }) => because),
       [
-        'a job of acme/app only pulls from other projects',
-        'protected by pattern acme/app, needs owner; the job has no user',
+        'a job of acme/app can only pull from other projects',
+        'the repository is protected by pattern acme/app, push needs owner; the job has no user',
       ],
     );
   });

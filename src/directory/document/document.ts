@@ -4,8 +4,8 @@ import * as field from './fields.ts';
 
 /**
  * How to read a document. `strict` finds the problems. `lenient` reads the rest of a document with
- * problems, so that one run can check it too: a wrong field gets its default, and an unreadable entry
- * is left out.
+ * problems, so that one run can check it too: a wrong field gets its default, and an unreadable
+ * entry is left out.
  */
 export type Mode = 'strict' | 'lenient';
 

@@ -7,11 +7,13 @@ import { SECTIONS, TOKEN_SECTIONS } from './sections.ts';
 
 type Report = (path: Path, message: string) => void;
 
-/** Reports contradictions between fields and between entries of one document. Needs no stored data. */
+/**
+ * Reports contradictions between fields and between entries of one document. Needs no stored data.
+ */
 export function checkEntries(document: DirectoryDocument, report: Report): void {
   document.users?.forEach(({ at, password, password_hash }) => {
     if (password !== undefined && password_hash !== undefined) {
-      report(['users', at, 'password_hash'], 'must not be given beside password');
+      report(['users', at, 'password_hash'], 'must not be given together with password');
     }
   });
   for (const project of document.projects ?? []) checkRules(project, report);
@@ -35,7 +37,7 @@ function checkRules(project: ProjectEntry, report: Report): void {
   for (const rule of project.protected_tags) {
     const path: Path = ['projects', project.at, 'protected_tags', rule.at];
     if (rule.immutable && hasMinimum(rule))
-      report(path, 'must not have minimum roles: it is immutable for everybody');
+      report(path, 'must not have minimum roles, because an immutable tag is immutable for every role');
     if (!rule.immutable && !hasMinimum(rule)) {
       report(path, 'must have a minimum role for push or for delete, or immutable: true');
     }
@@ -55,7 +57,7 @@ function checkSecrets(document: DirectoryDocument, report: Report): void {
     for (const entry of document[section] ?? []) {
       const field = entry.token === undefined ? 'token_sha256' : 'token';
       if (entry.token !== undefined && entry.token_sha256 !== undefined) {
-        report([section, entry.at, 'token_sha256'], 'must not be given beside token');
+        report([section, entry.at, 'token_sha256'], 'must not be given together with token');
       }
       unique(secretDigest(entry), [section, entry.at, field]);
     }

@@ -4,24 +4,30 @@ import { z } from 'zod';
 import { lowerCaseAscii } from '../../ascii.ts';
 import { FIRST_UNNAMED_ID } from '../../store/directory/rows.ts';
 
-/** What one value of a document may be. Messages follow the value's path, so they begin in lower case. */
+/**
+ * The single values of a document. A message follows the path of its value ("users[0].id: must be
+ * …").
+ */
 
 const PATH_COMPONENT = /^[A-Za-z0-9_][A-Za-z0-9_.-]*$/;
 const RESERVED_ENDING = /(\.|\.git|\.atom)$/i;
-/** A path is a key of an index, which takes no row over 2.7 KB. */
+/** A path is the key of an index, whose rows are limited to 2.7 KB. */
 const MAX_PATH_LENGTH = 1000;
 const MAX_NAME_LENGTH = 255;
-/** Control characters (NUL among them, which PostgreSQL can't store) and halves of surrogate pairs (which JSON can't). */
+/**
+ * Control characters (PostgreSQL can't store NUL) and halves of surrogate pairs (JSON can't hold
+ * them).
+ */
 const UNPRINTABLE = /[\p{Cc}\p{Cs}]/u;
 
 const text = z
   .string('must be text: put it in quotes')
   .refine((value) => !UNPRINTABLE.test(value), 'must not contain control characters');
 
-/** Text of one line that names something for people. */
+/** A display name: one line of text. */
 export const name = text.min(1, 'must not be empty').max(MAX_NAME_LENGTH);
 
-/** GitLab's grammar of namespaces and projects, ASCII only. */
+/** GitLab's rule for paths of namespaces and projects, ASCII only. */
 function isPathComponent(component: string): boolean {
   return (
     component.length <= MAX_NAME_LENGTH && PATH_COMPONENT.test(component) && !RESERVED_ENDING.test(component)
@@ -61,14 +67,14 @@ export const flag = (whenAbsent: boolean) => z.boolean('must be true or false').
 
 const isSensibleYear = (value: string): boolean => value >= '1970' && value < '9999';
 
-/** `yyyy-mm-dd`, a day that exists. */
+/** `yyyy-mm-dd`, an existing day. */
 const dateOnly = z.iso
   .date('must be a date that exists, as yyyy-mm-dd')
   .refine(isSensibleYear, 'must be a year from 1970 to 9998');
 
 export const date = dateOnly.nullish().transform((value) => value ?? null);
 
-/** A date and time with its zone, and a moment that exists: no leap second, which `Date` doesn't know. */
+/** A date and time with its zone. Leap seconds are refused, because `Date` can't hold them. */
 export const dateTime = z.iso
   .datetime({
     offset: true,
@@ -76,7 +82,7 @@ export const dateTime = z.iso
   })
   .refine(isSensibleYear, 'must be a year from 1970 to 9998');
 
-/** A bare date is its first moment, UTC. Gives ISO 8601 in UTC. */
+/** A date alone means its first moment in UTC. Gives ISO 8601 in UTC. */
 export const timestamp = z
   .string('must be a date and time, as 2027-01-31T00:00:00Z')
   .transform((value) => (/^\d{4}-\d\d-\d\d$/.test(value) ? `${value}T00:00:00Z` : value))
@@ -85,7 +91,7 @@ export const timestamp = z
   .nullish()
   .transform((value) => value ?? null);
 
-/** Tokens are long random strings, which is why a fast digest protects them; a short one would not be protected. */
+/** A fast digest protects only long random strings, so short tokens are refused. */
 export const token = text.min(20, 'must have 20 characters or more').max(4096).optional();
 
 export const tokenSha256 = z
@@ -96,10 +102,13 @@ export const tokenSha256 = z
 
 export const password = text.min(1, 'must not be empty').max(1024).optional();
 
-/** The order of the three parameters is not the same in every library. */
+/** Libraries write the three parameters in different orders. */
 const ARGON2ID =
   /^\$argon2id\$v=19\$([mtp]=\d{1,7},[mtp]=\d{1,7},[mtp]=\d{1,7})\$[A-Za-z0-9+/]{11,86}\$[A-Za-z0-9+/]{16,86}$/;
-/** KiB times passes: about a third of a second of one core. Any login by this user costs that much, right or wrong. */
+/**
+ * KiB times passes: about a third of a second of one core, for each login of the user, right or
+ * wrong.
+ */
 const MAX_COST_KIB = 4 * 64 * 1024;
 const MAX_MEMORY_KIB = 64 * 1024;
 
@@ -122,7 +131,7 @@ function isArgon2id(hash: string): boolean {
   return memory >= 8 * lanes && memory <= MAX_MEMORY_KIB && memory * passes <= MAX_COST_KIB;
 }
 
-/** Unknown scopes are allowed, and bring nothing. */
+/** Unknown scopes are allowed and give no access. */
 export const scopes = z
   .array(
     text.max(MAX_NAME_LENGTH).regex(/^[a-z][a-z0-9_:]*$/, 'must be a scope such as read_registry'),
@@ -131,7 +140,10 @@ export const scopes = z
   .min(1, 'must name at least one scope')
   .transform((list) => [...new Set(list)]);
 
-/** A range, or one address as `ClientAddress.isIn` takes it. The forms that ipaddr.js reads leniently (10, 0x7f.1) are refused. */
+/**
+ * A CIDR range or one address, as in `ClientAddress.isIn`. Refuses forms that ipaddr.js reads
+ * leniently (10, 0x7f.1).
+ */
 export const ipRange = text.refine(
   (range) =>
     ipaddr.IPv4.isValidFourPartDecimal(range) ||
@@ -146,7 +158,7 @@ export const repositoryPattern = text
   .max(MAX_PATTERN_LENGTH)
   .regex(/^[A-Za-z0-9_./*-]+$/, 'must be a repository path, with "*" as the only wildcard');
 
-/** RE2, as the registry will read it. */
+/** RE2, the syntax that the registry uses. */
 export const tagPattern = text
   .min(1, 'must not be empty')
   .max(MAX_PATTERN_LENGTH)
@@ -158,5 +170,5 @@ export const tagPattern = text
     }
   });
 
-/** Paths, user names and e-mail addresses are compared in this form. */
+/** The form in which paths, user names and e-mail addresses are compared. */
 export const keyOf = lowerCaseAscii;

@@ -1,14 +1,14 @@
 import { createHash } from 'node:crypto';
 import { showableParts } from '../../cells/credential-form.ts';
 
-/** The columns of a stored row that come from its secret. */
+/** The columns of a row that derive from the secret. */
 export interface StoredSecret {
   readonly token_digest: string;
   readonly token_prefix: string | null;
   readonly token_routing: string | null;
 }
 
-/** The digest of an entry's secret, in the form of a stored row's; undefined when the document leaves the secret out. */
+/** The digest of an entry's secret, as `bytea` in JSON; undefined for an entry without a secret. */
 export function secretDigest(entry: {
   readonly token?: string | undefined;
   readonly token_sha256?: string | undefined;
@@ -21,7 +21,7 @@ function digestOf(secret: string): string {
   return `\\x${createHash('sha256').update(secret).digest('hex')}`;
 }
 
-/** What is stored of a secret in clear; only its readable parts can be read out of that again. */
+/** What cellpass stores of a secret: its digest, and its readable parts in clear. */
 export function toStoredSecret(secret: string): StoredSecret {
   const { prefix, routing } = showableParts(secret);
   return { token_digest: digestOf(secret), token_prefix: prefix, token_routing: routing };

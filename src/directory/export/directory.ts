@@ -3,10 +3,19 @@ import type { Database } from '../../store/database/drivers.ts';
 import { changeDirectory, readDirectory } from '../../store/directory/directory.ts';
 import type { MemberRow } from '../../store/directory/rows.ts';
 import type { DirectoryRows } from '../../store/directory/table-values.ts';
-import { brief, byPath, collectNames, compare, groupBy, type Names, type Plain, sorted } from './names.ts';
+import {
+  byPath,
+  collectNames,
+  compare,
+  groupBy,
+  type Names,
+  type Plain,
+  sorted,
+  withoutDefaults,
+} from './names.ts';
 import { exportAccessTokens, exportDeployTokens, exportJobTokens } from './tokens.ts';
 
-/** The directory as a document without secrets, in an order that stays; to apply it changes nothing. */
+/** The directory as a document without secrets, in a stable order. Applying it changes nothing. */
 export async function exportDirectory(database: Database): Promise<string> {
   const rows = await changeDirectory(database, readDirectory);
   return stringify(toDocument(rows), { lineWidth: 0, aliasDuplicateObjects: false });
@@ -39,7 +48,7 @@ function exportOrganizations(rows: DirectoryRows, names: Names): readonly Plain[
   return rows.organizations
     .toSorted((a, b) => a.position - b.position || a.id - b.id)
     .map(({ id, path, maintenance }) =>
-      brief({
+      withoutDefaults({
         path,
         id,
         owners: sorted((owners.get(id) ?? []).map(({ user_id }) => names.users.get(user_id) ?? '')),
@@ -53,7 +62,7 @@ function exportUsers(rows: DirectoryRows, names: Names): readonly Plain[] {
     .filter(({ id }) => !names.bots.has(id))
     .toSorted((a, b) => compare(a.username_key, b.username_key))
     .map(({ organization_id, username_key, email_key, password_hash, username, id, ...fields }) =>
-      brief({ username, id, organization: names.organizations.get(organization_id), ...fields }),
+      withoutDefaults({ username, id, organization: names.organizations.get(organization_id), ...fields }),
     );
 }
 
@@ -64,14 +73,14 @@ function exportGroups(rows: DirectoryRows, names: Names): readonly Plain[] {
     .filter(({ type }) => type === 'Group')
     .toSorted(byPath)
     .map((row) =>
-      brief({
+      withoutDefaults({
         path: row.path,
         id: row.id,
         organization: row.parent_id === null ? names.organizations.get(row.organization_id) : undefined,
         members: members.get(row.id),
         invited_groups: (invited.get(row.id) ?? [])
           .map(({ shared_with_group_id, role, expires_at }) =>
-            brief({ group: names.namespaces.get(shared_with_group_id), role, expires_at }),
+            withoutDefaults({ group: names.namespaces.get(shared_with_group_id), role, expires_at }),
           )
           .toSorted((a, b) => compare(String(a['group']), String(b['group']))),
         share_with_group_lock: row.share_with_group_lock,
@@ -100,7 +109,7 @@ function exportProjects(rows: DirectoryRows, names: Names): readonly Plain[] {
         ({ target_group_id }) => names.namespaces.get(target_group_id) ?? '',
       ),
     ];
-    return brief({
+    return withoutDefaults({
       path: row.path,
       id: row.id,
       visibility: row.visibility,
@@ -111,7 +120,7 @@ function exportProjects(rows: DirectoryRows, names: Names): readonly Plain[] {
       members: members.get(row.id),
       invited_groups: (invited.get(row.id) ?? [])
         .map(({ group_id, role, expires_at }) =>
-          brief({ group: names.namespaces.get(group_id), role, expires_at }),
+          withoutDefaults({ group: names.namespaces.get(group_id), role, expires_at }),
         )
         .toSorted((a, b) => compare(String(a['group']), String(b['group']))),
       job_token_allowlist: row.job_token_open ? 'anyone' : sorted(allowed),
@@ -126,7 +135,7 @@ function exportRules<R extends { readonly project_id: number; readonly position:
 ): readonly Plain[] {
   return rules
     .toSorted((a, b) => a.position - b.position)
-    .map(({ project_id, position, ...rule }) => brief(rule));
+    .map(({ project_id, position, ...rule }) => withoutDefaults(rule));
 }
 
 function membersBySource(
@@ -142,7 +151,9 @@ function membersBySource(
     [...bySource].map(([id, members]) => [
       id,
       members
-        .map(({ user_id, role, expires_at }) => brief({ user: names.users.get(user_id), role, expires_at }))
+        .map(({ user_id, role, expires_at }) =>
+          withoutDefaults({ user: names.users.get(user_id), role, expires_at }),
+        )
         .toSorted((a, b) => compare(String(a['user']), String(b['user']))),
     ]),
   );

@@ -2,7 +2,7 @@ import type { DirectoryRows } from '../../store/directory/table-values.ts';
 
 export type Plain = Readonly<Record<string, unknown>>;
 
-/** What a document says instead of ids. */
+/** The names that a document has in place of ids, by id. */
 export interface Names {
   readonly organizations: ReadonlyMap<number, string>;
   readonly users: ReadonlyMap<number, string>;
@@ -25,12 +25,12 @@ export function collectNames(rows: DirectoryRows): Names {
   };
 }
 
-/** Leaves out what a document may leave out: `false` where that is the default, empty lists, null, and the commonest words. */
-export function brief(fields: Plain): Plain {
+/** Leaves out fields with their default values. */
+export function withoutDefaults(fields: Plain): Plain {
   return Object.fromEntries(Object.entries(fields).filter(([field, value]) => !isDefault(field, value)));
 }
 
-const USUAL: Plain = {
+const DEFAULTS: Plain = {
   kind: 'human',
   state: 'active',
   visibility: 'private',
@@ -41,7 +41,7 @@ function isDefault(field: string, value: unknown): boolean {
   if (value === undefined || value === null) return true;
   if (Array.isArray(value)) return value.length === 0;
   if (value === false) return field !== 'running' && field !== 'ci_enabled';
-  return USUAL[field] === value;
+  return DEFAULTS[field] === value;
 }
 
 export function groupBy<R>(rows: readonly R[], keyOf: (row: R) => number): ReadonlyMap<number, readonly R[]> {
@@ -54,7 +54,7 @@ export function groupBy<R>(rows: readonly R[], keyOf: (row: R) => number): Reado
   return groups;
 }
 
-/** Not by locale, so that it is the same everywhere. */
+/** Compares by code units: the order must not depend on the locale. */
 export function compare(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }

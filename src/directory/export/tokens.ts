@@ -1,12 +1,12 @@
 import type { DirectoryRows } from '../../store/directory/table-values.ts';
-import { brief, groupBy, type Names, type Plain, sorted } from './names.ts';
+import { groupBy, type Names, type Plain, sorted, withoutDefaults } from './names.ts';
 
 export function exportAccessTokens(rows: DirectoryRows, names: Names): readonly Plain[] {
   const roles = new Map(rows.members.map(({ user_id, role }) => [user_id, role]));
   return rows.access_tokens
     .toSorted((a, b) => a.id - b.id)
     .map(({ id, kind, name, user_id, project_id, group_id, scopes, expires_at, revoked }) =>
-      brief({
+      withoutDefaults({
         name,
         id,
         kind,
@@ -26,19 +26,19 @@ export function exportDeployTokens(rows: DirectoryRows, names: Names): readonly 
   return rows.deploy_tokens
     .toSorted((a, b) => a.id - b.id)
     .map(({ id, username, scopes, group_id, expires_at, revoked }) => ({
-      ...brief({
+      ...withoutDefaults({
         username,
         id,
         scopes,
         group: group_id === null ? undefined : names.namespaces.get(group_id),
       }),
-      // Even an empty list: without group, a deploy token has projects.
+      // Also an empty list, because a deploy token must have projects or a group.
       ...(group_id === null && {
         projects: sorted(
           (projects.get(id) ?? []).map(({ project_id }) => names.projects.get(project_id) ?? ''),
         ),
       }),
-      ...brief({ expires_at, revoked }),
+      ...withoutDefaults({ expires_at, revoked }),
     }));
 }
 
@@ -46,7 +46,7 @@ export function exportJobTokens(rows: DirectoryRows, names: Names): readonly Pla
   return rows.job_tokens
     .toSorted((a, b) => a.id - b.id)
     .map(({ id, project_id, user_id, running, expires_at }) =>
-      brief({
+      withoutDefaults({
         id,
         project: names.projects.get(project_id),
         user: user_id === null ? undefined : names.users.get(user_id),

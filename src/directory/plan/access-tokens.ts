@@ -6,7 +6,7 @@ import { resolveEntries } from './resolve-entries.ts';
 import { revokedDigests, secretFor } from './secrets.ts';
 import { byId, put, removeRow } from './tables.ts';
 
-/** Whose the token is: the user's, the project's or the group's id, by kind. */
+/** An entry with the id of its owner: a user, a project or a group, by `kind`. */
 type Owned = AccessTokenEntry & { readonly ownerId: number };
 
 export function planAccessTokens(context: PlanContext, references: References): void {
@@ -64,7 +64,7 @@ function planAccessToken(
   if (stored !== null && (stored.kind !== entry.kind || ownerOf(stored) !== entry.ownerId)) {
     context.report(
       ['access_tokens', entry.at, 'id'],
-      'is stored as a token of another owner, and a token keeps its owner',
+      "the stored token with this id has another owner, which can't change: leave the id out for a new token",
     );
     return;
   }
@@ -87,7 +87,10 @@ function planAccessToken(
   });
 }
 
-/** A project or group token acts as a user of its own, who is a member with the token's role. Gives the bot's id. */
+/**
+ * Puts the bot of a project or group token, and its membership with the token's role. Gives the id
+ * of the bot.
+ */
 function placeBot(context: PlanContext, entry: Owned, stored: AccessTokenRow | null): number {
   if (entry.kind === 'personal') return entry.ownerId;
   const { tables } = context;
@@ -99,13 +102,15 @@ function placeBot(context: PlanContext, entry: Owned, stored: AccessTokenRow | n
   return bot.id;
 }
 
-/** Which organization it is in is known when everything has its place: see `placeBotsInOrganizations`. */
+/**
+ * A bot without its organization, which `placeBotsInOrganizations` sets when the tree is planned.
+ */
 function makeBot(context: PlanContext, kind: 'project' | 'group', ownerId: number): UserRow {
   const id = context.takeId('unnamed');
   return newBot({ id, kind, ownerId, organizationId: 0, randomHex: context.randomHex() });
 }
 
-/** A bot is in the organization of its project or group, also after that has moved. */
+/** Moves every bot to the organization of its project or group. */
 export function placeBotsInOrganizations({ tables }: PlanContext): void {
   for (const { user_id, project_id, group_id } of tables.access_tokens.rows.values()) {
     const namespaceId = project_id === null ? group_id : byId(tables.projects, project_id)?.namespace_id;

@@ -35,8 +35,8 @@ export function planOrganizations(context: PlanContext): void {
     });
   }
   for (const stored of tables.organizations.stored.values()) {
-    const named = results.organizations.indexById.has(stored.id);
-    if (named || !context.prune || document.organizations === undefined) continue;
+    const isNamed = results.organizations.indexById.has(stored.id);
+    if (isNamed || !context.prune || document.organizations === undefined) continue;
     removeRow(tables.organizations, stored);
     results.organizations.removed.add(stored.id);
   }
@@ -47,8 +47,9 @@ export function planOrganizations(context: PlanContext): void {
 }
 
 /**
- * Those that the document names stand in its order, in the places that they have among those that it doesn't; new ones come last.
- * So a document that doesn't name the default one never makes another one the default.
+ * Puts the organizations of the document in its order, into the positions that they have now.
+ * Others keep their positions, new ones come last: a document without the default organization,
+ * which is the first, does not change the default.
  */
 function inOrder(
   stored: readonly OrganizationRow[],
@@ -74,19 +75,19 @@ function addDefaultOrganization(context: PlanContext): void {
   results.organizations.added.add(id);
 }
 
-/** The id of the organization, or of the default one. */
+/** The id of the named organization; without a name of the default organization. */
 export function findOrganization(context: PlanContext, name: string | undefined, path: Path): number {
   const organizations = [...context.tables.organizations.rows.values()];
   const [first] = organizations.toSorted((a, b) => a.position - b.position || a.id - b.id);
   const found = name === undefined ? first : organizations.find(({ path_key }) => path_key === keyOf(name));
   if (found !== undefined) return found.id;
   if (name !== undefined && !mayExist(context, 'organizations', name)) {
-    context.report(path, `unknown organization "${name}"`);
+    context.report(path, `there is no organization "${name}"`);
   }
   return first?.id ?? 0;
 }
 
-/** After users are planned. */
+/** Runs after `planUsers`. */
 export function planOwners(context: PlanContext, references: References): void {
   const { document, tables, results } = context;
   const indexById = results.organizations.indexById;
@@ -104,14 +105,17 @@ export function planOwners(context: PlanContext, references: References): void {
   }
 }
 
-/** After users and groups are planned: an organization that still has some can't be pruned. */
+/**
+ * Runs after users and groups are planned: an organization with users or groups can't be pruned.
+ */
 export function checkRemovedOrganizations({ tables, results, report }: PlanContext): void {
   const used = new Set<number>();
   for (const { organization_id } of tables.users.rows.values()) used.add(organization_id);
   for (const { organization_id } of tables.namespaces.rows.values()) used.add(organization_id);
   for (const id of results.organizations.removed) {
     const path = tables.organizations.stored.get(String(id))?.path ?? '';
-    if (used.has(id)) report(['organizations'], `"${path}" can't be pruned: it still has users or groups`);
+    if (used.has(id))
+      report(['organizations'], `"${path}" can't be pruned, because it has users or groups: move them first`);
   }
 }
 
@@ -155,7 +159,9 @@ function toUserRow(context: PlanContext, entry: UserEntry, id: number, stored: U
   };
 }
 
-/** Names and addresses that a user of the document shares with a bot, or with a user that only the server has. */
+/**
+ * Reports names and addresses that a bot, or a user that the document doesn't name, has already.
+ */
 function checkUnique({ tables, results, report }: PlanContext): void {
   const fields = [
     { field: 'username', keyOf: ({ username_key }: UserRow) => username_key },

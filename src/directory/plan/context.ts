@@ -7,16 +7,18 @@ import type { Unreadable } from '../document/read.ts';
 import type { SectionName } from '../document/sections.ts';
 import { findNode, type Tree } from './tree/tree.ts';
 
-/** What every step of a plan works on: it reads the document, and changes the tables. */
+/** The input and the state of a plan. Each step reads the document and changes the tables. */
 export interface PlanContext {
   readonly document: DirectoryDocument;
   readonly unreadable: Unreadable;
   readonly tables: PlannedTables;
   readonly prune: boolean;
-  /** There is no server to ask: what a section would name that the document leaves out is taken to be there. */
+  /**
+   * A check without a server: assume that sections which the document leaves out hold every name.
+   */
   readonly assume: boolean;
   readonly now: Date;
-  /** Argon2id hashes of the passwords in the document, by place in `users`. */
+  /** Argon2id hashes of the passwords in the document, by index in `users`. */
   readonly passwordHashes: ReadonlyMap<number, string>;
   readonly takeId: (source: IdSource) => number;
   readonly randomHex: () => string;
@@ -26,16 +28,16 @@ export interface PlanContext {
   readonly highestGivenId: Map<IdSource, number>;
 }
 
-/** By id, what became of a section's entries. */
+/** The changes of one section, by id. */
 export interface SectionResult {
-  /** Every entry of the document, with its place in the section. */
+  /** Index in the section of every entry of the document. */
   readonly indexById: Map<number, number>;
   readonly added: Set<number>;
   /** Removed by pruning. */
   readonly removed: Set<number>;
 }
 
-/** The id of a new entry: the document's, or the next. */
+/** The id of a new entry: the id in the document, or the next id. */
 export function newId(
   context: PlanContext,
   section: SectionName,
@@ -44,21 +46,25 @@ export function newId(
   const source = section === 'groups' ? 'namespaces' : section;
   const id = entry.id ?? context.takeId(source);
   if (entry.id !== undefined) {
-    if (context.tables[source].stored.has(String(id))) context.report([section, entry.at, 'id'], 'is taken');
+    if (context.tables[source].stored.has(String(id)))
+      context.report([section, entry.at, 'id'], 'is taken by a stored entry: give another id, or none');
     context.highestGivenId.set(source, Math.max(id, context.highestGivenId.get(source) ?? 0));
   }
   context.results[section].added.add(id);
   return id;
 }
 
-/** Whether something that wasn't found may be there all the same, so that it must not be reported. */
+/** Whether a name that was not found may exist after all, so that it must not be reported. */
 export function mayExist(context: PlanContext, section: SectionName, name: string): boolean {
   const { unreadable, assume, document } = context;
   if (unreadable.sections.has(section) || unreadable.names.has(`${section}:${keyOf(name)}`)) return true;
   return assume && document[section] === undefined;
 }
 
-/** References to what the document or the server names. A wrong one is reported, and is undefined. */
+/**
+ * Looks up names of the document and of the server. The functions report a wrong name and give
+ * undefined.
+ */
 export interface References {
   readonly tree: Tree;
   readonly userIds: ReadonlyMap<string, number>;
@@ -85,7 +91,9 @@ export function findUser(
     const isBot = references.botIds.has(keyOf(name));
     context.report(
       path,
-      isBot ? `"${name}" is the bot of a token, which has its role by itself` : `unknown user "${name}"`,
+      isBot
+        ? `"${name}" is the bot of a token: set the role in the entry of the token`
+        : `there is no user "${name}"`,
     );
   }
   return id;
@@ -99,7 +107,7 @@ export function findGroup(
 ): number | undefined {
   const node = findNode(references.tree, name);
   if (node?.kind === 'Group') return node.id;
-  if (!mayExist(context, 'groups', name)) context.report(path, `unknown group "${name}"`);
+  if (!mayExist(context, 'groups', name)) context.report(path, `there is no group "${name}"`);
   return undefined;
 }
 
@@ -111,6 +119,6 @@ export function findProject(
 ): number | undefined {
   const node = findNode(references.tree, name);
   if (node?.kind === 'Project') return node.id;
-  if (!mayExist(context, 'projects', name)) context.report(path, `unknown project "${name}"`);
+  if (!mayExist(context, 'projects', name)) context.report(path, `there is no project "${name}"`);
   return undefined;
 }

@@ -9,7 +9,7 @@ export interface Counts {
   readonly removed: number;
 }
 
-/** What became of the entries of each section that the document has, and of what was pruned. */
+/** Counts the changes in each section of the document, pruned entries included. */
 export function countSections(
   context: PlanContext,
   changes: DirectoryChanges,
@@ -31,7 +31,7 @@ export function countSections(
   return counts;
 }
 
-/** Ids of the entries that some changed row belongs to. */
+/** Ids of the entries that changed rows belong to, by section. */
 function touchedEntries(
   { tables }: PlanContext,
   changes: DirectoryChanges,

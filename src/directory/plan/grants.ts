@@ -11,7 +11,10 @@ import { findGroup, findUser, mayExist, type PlanContext, type References } from
 import { byId, groupRows, replaceRows } from './tables.ts';
 import { findNode } from './tree/tree.ts';
 
-/** Members, invitations, allowlists and protection of every group and project that the document names. */
+/**
+ * Plans members, invitations, allowlists and protection rules of the document's groups and
+ * projects.
+ */
 export function planGrants(context: PlanContext, references: References): void {
   const places = { groups: placesById(context, 'groups'), projects: placesById(context, 'projects') };
   const members = groupRows(
@@ -40,7 +43,7 @@ function placesById({ results }: PlanContext, section: 'groups' | 'projects'): I
   return new Map([...results[section].indexById].map(([id, at]) => [at, id]));
 }
 
-/** The bots of project and group tokens are members by their tokens, and stay. */
+/** Keeps the memberships of bots, which belong to their tokens. */
 function planMembers(
   context: PlanContext,
   references: References,
@@ -103,7 +106,10 @@ function planAllowlists(context: PlanContext, { tree }: References, places: IdBy
       if (node?.kind === 'Project') projects.push({ project_id, target_project_id: node.id });
       else if (node?.kind === 'Group') groups.push({ project_id, target_group_id: node.id });
       else if (!mayExist(context, 'projects', name) && !mayExist(context, 'groups', name)) {
-        context.report(['projects', at, 'job_token_allowlist', place], `unknown project or group "${name}"`);
+        context.report(
+          ['projects', at, 'job_token_allowlist', place],
+          `there is no project or group "${name}"`,
+        );
       }
     }
     replaceRows(tables.job_token_project_links, storedProjects.get(project_id) ?? [], projects);

@@ -75,7 +75,7 @@ function placeProjects(
   for (const row of wanted) put(table, row);
 }
 
-/** Job tokens have no name: they are matched by id where given, else by their secret. */
+/** Job tokens have no names: an entry is found by its id, or without an id by its secret. */
 export function planJobTokens(context: PlanContext, references: References): void {
   const { document, tables, results } = context;
   const resolved = resolveEntries(context, {
@@ -122,7 +122,7 @@ function planJobToken(
   });
 }
 
-/** Null: a job without a user. A bot's pipelines run as the bot. */
+/** Null: a job without a user. The user may be a bot, which can start pipelines. */
 function findJobUser(
   context: PlanContext,
   references: References,

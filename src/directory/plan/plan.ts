@@ -18,7 +18,7 @@ import { collectReferences, type PlanContext, type SectionResult } from './conte
 import { type Counts, countSections } from './counts.ts';
 import { planGrants } from './grants.ts';
 import { planDeployTokens, planJobTokens } from './other-tokens.ts';
-import { checkSecretsUnique, rememberRevocations } from './secrets.ts';
+import { checkSecretsUnique, storeRevocations } from './secrets.ts';
 import { createTables, diffTables, removeOrphans } from './tables.ts';
 import { planTree } from './tree/plan-tree.ts';
 import { writeTree } from './tree/write-tree.ts';
@@ -27,12 +27,17 @@ export interface PlanInput {
   readonly read: ReadDocument & { readonly document: DirectoryDocument };
   readonly stored: DirectoryRows;
   readonly prune: boolean;
-  /** For a check without a server: what the document has no section for is taken to be there. */
+  /**
+   * A check without a server: assume that sections which the document leaves out hold every name.
+   */
   readonly assume: boolean;
   readonly now: Date;
-  /** Argon2id hashes of the document's passwords, by place in `users`. */
+  /** Argon2id hashes of the passwords in the document, by index in `users`. */
   readonly passwordHashes: ReadonlyMap<number, string>;
-  /** Ids for new entries, as many as an earlier plan wanted. Without: negative ones, and the plan must not be written. */
+  /**
+   * Ids for new entries, as many as an earlier plan wanted. Without them the plan uses negative ids
+   * and must not be written.
+   */
   readonly freshIds?: ReadonlyMap<IdSource, readonly number[]>;
 }
 
@@ -40,13 +45,13 @@ export interface Plan {
   readonly changes: DirectoryChanges;
   readonly counts: Readonly<Record<string, Counts>>;
   readonly problems: readonly Problem[];
-  /** How many new ids it takes, and above which. */
+  /** How many new ids the plan needs, and above which id. */
   readonly wantedIds: ReadonlyMap<IdSource, { readonly count: number; readonly above: number }>;
 }
 
 /**
- * What has to change for the directory to be what the document says; and everything in the document that can't be, given what is
- * stored. Plain data in, plain data out, but for the random part of a new bot's name.
+ * Plans the changes that make the directory equal to the document, and reports every entry that
+ * conflicts with stored data. Pure, except for the random part of a new bot's name.
  */
 export function planDirectory(input: PlanInput): Plan {
   const problems: Problem[] = [];
@@ -65,7 +70,7 @@ export function planDirectory(input: PlanInput): Plan {
   planDeployTokens(context, references);
   planJobTokens(context, references);
   checkSecretsUnique(context);
-  rememberRevocations(context);
+  storeRevocations(context);
   placeBotsInOrganizations(context);
   checkRemovedOrganizations(context);
   removeOrphans(context.tables);
@@ -104,7 +109,7 @@ function takeId(source: IdSource, taken: Map<IdSource, number>, freshIds: PlanIn
   taken.set(source, count + 1);
   if (freshIds === undefined) return -1 - [...taken.values()].reduce((sum, value) => sum + value, 0);
   const id = freshIds.get(source)?.[count];
-  if (id === undefined) throw new Error(`the plan took more ids of ${source} than the one before it`);
+  if (id === undefined) throw new Error(`the second plan needs more ids of ${source} than the first`);
   return id;
 }
 

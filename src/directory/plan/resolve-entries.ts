@@ -12,20 +12,20 @@ interface Row {
 
 export interface EntryLookup<E extends Entry, R extends Row> {
   readonly section: SectionName;
-  /** The field that is the name, for messages. */
+  /** The field with the name, for messages. */
   readonly nameField: string;
-  /** Whether a name belongs to one row only. */
+  /** Whether two rows can't have the same name. */
   readonly unique: boolean;
   readonly entries: readonly E[];
   readonly rows: Iterable<R>;
   readonly entryName: (entry: E) => string;
-  /** Null: only an id means it. */
+  /** Null: the row can only be found by its id. */
   readonly rowName: (row: R) => string | null;
 }
 
 /**
- * Finds the stored row that each entry means: by id where given, else by name. Null: the entry is new.
- * Entries for which that can't be said are reported and left out.
+ * Finds the stored row of each entry: by id, or for an entry without an id by name. Null: the entry
+ * is new. Reports ambiguous entries and leaves them out.
  */
 export function resolveEntries<E extends Entry, R extends Row>(
   context: PlanContext,
@@ -45,9 +45,9 @@ export function resolveEntries<E extends Entry, R extends Row>(
     if (entry.id !== undefined) {
       const row = byId.get(entry.id);
       if (row !== undefined) resolved.set(entry, row);
-      else if (unique && only !== undefined) problem(`is stored with id ${only.id}`);
+      else if (unique && only !== undefined) problem(takenMessage(only.id));
       else resolved.set(entry, null);
-    } else if (free.length > 1) problem('is stored several times: give the id');
+    } else if (free.length > 1) problem('several stored entries have this name: give the id');
     else if (only !== undefined) resolved.set(entry, only);
     else if (unique && named[0] !== undefined) problem(claimedMessage(named[0].id));
     else resolved.set(entry, null);
@@ -55,9 +55,15 @@ export function resolveEntries<E extends Entry, R extends Row>(
   return resolved;
 }
 
-/** Taken for a new entry, it would silently replace the old one, whose secrets go with the id. */
+export function takenMessage(id: number): string {
+  return `is taken by the stored entry with id ${id}: give this id, or another name`;
+}
+
+/**
+ * As a new entry it would silently replace the old one, and the old secrets would go with the id.
+ */
 export function claimedMessage(id: number): string {
-  return `is stored with id ${id}, which another entry of this document has: give the id here, or apply the rename first`;
+  return `is taken by the stored entry with id ${id}, which another entry renames: give an id here, or apply the rename first`;
 }
 
 function indexRows<E extends Entry, R extends Row>({ rows, rowName }: EntryLookup<E, R>) {

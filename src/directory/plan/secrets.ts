@@ -15,7 +15,10 @@ interface TokenEntry {
   readonly token_sha256?: string | undefined;
 }
 
-/** A secret that the document leaves out stays as it is; a new token must have one. */
+/**
+ * The digest of an entry's secret; without one in the document the stored digest. Reports a new
+ * token without a secret.
+ */
 export function digestFor(
   context: PlanContext,
   section: TokenSection,
@@ -25,12 +28,14 @@ export function digestFor(
   const digest = secretDigest(entry) ?? stored?.token_digest;
   const isUnreadable = context.unreadable.entries.has(`${section}:${entry.at}`);
   if (digest === undefined && !context.assume && !isUnreadable) {
-    context.report([section, entry.at], 'is new: it needs token or token_sha256');
+    context.report([section, entry.at], 'is a new token, so it needs token or token_sha256');
   }
   return digest;
 }
 
-/** The same with what a list may show of it, which a digest alone doesn't tell. */
+/**
+ * As `digestFor`, with the parts of the secret that lists show. A digest alone has no such parts.
+ */
 export function secretFor(
   context: PlanContext,
   section: TokenSection,
@@ -46,7 +51,7 @@ export function secretFor(
   return { token_digest, token_prefix: null, token_routing: null };
 }
 
-/** Digests that no document brings back to life: of secrets that were revoked, whatever token they were in. */
+/** Digests of all secrets that were ever revoked. No document can make them valid again. */
 export function revokedDigests({ tables }: PlanContext): ReadonlySet<string> {
   const tokens = [...tables.access_tokens.stored.values(), ...tables.deploy_tokens.stored.values()];
   return new Set([
@@ -55,8 +60,11 @@ export function revokedDigests({ tables }: PlanContext): ReadonlySet<string> {
   ]);
 }
 
-/** Remembers every revocation apart from its token, which may be removed, renamed or given another secret. */
-export function rememberRevocations({ tables, now }: PlanContext): void {
+/**
+ * Stores revoked digests apart from their tokens, which may be removed, renamed or get another
+ * secret.
+ */
+export function storeRevocations({ tables, now }: PlanContext): void {
   const tokens = [tables.access_tokens, tables.deploy_tokens].flatMap(({ stored, rows }) => [
     ...stored.values(),
     ...rows.values(),
@@ -67,7 +75,10 @@ export function rememberRevocations({ tables, now }: PlanContext): void {
   }
 }
 
-/** A secret belongs to one token, of whatever kind. Two entries that both give it are found without what is stored. */
+/**
+ * Reports a secret that two tokens have. `checkEntries` reports it already if both entries give the
+ * secret.
+ */
 export function checkSecretsUnique(context: PlanContext): void {
   const owners = new Map<string, { readonly section: TokenSection; readonly id: number }>();
   for (const section of TOKEN_SECTIONS) {
@@ -107,8 +118,8 @@ function reportShared(
     placesWithSecret(context.document[other.section] ?? []),
   );
   if (one.isGiven && otherGiven) return;
-  const [culprit, owner] = one.isGiven ? [one, other] : [other, one];
-  const at = context.results[culprit.section].indexById.get(culprit.id);
-  const path: Path = at === undefined ? [culprit.section] : [culprit.section, at];
+  const [duplicate, owner] = one.isGiven ? [one, other] : [other, one];
+  const at = context.results[duplicate.section].indexById.get(duplicate.id);
+  const path: Path = at === undefined ? [duplicate.section] : [duplicate.section, at];
   context.report(path, `has the same secret as the ${NOUN[owner.section]} with id ${owner.id}`);
 }

@@ -12,14 +12,17 @@ export function createTables(stored: DirectoryRows): PlannedTables {
   return perTable<'planned'>((name) => createTable(TABLES[name], stored[name]));
 }
 
-function createTable<R>(table: Table<R>, rows: readonly R[]): PlannedTable<R> {
-  const stored = new Map(rows.map((row) => [table.keyOf(row), row]));
-  return { table, stored, rows: new Map(stored) };
+function createTable<R>(definition: Table<R>, rows: readonly R[]): PlannedTable<R> {
+  const stored = new Map(rows.map((row) => [definition.keyOf(row), row]));
+  return { definition, stored, rows: new Map(stored) };
 }
 
-/** A row that is stored just so stays the stored one: changes are then seen by identity. */
+/**
+ * Puts a row. If it equals the stored row, keeps the stored object, so that `diffTables` compares
+ * identity.
+ */
 export function put<R>(table: PlannedTable<R>, row: R): void {
-  const { keyOf, isSame } = table.table;
+  const { keyOf, isSame } = table.definition;
   const stored = table.stored.get(keyOf(row));
   table.rows.set(keyOf(row), stored !== undefined && isSame(stored, row) ? stored : row);
 }
@@ -29,10 +32,10 @@ export function byId<R>(table: PlannedTable<R>, id: number): R | undefined {
 }
 
 export function removeRow<R>(table: PlannedTable<R>, row: R): void {
-  table.rows.delete(table.table.keyOf(row));
+  table.rows.delete(table.definition.keyOf(row));
 }
 
-/** Puts `wanted` in the place of `existing`. */
+/** Removes `existing` and puts `wanted`. */
 export function replaceRows<R>(table: PlannedTable<R>, existing: readonly R[], wanted: readonly R[]): void {
   for (const row of existing) removeRow(table, row);
   for (const row of wanted) put(table, row);
@@ -52,7 +55,7 @@ export function groupRows<R>(
   return groups;
 }
 
-/** Takes away what hangs on rows that are gone, as the database's foreign keys do. A bot goes with its last token. */
+/** Removes rows that refer to removed rows, as the foreign keys do, and bots without a token. */
 export function removeOrphans(tables: PlannedTables): void {
   const hasUser = (id: number | null): boolean => id === null || tables.users.rows.has(String(id));
   const hasNamespace = (id: number | null): boolean => id === null || tables.namespaces.rows.has(String(id));
@@ -111,7 +114,7 @@ function diffTable<R>({ stored, rows }: PlannedTable<R>): TableChanges<R> {
   };
 }
 
-/** A statement checks its foreign keys at its end, and there may be several. */
+/** A parent must be stored in the same statement as its child, or in an earlier one. */
 function parentsFirst<R extends { readonly traversal_ids: readonly number[] }>(
   changes: TableChanges<R>,
 ): TableChanges<R> {

@@ -1,15 +1,15 @@
 import type { Role } from '../../policy/role.ts';
 import type { MemberRow, UserRow } from '../../store/directory/rows.ts';
 
-/** A project or group token acts as a user of its own, who is a member with the token's role. */
+/** The bot of a project or group token: a user that is a member with the token's role. */
 
-/** Whose bot: a project's or a group's id, by kind. */
+/** The id of the bot's project or group, by `kind`. */
 interface BotOwner {
   readonly kind: 'project' | 'group';
   readonly ownerId: number;
 }
 
-/** Named as GitLab names them. */
+/** A bot with the user name that GitLab would give it. */
 export function newBot({
   id,
   kind,

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { mintRoutableToken, type Routing } from '../../cells/routable-token.ts';
-import { CellpassError, type Problem } from '../../errors.ts';
+import { CellpassError, type Problem, printProblems } from '../../errors.ts';
 import { accessTokenAbilities, deployTokenAbilities } from '../../policy/ability.ts';
 import type { Database, Sql } from '../../store/database/drivers.ts';
 import { changeDirectory, writeDirectory } from '../../store/directory/directory.ts';
@@ -17,17 +17,17 @@ import { findTokenOwner, type TokenOwner } from './owner.ts';
 export interface MintDependencies {
   readonly database: Database;
   readonly now: () => Date;
-  /** The id of this cell, which the token will name. */
+  /** The id of this cell, which becomes part of the token. */
   readonly cell: number;
-  /** Whether this is the legacy cell, the only one that takes deploy tokens. */
+  /** Whether this is the legacy cell: only the legacy cell accepts deploy tokens. */
   readonly isLegacy: () => boolean;
 }
 
 export interface MintedToken {
   readonly listed: ListedToken;
-  /** Shown this once; only its digest is kept. */
+  /** Shown only once: cellpass stores nothing but the digest. */
   readonly secret: string;
-  /** What keeps it from being of use as it is, each in a sentence. */
+  /** Reasons why the token is of no use as it is, one sentence each. */
   readonly warnings: readonly string[];
 }
 
@@ -35,8 +35,8 @@ const ACCESS_TOKEN_PREFIX = 'glpat-';
 const DEPLOY_TOKEN_PREFIX = 'gldt-';
 
 /**
- * A new routable token, and for a project or a group the bot that it acts as.
- * @throws {CellpassError} `invalid`, with every problem: what is wrong by itself, and who isn't there.
+ * Creates a routable token, with a bot for a project or group token.
+ * @throws {CellpassError} `invalid`, with all problems of the order, unknown names included.
  */
 export async function mintToken(dependencies: MintDependencies, given: TokenOrder): Promise<MintedToken> {
   const { database, now } = dependencies;
@@ -52,12 +52,12 @@ export async function mintToken(dependencies: MintDependencies, given: TokenOrde
     );
     const key = await store(sql, { order, owner, secret, at });
     const listed = await findToken(sql, key);
-    if (listed === undefined) throw new Error('the token that was written is not there');
+    if (listed === undefined) throw new Error('the new token was not found');
     return { listed, secret, warnings: warningsOf(order, owner, dependencies.isLegacy()) };
   });
 }
 
-/** What is wrong with a name by itself is not said a second time as unknown. */
+/** A malformed name is not reported again as unknown. */
 function invalid(
   formal: readonly Problem[],
   owner: TokenOwner | { readonly problems: readonly Problem[] },
@@ -67,17 +67,16 @@ function invalid(
     ...formal,
     ...unknown.filter(({ path }) => !formal.some((problem) => problem.path === path)),
   ];
-  const list = problems.map(({ path, message }) => `${path} ${message}`.trim()).join('; ');
-  return new CellpassError('invalid', `no token was made: ${list}`, { problems });
+  return new CellpassError('invalid', `no token was created: ${printProblems(problems)}`, { problems });
 }
 
-/** Cell, organization, and the most telling of project, group and user: of several projects the first. */
+/** The cell, the organization, and the first of: the first project, the group, the user. */
 function routingOf(
   cell: number,
   { organizationId, projectIds: [p], groupId: g, userId: u }: TokenOwner,
 ): Routing {
-  const most = p !== undefined ? { p: BigInt(p) } : g !== null ? { g: BigInt(g) } : { u: BigInt(u ?? 0) };
-  return { c: BigInt(cell), o: BigInt(organizationId), ...most };
+  const owner = p !== undefined ? { p: BigInt(p) } : g !== null ? { g: BigInt(g) } : { u: BigInt(u ?? 0) };
+  return { c: BigInt(cell), o: BigInt(organizationId), ...owner };
 }
 
 interface NewToken {
@@ -121,7 +120,7 @@ async function storeAccessToken(
   return id;
 }
 
-/** Gives its id. */
+/** Stores the bot of a token and gives its id. */
 async function storeBot(
   sql: Sql,
   { kind, role }: Order<'project' | 'group'>,
@@ -146,7 +145,7 @@ async function storeDeployToken(
     deploy_tokens: adding<'deploy_tokens'>({
       id,
       name: order.name ?? null,
-      // Named as GitLab names them.
+      // GitLab's default name.
       username: order.username ?? `gitlab+deploy-token-${id}`,
       scopes: order.scopes,
       group_id: owner.groupId,
@@ -170,7 +169,7 @@ function adding<T extends TableName>(
 
 async function nextId(sql: Sql, source: IdSource): Promise<number> {
   const [id] = await allocateIds(sql, source, { above: 0, count: 1 });
-  if (id === undefined) throw new Error(`${source}: no id was given`);
+  if (id === undefined) throw new Error(`the sequence of ${source} gave no id`);
   return id;
 }
 
@@ -182,11 +181,11 @@ function warningsOf(
   const abilities = kind === 'deploy' ? deployTokenAbilities(scopes) : accessTokenAbilities(scopes);
   return [
     ...(kind === 'deploy' && !isLegacy
-      ? ['This cell takes no deploy tokens: only the legacy cell does, so this one can not be used here.']
+      ? ['This cell accepts no deploy tokens: use the token at the legacy cell.']
       : []),
-    ...(abilities.size === 0 ? ['None of its scopes lets it do anything in a registry.'] : []),
+    ...(abilities.size === 0 ? ['None of its scopes allows an action in a registry.'] : []),
     ...(userState !== null && userState !== 'active'
-      ? [`Its user is ${userState}: it is refused until that changes.`]
+      ? [`Its user is ${userState}: the token is refused until the user is active.`]
       : []),
   ];
 }

@@ -7,35 +7,43 @@ import * as field from '../document/fields.ts';
 import { printPath } from '../document/read.ts';
 import { ACCESS_TOKEN_SCOPES, DEPLOY_TOKEN_SCOPES } from './scopes.ts';
 
-/** What is asked of a new token: the fields of its entry in a document, but for what only a secret that exists has. */
+/**
+ * The request for a new token: the fields of its entry in a document, without those of an existing
+ * secret.
+ */
 export interface TokenOrder {
   readonly kind: TokenKind;
   readonly name?: string;
-  /** Of a personal token. */
+  /** For a personal token. */
   readonly user?: string;
-  /** Of a project token. */
+  /** For a project token. */
   readonly project?: string;
-  /** Of a deploy token, which has either these or a group. */
+  /** For a deploy token, which has either projects or a group. */
   readonly projects?: readonly string[];
   readonly group?: string;
-  /** Of the bot of a project or group token. */
+  /** For a project or group token: the role of its bot. */
   readonly role?: string;
-  /** Of a deploy token: what clients log in as. */
+  /** For a deploy token: the user name that clients log in with. */
   readonly username?: string;
   readonly scopes?: readonly string[];
-  /** A date, which is already too late itself; of a deploy token also a date and time. */
+  /**
+   * The first day, in UTC, on which the token is expired; for a deploy token also a date and time.
+   */
   readonly expires_at?: string | null;
 }
 
 type OrderForm = ReturnType<typeof orderForm>;
-/** An order that is right by itself. */
+/** An order whose fields are valid. Its names may still be unknown. */
 export type ValidOrder = z.output<OrderForm>;
 
 export type ReadOrder =
   | { readonly order: ValidOrder; readonly problems: readonly [] }
   | { readonly order: null; readonly problems: readonly Problem[] };
 
-/** Everything that an order shows to be wrong by itself, one problem a field: what is no date at all needs no word about its year. */
+/**
+ * Checks the fields of an order. At most one problem for each field: the year of a malformed date
+ * needs no problem of its own.
+ */
 export function readOrder(given: TokenOrder, now: Date): ReadOrder {
   const parsed = orderForm(now).safeParse(given, IN_WORDS);
   if (parsed.success) return { order: parsed.data, problems: [] };
@@ -46,7 +54,10 @@ export function readOrder(given: TokenOrder, now: Date): ReadOrder {
   return { order: null, problems: [...firsts.values()].reverse() };
 }
 
-/** Values are as in a document (`fields.ts`), and a new token must be good for something. */
+/**
+ * The values have the form of a document's (`fields.ts`). A new token must have known scopes and
+ * not be expired.
+ */
 function orderForm(now: Date) {
   const today = now.toISOString().slice(0, 'yyyy-mm-dd'.length);
   const access = {
@@ -54,7 +65,7 @@ function orderForm(now: Date) {
     scopes: scopesAmong(ACCESS_TOKEN_SCOPES, 'access tokens'),
     expires_at: field.date.refine(
       (date) => date === null || date > today,
-      `must be after today, ${today}: on that day the token is no longer good`,
+      `must be after today, ${today}: on its date the token is expired already`,
     ),
   };
   const role = z.enum(ROLES);
@@ -77,7 +88,7 @@ function orderForm(now: Date) {
       })
       .refine(({ projects, group }) => (projects === undefined) !== (group === undefined), {
         error: 'must have either projects or a group',
-        // Also where something else is wrong.
+        // Also run when another field is wrong.
         when: () => true,
       }),
   ]);
@@ -88,6 +99,6 @@ function scopesAmong(known: readonly string[], whose: string) {
     const unknown = scopes.filter((scope) => !known.includes(scope));
     if (unknown.length === 0) return;
     const named = unknown.map((scope) => `"${scope}"`).join(', ');
-    context.addIssue(`${named}: no scope of ${whose}, which are: ${known.join(', ')}`);
+    context.addIssue(`${named}: not a scope of ${whose}, use some of: ${known.join(', ')}`);
   });
 }

@@ -9,7 +9,7 @@ import {
 import type { UserState } from '../../store/directory/rows.ts';
 import { keyOf } from '../document/fields.ts';
 
-/** Whose a token is, as far as it was named. */
+/** The owner of a token. Parts that were not named are null or empty. */
 export interface TokenOwner {
   readonly organizationId: number;
   readonly userId: number | null;
@@ -25,14 +25,14 @@ interface Names {
   readonly group?: string;
 }
 
-/** Everybody who is named, or all that is wrong with that. */
+/** Finds the named user, projects and group, or gives all problems with the names. */
 export async function findTokenOwner(
   sql: Sql,
   { user, project, projects = [], group }: Names,
 ): Promise<TokenOwner | { readonly problems: readonly Problem[] }> {
   const problems: Problem[] = [];
   const report = (path: string, message: string): void => void problems.push({ path, message });
-  const person = user === undefined ? null : await findPerson(sql, user, report);
+  const tokenUser = user === undefined ? null : await findTokenUser(sql, user, report);
   const places: PlaceOwner[] = [];
   const named: readonly (readonly [path: string, name: string])[] = [
     ...(project === undefined ? [] : [['project', project] as const]),
@@ -40,27 +40,27 @@ export async function findTokenOwner(
   ];
   for (const [path, name] of named) {
     const found = await findProjectOwner(sql, keyOf(name));
-    if (found === undefined) report(path, `names no project: there is no "${name}"`);
-    else if (places.some(({ id }) => id === found.id)) report(path, `names "${name}" a second time`);
+    if (found === undefined) report(path, `there is no project "${name}"`);
+    else if (places.some(({ id }) => id === found.id)) report(path, `"${name}" is named twice`);
     else places.push(found);
   }
-  const team = group === undefined ? null : await findGroupOwner(sql, keyOf(group));
-  if (team === undefined) report('group', `names no group: there is no "${group}"`);
+  const tokenGroup = group === undefined ? null : await findGroupOwner(sql, keyOf(group));
+  if (tokenGroup === undefined) report('group', `there is no group "${group}"`);
   if (problems.length > 0) return { problems };
   return {
-    organizationId: (person ?? places[0] ?? team)?.organizationId ?? 0,
-    userId: person?.id ?? null,
-    userState: person?.state ?? null,
+    organizationId: (tokenUser ?? places[0] ?? tokenGroup)?.organizationId ?? 0,
+    userId: tokenUser?.id ?? null,
+    userState: tokenUser?.state ?? null,
     projectIds: places.map(({ id }) => id),
-    groupId: team?.id ?? null,
+    groupId: tokenGroup?.id ?? null,
   };
 }
 
-async function findPerson(sql: Sql, name: string, report: (path: string, message: string) => void) {
+async function findTokenUser(sql: Sql, name: string, report: (path: string, message: string) => void) {
   const found = await findUserOwner(sql, keyOf(name));
-  if (found === undefined) report('user', `names nobody: there is no "${name}"`);
+  if (found === undefined) report('user', `there is no user "${name}"`);
   else if (found.kind === 'project_bot' || found.kind === 'group_bot')
-    report('user', `names the bot of a token: make a project or group token`);
+    report('user', `"${name}" is the bot of a token: create a project or group token instead`);
   else return found;
   return null;
 }

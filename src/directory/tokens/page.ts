@@ -1,28 +1,32 @@
-import { CellpassError } from '../../errors.ts';
+import { CellpassError, printProblems } from '../../errors.ts';
 import type { Sql } from '../../store/database/drivers.ts';
 import type { TokenKey } from '../../store/directory/token-id.ts';
 import { type ListedToken, listTokens, type TokenKind } from '../../store/directory/tokens.ts';
 import { findTokenOwner } from './owner.ts';
 
 export interface TokenQuestion {
-  /** User name. */
+  /** The name of a user. */
   readonly user?: string;
-  /** Path, as `group`. */
+  /** A path, as in `group`. */
   readonly project?: string;
   readonly group?: string;
   readonly kind?: TokenKind;
-  /** The last of the page before. */
+  /** The last token of the previous page; null for the first page. */
   readonly after: TokenKey | null;
   readonly limit: number;
 }
 
 export interface TokenPage {
   readonly tokens: readonly ListedToken[];
-  /** Whether there are others behind it. */
+  /** Whether there is a next page. */
   readonly hasMore: boolean;
 }
 
-/** @throws {CellpassError} `invalid` for a name that nobody has, which would otherwise look like somebody without tokens. */
+/**
+ * Lists the tokens of a user, a project and a group, or all tokens.
+ * @throws {CellpassError} `invalid` for an unknown name. An empty list would look like an owner
+ *   without tokens.
+ */
 export async function readTokenPage(
   sql: Sql,
   { kind, after, limit, ...names }: TokenQuestion,
@@ -30,8 +34,7 @@ export async function readTokenPage(
   const owner = await findTokenOwner(sql, names);
   if ('problems' in owner) {
     const { problems } = owner;
-    const list = problems.map(({ path, message }) => `${path} ${message}`).join('; ');
-    throw new CellpassError('invalid', list, { problems });
+    throw new CellpassError('invalid', printProblems(problems), { problems });
   }
   const { userId, projectIds, groupId } = owner;
   const [projectId] = projectIds;

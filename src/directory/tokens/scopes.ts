@@ -1,7 +1,7 @@
 /**
- * The scopes that GitLab's tokens may have. Only a few touch the registry (`policy/ability.ts`); a token that is to do something else
- * as well, elsewhere, may name them. A document may name any, because it repeats what is there already; a new token with a scope that
- * nobody knows is a slip.
+ * The scopes of GitLab's tokens. Only a few matter to the registry (`policy/ability.ts`); the
+ * others are for tokens that are used elsewhere, too. A document may name any scope, because it
+ * describes existing tokens. In a new token an unknown scope is a typing error.
  */
 export const ACCESS_TOKEN_SCOPES: readonly string[] = [
   'api',

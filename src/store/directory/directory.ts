@@ -4,7 +4,9 @@ import { type DirectoryTables, TABLE_NAMES, TABLES, type TableName } from './tab
 
 /** The key of the advisory lock, the same in every version. No other lock of cellpass uses it. */
 const DIRECTORY_LOCK = 7_021_004;
-/** Rows in one statement. A longer statement of the embedded database would block the event loop. */
+/**
+ * Rows in one statement. A longer statement of the embedded database would block the event loop.
+ */
 const ROWS_PER_STATEMENT = 5000;
 
 /**
@@ -33,7 +35,9 @@ export async function readDirectory(sql: Sql): Promise<DirectoryRows> {
   };
 }
 
-/** Rows as JSON, which both drivers read in the same way: ids as numbers, dates and digests as text. */
+/**
+ * Rows as JSON, which both drivers read in the same way: ids as numbers, dates and digests as text.
+ */
 export async function readTable<T extends TableName>(
   sql: Sql,
   table: T,
@@ -49,7 +53,10 @@ function inUtc<R extends { readonly expires_at: string | null }>(row: R): R {
   return row.expires_at === null ? row : { ...row, expires_at: new Date(row.expires_at).toISOString() };
 }
 
-/** Writes thousands of rows with one statement. Inserts follow the order of foreign keys, deletes reverse it. */
+/**
+ * Writes thousands of rows with one statement. Inserts follow the order of foreign keys, deletes
+ * reverse it.
+ */
 export async function writeDirectory(sql: Sql, changes: Partial<DirectoryChanges>): Promise<void> {
   for (const table of TABLE_NAMES) {
     for (const rows of chunks(changes[table]?.upsert ?? []))

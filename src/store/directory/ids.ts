@@ -7,7 +7,9 @@ export interface IdRequest {
   readonly count: number;
 }
 
-/** New ids from a sequence that only goes up, so that the id of a removed row is never used again. */
+/**
+ * New ids from a sequence that only goes up, so that the id of a removed row is never used again.
+ */
 export async function allocateIds(
   sql: Sql,
   source: IdSource,

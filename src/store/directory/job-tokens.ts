@@ -33,9 +33,10 @@ const FIND_REFERENCES = `
     EXISTS (SELECT FROM revoked_secrets WHERE token_digest = $3) AS revoked`;
 
 /**
- * Adds the token of a job, or changes it. A secret that was revoked in a token of any kind is stored
- * as not running.
- * @throws {CellpassError} `invalid`: there is no such project or user; `conflict`: another token has the secret.
+ * Adds the token of a job, or changes it. A secret that was revoked in a token of any kind is
+ * stored as not running.
+ * @throws {CellpassError} `invalid`: there is no such project or user; `conflict`: another token
+ *   has the secret.
  */
 export async function putJobToken(database: Database, token: JobToken): Promise<void> {
   await database.transaction(async (sql) => {

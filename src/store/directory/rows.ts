@@ -176,5 +176,8 @@ export interface RevokedSecretRow {
   readonly revoked_at: string;
 }
 
-/** No document names bots and personal namespaces: their ids start here, as in the sequence `unnamed_ids`. */
+/**
+ * No document names bots and personal namespaces: their ids start here, as in the sequence
+ * `unnamed_ids`.
+ */
 export const FIRST_UNNAMED_ID = 1_000_000_000_000;

@@ -8,12 +8,12 @@ export interface TableChanges<R> {
 
 /** The stored rows of a table, and the rows that it shall have. Both by their keys. */
 export interface PlannedTable<R> {
-  readonly table: Table<R>;
+  readonly definition: Table<R>;
   readonly stored: ReadonlyMap<string, R>;
   readonly rows: Map<string, R>;
 }
 
-/** What there may be for each table. */
+/** The kinds of values that `perTable` makes. */
 interface TableValues<R> {
   readonly rows: readonly R[];
   readonly changes: TableChanges<R>;

@@ -1,18 +1,18 @@
-/** Access tokens and deploy tokens are numbered apart, so that a number alone doesn't say which is meant. */
+/** Access tokens and deploy tokens have separate numbers, so a number alone is ambiguous. */
 export interface TokenKey {
   readonly table: 'access' | 'deploy';
-  /** The id that the directory document knows it by. */
+  /** The id in the directory document. */
   readonly number: number;
 }
 
-/** One id for both: `access-12`, `deploy-3`. As stable as the number. */
+/** One form of id for both kinds: `access-12`, `deploy-3`. */
 export function printTokenId({ table, number }: TokenKey): string {
   return `${table}-${number}`;
 }
 
 const ID = /^(?<table>access|deploy)-(?<number>[1-9][0-9]{0,15})$/;
 
-/** Null for what can't be an id. */
+/** Null for text that is no id. */
 export function readTokenId(text: string): TokenKey | null {
   const { table, number } = ID.exec(text)?.groups ?? {};
   const key = { table: table === 'deploy' ? 'deploy' : 'access', number: Number(number) } as const;

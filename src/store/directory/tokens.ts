@@ -3,35 +3,44 @@ import type { Database, Row, Sql } from '../database/drivers.ts';
 import { changeDirectory } from './directory.ts';
 import type { TokenKey } from './token-id.ts';
 
-/** Tokens as admins see them: making, listing and revoking them, and when they were used. */
+/**
+ * Access tokens and deploy tokens for administrators: list, find and revoke them, record their last
+ * use.
+ */
 
 export type TokenKind = 'personal' | 'project' | 'group' | 'deploy';
 
-/** Everything of a token but its secret and the digest of it. */
+/** A token without its secret and digest. */
 export interface ListedToken {
   readonly key: TokenKey;
   readonly kind: TokenKind;
   readonly name: string | null;
-  /** Whom the tokens that it brings are about: a user, a bot, or the name of a deploy token. */
+  /**
+   * The subject of registry tokens issued for it: a user, a bot, or the user name of a deploy
+   * token.
+   */
   readonly username: string;
-  /** Paths: of a project token's project, or those of a deploy token. */
+  /** Paths of the project of a project token, or of the projects of a deploy token. */
   readonly projects: readonly string[];
   readonly group: string | null;
-  /** Of a bot. */
+  /** The role of the bot of a project or group token. */
   readonly role: Role | null;
   readonly scopes: readonly string[];
-  /** Of an access token the date, `yyyy-mm-dd`, which is already too late itself; of a deploy token ISO 8601. Null: never. */
+  /**
+   * Access token: the first day, `yyyy-mm-dd` in UTC, on which it is expired. Deploy token: ISO
+   * 8601. Null: never.
+   */
   readonly expiresAt: string | null;
   readonly revoked: boolean;
   readonly minted: boolean;
-  /** Such as `glpat-`; null: none, or the secret was never seen. */
+  /** Such as `glpat-`; null for a secret without prefix, or of which only the digest is known. */
   readonly prefix: string | null;
   /** Such as `c:2,o:1,p:101`. */
   readonly routing: string | null;
   readonly lastUsedAt: Date | null;
 }
 
-/** Whose tokens: by id, all given ones at once. */
+/** Ids of owners, and a kind. A token must match all that are given. */
 export interface TokenFilter {
   readonly userId?: number;
   readonly projectId?: number;
@@ -56,7 +65,10 @@ interface TokenRow extends Row {
   readonly last_used_at: Date | null;
 }
 
-/** $1 the id before the first, $2 to $4 the user, project and group, $5 the kind, $6 how many. */
+/**
+ * $1 is the id before the first token, $2 to $4 are the user, project and group, $5 the kind, $6
+ * the limit.
+ */
 const LIST_ACCESS_TOKENS = `
   SELECT token.id, token.kind, token.name, owner.username,
     CASE WHEN token.project_id IS NULL THEN '[]'::jsonb ELSE jsonb_build_array(project.path) END AS projects,
@@ -76,7 +88,7 @@ const LIST_ACCESS_TOKENS = `
     AND ($5::text IS NULL OR token.kind = $5)
   ORDER BY token.id LIMIT $6`;
 
-/** The same parameters; deploy tokens are nobody's. */
+/** The same parameters. Deploy tokens have no user, so a filter by user finds none. */
 const LIST_DEPLOY_TOKENS = `
   SELECT token.id, 'deploy' AS kind, token.name, token.username,
     (SELECT coalesce(jsonb_agg(project.path ORDER BY project.path_key), '[]'::jsonb)
@@ -129,8 +141,8 @@ function toListed(table: TokenKey['table'], row: TokenRow): ListedToken {
 }
 
 /**
- * Revokes a token for ever: no document brings its secret back. Once more changes nothing. Waits while a document is applied.
- * Undefined when there is none.
+ * Revokes a token permanently: no document can make its secret valid again. Revoking it again
+ * changes nothing. Waits while a document is applied. Undefined when there is no such token.
  */
 export function revokeToken(database: Database, key: TokenKey, now: Date): Promise<ListedToken | undefined> {
   const table = key.table === 'access' ? 'access_tokens' : 'deploy_tokens';
@@ -151,8 +163,9 @@ export interface TokenUse {
 }
 
 /**
- * Writes when tokens were used, each where what is stored is older than `granularityMs`: replicas don't write the same over and over. It
- * waits for nobody: a row that another transaction holds is passed over, and the next use comes soon. So there is no deadlock either.
+ * Stores when tokens were used, if the stored time is older by `granularityMs`, so that replicas
+ * don't repeat each other's writes. Skips locked rows instead of waiting, which also rules out
+ * deadlocks: the next use of the token is stored instead.
  */
 export async function saveTokenUses(
   sql: Sql,

@@ -128,7 +128,7 @@ describe('cellpass token', () => {
     const wrong = ['--scopes', 'read_registy', '--expires-at', '2020-01-31'];
     assertRefused(
       await site.run(['token', 'create', '--kind', 'personal', '--user', 'nobody', ...wrong]),
-      'no token was made',
+      'no token was created',
       /user .*"nobody"/,
       /scopes "read_registy"/,
       /expires_at must be after today/,

@@ -165,7 +165,10 @@ describe('explain', () => {
         ['alice', '192.0.2.9', START.toISOString()],
       );
       assert.equal(body.refusal.reason, 'protected_repository');
-      assert.match(body.scopes[0].actions[0].because, /protected by pattern acme\/app\/prod\*, needs owner/);
+      assert.match(
+        body.scopes[0].actions[0].because,
+        /the repository is protected by pattern acme\/app\/prod\*, push needs owner/,
+      );
     });
 
     it('tells what was left out of a token', async () => {

@@ -301,10 +301,18 @@ for (const [driver, options] of DRIVERS) {
     });
 
     const WRONG: [what: string, order: object, problems: Record<string, RegExp>][] = [
-      ['an unknown user', { ...personal, user: 'nobody' }, { user: /there is no "nobody"/ }],
-      ['an unknown project', { ...project, project: 'acme/none' }, { project: /there is no "acme\/none"/ }],
-      ['a group as a project', { ...project, project: 'acme' }, { project: /there is no "acme"/ }],
-      ['a personal namespace as a group', { ...group, group: 'alice' }, { group: /there is no "alice"/ }],
+      ['an unknown user', { ...personal, user: 'nobody' }, { user: /there is no user "nobody"/ }],
+      [
+        'an unknown project',
+        { ...project, project: 'acme/none' },
+        { project: /there is no project "acme\/none"/ },
+      ],
+      ['a group as a project', { ...project, project: 'acme' }, { project: /there is no project "acme"/ }],
+      [
+        'a personal namespace as a group',
+        { ...group, group: 'alice' },
+        { group: /there is no group "alice"/ },
+      ],
       ['no user', { kind: 'personal', scopes: ['api'] }, { user: /is missing/ }],
       ['no role', { ...project, role: undefined }, { role: /is missing/ }],
       ['an unknown role', { ...project, role: 'boss' }, { role: /must be one of: minimal_access, guest/ }],
@@ -314,12 +322,12 @@ for (const [driver, options] of DRIVERS) {
       [
         'a slip in a scope',
         { ...personal, scopes: ['read_registy'] },
-        { scopes: /"read_registy": no scope of access tokens, which are: api, / },
+        { scopes: /"read_registy": not a scope of access tokens, use some of: api, / },
       ],
       [
         'api for a deploy token',
         { ...deploy, scopes: ['api'] },
-        { scopes: /"api": no scope of deploy tokens, which are: read_registry, / },
+        { scopes: /"api": not a scope of deploy tokens, use some of: read_registry, / },
       ],
       [
         'a date that has been',
@@ -352,7 +360,7 @@ for (const [driver, options] of DRIVERS) {
       [
         'the same project twice',
         { ...deploy, projects: ['acme/app', 'ACME/app'] },
-        { 'projects[1]': /a second time/ },
+        { 'projects[1]': /is named twice/ },
       ],
       ['a field that is none', { ...personal, token: 'mine' }, { '': /token/ }],
       [
@@ -439,7 +447,7 @@ describe('tokens that are minted on a cell that is not legacy', () => {
 
     it('are deploy tokens only with a warning, because the cell takes none', async () => {
       const { token, username, warning, routing } = await mint(deploy);
-      assert.match(warning ?? '', /This cell takes no deploy tokens/);
+      assert.match(warning ?? '', /This cell accepts no deploy tokens/);
       assert.equal(routing?.c, 2);
       const answer = await server()
         .ask({ as: [username, token], scope: ALL })

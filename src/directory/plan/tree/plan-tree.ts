@@ -1,11 +1,10 @@
 import type { Path } from '../../../config/yaml.ts';
-import type { NamespaceRow, UserRow } from '../../../store/directory/rows.ts';
 import type { GroupEntry, ProjectEntry } from '../../document/document.ts';
 import { keyOf } from '../../document/fields.ts';
 import { mayExist, newId, type PlanContext } from '../context.ts';
-import { claimedMessage } from '../resolve-entries.ts';
-import { put } from '../tables.ts';
-import { evict, nounOf, pruneUnnamed, removeBranch, type TreeContext, willBePruned } from './prune-tree.ts';
+import { claimedMessage, takenMessage } from '../resolve-entries.ts';
+import { placePersonalNamespaces } from './personal-namespaces.ts';
+import { evict, nounOf, pruneUnnamed, type TreeContext, willBePruned } from './prune-tree.ts';
 import {
   attach,
   buildTree,
@@ -24,8 +23,9 @@ type Section = 'groups' | 'projects';
 const KIND = { groups: 'Group', projects: 'Project' } as const;
 
 /**
- * The tree of personal namespaces, groups and projects, as it shall be; users must be planned. First everything that moves is
- * lifted out, so that entries may swap their places; then it is put where the document says, parents first.
+ * Plans the tree of personal namespaces, groups and projects. Runs after `planUsers`. First
+ * detaches every node that moves, so that two entries may swap their paths; then attaches each node
+ * at its new path, parents first.
  */
 export function planTree(context: PlanContext): Tree {
   const { tables, document } = context;
@@ -34,8 +34,8 @@ export function planTree(context: PlanContext): Tree {
     context,
     tree,
     claimed: {
-      Group: liftClaimed(tree.namespaces, document.groups ?? [], tree),
-      Project: liftClaimed(tree.projects, document.projects ?? [], tree),
+      Group: detachMoving(tree.namespaces, document.groups ?? [], tree),
+      Project: detachMoving(tree.projects, document.projects ?? [], tree),
     },
     named: {
       Group: new Set(document.groups?.map(({ path }) => keyOf(path))),
@@ -58,8 +58,8 @@ function depthOf({ path }: GroupEntry): number {
   return path.split('/').length;
 }
 
-/** Claims stored nodes by id, and detaches those that are to stand elsewhere. */
-function liftClaimed(
+/** Finds the stored nodes that entries name by id, and detaches the nodes that move. */
+function detachMoving(
   nodes: ReadonlyMap<number, TreeNode>,
   entries: readonly (GroupEntry | ProjectEntry)[],
   tree: Tree,
@@ -72,73 +72,9 @@ function liftClaimed(
     claimed.set(node.id, at);
     if (pathOf(node) !== path) moving.push(node);
   }
-  // Only now, as a detached node has no path by which those below it could be compared.
+  // After the loop: the path of a node below a detached node could not be compared.
   for (const node of moving) detach(tree, node);
   return claimed;
-}
-
-/** Every user but a bot has one; it is created, renamed and removed with the user. */
-function placePersonalNamespaces(treeContext: TreeContext): void {
-  const { context, tree } = treeContext;
-  const { tables } = context;
-  const byOwner = new Map<number, TreeNode>();
-  for (const { id, owner_id } of tables.namespaces.stored.values()) {
-    const node = tree.namespaces.get(id);
-    if (owner_id !== null && node !== undefined) byOwner.set(owner_id, node);
-  }
-  const owners = [...tables.users.rows.values()].filter(
-    ({ kind }) => kind === 'human' || kind === 'service_account',
-  );
-  const ownerIds = new Set(owners.map(({ id }) => id));
-  for (const [ownerId, node] of byOwner) if (!ownerIds.has(ownerId)) removeBranch(treeContext, node);
-  const misplaced = owners.filter(({ id, username }) => byOwner.get(id)?.name !== username);
-  for (const { id } of misplaced) {
-    const node = byOwner.get(id);
-    if (node !== undefined) detach(tree, node);
-  }
-  for (const owner of misplaced) placePersonalNamespace(treeContext, owner, byOwner.get(owner.id));
-}
-
-function placePersonalNamespace(
-  treeContext: TreeContext,
-  owner: UserRow,
-  stored: TreeNode | undefined,
-): void {
-  const { context, tree } = treeContext;
-  const node = stored ?? createNode('User', context.takeId('unnamed'));
-  if (stored === undefined) {
-    tree.namespaces.set(node.id, node);
-    put(context.tables.namespaces, personalNamespace(node.id, owner));
-  }
-  const occupant = tree.roots.get(owner.username_key);
-  // Two users of one name are reported as such.
-  if (occupant?.kind === 'User') return;
-  if (occupant !== undefined && !evict(treeContext, occupant)) {
-    const at = context.results.users.indexById.get(owner.id) ?? 0;
-    context.report(
-      ['users', at, 'username'],
-      `is the path of the ${nounOf(occupant)} with id ${occupant.id}`,
-    );
-    return;
-  }
-  attach(tree, node, null, owner.username);
-}
-
-function personalNamespace(id: number, owner: UserRow): NamespaceRow {
-  return {
-    id,
-    type: 'User',
-    organization_id: owner.organization_id,
-    parent_id: null,
-    owner_id: owner.id,
-    path: owner.username,
-    path_key: owner.username_key,
-    traversal_ids: [id],
-    share_with_group_lock: false,
-    over_storage_limit: false,
-    archived: false,
-    ip_allowlist: [],
-  };
 }
 
 function placeEntry(treeContext: TreeContext, section: Section, entry: GroupEntry | ProjectEntry): void {
@@ -151,7 +87,10 @@ function placeEntry(treeContext: TreeContext, section: Section, entry: GroupEntr
   attach(tree, node, parent, lastName(entry.path));
 }
 
-/** The node that an entry means: by id where given, else by its path; or a new one. Undefined: the place is taken, which is reported. */
+/**
+ * Finds the node of an entry by its id, or without an id by its path, or creates it. Reports a
+ * taken path and gives undefined.
+ */
 function findOrCreate(
   treeContext: TreeContext,
   section: Section,
@@ -164,9 +103,9 @@ function findOrCreate(
   const own = entry.id === undefined ? undefined : nodes.get(entry.id);
   const occupant = childrenOf(tree, parent).get(keyOf(lastName(entry.path)));
   if (occupant !== undefined && occupant !== own) {
-    const isMeant = occupant.kind === kind && entry.id === undefined && !claimed[kind].has(occupant.id);
-    if (isMeant) return occupant;
-    // The same path twice in the document is reported as that.
+    const isSame = occupant.kind === kind && entry.id === undefined && !claimed[kind].has(occupant.id);
+    if (isSame) return occupant;
+    // `checkEntries` reports two entries with one path.
     if (context.results[section].indexById.has(occupant.id) && occupant.kind === kind) return undefined;
     if (!evict(treeContext, occupant)) {
       context.report([section, entry.at, 'path'], occupiedMessage(occupant, kind));
@@ -185,8 +124,8 @@ function findOrCreate(
 }
 
 function occupiedMessage(occupant: TreeNode, kind: TreeNode['kind']): string {
-  if (occupant.kind === kind) return `is stored with id ${occupant.id}`;
-  return occupant.kind === 'User' ? 'is the name of a user' : `is the path of a ${nounOf(occupant)}`;
+  if (occupant.kind === kind) return takenMessage(occupant.id);
+  return `is taken by a ${nounOf(occupant)}`;
 }
 
 function idsByPath(
@@ -195,7 +134,7 @@ function idsByPath(
   return new Map([...rows].map(({ id, path_key }) => [path_key, id]));
 }
 
-/** Null: the root. Undefined: there is none, which is reported. */
+/** The parent of a path; null for the root. Reports a missing parent and gives undefined. */
 function findParent(
   treeContext: TreeContext,
   section: Section,
@@ -207,7 +146,10 @@ function findParent(
   if (above === undefined) return null;
   const parent = findNode(tree, above);
   if (parent?.kind === 'User' && section === 'groups') {
-    context.report(at, `"${above}" is a user: a personal namespace holds no groups`);
+    context.report(
+      at,
+      `"${above}" is a user, and a personal namespace can't hold groups: choose a group as the parent`,
+    );
     return undefined;
   }
   if (parent !== undefined && parent.kind !== 'Project' && !willBePruned(treeContext, parent)) return parent;
@@ -216,12 +158,15 @@ function findParent(
   }
   context.report(
     at,
-    section === 'groups' ? `unknown parent group "${above}"` : `unknown group or user "${above}"`,
+    section === 'groups' ? `there is no parent group "${above}"` : `there is no group or user "${above}"`,
   );
   return undefined;
 }
 
-/** Stands in for groups that can't be looked up, so that what is below them can be checked. */
+/**
+ * Creates placeholder groups where a lookup is impossible, so that the entries below can be
+ * checked.
+ */
 function assumeGroups({ context, tree }: TreeContext, path: string): TreeNode | null {
   let parent: TreeNode | null = null;
   for (const name of path.split('/')) {

@@ -2,18 +2,18 @@ import { keyOf } from '../../document/fields.ts';
 import type { PlanContext } from '../context.ts';
 import { childrenOf, descendants, detach, pathOf, type Tree, type TreeNode } from './tree.ts';
 
-/** What every step of treeContext the document's entries in the tree works on. */
+/** The state that the steps of `planTree` share. */
 export interface TreeContext {
   readonly context: PlanContext;
   readonly tree: Tree;
-  /** Ids of the stored groups and projects that an entry names by id, with its place. */
+  /** Index of the entry that names a stored group or project by id, by that id. */
   readonly claimed: {
     readonly Group: ReadonlyMap<number, number>;
     readonly Project: ReadonlyMap<number, number>;
   };
   /** Paths in the document, in lower case. */
   readonly named: { readonly Group: ReadonlySet<string>; readonly Project: ReadonlySet<string> };
-  /** By path in lower case, as it is stored. */
+  /** Ids of stored groups and projects, by path in lower case. */
   readonly storedIds: {
     readonly Group: ReadonlyMap<string, number>;
     readonly Project: ReadonlyMap<string, number>;
@@ -25,13 +25,16 @@ function isNamed({ claimed, named }: TreeContext, node: TreeNode): boolean {
   return claimed[node.kind].has(node.id) || named[node.kind].has(keyOf(pathOf(node)));
 }
 
-/** An entry that pruning will remove neither counts as a parent nor stands in the way. */
+/**
+ * Whether pruning will remove a node. Such a node is no parent for entries, and its path is free.
+ */
 export function willBePruned(treeContext: TreeContext, node: TreeNode): boolean {
   const { prune, document } = treeContext.context;
   if (!prune || node.kind === 'User') return false;
   return document[node.kind === 'Group' ? 'groups' : 'projects'] !== undefined && !isNamed(treeContext, node);
 }
 
+/** Removes a node that pruning would remove later anyway. False when the node stays. */
 export function evict(treeContext: TreeContext, node: TreeNode): boolean {
   if (!willBePruned(treeContext, node)) return false;
   removeBranch(treeContext, node);
@@ -50,7 +53,10 @@ function isReachable(tree: Tree, node: TreeNode): boolean {
   return node.parent === null || isReachable(tree, node.parent);
 }
 
-/** Sections that the document leaves out stay untouched: so nothing is removed that holds projects of such a section. */
+/**
+ * Removes a node with everything below it. Reports a branch with projects when the document has no
+ * section `projects`, because such a document must not change projects.
+ */
 export function removeBranch({ context, tree }: TreeContext, branch: TreeNode): void {
   const { document, report } = context;
   const [project] = descendants(branch, 'Project');
@@ -58,7 +64,7 @@ export function removeBranch({ context, tree }: TreeContext, branch: TreeNode): 
     const section = branch.kind === 'User' ? 'users' : 'groups';
     report(
       [section],
-      `"${pathOf(branch)}" can't be pruned: it still holds ${pathOf(project)}, and the document has no section projects`,
+      `"${pathOf(branch)}" can't be pruned, because it holds the project ${pathOf(project)} and the document has no section projects: add the section`,
     );
   }
   detach(tree, branch);

@@ -1,7 +1,10 @@
 import type { NamespaceRow, ProjectRow } from '../../../store/directory/rows.ts';
 import { keyOf } from '../../document/fields.ts';
 
-/** A group, a personal namespace or a project, in its place. A renamed or moved node takes all below it along. */
+/**
+ * A group, a personal namespace or a project. Its path follows from its parents, so that moving a
+ * node moves everything below it.
+ */
 export interface TreeNode {
   readonly kind: 'Group' | 'User' | 'Project';
   readonly id: number;
@@ -37,7 +40,7 @@ export function buildTree(namespaces: Iterable<NamespaceRow>, projects: Iterable
   return tree;
 }
 
-/** Puts a node below another, or at the root. The place must be free. */
+/** Attaches a node below a parent, or at the root. The name must be free there. */
 export function attach(tree: Tree, node: TreeNode, parent: TreeNode | null, name: string): void {
   node.name = name;
   node.parent = parent;
@@ -78,7 +81,7 @@ export function lastName(path: string): string {
   return path.slice(path.lastIndexOf('/') + 1);
 }
 
-/** Undefined at the root. */
+/** Undefined for a path at the root. */
 export function parentPath(path: string): string | undefined {
   const slash = path.lastIndexOf('/');
   return slash < 0 ? undefined : path.slice(0, slash);

@@ -6,7 +6,7 @@ import type { PlanContext } from '../context.ts';
 import { byId, put } from '../tables.ts';
 import type { Tree, TreeNode } from './tree.ts';
 
-interface Above {
+interface ParentPlace {
   readonly path: string;
   readonly traversalIds: readonly number[];
   readonly organizationId: number;
@@ -19,7 +19,10 @@ interface TreeWriting {
   readonly written: { readonly namespaces: Set<number>; readonly projects: Set<number> };
 }
 
-/** Writes the tree into the tables: paths, parents and organizations follow from where a node stands, the rest from its entry. */
+/**
+ * Writes the tree into the tables. The position of a node gives its path, parent and organization,
+ * its entry the other columns.
+ */
 export function writeTree(context: PlanContext, tree: Tree): void {
   const { document, tables, results } = context;
   const writing: TreeWriting = {
@@ -55,10 +58,10 @@ function entriesById<E extends { readonly at: number }>(
   );
 }
 
-function writeNamespace(writing: TreeWriting, node: TreeNode, above: Above | null): void {
-  const path = above === null ? node.name : `${above.path}/${node.name}`;
-  const traversalIds = [...(above?.traversalIds ?? []), node.id];
-  const organizationId = organizationOf(writing, node, above);
+function writeNamespace(writing: TreeWriting, node: TreeNode, parent: ParentPlace | null): void {
+  const path = parent === null ? node.name : `${parent.path}/${node.name}`;
+  const traversalIds = [...(parent?.traversalIds ?? []), node.id];
+  const organizationId = organizationOf(writing, node, parent);
   const fields = attributesOf(writing, node);
   if (fields !== undefined) {
     const parent_id = node.parent?.id ?? null;
@@ -80,7 +83,7 @@ function writeNamespace(writing: TreeWriting, node: TreeNode, above: Above | nul
 
 type Attributes = Omit<NamespaceRow, 'organization_id' | 'parent_id' | 'path' | 'path_key' | 'traversal_ids'>;
 
-/** Undefined for a node that only stands in for what can't be looked up. */
+/** Undefined for a placeholder, which has neither an entry nor a stored row. */
 function attributesOf({ context, groups }: TreeWriting, node: TreeNode): Attributes | undefined {
   const entry = groups.get(node.id);
   if (entry === undefined) return byId(context.tables.namespaces, node.id);
@@ -89,17 +92,24 @@ function attributesOf({ context, groups }: TreeWriting, node: TreeNode): Attribu
   return { id: node.id, type: 'Group', owner_id: null, ...flags };
 }
 
-function organizationOf({ context, groups }: TreeWriting, node: TreeNode, above: Above | null): number {
+function organizationOf(
+  { context, groups }: TreeWriting,
+  node: TreeNode,
+  parent: ParentPlace | null,
+): number {
   const entry = groups.get(node.id);
   const stored = byId(context.tables.namespaces, node.id);
-  if (entry !== undefined && (above === null || entry.organization !== undefined)) {
+  if (entry !== undefined && (parent === null || entry.organization !== undefined)) {
     const path = ['groups', entry.at, 'organization'];
     const id = findOrganization(context, entry.organization, path);
-    if (above === null) return id;
-    if (id !== above.organizationId && !context.assume)
-      context.report(path, 'must be that of its top-level group');
+    if (parent === null) return id;
+    if (id !== parent.organizationId && !context.assume)
+      context.report(
+        path,
+        'must be the organization of the top-level group: leave it out, or move the top-level group',
+      );
   }
-  if (above !== null) return above.organizationId;
+  if (parent !== null) return parent.organizationId;
   const owner = stored?.owner_id == null ? undefined : byId(context.tables.users, stored.owner_id);
   return owner?.organization_id ?? stored?.organization_id ?? 0;
 }
@@ -127,7 +137,7 @@ function toAttributes(entry: ProjectEntry): Omit<ProjectRow, 'id' | 'namespace_i
   return { visibility, container_registry, archived, deletion_scheduled, ci_enabled, job_token_open };
 }
 
-/** A project that follows its group to another path takes its protection along: the old patterns would match nothing. */
+/** Renames the patterns of a project whose group moved: the old patterns would match nothing. */
 function renamePatterns({ context, projects }: TreeWriting): void {
   const { tables } = context;
   for (const rule of tables.protected_repositories.stored.values()) {
