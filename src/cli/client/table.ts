@@ -23,7 +23,7 @@ export function cuttable(title: string): Column {
 /** Prints a table for a terminal, 120 columns wide at the most: long cells end in `…`. */
 export function printTable(columns: readonly Column[], rows: readonly (readonly string[])[]): string {
   const lines = [columns.map(({ title }) => title), ...rows.map((row) => row.map(printable))];
-  const widths = fit(
+  const widths = fitWidths(
     columns,
     columns.map((_, at) => Math.max(...lines.map((line) => line[at]?.length ?? 0))),
   );
@@ -36,7 +36,7 @@ function printable(cell: string): string {
 }
 
 /** Takes from the widest column that may be cut, until the table fits. */
-function fit(columns: readonly Column[], natural: readonly number[]): readonly number[] {
+function fitWidths(columns: readonly Column[], natural: readonly number[]): readonly number[] {
   const widths = [...natural];
   const total = (): number => widths.reduce((sum, width) => sum + width, GAP.length * (widths.length - 1));
   for (let excess = total() - MOST_COLUMNS; excess > 0; excess -= 1) {

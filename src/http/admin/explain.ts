@@ -22,14 +22,12 @@ import { explainEarlyRefusal, explainOutcome } from './explanation.ts';
 export interface ExplainResource {
   findSubject(question: SubjectQuestion): Promise<CredentialAnswer>;
   findFacts(subject: Subject, paths: readonly string[]): Promise<Facts>;
-  /** The record of a refusal, written or still waiting to be. */
+  /** The record of a refusal, by its id or a prefix of it; also one that is not written yet. */
   findRefusal(requestId: string): Promise<RefusalRecord | undefined>;
   now(): Date;
 }
 
-/**
- * Why somebody would be granted or refused scopes: the endpoint's own decision, told rule by rule.
- */
+/** Explains rule by rule how the token endpoint would decide on scopes for a subject. */
 export function explain(contract: Contract, resource: ExplainResource): Middleware {
   return async (ctx) => {
     const input = contract.parseExplainRequest(await readJson(ctx.req));
@@ -53,7 +51,7 @@ function readAddress(text = '127.0.0.1'): ClientAddress {
   throw new CellpassError('invalid', `${text} is not an IP address`);
 }
 
-/** Why a request was refused, decided once more on the facts that were kept with it. */
+/** Explains a refused request, by deciding again on the facts that were recorded with it. */
 export function explainRequest(
   contract: Contract,
   resource: Pick<ExplainResource, 'findRefusal'>,
@@ -64,7 +62,7 @@ export function explainRequest(
     if (record === undefined) {
       throw new CellpassError(
         'not_found',
-        'no refusal with this id is kept: it was granted in full, or it is too old',
+        'no refusal with this id is recorded: the request was granted in full, or the record is too old',
       );
     }
     ctx.body = retell(fromRecord(record));
@@ -77,7 +75,7 @@ function retell({ now, client, error, question }: RetoldRefusal): Explanation {
   return explainOutcome(when, question.subject, question.asked, { ...decide(question), refusal: error });
 }
 
-/** @throws {CellpassError} `not_found` when there is nobody of this name or id. */
+/** @throws {CellpassError} `not_found` when there is no subject with this name or id. */
 async function identify(
   resource: Pick<ExplainResource, 'findSubject'>,
   who: string,
