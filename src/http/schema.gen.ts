@@ -12,12 +12,12 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Issue a token, as a registry's Bearer challenge asks for it
-         * @description The scopes that may be granted are granted, the rest is left out. Unknown parameters are ignored. Without credentials the request is anonymous. The scopes, else the form of the credentials, say which cell answers; a request for another cell is passed on to it.
+         * Issue a token for a registry's Bearer challenge
+         * @description Grants the scopes that the client may have, and leaves out the others. Ignores unknown parameters. A request without credentials is anonymous. The scopes, or else the form of the credentials, decide which cell answers; a request for another cell is forwarded to it.
          */
         get: operations["issueToken"];
         put?: never;
-        /** Issue a token, asked for as in OAuth 2 */
+        /** Issue a token for an OAuth 2 form */
         post: operations["issueTokenByForm"];
         delete?: never;
         options?: never;
@@ -32,7 +32,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Every published key, under both of its ids */
+        /** Get every published key, under both of its ids */
         get: operations["getJwkSet"];
         put?: never;
         post?: never;
@@ -49,7 +49,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The certificate authority of this cell, for a registry's rootcertbundle */
+        /** Get the CA certificates of this cell, for a registry's rootcertbundle */
         get: operations["getTokenCa"];
         put?: never;
         post?: never;
@@ -66,7 +66,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Whether the process is alive */
+        /** Check whether the process is alive */
         get: operations["getHealth"];
         put?: never;
         post?: never;
@@ -83,7 +83,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Whether tokens can be issued now */
+        /** Check whether tokens can be issued now */
         get: operations["getReadiness"];
         put?: never;
         post?: never;
@@ -100,7 +100,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** This document */
+        /** Get this document */
         get: operations["getContract"];
         put?: never;
         post?: never;
@@ -117,7 +117,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The directory as a document, without secrets */
+        /** Export the directory as a document, without secrets */
         get: operations["exportDirectory"];
         put?: never;
         /** Apply a directory document, all of it or nothing */
@@ -138,10 +138,10 @@ export interface paths {
             cookie?: never;
         };
         get?: never;
-        /** Make known, or change, the token of a CI job */
+        /** Add or change the token of a CI job */
         put: operations["putJobToken"];
         post?: never;
-        /** Forget the token of a CI job */
+        /** Delete the token of a CI job */
         delete: operations["deleteJobToken"];
         options?: never;
         head?: never;
@@ -156,12 +156,12 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Access and deploy tokens, without their secrets
-         * @description Access tokens by id, then deploy tokens by id. What is named in the query must be there.
+         * List access and deploy tokens, without their secrets
+         * @description Access tokens by id, then deploy tokens by id. An unknown user, project or group is an error.
          */
         get: operations["listTokens"];
         put?: never;
-        /** A new routable token, which names this cell */
+        /** Mint a routable token, which names this cell */
         post: operations["mintToken"];
         delete?: never;
         options?: never;
@@ -178,7 +178,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Refuse a token from now on and for ever; once more changes nothing */
+        /** Revoke a token for good; revoking it again changes nothing */
         post: operations["revokeToken"];
         delete?: never;
         options?: never;
@@ -194,8 +194,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The record of issued tokens, the latest first
-         * @description All that is named in the query must be true of a token. A search that takes more than 5 s is answered with 503.
+         * List issued tokens, the latest first
+         * @description A token must match every parameter. A search that takes more than 5 s gets 503.
          */
         get: operations["listIssuedTokens"];
         put?: never;
@@ -213,7 +213,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The signing keys and CAs, their states, and what happens next */
+        /** List the signing keys and CAs with their states and next changes */
         get: operations["listKeys"];
         put?: never;
         post?: never;
@@ -230,7 +230,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Who changed keys, when and why */
+        /** List who changed keys, when and why */
         get: operations["keyHistory"];
         put?: never;
         post?: never;
@@ -247,7 +247,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The certificate of a key */
+        /** Get the certificate of a key */
         get: operations["exportCertificate"];
         put?: never;
         post?: never;
@@ -266,7 +266,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** A new pending key */
+        /** Generate a pending key */
         post: operations["stageKey"];
         delete?: never;
         options?: never;
@@ -300,7 +300,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Make the pending key active and stage the next; without one, stage it */
+        /** Activate the pending key and stage the next; without a pending key, stage one */
         post: operations["rotateKeys"];
         delete?: never;
         options?: never;
@@ -351,7 +351,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Take over an RSA key, as pending */
+        /** Import an RSA key as pending */
         post: operations["importKey"];
         delete?: never;
         options?: never;
@@ -385,7 +385,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Encrypt all private halves under a new master key */
+        /** Encrypt all private keys under a new master key */
         post: operations["rewrapKeys"];
         delete?: never;
         options?: never;
@@ -402,7 +402,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** A new CA, beside the old one in the bundle */
+        /** Generate a pending CA, and add it to the bundle */
         post: operations["stageAuthority"];
         delete?: never;
         options?: never;
@@ -419,7 +419,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** A CA from elsewhere, beside the old one in the bundle */
+        /** Import a pending CA, and add it to the bundle */
         post: operations["importAuthority"];
         delete?: never;
         options?: never;
@@ -436,7 +436,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** The pending CA issues from now on */
+        /** Activate the pending CA */
         post: operations["activateAuthority"];
         delete?: never;
         options?: never;
@@ -468,10 +468,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Admin tokens, without their secrets */
+        /** List admin tokens, without their secrets */
         get: operations["listAdminTokens"];
         put?: never;
-        /** A new admin token; over the socket alone */
+        /** Create an admin token; only over the socket */
         post: operations["createAdminToken"];
         delete?: never;
         options?: never;
@@ -488,7 +488,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Refuse an admin token from now on and for ever; once more changes nothing */
+        /** Revoke an admin token for good; revoking it again changes nothing */
         post: operations["revokeAdminToken"];
         delete?: never;
         options?: never;
@@ -504,8 +504,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * For Prometheus; of all workers as one
-         * @description With CELLPASS_METRICS_LISTEN also on a listener of its own, which asks for no token.
+         * Get the metrics of all workers together, for Prometheus
+         * @description With CELLPASS_METRICS_LISTEN also on a separate listener, which needs no token.
          */
         get: operations["metrics"];
         put?: never;
@@ -525,7 +525,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Why scopes would be granted or not */
+        /** Explain why scopes would be granted or refused */
         post: operations["explain"];
         delete?: never;
         options?: never;
@@ -540,7 +540,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Why a request was refused, with its facts as they were */
+        /** Explain a refused request, with the facts of that time */
         get: operations["explainRequest"];
         put?: never;
         post?: never;
@@ -600,7 +600,7 @@ export interface components {
         JwkSet: {
             keys: components["schemas"]["PublicJwk"][];
         };
-        /** @description Public members alone; a private one would fail the contract. */
+        /** @description Only public members; a private member violates the contract. */
         PublicJwk: {
             /** @constant */
             kty: "RSA";
@@ -613,9 +613,9 @@ export interface components {
             use: "sig";
         };
         AdminTokenOrder: {
-            /** @description What the audit record calls whoever uses it. */
+            /** @description The name of its user in the history. */
             name: string;
-            /** @description A date and time, or a date, on whose first moment (UTC) the token ends; without it, never. */
+            /** @description A date and time, or a date, which means its first moment (UTC). Without it, the token never expires. */
             expires_at?: string | null;
         };
         AdminToken: components["schemas"]["AdminTokenFacts"];
@@ -665,20 +665,20 @@ export interface components {
             /** Format: date-time */
             revoked_at: string | null;
             revocation_reason: string | null;
-            /** @description What its tokens show; null where they show none. */
+            /** @description The certificate that its tokens carry; null when they carry none. */
             certificate: {
-                /** @description It came with the key; else the CA issues it anew. */
+                /** @description True when it was imported with the key; otherwise the CA renews it. */
                 imported: boolean;
                 /** Format: date-time */
                 not_after: string;
             } | null;
-            /** @description What becomes of it; without a time when an admin says so. */
+            /** @description The next change of the key; `at` is null when it depends on an admin. */
             next: {
                 what: string;
                 /** Format: date-time */
                 at: string | null;
             };
-            /** @description Of a revoked key that was active, when it signed, and when the last of cellpass's own tokens ends. */
+            /** @description For a revoked key that was active, when it signed tokens, and when the last of them expires. */
             issued: {
                 /** Format: date-time */
                 from: string;
@@ -699,7 +699,7 @@ export interface components {
             activated_at: string | null;
             /**
              * Format: date-time
-             * @description A retired CA leaves the bundle then.
+             * @description When a retired CA leaves the bundle.
              */
             published_until: string | null;
             /** Format: date-time */
@@ -723,12 +723,12 @@ export interface components {
             because: string;
         };
         ProbeResult: {
-            /** @description The key that was shown. */
+            /** @description The key that the registries were asked about. */
             kid: string;
             probes: components["schemas"]["Probe"][];
         };
         KeyOutcome: {
-            /** @description For people. */
+            /** @description What was done, in a sentence. */
             message: string;
             /** @description The kid that signs from now on. */
             activated: string | null;
@@ -764,7 +764,7 @@ export interface components {
             force?: boolean;
         };
         ApplyResult: {
-            /** @description Whether anything was. */
+            /** @description Whether anything was changed. */
             changed: boolean;
             sections: {
                 [key: string]: components["schemas"]["SectionResult"];
@@ -790,9 +790,9 @@ export interface components {
         } & (unknown | unknown);
         /** @enum {string} */
         TokenKind: "personal" | "project" | "group" | "deploy";
-        /** @description Access tokens and deploy tokens are numbered apart, so the id says which; the number is the id in the directory document. */
+        /** @description Access tokens and deploy tokens are numbered separately, so the id begins with the kind; the number is the id in the directory document. */
         TokenId: string;
-        /** @description What a new token is to be. Which fields go with which kind, and what they may hold, is as for its entry in a directory document. */
+        /** @description The description of a new token. The rules for the fields of each kind are those of the directory document. */
         TokenOrder: {
             kind: components["schemas"]["TokenKind"];
             name?: string;
@@ -812,7 +812,7 @@ export interface components {
             /** @description A date, on which the token is no longer good; of a deploy token also a date and time. */
             expires_at?: string | null;
         };
-        /** @description Ids that the secret itself tells, whoever wrote it. */
+        /** @description The ids in the payload of the secret; they are not verified. */
         TokenRouting: {
             /** @description Cell. */
             c?: number;
@@ -833,7 +833,7 @@ export interface components {
             id: components["schemas"]["TokenId"];
             kind: components["schemas"]["TokenKind"];
             name: string | null;
-            /** @description Whom it acts as: a user, the bot of a project or group token, or the login name of a deploy token. */
+            /** @description The user that it acts as, the bot of a project or group token, or the login name of a deploy token. */
             username: string;
             /** @description Of a personal token. */
             user: string | null;
@@ -861,15 +861,15 @@ export interface components {
         MintedToken: {
             /** @description The secret. */
             token: string;
-            /** @description What keeps it from being of use as it is. */
+            /** @description Why the token can't be used as it is; null when it can. */
             warning: string | null;
         } & components["schemas"]["TokenFacts"];
         TokenPage: {
             tokens: components["schemas"]["Token"][];
-            /** @description Where the next page begins, as `after`; null, there is none. */
+            /** @description The value of `after` for the next page; null on the last page. */
             next: null | components["schemas"]["TokenId"];
         };
-        /** @description What is on record of a token; never the token itself. */
+        /** @description The record of a token; never the token itself. */
         IssuedToken: {
             /** Format: uuid */
             jti: string;
@@ -892,13 +892,13 @@ export interface components {
         IssuedTokenPlace: string;
         IssuedTokenPage: {
             tokens: components["schemas"]["IssuedToken"][];
-            /** @description Where the next page begins, as `after`; null, there is none. */
+            /** @description The value of `after` for the next page; null on the last page. */
             next: null | components["schemas"]["IssuedTokenPlace"];
         };
         ExplainRequest: {
             /** @description `user:NAME`, `token:ID`, `deploy-token:NAME`, `job:ID` or `anonymous`. */
             as: string;
-            /** @description As if the credential were a token with these scopes. */
+            /** @description Explain as if the subject used a token with these scopes. */
             token_scopes?: string[];
             /** @description The client's address; default 127.0.0.1. */
             ip?: string;
@@ -919,7 +919,7 @@ export interface components {
             /** @description What the token grants; the claim. */
             access: components["schemas"]["AccessEntry"][];
             scopes: components["schemas"]["ExplainedScope"][];
-            /** @description Scopes that count as not asked. */
+            /** @description Scopes that are ignored, as if the client had not asked for them. */
             dropped: {
                 scope: string;
                 because: string;
@@ -955,19 +955,19 @@ export interface components {
         ExplainedAction: {
             action: string;
             /**
-             * @description forbid refuses the whole request.
+             * @description `forbid` refuses the whole request.
              * @enum {string}
              */
             verdict: "grant" | "refuse" | "forbid";
-            /** @description The one that decided. */
+            /** @description The rule that decided. */
             rule: string;
             because: string;
-            /** @description Looked at in this order. */
+            /** @description The rules that were checked, in this order. */
             rules: {
                 rule: string;
                 verdict: string | null;
             }[];
-            /** @description All that would have to change for the action to be granted. */
+            /** @description Everything that would have to change for the action to be granted. */
             needs: {
                 rule: string;
                 because: string;
@@ -986,7 +986,7 @@ export interface components {
                 "application/json": components["schemas"]["TokenResponse"];
             };
         };
-        /** @description The credentials are wrong, unknown, expired, revoked, or not taken here. */
+        /** @description The credentials are wrong, unknown, expired or revoked, or this cell does not take their kind. */
         Unauthorized: {
             headers: {
                 "WWW-Authenticate": "Basic realm=\"cellpass\"";
@@ -996,7 +996,7 @@ export interface components {
                 "application/json": components["schemas"]["Errors"];
             };
         };
-        /** @description Over TCP, without an admin token that is good now. */
+        /** @description A request over TCP without a valid admin token. */
         AdminUnauthorized: {
             headers: {
                 "WWW-Authenticate": "Bearer realm=\"cellpass admin\"";
@@ -1006,7 +1006,10 @@ export interface components {
                 "application/json": components["schemas"]["Errors"];
             };
         };
-        /** @description Too many failed attempts from this address, or from it as this account: passwords are not tried, and unknown tokens are not told apart from them. Valid tokens are answered as ever. */
+        /**
+         * @description Too many attempts failed from this address, in total or for this account. Passwords are not tried, and unknown tokens get
+         *     the same answer. Valid tokens still work.
+         */
         TooManyFailures: {
             headers: {
                 "Retry-After": string;
@@ -1016,7 +1019,7 @@ export interface components {
                 "application/json": components["schemas"]["Errors"];
             };
         };
-        /** @description Not now. */
+        /** @description The server can't answer now; retry later. */
         Unavailable: {
             headers: {
                 "Retry-After": string;
@@ -1044,7 +1047,7 @@ export interface components {
                 "application/json": components["schemas"]["Errors"];
             };
         };
-        /** @description Another cell answers this, and requests are not passed on; `detail` begins with its URL. */
+        /** @description Another cell answers this request, and forwarding is off; `detail` begins with the URL of that cell. */
         OtherCell: {
             headers: {
                 [name: string]: unknown;
@@ -1053,7 +1056,7 @@ export interface components {
                 "application/json": components["schemas"]["Errors"];
             };
         };
-        /** @description All is well. */
+        /** @description The check passed. */
         Healthy: {
             headers: {
                 [name: string]: unknown;
@@ -1064,11 +1067,11 @@ export interface components {
         };
     };
     parameters: {
-        /** @description The cell that passed this on; such a request is not passed on again. */
+        /** @description The cell that forwarded this request; it is not forwarded again. */
         Hop: string;
-        /** @description `held-back`: the client gave credentials that this cell doesn't take, so they were not passed on. They count as nobody's. */
+        /** @description `held-back`: the client sent credentials of a kind that this cell does not take, so they were not forwarded. The request counts as anonymous. */
         HeldBack: string;
-        /** @description Who asks, for the audit record. A name that whoever may open the socket gives, not one that was checked; over TCP it counts for nothing. */
+        /** @description The name of the admin, for the history. The client of the socket chooses it, and it is not verified; over TCP it is ignored. */
         Actor: string;
     };
     requestBodies: never;
@@ -1086,9 +1089,9 @@ export interface operations {
                 scope?: string[];
             };
             header?: {
-                /** @description The cell that passed this on; such a request is not passed on again. */
+                /** @description The cell that forwarded this request; it is not forwarded again. */
                 "Cellpass-Hop"?: components["parameters"]["Hop"];
-                /** @description `held-back`: the client gave credentials that this cell doesn't take, so they were not passed on. They count as nobody's. */
+                /** @description `held-back`: the client sent credentials of a kind that this cell does not take, so they were not forwarded. The request counts as anonymous. */
                 "Cellpass-Credentials"?: components["parameters"]["HeldBack"];
             };
             path?: never;
@@ -1111,9 +1114,9 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The cell that passed this on; such a request is not passed on again. */
+                /** @description The cell that forwarded this request; it is not forwarded again. */
                 "Cellpass-Hop"?: components["parameters"]["Hop"];
-                /** @description `held-back`: the client gave credentials that this cell doesn't take, so they were not passed on. They count as nobody's. */
+                /** @description `held-back`: the client sent credentials of a kind that this cell does not take, so they were not forwarded. The request counts as anonymous. */
                 "Cellpass-Credentials"?: components["parameters"]["HeldBack"];
             };
             path?: never;
@@ -1158,7 +1161,7 @@ export interface operations {
                     "application/json": components["schemas"]["JwkSet"];
                 };
             };
-            /** @description The client's copy is current. */
+            /** @description The copy of the client is current. */
             304: {
                 headers: {
                     [name: string]: unknown;
@@ -1278,7 +1281,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description What was done, by section. */
+            /** @description The numbers of changes by section. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1333,7 +1336,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description It is gone. */
+            /** @description The token is deleted. */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -1393,7 +1396,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The token, with its secret, which no answer ever shows again. */
+            /** @description The token with its secret, which no other answer shows. */
             201: {
                 headers: {
                     "Cache-Control": "no-store";
@@ -1420,7 +1423,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description It is revoked. */
+            /** @description The token is revoked. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1552,7 +1555,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Who asks, for the audit record. A name that whoever may open the socket gives, not one that was checked; over TCP it counts for nothing. */
+                /** @description The name of the admin, for the history. The client of the socket chooses it, and it is not verified; over TCP it is ignored. */
                 "Cellpass-Actor"?: components["parameters"]["Actor"];
             };
             path?: never;
@@ -1581,7 +1584,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Who asks, for the audit record. A name that whoever may open the socket gives, not one that was checked; over TCP it counts for nothing. */
+                /** @description The name of the admin, for the history. The client of the socket chooses it, and it is not verified; over TCP it is ignored. */
                 "Cellpass-Actor"?: components["parameters"]["Actor"];
             };
             path?: never;
@@ -1614,7 +1617,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Who asks, for the audit record. A name that whoever may open the socket gives, not one that was checked; over TCP it counts for nothing. */
+                /** @description The name of the admin, for the history. The client of the socket chooses it, and it is not verified; over TCP it is ignored. */
                 "Cellpass-Actor"?: components["parameters"]["Actor"];
             };
             path?: never;
@@ -1647,7 +1650,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Who asks, for the audit record. A name that whoever may open the socket gives, not one that was checked; over TCP it counts for nothing. */
+                /** @description The name of the admin, for the history. The client of the socket chooses it, and it is not verified; over TCP it is ignored. */
                 "Cellpass-Actor"?: components["parameters"]["Actor"];
             };
             path?: never;
@@ -1680,7 +1683,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Who asks, for the audit record. A name that whoever may open the socket gives, not one that was checked; over TCP it counts for nothing. */
+                /** @description The name of the admin, for the history. The client of the socket chooses it, and it is not verified; over TCP it is ignored. */
                 "Cellpass-Actor"?: components["parameters"]["Actor"];
             };
             path?: never;
@@ -1713,7 +1716,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Who asks, for the audit record. A name that whoever may open the socket gives, not one that was checked; over TCP it counts for nothing. */
+                /** @description The name of the admin, for the history. The client of the socket chooses it, and it is not verified; over TCP it is ignored. */
                 "Cellpass-Actor"?: components["parameters"]["Actor"];
             };
             path?: never;
@@ -1746,7 +1749,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Who asks, for the audit record. A name that whoever may open the socket gives, not one that was checked; over TCP it counts for nothing. */
+                /** @description The name of the admin, for the history. The client of the socket chooses it, and it is not verified; over TCP it is ignored. */
                 "Cellpass-Actor"?: components["parameters"]["Actor"];
             };
             path?: never;
@@ -1775,7 +1778,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Who asks, for the audit record. A name that whoever may open the socket gives, not one that was checked; over TCP it counts for nothing. */
+                /** @description The name of the admin, for the history. The client of the socket chooses it, and it is not verified; over TCP it is ignored. */
                 "Cellpass-Actor"?: components["parameters"]["Actor"];
             };
             path?: never;
@@ -1804,7 +1807,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Who asks, for the audit record. A name that whoever may open the socket gives, not one that was checked; over TCP it counts for nothing. */
+                /** @description The name of the admin, for the history. The client of the socket chooses it, and it is not verified; over TCP it is ignored. */
                 "Cellpass-Actor"?: components["parameters"]["Actor"];
             };
             path?: never;
@@ -1833,7 +1836,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Who asks, for the audit record. A name that whoever may open the socket gives, not one that was checked; over TCP it counts for nothing. */
+                /** @description The name of the admin, for the history. The client of the socket chooses it, and it is not verified; over TCP it is ignored. */
                 "Cellpass-Actor"?: components["parameters"]["Actor"];
             };
             path?: never;
@@ -1866,7 +1869,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Who asks, for the audit record. A name that whoever may open the socket gives, not one that was checked; over TCP it counts for nothing. */
+                /** @description The name of the admin, for the history. The client of the socket chooses it, and it is not verified; over TCP it is ignored. */
                 "Cellpass-Actor"?: components["parameters"]["Actor"];
             };
             path?: never;
@@ -1899,7 +1902,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Who asks, for the audit record. A name that whoever may open the socket gives, not one that was checked; over TCP it counts for nothing. */
+                /** @description The name of the admin, for the history. The client of the socket chooses it, and it is not verified; over TCP it is ignored. */
                 "Cellpass-Actor"?: components["parameters"]["Actor"];
             };
             path?: never;
@@ -1933,7 +1936,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Oldest first, with those that are no longer good. */
+            /** @description Oldest first, with expired and revoked tokens. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1951,7 +1954,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Who asks, for the audit record. A name that whoever may open the socket gives, not one that was checked; over TCP it counts for nothing. */
+                /** @description The name of the admin, for the history. The client of the socket chooses it, and it is not verified; over TCP it is ignored. */
                 "Cellpass-Actor"?: components["parameters"]["Actor"];
             };
             path?: never;
@@ -1963,7 +1966,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The token, with its secret, which no answer ever shows again. */
+            /** @description The token with its secret, which no other answer shows. */
             201: {
                 headers: {
                     "Cache-Control": "no-store";
@@ -1984,7 +1987,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Who asks, for the audit record. A name that whoever may open the socket gives, not one that was checked; over TCP it counts for nothing. */
+                /** @description The name of the admin, for the history. The client of the socket chooses it, and it is not verified; over TCP it is ignored. */
                 "Cellpass-Actor"?: components["parameters"]["Actor"];
             };
             path: {
@@ -1994,7 +1997,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description It is revoked. */
+            /** @description The token is revoked. */
             200: {
                 headers: {
                     [name: string]: unknown;

@@ -11,14 +11,14 @@ import { type AdminTokenLookup, adminOf } from './identify.ts';
 export interface AdminTokenResource extends AdminTokenLookup {
   create(token: NewAdminToken): Promise<AdminToken>;
   list(): Promise<readonly AdminToken[]>;
-  /** Undefined when there is none. */
+  /** Undefined when there is no token with this id. */
   revoke(id: number, actor: string): Promise<AdminToken | undefined>;
   now(): Date;
 }
 
 /**
- * Over the socket alone: with a token that leaked nobody can make another one, which would outlive
- * its revocation.
+ * Creates an admin token, over the socket only: otherwise a leaked token could create another one,
+ * which would outlive the revocation of the first.
  */
 export function createAdminToken(contract: Contract, tokens: AdminTokenResource): Middleware {
   return async (ctx) => {
@@ -26,7 +26,7 @@ export function createAdminToken(contract: Contract, tokens: AdminTokenResource)
     if (over !== 'socket') {
       throw new CellpassError(
         'denied',
-        'admin tokens are made over the admin socket alone: run this on the host of the server, without --admin-url',
+        'admin tokens are created only over the admin socket: run this on the host of the server, without --admin-url',
       );
     }
     const input = contract.parseAdminTokenOrder(await readJson(ctx.req));
@@ -56,7 +56,11 @@ export function revokeAdminToken(contract: Contract, tokens: AdminTokenResource)
   return async (ctx) => {
     const { id } = parameters(ctx).path;
     const revoked = await tokens.revoke(id, adminOf(ctx).actor);
-    if (revoked === undefined) throw new CellpassError('not_found', 'no admin token has this id');
+    if (revoked === undefined)
+      throw new CellpassError(
+        'not_found',
+        `no admin token has this id, ${id}: see "cellpass admin-token list"`,
+      );
     ctx.body = toBody(revoked);
   };
 }

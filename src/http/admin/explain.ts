@@ -28,7 +28,7 @@ import { explainEarlyRefusal, explainOutcome } from './explanation.ts';
 
 export interface ExplainResource {
   readonly source: Pick<DirectorySource, 'find' | 'facts'>;
-  /** The record of a refusal, written or still waiting to be. */
+  /** The record of a refusal, by its id or a prefix of it; also one that is not written yet. */
   findRefusal(requestId: string): Promise<RefusalRecord | undefined>;
   now(): Date;
 }
@@ -61,7 +61,7 @@ function readAddress(text = '127.0.0.1'): ClientAddress {
   throw new CellpassError('invalid', `${text} is not an IP address`);
 }
 
-/** Why a request was refused, decided once more on the facts that were kept with it. */
+/** Explains a refused request, by deciding again on the facts that were recorded with it. */
 export function explainRequest(
   contract: Contract,
   resource: Pick<ExplainResource, 'findRefusal'>,
@@ -72,7 +72,7 @@ export function explainRequest(
     if (record === undefined) {
       throw new CellpassError(
         'not_found',
-        'no refusal with this id is kept: it was granted in full, or it is too old',
+        'no refusal with this id is recorded: the request was granted in full, or the record is too old',
       );
     }
     ctx.body = retell(toPastRefusal(record));

@@ -12,7 +12,7 @@ interface When {
   readonly client: string;
 }
 
-/** Tells a decision. */
+/** Explains a decision. */
 export function explainOutcome(
   when: When,
   subject: Subject,
@@ -32,7 +32,7 @@ export function explainOutcome(
   };
 }
 
-/** Tells a request that ended before anything was decided. */
+/** Explains a request that ended before the decision. */
 export function explainEarlyRefusal(
   { now, client }: When,
   refusal: CellpassError | null,
@@ -52,8 +52,8 @@ export function explainEarlyRefusal(
 const DROPPED: Record<DroppedScope['why'], string> = {
   syntax: 'it is not of the form type:name:action[,action]',
   unknown_type: 'the type is neither repository nor registry',
-  name: 'the name is not one that a project here can have',
-  no_known_action: 'no action is one of pull, push, delete, *',
+  name: 'no project can have this name',
+  no_known_action: 'none of the actions is pull, push, delete or *',
 };
 
 function explainSubject(subject: Subject): ExplainedSubject {
@@ -73,14 +73,14 @@ function explainRefusal(error: CellpassError): ExplainedRefusal {
   return { status, code, reason, message: CREDENTIAL_REASONS[reason] ?? error.message };
 }
 
-/** What the client is never told; keys as in `authn/`. */
+/** Reasons that only admins see, never the client; the keys are reasons of `authn/`. */
 const CREDENTIAL_REASONS: Partial<Record<string, string>> = {
   unknown: 'no credential has this secret, or no account this name',
   wrong_password: 'the password is wrong',
   password_authentication_off: 'password authentication is switched off: use a token',
   two_factor:
-    'two-factor is on, so the password is not taken: use a token (--token-scopes shows what one would get)',
-  password_expired: "the user's password expired, which switches off all of the user's credentials",
+    'two-factor authentication is on, so the password is refused: use a token (--token-scopes shows what it would get)',
+  password_expired: "the user's password expired, which disables all credentials of the user",
   account_blocked: 'the account is blocked',
   account_locked: 'the account is locked',
   account_unconfirmed: 'the account is not confirmed',
@@ -92,12 +92,12 @@ const CREDENTIAL_REASONS: Partial<Record<string, string>> = {
   job_token_expired: 'the job token expired',
   ci_disabled: "CI is disabled on the job's project",
   project_deletion_scheduled: "the job's project is scheduled for deletion",
-  malformed_basic: 'the Authorization header is no Basic credentials',
+  malformed_basic: 'the Authorization header holds no valid Basic credentials',
   malformed_credentials: 'the user name or the password has control characters or is not UTF-8',
   no_credentials: 'the form has neither user name nor password',
   no_password: 'the password is empty',
-  too_many_failures: 'too many attempts failed from this address, or from it as this account',
-  refresh_token: 'no refresh tokens are issued',
+  too_many_failures: 'too many attempts failed from this address, in total or for this account',
+  refresh_token: 'cellpass issues no refresh tokens',
 };
 
 function explainScope(scope: ResourceScope, rulings: readonly Ruling[]): ExplainedScope {

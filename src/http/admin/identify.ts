@@ -4,44 +4,51 @@ import { CellpassError } from '../../errors.ts';
 import type { Admin, RequestState } from '../request-state.ts';
 
 export interface AdminTokenLookup {
-  /** Of a token that is good now. Throws `unavailable` when the database is away. */
+  /**
+   * The token with this digest, if it is valid now.
+   * @throws {CellpassError} `unavailable` when the database is away.
+   */
   recognise(digest: Uint8Array): Promise<{ readonly id: number; readonly name: string } | undefined>;
 }
 
-/** Whoever may open the socket is an admin; what they call themselves is for the record. */
+/** Every client of the socket is an admin; the name that it gives goes into the history. */
 export const adminBySocket: Middleware<RequestState> = async (ctx, next) => {
   const name = ctx
     .get('Cellpass-Actor')
     .replace(/[^\x20-\x7e]/g, '')
     .slice(0, 255);
-  become(ctx.state, { over: 'socket', actor: name === '' ? 'admin socket' : `admin socket (${name})` });
+  setAdmin(ctx.state, { over: 'socket', actor: name === '' ? 'admin socket' : `admin socket (${name})` });
   await next();
 };
 
 /**
- * Over TCP a token is needed for everything, whether or not there is anything at the path; what the
- * client calls itself counts for nothing.
+ * Asks for an admin token on every path over TCP, even where there is no route. The name that the
+ * client gives is ignored.
  */
 export function adminByToken(tokens: AdminTokenLookup): Middleware<RequestState> {
   return async (ctx, next) => {
     const secret = parseAdminBearer(ctx.headers.authorization);
     const token = secret === null ? undefined : await tokens.recognise(adminTokenDigest(secret));
     if (token === undefined) {
-      throw new CellpassError('admin_unauthorized', 'this needs an admin token that is good now', {
-        reason: secret === null ? 'no_admin_token' : 'unknown_admin_token',
-      });
+      throw new CellpassError(
+        'admin_unauthorized',
+        'this needs a valid admin token: send one as "Authorization: Bearer cpat-…"',
+        {
+          reason: secret === null ? 'no_admin_token' : 'unknown_admin_token',
+        },
+      );
     }
-    become(ctx.state, { over: 'tcp', actor: `admin token ${token.name} (${token.id})` });
+    setAdmin(ctx.state, { over: 'tcp', actor: `admin token ${token.name} (${token.id})` });
     await next();
   };
 }
 
-function become(state: RequestState, admin: Admin): void {
+function setAdmin(state: RequestState, admin: Admin): void {
   state.admin = admin;
   state.logFields['admin'] = admin.actor;
 }
 
-/** Who asks; nobody gets to a route unidentified. */
+/** The admin of the request; every admin route runs behind one of the two middlewares above. */
 export function adminOf(ctx: Context): Admin {
   const { admin }: Partial<RequestState> = ctx.state;
   if (admin === undefined) throw new Error('an admin route without an identified admin');

@@ -14,7 +14,7 @@ import type { IssuedTokenPageView, IssuedTokenView } from '../types.ts';
 import { LONGEST_PAGE } from './parameters.ts';
 
 export interface IssuedTokenResource {
-  /** Of this process also those that wait to be recorded. */
+  /** Finds recorded tokens, and those that this process has not written yet. */
   search(question: IssuedTokenQuestion): Promise<IssuedTokenPage>;
   now(): Date;
 }
@@ -65,7 +65,7 @@ function readPlace(text: string): IssuedTokenPlace {
   const [moment = '', requestId = ''] = text.split('_');
   const issuedAt = toDate(moment);
   if (issuedAt !== undefined && isUuid(requestId)) return { issuedAt, requestId };
-  throw new CellpassError('invalid', 'after must be the next of a page');
+  throw new CellpassError('invalid', 'after must be the "next" of a page');
 }
 
 function toView(token: IssuedToken): IssuedTokenView {

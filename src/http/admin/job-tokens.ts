@@ -10,14 +10,11 @@ export interface JobTokenResource {
    * Throws `invalid` for an unknown project or user, `conflict` for a secret that another job has.
    */
   putJobToken(token: JobToken): Promise<void>;
-  /** Whether there was one. */
+  /** Returns whether there was a job token with this id. */
   deleteJobToken(id: number): Promise<boolean>;
 }
 
-/**
- * Job tokens live for minutes, so a CI server puts them here instead of into the directory
- * document.
- */
+/** Stores a job token: these live for minutes, too short for the directory document. */
 export function putJobToken(contract: Contract, tokens: JobTokenResource): Middleware {
   const parameters = contract.parametersOf('putJobToken');
   return async (ctx) => {
@@ -39,12 +36,16 @@ export function deleteJobToken(contract: Contract, tokens: JobTokenResource): Mi
   const parameters = contract.parametersOf('deleteJobToken');
   return async (ctx) => {
     const existed = await tokens.deleteJobToken(parameters(ctx).path.id);
-    if (!existed) throw new CellpassError('not_found', 'no job token has this id');
+    if (!existed)
+      throw new CellpassError(
+        'not_found',
+        'no job token has this id: it was never put here, or it was deleted',
+      );
     ctx.status = 204;
   };
 }
 
-/** The contract has seen to it that one of the two is there. */
+/** The contract ensures that exactly one of the two fields is there. */
 function digestOf({
   token,
   token_sha256,

@@ -7,7 +7,7 @@ import { readJson } from '../body.ts';
 import type { Contract } from '../contract.ts';
 import { adminOf } from './identify.ts';
 
-/** What the commands of `cellpass keys` reach; each is one method of an administration. */
+/** The routes behind `cellpass keys`; each calls one method of an administration. */
 export interface KeyRoutes {
   readonly list: Middleware;
   readonly history: Middleware;
@@ -83,7 +83,7 @@ function answer(work: (ctx: Context) => Promise<object>): Middleware {
   };
 }
 
-/** A body that says nothing need not be sent. */
+/** A missing body counts as an empty object. */
 function readOptionalJson({ req }: Context): Promise<unknown> {
   const isEmpty =
     req.headers['content-length'] === '0' ||

@@ -14,13 +14,13 @@ import { LONGEST_PAGE } from './parameters.ts';
 export interface TokenResource {
   /** Throws `invalid` with every problem. */
   mint(order: TokenOrder): Promise<MintedToken>;
-  /** Throws `invalid` for names that nobody has. */
+  /** Throws `invalid` for an unknown user, project or group. */
   list(question: TokenQuestion): Promise<TokenPage>;
-  /** Undefined when there is none. */
+  /** Undefined when there is no token with this id. */
   revoke(key: TokenKey): Promise<ListedToken | undefined>;
 }
 
-/** The only answer that ever shows the secret. */
+/** Mints a token; this answer is the only one that shows its secret. */
 export function mintToken(contract: Contract, tokens: TokenResource): Middleware {
   return async (ctx) => {
     ctx.set('Cache-Control', 'no-store');
@@ -66,7 +66,8 @@ export function revokeToken(tokens: TokenResource): Middleware {
 function toQuestion({ query = {} }: ParametersOf<'listTokens'>): TokenQuestion {
   const { after: afterId, limit = LONGEST_PAGE, ...filter } = query;
   const after = afterId === undefined ? null : readTokenId(afterId);
-  if (afterId !== undefined && after === null) throw new CellpassError('invalid', 'after must be an id');
+  if (afterId !== undefined && after === null)
+    throw new CellpassError('invalid', `after must be the "next" of a page, and ${afterId} is none`);
   return { ...filter, after, limit };
 }
 

@@ -71,7 +71,7 @@ function importedUntil(days: number, state: KeyListing['state'] = 'active'): rea
 
 describe('doctor: the age of keys and certificates', () => {
   const rows: [what: string, Row, name: string, outcome: Finding['outcome'], says: string][] = [
-    ['no keys', { keys: [], authorities: [] }, 'active key', 'ok', 'the first start makes them'],
+    ['no keys', { keys: [], authorities: [] }, 'active key', 'ok', 'the first start generates them'],
     ['none active', { keys: [key({ state: 'retired' })] }, 'active key', 'failed', 'keys activate'],
     ['active for 45 of 30 days', { keys: activeFor(45) }, 'active key', 'ok', '45 days'],
     ['active for 46 of 30 days', { keys: activeFor(46) }, 'active key', 'warning', 'keys rotate'],
@@ -98,7 +98,7 @@ describe('doctor: the age of keys and certificates', () => {
       { leaf: [-8, 2] },
       'leaf certificate',
       'warning',
-      'no server has issued it anew',
+      'no server has renewed it',
     ],
     ['a leaf that ended', { leaf: [-2, 0] }, 'leaf certificate', 'failed', 'refuse every token'],
     ['a leaf that begins tomorrow', { leaf: [1, 3] }, 'leaf certificate', 'failed', 'clock'],

@@ -85,7 +85,10 @@ describe('the admin API over TCP', () => {
         const value = header(token);
         const sent = request(server.remoteAdmin).get('/admin/v1/keys');
         const answer = await (value === undefined ? sent : sent.set('Authorization', value));
-        assert.equal(assertError(answer, 401, 'UNAUTHORIZED'), 'this needs an admin token that is good now');
+        assert.equal(
+          assertError(answer, 401, 'UNAUTHORIZED'),
+          'this needs a valid admin token: send one as "Authorization: Bearer cpat-…"',
+        );
         assert.equal(answer.headers['www-authenticate'], 'Bearer realm="cellpass admin"');
       });
     }
