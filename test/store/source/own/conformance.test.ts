@@ -1,0 +1,17 @@
+import { type Database, openPglite, openPostgres } from '../../../../src/store/database/drivers.ts';
+import { remembering } from '../../../../src/store/source/remembered.ts';
+import { sharedPostgres } from '../../../support/postgres.ts';
+import { directorySourceConformance } from '../conformance.ts';
+import { openOwnTables } from './company-writer.ts';
+
+const DRIVERS: [name: string, open: () => Promise<Database>][] = [
+  ['PostgreSQL', async () => openPostgres(await (await sharedPostgres()).createDatabase())],
+  ['PGlite', () => openPglite()],
+];
+
+for (const [driver, open] of DRIVERS) {
+  directorySourceConformance(`of the own tables on ${driver}`, () => openOwnTables(open));
+  directorySourceConformance(`of the own tables on ${driver}, remembered`, () =>
+    openOwnTables(open, (source) => remembering(source, { maxBytes: 1_000_000 })),
+  );
+}
