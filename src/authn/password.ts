@@ -21,7 +21,7 @@ export const argon2id: Argon2id = {
 const LONGEST_RETRY_SECONDS = 4;
 
 /** `hash` null is an account that isn't there: it costs as much as a wrong password, and is never right. */
-export type VerifyPassword = (hash: string | null, password: string) => Promise<boolean>;
+type VerifyPassword = (hash: string | null, password: string) => Promise<boolean>;
 
 export interface PasswordHasher {
   hash(password: string): Promise<string>;

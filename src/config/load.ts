@@ -30,7 +30,7 @@ export interface Limits {
 }
 
 /** How many attempts may fail within `seconds`; 0: any number. */
-export interface FailedAttemptLimits {
+interface FailedAttemptLimits {
   readonly perAddress: number;
   /** From one address as one account. */
   readonly perAccount: number;
@@ -38,7 +38,7 @@ export interface FailedAttemptLimits {
 }
 
 /** Of each listener but the admin socket, in each process. */
-export interface ConnectionLimits {
+interface ConnectionLimits {
   readonly total: number;
   /** Not of trusted proxies, behind which many stand. */
   readonly perAddress: number;

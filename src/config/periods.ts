@@ -4,7 +4,7 @@
  */
 
 /** distribution and GitLab's registry take a token this long after its `exp` (distribution, registry/auth/token). */
-export const VERIFIER_LEEWAY_SECONDS = 60;
+const VERIFIER_LEEWAY_SECONDS = 60;
 
 /** A nested `user` JWT lives twice as long as the longest token around it, so that one serves many of them. */
 const USER_CLAIM_LIVES = 2;

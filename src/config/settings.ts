@@ -2,7 +2,7 @@ import { z } from 'zod';
 
 /** What may be set, under its name in the configuration file, with its defaults. */
 
-export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
+const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
 export interface ListenAddress {

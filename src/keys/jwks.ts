@@ -6,7 +6,7 @@ import type { PublicJwk, StoredKey } from './key-set.ts';
 export type PublicKey = Pick<StoredKey, 'kid' | 'thumbprint' | 'publicJwk'>;
 
 /** An entry of the JWK Set (RFC 7517 §4), with public members only. */
-export interface Jwk extends PublicJwk {
+interface Jwk extends PublicJwk {
   readonly kid: string;
   readonly alg: 'RS256';
   readonly use: 'sig';

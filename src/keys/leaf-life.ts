@@ -18,7 +18,7 @@ export interface LeafPolicy extends LeafLife {
  * Whether a leaf must be replaced: its age has reached a quarter of `leafHours`, or it would expire
  * before a token that is issued now.
  */
-export function isLeafDue(
+function isLeafDue(
   leaf: KeyCertificate,
   { leafHours, longestUseSeconds }: LeafPolicy,
   at: { readonly now: Date; readonly authorityNotAfter: Date },

@@ -75,7 +75,7 @@ export interface Project {
 }
 
 /** What is true of the whole installation. */
-export interface InstanceState {
+interface InstanceState {
   readonly registryEnabled: boolean;
   readonly maintenanceMode: boolean;
 }

@@ -13,7 +13,7 @@ export interface SignedToken {
   readonly reused: boolean;
 }
 
-export interface ReuseSettings extends HeaderSettings {
+interface ReuseSettings extends HeaderSettings {
   /** How long after signing a token may be reused; 0: never. */
   readonly tokenReuseSeconds: number;
 }

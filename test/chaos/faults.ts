@@ -7,7 +7,7 @@ import type { World } from './world.ts';
 /** Something that breaks, for a while, and is whole again when it resolves. */
 type Fault = (world: World, random: Random) => Promise<void>;
 
-export const FAULTS: Readonly<Record<string, Fault>> = {
+const FAULTS: Readonly<Record<string, Fault>> = {
   'PostgreSQL crashes': async ({ postgres }, random) => {
     await postgres.crash();
     await delay(random.below(3000));

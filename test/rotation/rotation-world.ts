@@ -9,8 +9,8 @@ import { KeyOperations } from '../../src/rotation/keys.ts';
 import { createSchedule, type Schedule } from '../../src/rotation/schedule.ts';
 import { clockAt, memoryKeyStore, memoryLog, START } from '../support/keys.ts';
 
-export const PROPAGATION_SECONDS = 300;
-export const ROTATE_EVERY_SECONDS = 86_400;
+const PROPAGATION_SECONDS = 300;
+const ROTATE_EVERY_SECONDS = 86_400;
 export const LONGEST_SECONDS = 600;
 const MAX_STALE_MS = 10_000;
 const PERIODS = { propagationSeconds: PROPAGATION_SECONDS, rotateEverySeconds: ROTATE_EVERY_SECONDS };

@@ -66,7 +66,7 @@ async function ask({ api }: AdminClient, options: ExplainOptions): Promise<Expla
 }
 
 /** For people: the outcome first, then each action with its reason, and what would help. */
-export function printExplanation(explanation: Explanation): string {
+function printExplanation(explanation: Explanation): string {
   const { subject, refusal, client_address, at, scopes, dropped } = explanation;
   const lines = [
     `${describeSubject(subject)}, from ${client_address || 'an unknown address'}, at ${at}`,

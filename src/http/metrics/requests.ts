@@ -6,7 +6,7 @@ import type { Forwarder } from '../token/forward.ts';
 
 const STEPS = ['authenticate', 'authorize', 'sign', 'forward', 'total'] as const;
 /** A part of a token request; `total` is all of it, whatever the answer. */
-export type Step = (typeof STEPS)[number];
+type Step = (typeof STEPS)[number];
 
 export interface RequestMetrics {
   /** Counts every answer. Its labels come from the routes, the answers and the closed set of causes, and from nothing that a client sends. */

@@ -54,7 +54,7 @@ export function processMetrics(registry: Registry): void {
 }
 
 /** A counter whose number is kept elsewhere. */
-export function counter(registry: Registry, name: string, help: string, read: () => number): void {
+function counter(registry: Registry, name: string, help: string, read: () => number): void {
   new Counter({
     name,
     help,

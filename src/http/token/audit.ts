@@ -29,7 +29,7 @@ export function keepIssued(audit: Pick<AuditLog, 'add'>): Middleware<RequestStat
 }
 
 /** Why a record was not kept: too many waited, a share of the room was used up, the room was, or the database refused it. */
-export type LostBecause = 'buffer_full' | 'share_used_up' | 'no_room' | 'not_written';
+type LostBecause = 'buffer_full' | 'share_used_up' | 'no_room' | 'not_written';
 
 export interface AuditUse {
   readonly waiting: number;

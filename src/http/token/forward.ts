@@ -6,7 +6,7 @@ import type { RequestState } from '../request-state.ts';
 import { HELD_BACK, HELD_BACK_HEADER, HOP_HEADER, type TokenRequest } from './request.ts';
 
 /** To which cell, and what may go there. */
-export interface Destination {
+interface Destination {
   readonly cell: Cell;
   /** The id of this cell. */
   readonly self: number;

@@ -20,7 +20,7 @@ export interface OrganizationRow {
   readonly position: number;
 }
 
-export interface OrganizationUserRow {
+interface OrganizationUserRow {
   readonly organization_id: number;
   readonly user_id: number;
 }
@@ -108,7 +108,7 @@ export interface JobTokenGroupLinkRow {
   readonly target_group_id: number;
 }
 
-export interface ProtectedRepositoryRow {
+interface ProtectedRepositoryRow {
   readonly project_id: number;
   readonly position: number;
   readonly pattern: string;
@@ -116,7 +116,7 @@ export interface ProtectedRepositoryRow {
   readonly minimum_role_for_delete: MinimumRole | null;
 }
 
-export interface ProtectedTagRow extends ProtectedRepositoryRow {
+interface ProtectedTagRow extends ProtectedRepositoryRow {
   readonly immutable: boolean;
 }
 
@@ -170,7 +170,7 @@ export interface JobTokenRow {
   readonly token_digest: string;
 }
 
-export interface RevokedSecretRow {
+interface RevokedSecretRow {
   readonly token_digest: string;
   readonly revoked_at: string;
 }

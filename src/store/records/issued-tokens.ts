@@ -28,7 +28,7 @@ export interface AuditSize {
   readonly bytesToday: number;
 }
 
-export interface AuditRetention {
+interface AuditRetention {
   readonly days: number;
   readonly knownBytes: number;
   readonly anonymousBytes: number;

@@ -1,5 +1,5 @@
 /** What was measured of one case. */
-export interface CaseFigures {
+interface CaseFigures {
   readonly name: string;
   readonly n: number;
   readonly median_us: number;
@@ -17,7 +17,7 @@ export interface GroupFigures {
 }
 
 /** A group's medians may differ by no more. */
-export const MOST_RATIO = 1.05;
+const MOST_RATIO = 1.05;
 
 export interface Samples {
   readonly name: string;

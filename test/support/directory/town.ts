@@ -23,13 +23,13 @@ export const HIDDEN = 'vault/gold';
 export const ABSENT = 'vault/lead';
 
 const USERS = [...ROLES, 'stranger', 'external', 'auditor', 'root'] as const;
-export type User = (typeof USERS)[number];
+type User = (typeof USERS)[number];
 
 export const TOKEN_SCOPES = ['api', 'read_api', 'read_registry', 'write_registry', 'read_user'] as const;
 export const DEPLOY_TOKEN_SCOPES = ['read_registry', 'write_registry', 'read_repository'] as const;
 
 /** Every choice of at least one, in the order given. */
-export function choices<T>(items: readonly T[]): readonly (readonly T[])[] {
+function choices<T>(items: readonly T[]): readonly (readonly T[])[] {
   const all: (readonly T[])[] = [[]];
   for (const item of items) all.push(...all.map((choice) => [...choice, item]));
   return all.filter((choice) => choice.length > 0);

@@ -15,7 +15,7 @@ export const REALM = 'https://registry.example.com/jwt/auth';
 export const SERVICE = 'container_registry';
 
 /** What a server behind the router was asked. */
-export interface Received {
+interface Received {
   readonly method: string;
   readonly url: string;
   readonly headers: IncomingHttpHeaders;
@@ -37,7 +37,7 @@ export interface FakeCell {
   stop(): Promise<void>;
 }
 
-export interface FakeServer {
+interface FakeServer {
   readonly port: number;
   readonly received: Received[];
   /** Ends every connection, and refuses new ones. */
@@ -177,7 +177,7 @@ export interface Router {
   stop(): Promise<void>;
 }
 
-export interface WriteOutcome {
+interface WriteOutcome {
   readonly changed: boolean;
   readonly config: string;
   readonly cells: readonly { readonly id: number; readonly keys: number; readonly source: string }[];
