@@ -38,7 +38,9 @@ export function coversUse(
   return notBefore <= now && notAfter.getTime() - now.getTime() >= longestUseSeconds * 1000;
 }
 
-/** Replaces the leaves that are due and returns the new set, or `open.set` itself if none was due. */
+/**
+ * Replaces the leaves that are due and returns the new set, or `open.set` itself if none was due.
+ */
 export async function reissueDueLeaves(
   open: OpenKeySet,
   input: { readonly store: KeyStore; readonly policy: LeafPolicy; readonly now: Date },
