@@ -4,7 +4,7 @@ import { createExpiringMap } from '../expiring-map.ts';
 import { unauthorized } from './basic.ts';
 
 /** Failures of one key, and in how long they are forgotten. */
-export interface FailureCount {
+interface FailureCount {
   readonly failures: number;
   readonly endsInMs: number;
 }
@@ -28,7 +28,7 @@ export interface Attempt {
 }
 
 /** A password that may be tried, and then ends one way or the other. */
-export interface PasswordAttempt {
+interface PasswordAttempt {
   /** Once more, when its turn to be hashed comes; from memory. @throws {CellpassError} `too_many_failures` */
   refuseIfLimited(): void;
   /** Counts the failure. Resolves with what to answer. */

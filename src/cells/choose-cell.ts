@@ -22,8 +22,8 @@ export interface CellView {
 }
 
 /**
- * Which cell answers, and whether it accepts the credentials; if it doesn't, it treats the client as
- * having given credentials that it doesn't know. `refused`: no cell accepts the credentials.
+ * Which cell answers, and whether it accepts the credentials; if it doesn't, it treats the client
+ * as having given credentials that it doesn't know. `refused`: no cell accepts the credentials.
  */
 export type Choice =
   | { readonly kind: 'here' | 'there'; readonly cell: Cell; readonly takesCredentials: boolean }
@@ -105,7 +105,9 @@ async function cellOfScopes(scopes: readonly ResourceScope[], view: CellView): P
   return first ?? null;
 }
 
-/** The top-level namespaces of the repositories to write to; if there are none, of those to read. */
+/**
+ * The top-level namespaces of the repositories to write to; if there are none, of those to read.
+ */
 function decidingNamespaces(scopes: readonly ResourceScope[]): readonly string[] {
   const repositories = scopes.filter(({ type }) => type === 'repository');
   const written = repositories.filter(({ actions }) => actions.some((action) => action !== 'pull'));

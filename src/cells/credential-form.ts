@@ -5,7 +5,8 @@ import { parseBase36, printRouting, readRoutableToken } from './routable-token.t
 /**
  * What the form of credentials says about their cell, before they are looked up.
  * - `none`: no credentials.
- * - `routable`: the token names a cell. Deploy tokens belong to the legacy cell, whatever they name.
+ * - `routable`: the token names a cell. Deploy tokens belong to the legacy cell, whatever they
+ *   name.
  * - `unroutable`: a password, a deploy token or a token of an older form.
  * - `elsewhere`: the forwarding cell withholds them, because this cell doesn't accept their kind.
  * - `damaged`: a token with a wrong checksum, so no cell has issued it.
@@ -58,8 +59,8 @@ const JWT = /^[A-Za-z0-9_-]+\.(?<payload>[A-Za-z0-9_-]+)\.[A-Za-z0-9_-]+$/;
 const BASE36 = /^[0-9a-z]{1,13}$/;
 
 /**
- * A job token may be a JWT whose claim `c` names the cell. Its signature isn't verified here: like any
- * other token, it is looked up as a whole.
+ * A job token may be a JWT whose claim `c` names the cell. Its signature isn't verified here: like
+ * any other token, it is looked up as a whole.
  */
 function cellOfJobJwt(secret: string): bigint | undefined {
   if (!secret.startsWith(JOB_TOKEN_PREFIX)) return undefined;

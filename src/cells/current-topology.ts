@@ -19,8 +19,8 @@ export interface CurrentTopologyOptions {
   readonly publicUrl: string;
   readonly log: Pick<Log, 'info' | 'error'>;
   /**
-   * The pause between two checks of the file; default 1 s. Watching the folder wouldn't notice a change
-   * of a symbolic link's target.
+   * The pause between two checks of the file; default 1 s. Watching the folder wouldn't notice a
+   * change of a symbolic link's target.
    */
   readonly pollMs?: number;
   readonly monotonicMs?: () => number;
@@ -37,8 +37,8 @@ export interface CurrentTopology {
 const POLL_MS = 1000;
 
 /**
- * Opens the topology and reloads it when the file changes. If the changed file is invalid, it logs an
- * error and keeps the last valid topology.
+ * Opens the topology and reloads it when the file changes. If the changed file is invalid, it logs
+ * an error and keeps the last valid topology.
  * @throws {CellpassError} `invalid` if the file is invalid at the start.
  */
 export function openTopology(options: CurrentTopologyOptions): CurrentTopology {
@@ -91,7 +91,9 @@ interface OwnedView {
   close(): Promise<void>;
 }
 
-/** Each topology has its own client of the Topology Service, so a reload drops its cached answers. */
+/**
+ * Each topology has its own client of the Topology Service, so a reload drops its cached answers.
+ */
 function createView(
   topology: Topology,
   {

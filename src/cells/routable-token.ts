@@ -2,13 +2,13 @@ import { randomBytes } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 
 /**
- * GitLab's routable tokens: secrets that name their cell. The whole string is the secret. Decoding it
- * only helps routing and proves nothing, because anybody can write such a string.
+ * GitLab's routable tokens: secrets that name their cell. The whole string is the secret. Decoding
+ * it only helps routing and proves nothing, because anybody can write such a string.
  */
 
 /**
- * Where a token belongs: `c` cell, `o` organization, `g` group, `p` project, `u` user; `t` is a runner's
- * type. GitLab writes the most specific of group, project and user.
+ * Where a token belongs: `c` cell, `o` organization, `g` group, `p` project, `u` user; `t` is a
+ * runner's type. GitLab writes the most specific of group, project and user.
  */
 export interface Routing {
   readonly c?: bigint;
@@ -23,7 +23,10 @@ export interface Routing {
 const KEYS = ['c', 'g', 'o', 'p', 't', 'u'] as const;
 type Key = (typeof KEYS)[number];
 
-/** `damaged`: the secret has the form of a routable token, but a wrong checksum, so nobody issued it. */
+/**
+ * `damaged`: the secret has the form of a routable token, but a wrong checksum, so nobody issued
+ * it.
+ */
 export type Reading =
   | { readonly kind: 'routable'; readonly prefix: string; readonly routing: Routing }
   | { readonly kind: 'opaque' | 'damaged' };

@@ -12,8 +12,8 @@ export interface TopologyServiceOptions extends TopologyServiceSettings {
 }
 
 /**
- * Calls since the start: answered, failed, and not sent, because the service was away or too many calls
- * were open.
+ * Calls since the start: answered, failed, and not sent, because the service was away or too many
+ * calls were open.
  */
 export interface TopologyServiceCalls {
   answered: number;
@@ -27,8 +27,8 @@ export interface TopologyServiceStats extends Readonly<TopologyServiceCalls> {
 }
 
 /**
- * A client of GitLab's Topology Service, written after its design documents; it was not tested against
- * the real service.
+ * A client of GitLab's Topology Service, written after its design documents; it was not tested
+ * against the real service.
  */
 export interface TopologyService {
   /**
@@ -41,14 +41,17 @@ export interface TopologyService {
 }
 
 /**
- * How long and how many answers are cached. Unclaimed names have their own cache, so that requests for
- * invented names can't evict claimed ones.
+ * How long and how many answers are cached. Unclaimed names have their own cache, so that requests
+ * for invented names can't evict claimed ones.
  */
 const CLAIMED = { lifeMs: 60_000, max: 10_000 };
 const UNCLAIMED = { lifeMs: 10_000, max: 10_000 };
 /** The most open calls. */
 const MOST_AT_ONCE = 64;
-/** After so many failures in a row, requests fail at once; then one call every 2 s tests the service. */
+/**
+ * After so many failures in a row, requests fail at once; then one call every 2 s tests the
+ * service.
+ */
 const FAILURES_TO_OPEN = 5;
 const OPEN_MS = 2000;
 const LONGEST_ANSWER_BYTES = 65_536;

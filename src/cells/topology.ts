@@ -30,13 +30,15 @@ export interface Topology {
   readonly topologyService: TopologyServiceSettings | null;
   /** True: a request for another cell is forwarded; false: the answer contains that cell's URL. */
   readonly forwarding: boolean;
-  /** The URL of the registry router, which is probed before a key becomes active; null: no router. */
+  /**
+   * The URL of the registry router, which is probed before a key becomes active; null: no router.
+   */
   readonly routerUrl: string | null;
 }
 
 /**
- * A client must get its answer within 4 s. The lookup comes before the rest of the request, which may
- * take 1.8 s here or 3 s in another cell.
+ * A client must get its answer within 4 s. The lookup comes before the rest of the request, which
+ * may take 1.8 s here or 3 s in another cell.
  */
 const LONGEST_TIMEOUT_MS = 1000;
 const namespace = z
@@ -71,7 +73,8 @@ type TopologyFile = z.output<typeof file>;
 
 /**
  * @param text YAML, as in `cells.yaml`.
- * @param self the id of this cell, which must be among the cells; null: it is read where no cell is.
+ * @param self the id of this cell, which must be among the cells; null: it is read where no cell
+ * is.
  * @throws {CellpassError} `invalid`, with every problem and its line.
  */
 export function parseTopology(text: string, self: number | null): Topology {

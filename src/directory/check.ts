@@ -11,7 +11,7 @@ export function checkDirectory(text: string): readonly Problem[] {
   return checkRead(readDocument(text));
 }
 
-export function checkRead(read: ReadDocument): readonly Problem[] {
+function checkRead(read: ReadDocument): readonly Problem[] {
   const { document, problems } = read;
   if (document === null) return inOrder(problems);
   const plan = planDirectory({

@@ -12,8 +12,8 @@ import { type Act, event } from './lifecycle.ts';
 
 /**
  * The life of the CA as pure functions: pending (admins give registries the bundle with both CAs) →
- * active → retired (tokens with its leaves are still valid) → out of the bundle. Each function runs on
- * the set under the key lock.
+ * active → retired (tokens with its leaves are still valid) → out of the bundle. Each function runs
+ * on the set under the key lock.
  */
 
 /** Adds a CA in the state `pending`. Throws `conflict` if a CA is pending already. */
@@ -40,9 +40,9 @@ export function stageAuthority(
 }
 
 /**
- * Makes the pending CA `id` issue, and gives every key that can sign its leaf from `leaves` (by `kid`)
- * in the same transaction. The private half of the previous CA is deleted; its certificate stays in
- * the bundle while tokens with its leaves are valid.
+ * Makes the pending CA `id` issue, and gives every key that can sign its leaf from `leaves` (by
+ * `kid`) in the same transaction. The private half of the previous CA is deleted; its certificate
+ * stays in the bundle while tokens with its leaves are valid.
  */
 export function activateAuthority(
   set: KeySet,

@@ -24,7 +24,7 @@ export interface LeafLife {
 
 export const HOUR_MS = 60 * 60 * 1000;
 /** Certificates are valid from an hour ago, for verifiers whose clocks are slow. */
-export const BACKDATED_MS = HOUR_MS;
+export const BACKDATED_MS = 60 * 60 * 1000;
 const AUTHORITY_YEARS = 10;
 /** The CA may issue leaves, but no other CA. */
 const PATH_LENGTH = 0;
@@ -36,8 +36,8 @@ const RSA_SHA256 = { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' } as const;
 type SigningAlgorithm = typeof ECDSA_SHA256 | typeof RSA_SHA256;
 
 /**
- * Generates a self-signed CA in the state `pending`: EC P-256, valid for ten years. Its name contains
- * the cell and random digits, because verifiers look issuers up by name.
+ * Generates a self-signed CA in the state `pending`: EC P-256, valid for ten years. Its name
+ * contains the cell and random digits, because verifiers look issuers up by name.
  */
 export async function generateAuthority(input: {
   readonly cellId: number;
@@ -74,8 +74,8 @@ export async function generateAuthority(input: {
 }
 
 /**
- * Decrypts a CA; undefined if its private half is deleted. Throws `conflict` if the master key can't
- * decrypt it, or if its private key and certificate don't belong together.
+ * Decrypts a CA; undefined if its private half is deleted. Throws `conflict` if the master key
+ * can't decrypt it, or if its private key and certificate don't belong together.
  */
 export async function openAuthority(
   stored: StoredAuthority,
@@ -104,9 +104,9 @@ export async function openAuthority(
 }
 
 /**
- * Issues a certificate of `authority` for a signing key, valid from an hour ago until `leafHours` from
- * now, or until the CA's own end if that is sooner. It has no extended key usage: distribution and
- * GitLab's registry accept any.
+ * Issues a certificate of `authority` for a signing key, valid from an hour ago until `leafHours`
+ * from now, or until the CA's own end if that is sooner. It has no extended key usage: distribution
+ * and GitLab's registry accept any.
  */
 export async function issueLeaf(
   input: { readonly authority: Authority; readonly key: PublicKey; readonly now: Date } & LeafLife,
@@ -136,7 +136,9 @@ export async function issueLeaf(
   return { authorityId: authority.id, pem: toPem(certificate), notBefore, notAfter };
 }
 
-/** The certificates of a PEM file in the form of `x5c` (RFC 7515 §4.1.6): base64 DER, in file order. */
+/**
+ * The certificates of a PEM file in the form of `x5c` (RFC 7515 §4.1.6): base64 DER, in file order.
+ */
 export function toX5c(pem: string): readonly string[] {
   const bodies = pem.matchAll(/-----BEGIN CERTIFICATE-----([^-]+)-----END CERTIFICATE-----/g);
   return Array.from(bodies, ([, body = '']) => body.replace(/\s/g, ''));

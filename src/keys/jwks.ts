@@ -6,7 +6,7 @@ import type { PublicJwk, StoredKey } from './key-set.ts';
 export type PublicKey = Pick<StoredKey, 'kid' | 'thumbprint' | 'publicJwk'>;
 
 /** An entry of the JWK Set (RFC 7517 §4), with public members only. */
-export interface Jwk extends PublicJwk {
+interface Jwk extends PublicJwk {
   readonly kid: string;
   readonly alg: 'RS256';
   readonly use: 'sig';
@@ -29,8 +29,8 @@ const LIBTRUST_DIGEST_BYTES = 30;
 const BASE32 = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';
 
 /**
- * The key id of distribution 2.x and GitLab: SHA-256 of the SubjectPublicKeyInfo, cut to 240 bits, in
- * base32 (RFC 4648 §6), as twelve groups of four characters with colons between.
+ * The key id of distribution 2.x and GitLab: SHA-256 of the SubjectPublicKeyInfo, cut to 240 bits,
+ * in base32 (RFC 4648 §6), as twelve groups of four characters with colons between.
  */
 export function libtrustId(publicKey: KeyObject): string {
   const digest = createHash('sha256')
@@ -69,7 +69,10 @@ export function importPublicJwk({ kty, n, e }: PublicJwk): KeyObject {
   return createPublicKey({ key: { kty, n, e }, format: 'jwk' });
 }
 
-/** Lists every key twice, with its libtrust id and with its thumbprint: a token's `kid` may be either. */
+/**
+ * Lists every key twice, with its libtrust id and with its thumbprint: a token's `kid` may be
+ * either.
+ */
 export function toJwkSet(keys: readonly PublicKey[]): JwkSet {
   return {
     keys: keys.flatMap(({ kid, thumbprint, publicJwk }) => [

@@ -45,7 +45,9 @@ export interface StoredKey {
   readonly revocationReason: string | null;
   /** When a retired key leaves the JWK Set, or a revoked key left it; null in the other states. */
   readonly publishedUntil: Date | null;
-  /** The longest life of a token that any process signs with it: retirement publishes it that long. */
+  /**
+   * The longest life of a token that any process signs with it: retirement publishes it that long.
+   */
   readonly longestTokenSeconds: number;
 }
 

@@ -21,13 +21,13 @@ import { createSteadyClock, type SteadyClock } from './steady-clock.ts';
 /** The key set of this cell: a copy in memory that follows the database. */
 export interface Keyring {
   /**
-   * The key that signs. Throws `unavailable` if no key is active, if the set was last read more than
-   * 10 s ago, or if the key's leaf would expire before a token that is issued now.
+   * The key that signs. Throws `unavailable` if no key is active, if the set was last read more
+   * than 10 s ago, or if the key's leaf would expire before a token that is issued now.
    */
   active(): SigningKey;
   /**
-   * The JWK Set; the same object until it changes. It is served even if the database is away, because
-   * the last known set is more useful to a verifier than none.
+   * The JWK Set; the same object until it changes. It is served even if the database is away,
+   * because the last known set is more useful to a verifier than none.
    */
   published(): PublishedJwkSet;
   /** All CA certificates that registries should trust, oldest first: a `rootcertbundle` in PEM. */
@@ -36,7 +36,9 @@ export interface Keyring {
   open(): OpenKeySet;
   /** How the wall clock of this process has jumped. */
   readonly clock: Pick<SteadyClock, 'skippedMsSince' | 'latest'>;
-  /** Reads the set now. A call during a running read waits for one more read that begins after it. */
+  /**
+   * Reads the set now. A call during a running read waits for one more read that begins after it.
+   */
   refresh(): Promise<void>;
   close(): Promise<void>;
 }
@@ -133,7 +135,8 @@ class PolledKeyring implements Keyring {
     if (certificate === null || coversUse(certificate, now, this.#policy.longestUseSeconds)) return key;
     if (certificate.authorityId !== null)
       throw unavailable('the certificate of the signing key would expire before the token');
-    // cellpass can't renew an imported certificate; registries that trust the `kid` ignore its dates.
+    // cellpass can't renew an imported certificate; registries that trust the `kid` ignore its
+    // dates.
     return { ...key, x5c: [] };
   }
 
@@ -167,7 +170,9 @@ class PolledKeyring implements Keyring {
     return this.#queued;
   }
 
-  /** Starts polling. The pause begins after each read, so that a slow database gets no more queries. */
+  /**
+   * Starts polling. The pause begins after each read, so that a slow database gets no more queries.
+   */
   poll(): void {
     if (this.#closed) return;
     this.#timer = setTimeout(() => void this.#refreshAndPoll(), this.#options.pollMs ?? POLL_MS);
@@ -212,8 +217,8 @@ class PolledKeyring implements Keyring {
   }
 
   /**
-   * Registries judge the age of tokens by their own clocks, so a clock that jumped forward here must
-   * not unpublish a key early.
+   * Registries judge the age of tokens by their own clocks, so a clock that jumped forward here
+   * must not unpublish a key early.
    */
   #publishedKeys(now: Date): KeySet['keys'] {
     return this.#open.set.keys.filter((key) =>
@@ -221,7 +226,10 @@ class PolledKeyring implements Keyring {
     );
   }
 
-  /** Logs once a day from 90 days before the end, because an admin must give every registry the next CA. */
+  /**
+   * Logs once a day from 90 days before the end, because an admin must give every registry the next
+   * CA.
+   */
   #warnOfAuthority(now: Date): void {
     const authority = issuingAuthority(this.#open.set);
     if (authority === undefined) return;
@@ -235,7 +243,9 @@ class PolledKeyring implements Keyring {
     );
   }
 
-  /** Reads the set, and records this process's longest token life so that retirement respects it. */
+  /**
+   * Reads the set, and records this process's longest token life so that retirement respects it.
+   */
   async #readRecorded(): Promise<KeySet> {
     const { store, longestTokenLifeSeconds } = this.#options;
     const set = await store.readKeySet();

@@ -18,7 +18,7 @@ export interface LeafPolicy extends LeafLife {
  * Whether a leaf must be replaced: its age has reached a quarter of `leafHours`, or it would expire
  * before a token that is issued now.
  */
-export function isLeafDue(
+function isLeafDue(
   leaf: KeyCertificate,
   { leafHours, longestUseSeconds }: LeafPolicy,
   at: { readonly now: Date; readonly authorityNotAfter: Date },
@@ -38,7 +38,9 @@ export function coversUse(
   return notBefore <= now && notAfter.getTime() - now.getTime() >= longestUseSeconds * 1000;
 }
 
-/** Replaces the leaves that are due and returns the new set, or `open.set` itself if none was due. */
+/**
+ * Replaces the leaves that are due and returns the new set, or `open.set` itself if none was due.
+ */
 export async function reissueDueLeaves(
   open: OpenKeySet,
   input: { readonly store: KeyStore; readonly policy: LeafPolicy; readonly now: Date },

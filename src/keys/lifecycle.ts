@@ -11,9 +11,9 @@ import {
 } from './key-set.ts';
 
 /**
- * The life of signing keys as pure functions: pending → active → retired → out of the JWK Set; a key
- * in any of these states can be revoked. Each function runs on the set under the key lock and throws
- * `conflict` or `not_found`, with what to do, if the key's state forbids the step.
+ * The life of signing keys as pure functions: pending → active → retired → out of the JWK Set; a
+ * key in any of these states can be revoked. Each function runs on the set under the key lock and
+ * throws `conflict` or `not_found`, with what to do, if the key's state forbids the step.
  */
 
 /** Who changes the keys, when, and why. */
@@ -33,7 +33,10 @@ export type Permission = 'time' | 'acceptance' | 'force';
 
 export interface Activation {
   readonly by: Permission;
-  /** How long the key must still be published before it may sign, in milliseconds; 0 or less: it may. */
+  /**
+   * How long the key must still be published before it may sign, in milliseconds; 0 or less: it
+   * may.
+   */
   readonly waitMs: (key: StoredKey) => number;
 }
 
@@ -90,8 +93,9 @@ export function retireKey(set: KeySet, kid: string, act: Act): KeyChange {
 }
 
 /**
- * Removes a key from the JWK Set at once. If it was active, the pending key takes over, however short
- * it has been published, or `spare` if no key is pending. A `spare` that isn't needed is not stored.
+ * Removes a key from the JWK Set at once. If it was active, the pending key takes over, however
+ * short it has been published, or `spare` if no key is pending. A `spare` that isn't needed is not
+ * stored.
  */
 export function revokeKey(set: KeySet, kid: string, spare: StoredKey | undefined, act: Act): KeyChange {
   const key = findKey(set, kid);
@@ -116,8 +120,8 @@ export function revokeKey(set: KeySet, kid: string, spare: StoredKey | undefined
 }
 
 /**
- * Raises `longestTokenSeconds` of all keys that can sign to at least `seconds`. Returns `set` itself
- * if there is nothing to raise.
+ * Raises `longestTokenSeconds` of all keys that can sign to at least `seconds`. Returns `set`
+ * itself if there is nothing to raise.
  */
 export function recordTokenLife(set: KeySet, seconds: number): KeySet {
   const isShort = (key: StoredKey): boolean =>
@@ -135,8 +139,8 @@ export function event(act: Act, action: KeyAction, subject: string | null, reaso
 }
 
 /**
- * The key stays published while its tokens are valid. A key that was never active signed nothing but
- * canary tokens, so it leaves the JWK Set at once.
+ * The key stays published while its tokens are valid. A key that was never active signed nothing
+ * but canary tokens, so it leaves the JWK Set at once.
  */
 function retired(key: StoredKey, { now, latest }: Act): StoredKey {
   const lastUse = latest.getTime() + longestUseSeconds(key.longestTokenSeconds) * 1000;

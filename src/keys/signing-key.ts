@@ -14,8 +14,8 @@ import type { MasterKey } from './master-key.ts';
 import { refuseSampleKey } from './sample-keys.ts';
 
 /**
- * A key that can sign. Its private half can be used but not read, and its JSON contains only its ids
- * and state.
+ * A key that can sign. Its private half can be used but not read, and its JSON contains only its
+ * ids and state.
  */
 export interface SigningKey extends Omit<StoredKey, 'encryptedPrivateKey'> {
   readonly sign: Sign;
@@ -25,8 +25,8 @@ export interface SigningKey extends Omit<StoredKey, 'encryptedPrivateKey'> {
 }
 
 /**
- * Signs the signing input of a JWS (RFC 7515 §5.1) with RS256, in the caller's thread: another thread
- * costs a fifth more and would also be busy hashing passwords. See docs/performance.md.
+ * Signs the signing input of a JWS (RFC 7515 §5.1) with RS256, in the caller's thread: another
+ * thread costs a fifth more and would also be busy hashing passwords. See docs/performance.md.
  */
 export type Sign = (signingInput: string) => Buffer;
 

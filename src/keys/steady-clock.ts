@@ -1,11 +1,11 @@
 /**
- * Detects when the wall clock jumps: an admin sets it, the host of a virtual machine corrects it, or
- * the time server answers for the first time.
+ * Detects when the wall clock jumps: an admin sets it, the host of a virtual machine corrects it,
+ * or the time server answers for the first time.
  */
 export interface SteadyClock {
   /**
-   * By how many milliseconds the wall clock was moved forward since `observe` first got `id`. Registries
-   * did not have this time to fetch the key.
+   * By how many milliseconds the wall clock was moved forward since `observe` first got `id`.
+   * Registries did not have this time to fetch the key.
    */
   skippedMsSince(id: string): number;
   /** The latest time that the wall clock has shown. */
@@ -17,7 +17,10 @@ export interface SteadyClock {
 /** Drift and rounding between two comparisons stay below this. */
 const UNNOTICED_MS = 500;
 
-/** @param monotonicMs elapsed milliseconds from an arbitrary start; setting the wall clock doesn't change it. */
+/**
+ * @param monotonicMs elapsed milliseconds from an arbitrary start; setting the wall clock doesn't
+ * change it.
+ */
 export function createSteadyClock(now: () => Date, monotonicMs: () => number): SteadyClock {
   let offset = now().getTime() - monotonicMs();
   let skippedMs = 0;

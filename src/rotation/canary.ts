@@ -19,7 +19,9 @@ export interface ProbeAnswer {
   readonly because: string;
 }
 
-/** Sends each configured registry a canary token that `key` signed. No registries: an empty list. */
+/**
+ * Sends each configured registry a canary token that `key` signed. No registries: an empty list.
+ */
 export type ProbeRegistries = (key: SigningKey) => Promise<readonly ProbeAnswer[]>;
 
 /** A registry that cellpass sends canary tokens to. */
@@ -27,7 +29,9 @@ export interface Registry {
   readonly name: string;
   /** The base URL, without a trailing slash. */
   readonly url: string;
-  /** The service that the registry names in its challenges, with the header settings of its tokens. */
+  /**
+   * The service that the registry names in its challenges, with the header settings of its tokens.
+   */
   readonly service: HeaderSettings & { readonly name: string };
   /** It is the registry router, which knows keys but no CAs. */
   readonly isRouter?: boolean;

@@ -14,7 +14,10 @@ import {
 import type { MasterKey } from '../keys/master-key.ts';
 import { refuseSampleKey } from '../keys/sample-keys.ts';
 
-/** PEM text of a private key and its certificate. A CA needs a certificate; a signing key may have one. */
+/**
+ * PEM text of a private key and its certificate. A CA needs a certificate; a signing key may have
+ * one.
+ */
 export interface PemPair {
   readonly keyPem: string;
   readonly certificatePem: string | null;
@@ -29,9 +32,9 @@ const MIN_MODULUS_BITS = 2048;
 const CA_CURVES: ReadonlySet<string> = new Set(['prime256v1']);
 
 /**
- * Imports a signing key, such as GitLab's, in the state `pending`: RSA of 2048 bits or more, PKCS #1
- * or PKCS #8. Its tokens contain the given certificate, or none. Throws `invalid` with what is wrong,
- * and `conflict` for a key whose private half is public.
+ * Imports a signing key, such as GitLab's, in the state `pending`: RSA of 2048 bits or more, PKCS
+ * #1 or PKCS #8. Its tokens contain the given certificate, or none. Throws `invalid` with what is
+ * wrong, and `conflict` for a key whose private half is public.
  */
 export async function importSigningKey(
   { keyPem, certificatePem }: PemPair,
@@ -56,8 +59,8 @@ export async function importSigningKey(
 }
 
 /**
- * Imports a CA in the state `pending`: EC P-256, or RSA of 2048 bits or more, with a certificate that
- * may issue others. Throws `invalid` with what is wrong.
+ * Imports a CA in the state `pending`: EC P-256, or RSA of 2048 bits or more, with a certificate
+ * that may issue others. Throws `invalid` with what is wrong.
  */
 export async function importAuthority(
   { keyPem, certificatePem }: PemPair,

@@ -45,7 +45,9 @@ export interface StepOptions {
   readonly force?: boolean;
 }
 
-/** The steps that operations on keys and on CAs share: read, generate, open, and change the key set. */
+/**
+ * The steps that operations on keys and on CAs share: read, generate, open, and change the key set.
+ */
 export class KeySetEditor {
   readonly options: KeyOperationsOptions;
 

@@ -29,9 +29,10 @@ import { mayActivateIn, permit, warnOfUnreachable } from './permit.ts';
 import { rewrapKeySet } from './rewrap.ts';
 
 /**
- * The operations of `cellpass keys`. Each one does its slow work first and then decides under the key
- * lock, on the set as it is at that time. If the set forbids the operation, it throws `conflict` and
- * nothing changes. When an operation resolves, this process already uses the new set.
+ * The operations of `cellpass keys`. Each one does its slow work first and then decides under the
+ * key lock, on the set as it is at that time. If the set forbids the operation, it throws
+ * `conflict` and nothing changes. When an operation resolves, this process already uses the new
+ * set.
  *
  * A class, because all operations share one editor.
  */
@@ -141,7 +142,9 @@ export class KeyOperations {
     return this.#staged(findKey(set, key.kid));
   }
 
-  /** Asks every registry whether it accepts the pending key, or the active one if none is pending. */
+  /**
+   * Asks every registry whether it accepts the pending key, or the active one if none is pending.
+   */
   async probe(): Promise<{ readonly kid: string; readonly probes: readonly ProbeAnswer[] }> {
     const set = await this.#editor.read();
     const key = this.#editor.openKey(pendingKey(set) ?? requireActiveKey(set));

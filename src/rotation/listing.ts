@@ -16,7 +16,9 @@ export interface KeyListing {
   /** null: the key has no certificate. */
   readonly certificate: { readonly imported: boolean; readonly not_after: string } | null;
   readonly next: { readonly what: string; readonly at: string | null };
-  /** Of a revoked key: when it signed tokens, and when the last one that cellpass issued expires. */
+  /**
+   * Of a revoked key: when it signed tokens, and when the last one that cellpass issued expires.
+   */
   readonly issued: {
     readonly from: string;
     readonly until: string;

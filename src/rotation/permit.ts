@@ -42,8 +42,8 @@ export async function permit(
 }
 
 /**
- * Throws `conflict` unless every registry accepted a leaf of the pending CA. A CA has no waiting time:
- * an admin has to copy its certificate to every registry.
+ * Throws `conflict` unless every registry accepted a leaf of the pending CA. A CA has no waiting
+ * time: an admin has to copy its certificate to every registry.
  */
 export function requireEveryAcceptance(probes: readonly ProbeAnswer[]): void {
   refuseIfRefused(probes);

@@ -11,8 +11,8 @@ export interface KeyPeriods {
 }
 
 /**
- * The part of `rotateEverySeconds` by which a rotation may come early, so that cells that were set up
- * together don't rotate together.
+ * The part of `rotateEverySeconds` by which a rotation may come early, so that cells that were set
+ * up together don't rotate together.
  */
 const JITTER = 0.05;
 
@@ -26,8 +26,8 @@ export function rotationDue(active: StoredKey, { rotateEverySeconds }: KeyPeriod
 export type PlannedStep = 'stage' | 'rotate';
 
 /**
- * The step that the schedule takes at this moment; null: none. Steps that were missed while cellpass
- * was down follow at once, one after another.
+ * The step that the schedule takes at this moment; null: none. Steps that were missed while
+ * cellpass was down follow at once, one after another.
  */
 export function plannedStep(set: KeySet, periods: KeyPeriods, moment: Moment): PlannedStep | null {
   const active = activeKey(set);
@@ -72,7 +72,10 @@ function nextOfPending(key: StoredKey, set: KeySet, periods: KeyPeriods, moment:
   return { what: 'can become active, by "cellpass keys rotate"', at: mayAt };
 }
 
-/** cellpass can't tell a registry that trusts the CA of a revocation: it accepts the key until the leaf ends. */
+/**
+ * cellpass can't tell a registry that trusts the CA of a revocation: it accepts the key until the
+ * leaf ends.
+ */
 function nextOfRevoked({ certificate }: StoredKey, now: Date): NextStep {
   if (certificate === null)
     return { what: 'removed from the JWK Set: registries that fetch it must do so now', at: null };

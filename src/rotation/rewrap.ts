@@ -7,8 +7,9 @@ interface Encrypted {
 }
 
 /**
- * Re-encrypts every private half of `set`, from one master key to another. Returns the change to apply
- * under the key lock; it throws `conflict` if the set then contains a private half that is not in `set`.
+ * Re-encrypts every private half of `set`, from one master key to another. Returns the change to
+ * apply under the key lock; it throws `conflict` if the set then contains a private half that is
+ * not in `set`.
  */
 export async function rewrapKeySet(
   set: KeySet,

@@ -1,6 +1,7 @@
 import type { Config } from '../config/load.ts';
 import { CellpassError } from '../errors.ts';
-import { loadMasterKey, type RotatableMasterKey } from '../keys/master-key.ts';
+import type { RotatableMasterKey } from '../keys/master-key.ts';
+import { loadMasterKey } from '../keys/master-key-file.ts';
 import type { Log } from '../log.ts';
 import { claimForCell } from '../store/database/cell-claim.ts';
 import type { Database } from '../store/database/drivers.ts';

@@ -110,7 +110,8 @@ export function createKeyStore(database: Database): KeyStore {
     readKeySet: () => readKeySet(database),
     updateKeySet: (change) =>
       database.transaction(async (sql) => {
-        // Lock in a separate statement: the read then sees what the last holder of the lock committed.
+        // Lock in a separate statement: the read then sees what the last holder of the lock
+        // committed.
         await sql.query('SELECT pg_advisory_xact_lock($1)', [KEY_LOCK]);
         const current = await readKeySet(sql);
         const { set, events } = change(current);
@@ -151,7 +152,8 @@ async function saveChanges(sql: Sql, current: KeySet, next: KeySet): Promise<voi
 }
 
 /**
- * Entries that become active come last: the database checks after each row that at most one is active.
+ * Entries that become active come last: the database checks after each row that at most one is
+ * active.
  */
 function changedEntries<T extends StoredKey | StoredAuthority>(
   current: readonly T[],

@@ -13,7 +13,7 @@ export interface SignedToken {
   readonly reused: boolean;
 }
 
-export interface ReuseSettings extends HeaderSettings {
+interface ReuseSettings extends HeaderSettings {
   /** How long after signing a token may be reused; 0: never. */
   readonly tokenReuseSeconds: number;
 }
@@ -32,8 +32,8 @@ const ENTRY_BYTES = 1024;
 
 /**
  * Creates a cache that saves only signatures: the caller checks credentials and policy for each
- * request and builds its claims first. A token is reused only if all claims but times and id are equal,
- * and if it ends no later than a new token would.
+ * request and builds its claims first. A token is reused only if all claims but times and id are
+ * equal, and if it ends no later than a new token would.
  */
 export function createReuse({ maxBytes = MAX_BYTES }: ReuseOptions = {}): SignOrReuse {
   const tokens = new LRUCache<string, SignedToken>({ maxSize: maxBytes, sizeCalculation: sizeOf });

@@ -12,7 +12,10 @@ export function signToken(claims: object, key: SigningKey, header: HeaderSetting
   return `${signingInput}.${key.sign(signingInput).toString('base64url')}`;
 }
 
-/** Encoded headers by key: a header with a certificate is longer than most payloads, and never changes. */
+/**
+ * Encoded headers by key: a header with a certificate is longer than most payloads, and never
+ * changes.
+ */
 const headers = new WeakMap<SigningKey, Map<string, string>>();
 
 function headerOf(key: SigningKey, settings: HeaderSettings): string {
@@ -37,8 +40,8 @@ function encode(ascii: string): string {
 }
 
 /**
- * JSON in ASCII without `>`, `?` and `~`. Only those characters lead to `-` or `_` in base64url, and Jib
- * decodes a payload with the standard alphabet.
+ * JSON in ASCII without `>`, `?` and `~`. Only those characters lead to `-` or `_` in base64url,
+ * and Jib decodes a payload with the standard alphabet.
  */
 export function toAsciiJson(claims: object): string {
   return JSON.stringify(claims).replace(

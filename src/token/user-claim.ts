@@ -11,7 +11,9 @@ type UserInfo =
   | { readonly token_type: string; readonly username: string; readonly deploy_token_id: number }
   | null;
 
-/** Signs the nested JWT, or returns an earlier one that ends no sooner than `expiresAt` (seconds). */
+/**
+ * Signs the nested JWT, or returns an earlier one that ends no sooner than `expiresAt` (seconds).
+ */
 export type UserClaims = (
   subject: Subject,
   key: SigningKey,
@@ -21,7 +23,9 @@ export type UserClaims = (
 
 export interface UserClaimOptions {
   readonly now: () => Date;
-  /** Long enough to serve many tokens. It counts in the longest life of a token, see `periods.ts`. */
+  /**
+   * Long enough to serve many tokens. It counts in the longest life of a token, see `periods.ts`.
+   */
   readonly ttlSeconds: number;
   readonly maxEntries?: number;
 }
@@ -39,7 +43,8 @@ export function createUserClaims({ now, ttlSeconds, maxEntries = 10_000 }: UserC
     const cacheKey = JSON.stringify([key.kid, kid, info]);
     const known = entries.get(cacheKey);
     const seconds = Math.floor(now().getTime() / 1000);
-    // A JWT that ends later than a new one was signed before the clock was set back: it isn't valid yet.
+    // A JWT that ends later than a new one was signed before the clock was set back: it isn't valid
+    // yet.
     if (known !== undefined && known.exp >= expiresAt && known.exp <= seconds + ttlSeconds) return known.jwt;
     const claims = {
       jti: randomUUID(),

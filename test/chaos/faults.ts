@@ -7,7 +7,7 @@ import type { World } from './world.ts';
 /** Breaks something for a while, and resolves when it works again. */
 type Fault = (world: World, random: Random) => Promise<void>;
 
-export const FAULTS: Readonly<Record<string, Fault>> = {
+const FAULTS: Readonly<Record<string, Fault>> = {
   'PostgreSQL crashes': async ({ postgres }, random) => {
     await postgres.crash();
     await delay(random.below(3000));

@@ -4,7 +4,7 @@ import type { AccessEntry } from '../../src/policy/grant.ts';
 import type { Journal } from './journal.ts';
 import { ISSUER, type Replica, SERVICE } from './world.ts';
 
-export interface Claims {
+interface Claims {
   readonly access: readonly AccessEntry[];
 }
 

@@ -7,12 +7,12 @@ export const PROJECTS = ['town/one', 'town/two', 'town/three'] as const;
 export const OPEN = 'town/open';
 /** A user whose rights never change, for clients that don't know this model. */
 export const STEADY = 'steady';
-export const ROLES = ['none', 'reporter', 'developer'] as const;
+const ROLES = ['none', 'reporter', 'developer'] as const;
 
-export type User = (typeof USERS)[number];
+type User = (typeof USERS)[number];
 type Role = (typeof ROLES)[number];
 
-export interface Token {
+interface Token {
   readonly id: number;
   readonly user: User;
   readonly secret: string;

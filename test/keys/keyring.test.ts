@@ -280,7 +280,8 @@ describe('the keyring', () => {
       assert.deepEqual(publishedIds(keyring), []);
       await keyring.close();
       const atClose = store.reads;
-      // Another one goes on for a while at the same pace: the closed one would have been read as often.
+      // Another one goes on for a while at the same pace: the closed one would have been read as
+      // often.
       const other = { ...memoryKeyStore(), set: cell.started };
       await cell.start({ store: other, pollMs: 1 });
       await reads(other, 5);

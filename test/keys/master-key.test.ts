@@ -4,7 +4,8 @@ import { chmod, mkdir, readdir, readFile, readlink, stat, symlink, writeFile } f
 import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { decodeProtectedHeader } from 'jose';
-import { createMasterKey, loadMasterKey } from '../../src/keys/master-key.ts';
+import { createMasterKey } from '../../src/keys/master-key.ts';
+import { loadMasterKey } from '../../src/keys/master-key-file.ts';
 import { inTemporaryFolder } from '../support/keys.ts';
 
 const PLAINTEXT = new TextEncoder().encode('a private key');

@@ -3,7 +3,8 @@ import { copyFile, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } fr
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Keyring } from '../../src/keys/keyring.ts';
-import { loadMasterKey, type RotatableMasterKey } from '../../src/keys/master-key.ts';
+import type { RotatableMasterKey } from '../../src/keys/master-key.ts';
+import { loadMasterKey } from '../../src/keys/master-key-file.ts';
 import { KeyOperations } from '../../src/rotation/keys.ts';
 import {
   closeKeyrings,
@@ -138,7 +139,7 @@ describe('changing the master key', () => {
     await mkdir(join(folder, 'master.key.old', 'in the way'), { recursive: true });
     await writeFile(join(folder, 'master.key.old', 'in the way', 'file'), '');
     const { message } = await administration.rewrap(ACTOR);
-    assert.match(message, /master\.key\.next, but it could not be put in the place of .*on every host/);
+    assert.match(message, /master\.key\.next, but it could not be renamed to .*on every host/);
     await administration.stage(ACTOR);
     await openKeyring({ store, masterKey: await reload() });
   });

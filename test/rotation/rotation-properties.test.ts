@@ -14,7 +14,10 @@ import {
 
 const RUNS = 150;
 const POOL_SIZE = 12;
-/** Within this a clock may be set back although a process forgets what it saw when it dies: the minute after the longest token. */
+/**
+ * Within this a clock may be set back although a process forgets what it saw when it dies: the
+ * minute after the longest token.
+ */
 const FORGOTTEN_SECONDS = 25;
 const MAX_COMMANDS = 30;
 
@@ -46,7 +49,10 @@ const link: fc.Arbitrary<Command> = fc.record({
   replica,
 });
 const race: fc.Arbitrary<Command> = fc.constant({ do: 'rotate_on_all' });
-/** What chance alone would seldom put together: a key that may sign, a rotation behind the other replica's back, and a little later. */
+/**
+ * What chance alone would seldom put together: a key that may sign, a rotation behind the other
+ * replica's back, and a little later.
+ */
 const story: fc.Arbitrary<readonly Command[]> = fc
   .record({
     seconds: fc.constantFrom(1, 11, 15, 301, 650),

@@ -9,13 +9,16 @@ import { KeyOperations } from '../../src/rotation/keys.ts';
 import { createSchedule, type Schedule } from '../../src/rotation/schedule.ts';
 import { clockAt, memoryKeyStore, memoryLog, START } from '../support/keys.ts';
 
-export const PROPAGATION_SECONDS = 300;
-export const ROTATE_EVERY_SECONDS = 86_400;
+const PROPAGATION_SECONDS = 300;
+const ROTATE_EVERY_SECONDS = 86_400;
 export const LONGEST_SECONDS = 600;
 const MAX_STALE_MS = 10_000;
 const PERIODS = { propagationSeconds: PROPAGATION_SECONDS, rotateEverySeconds: ROTATE_EVERY_SECONDS };
 
-/** Where a process may die in a step: before it changed the database, after it, or while it reads what became of it. */
+/**
+ * Where a process may die in a step: before it changed the database, after it, or while it reads
+ * what became of it.
+ */
 export type CrashPoint = 'before' | 'after' | 'reading';
 
 interface Step {
@@ -30,7 +33,10 @@ export type Command =
   | { readonly do: 'pass' | 'jump'; readonly seconds: number }
   | { readonly do: 'cut' | 'heal'; readonly replica: number };
 
-/** A token that some replica signed; times in milliseconds, by the wall clock or by time that passed. */
+/**
+ * A token that some replica signed; times in milliseconds, by the wall clock or by time that
+ * passed.
+ */
 interface Issued {
   readonly kid: string;
   readonly expires: number;
@@ -52,7 +58,10 @@ interface Link extends KeyStore {
 
 class Crash extends Error {}
 
-/** Keys that were made once, because making them is slow; each world starts with none of them in use. */
+/**
+ * Keys that were made once, because making them is slow; each world starts with none of them in
+ * use.
+ */
 export type KeyPool = readonly StoredKey[];
 
 export async function makeKeyPool(
@@ -62,7 +71,10 @@ export async function makeKeyPool(
   return Promise.all(Array.from({ length: size }, () => generateSigningKey(input)));
 }
 
-/** Replicas of one cell on one database, with a clock that can be set, and everything that was signed. */
+/**
+ * Replicas of one cell on one database, with a clock that can be set, and everything that was
+ * signed.
+ */
 export class World {
   readonly clock = clockAt(START);
   readonly store = memoryKeyStore();
@@ -107,7 +119,10 @@ export class World {
     await this.look();
   }
 
-  /** Every replica polls, as each does every second, and signs; then everything that must hold is held against what is there. */
+  /**
+   * Every replica polls, as each does every second, and signs; then everything that must hold is
+   * held against what is there.
+   */
   async look(): Promise<void> {
     this.#followEvents();
     for (const { keyring } of this.replicas) await keyring.refresh().catch(() => undefined);
@@ -252,7 +267,10 @@ export class World {
     }
   }
 
-  /** When each key was published and left, by time that passed, and whether it was let sign by the right of time. */
+  /**
+   * When each key was published and left, by time that passed, and whether it was let sign by the
+   * right of time.
+   */
   #followEvents(): void {
     const passed = this.clock.monotonicMs();
     const { events, set } = this.store;

@@ -6,8 +6,9 @@ import { keyFile, nameOf, type RouterCell, type RouterSettings } from './router.
 import { isReachable, issuers, problemOf, registry } from './servers.ts';
 
 /**
- * The registry router is a HAProxy (2.6 or later) that verifies tokens and sends each request to the
- * registry of its cell. This folder writes its configuration; docs/registry-router.md explains it.
+ * The registry router is a HAProxy (2.6 or later) that verifies tokens and sends each request to
+ * the registry of its cell. This folder writes its configuration; docs/registry-router.md explains
+ * it.
  */
 
 /** The configuration and the files that it refers to, by path relative to the configuration. */
@@ -113,7 +114,9 @@ function globalSection({ followDns }: RouterSettings, unavailableName: string): 
   ];
 }
 
-/** Its name contains a digest of its content, so that a configuration never uses an outdated file. */
+/**
+ * Its name contains a digest of its content, so that a configuration never uses an outdated file.
+ */
 interface NamedFile {
   readonly name: string;
   readonly content: string;
@@ -125,8 +128,8 @@ function namespaceFile(cells: readonly RouterCell[]): NamedFile {
 }
 
 /**
- * The answer of HAProxy if a cell is down or slow, in the form that registry clients understand: they
- * retry after 503, but not after 502 or 504.
+ * The answer of HAProxy if a cell is down or slow, in the form that registry clients understand:
+ * they retry after 503, but not after 502 or 504.
  */
 function unavailableFile(): NamedFile {
   const body = errorBody('UNAVAILABLE', 'the cell that answers this is down or slow; try again');

@@ -74,8 +74,8 @@ function verifyRule(cell: RouterCell, key: RouterKey): string {
 }
 
 /**
- * The challenge of distribution's token specification, with the scope that the registry would ask for
- * if the path tells it.
+ * The challenge of distribution's token specification, with the scope that the registry would ask
+ * for if the path tells it.
  */
 function refusal({ realm, service }: RouterSettings): string[] {
   const challenge = `Bearer realm="${quotedString(realm, 'the realm')}",service="${quotedString(service, 'the service')}"`;

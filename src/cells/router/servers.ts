@@ -32,8 +32,8 @@ function isAddress(hostname: string): boolean {
 
 /**
  * The backend of all issuers. Any issuer answers and forwards requests of other cells. The router
- * prefers the issuer of the first scope's cell, else the legacy cell's: that saves a hop, and a hanging
- * issuer delays only the clients of its own cell.
+ * prefers the issuer of the first scope's cell, else the legacy cell's: that saves a hop, and a
+ * hanging issuer delays only the clients of its own cell.
  */
 export function issuers({ cells, caFile, followDns }: RouterSettings, namespacesName: string): string[] {
   const hosts = issuersByHost(cells);

@@ -2,7 +2,7 @@ import type { Config } from '../../config/load.ts';
 import { daysToSeconds } from '../../config/periods.ts';
 import { CellpassError } from '../../errors.ts';
 import { activeKey, type KeySet } from '../../keys/key-set.ts';
-import { loadMasterKey } from '../../keys/master-key.ts';
+import { loadMasterKey } from '../../keys/master-key-file.ts';
 import { openKeySet } from '../../keys/open-key-set.ts';
 import type { SigningKey } from '../../keys/signing-key.ts';
 import { listKeySet } from '../../rotation/listing.ts';

@@ -9,8 +9,8 @@ export interface PoolOptions {
   readonly onIdleError: (error: Error) => void;
   readonly maxConnections: number;
   /**
-   * PostgreSQL ends a statement that runs longer, so that statements whose request has timed out don't
-   * occupy connections.
+   * PostgreSQL ends a statement that runs longer, so that statements whose request has timed out
+   * don't occupy connections.
    */
   readonly statementTimeoutMs: number;
 }
@@ -52,20 +52,27 @@ function clientSettings(url: string, types: pg.CustomTypesConfig): pg.ClientConf
   };
 }
 
-/** Sends SET ahead of the first statement. A start-up parameter would be simpler, but poolers refuse it. */
+/**
+ * Sends SET ahead of the first statement. A start-up parameter would be simpler, but poolers refuse
+ * it.
+ */
 function limitStatements(client: pg.ClientBase, timeoutMs: number): void {
   client.query(`SET statement_timeout = ${timeoutMs}`).catch(() => undefined);
 }
 
 /** A connection of the pool for one caller, until it is released. */
 export interface Lease {
-  /** @throws {CellpassError} `unavailable` if the answer doesn't come in time or the connection is lost. */
+  /**
+   * @throws {CellpassError} `unavailable` if the answer doesn't come in time or the connection is
+   * lost.
+   */
   query<R extends pg.QueryResultRow>(config: pg.QueryConfig, timeoutMs: number): Promise<pg.QueryResult<R>>;
   /** False after the connection was lost or a query timed out. */
   isWhole(): boolean;
   /**
-   * Returns the connection to the pool, or closes it if a statement failed: after a timeout PostgreSQL
-   * may still be running the statement, and after an error it may reject a prepared statement.
+   * Returns the connection to the pool, or closes it if a statement failed: after a timeout
+   * PostgreSQL may still be running the statement, and after an error it may reject a prepared
+   * statement.
    */
   release(): void;
 }
@@ -113,7 +120,9 @@ export async function borrowPatiently(pool: pg.Pool): Promise<Lease> {
   return borrow(pool);
 }
 
-/** Waits for `closing`, but no longer than `timeoutMs`: a server that hangs never confirms the end. */
+/**
+ * Waits for `closing`, but no longer than `timeoutMs`: a server that hangs never confirms the end.
+ */
 export async function within(timeoutMs: number, closing: Promise<unknown>): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const overdue = new Promise<void>((resolve) => {
@@ -123,7 +132,10 @@ export async function within(timeoutMs: number, closing: Promise<unknown>): Prom
   clearTimeout(timer);
 }
 
-/** pg gives errors of the server a SQLSTATE. An error without one didn't reach the server or lost it. */
+/**
+ * pg gives errors of the server a SQLSTATE. An error without one didn't reach the server or lost
+ * it.
+ */
 export function toUnavailable(error: unknown): unknown {
   return error instanceof pg.DatabaseError ? unavailableIfTemporary(error, error.code) : unavailable(error);
 }

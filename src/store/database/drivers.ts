@@ -7,18 +7,22 @@ export type Row = Readonly<Record<string, unknown>>;
 
 /** A statement with parameters. Its text is a constant and never contains input. */
 export interface Statement {
-  /** PostgreSQL prepares the statement under this name, so a name must always have the same text. */
+  /**
+   * PostgreSQL prepares the statement under this name, so a name must always have the same text.
+   */
   readonly name: string;
   readonly text: string;
-  /** It is short and runs for each token request, so it uses its own connections; see `pipeline.ts`. */
+  /**
+   * It is short and runs for each token request, so it uses its own connections; see `pipeline.ts`.
+   */
   readonly isHot?: true;
 }
 
 export interface Sql {
   /**
-   * Runs one statement. `int8` and `count` come as numbers, `date` as `yyyy-mm-dd` text, `timestamptz`
-   * as Date, `bytea` as Uint8Array, `jsonb` parsed. Pass `jsonb` parameters as text: pg would write a
-   * JavaScript array as a PostgreSQL array.
+   * Runs one statement. `int8` and `count` come as numbers, `date` as `yyyy-mm-dd` text,
+   * `timestamptz` as Date, `bytea` as Uint8Array, `jsonb` parsed. Pass `jsonb` parameters as text:
+   * pg would write a JavaScript array as a PostgreSQL array.
    */
   query<R extends Row>(statement: string | Statement, params?: readonly unknown[]): Promise<readonly R[]>;
   /** Runs one or more statements without parameters. */
@@ -27,8 +31,8 @@ export interface Sql {
 
 export interface TransactionOptions {
   /**
-   * How long one statement of the transaction may take, including the time that it waits for a lock;
-   * default 10 s. PGlite has no timeouts.
+   * How long one statement of the transaction may take, including the time that it waits for a
+   * lock; default 10 s. PGlite has no timeouts.
    */
   readonly statementTimeoutMs?: number;
 }
@@ -45,14 +49,14 @@ export interface Database extends Sql {
   /** Commits when `work` resolves, rolls back when it rejects. Transactions can't be nested. */
   transaction<T>(work: (sql: Sql) => Promise<T>, options?: TransactionOptions): Promise<T>;
   /**
-   * Runs `work` while this process holds the advisory lock `lock`. Resolves to false, without running
-   * `work`, if another process holds the lock. `work` may use the database.
+   * Runs `work` while this process holds the advisory lock `lock`. Resolves to false, without
+   * running `work`, if another process holds the lock. `work` may use the database.
    */
   tryExclusively(lock: number, work: () => Promise<void>): Promise<boolean>;
   /**
-   * Calls `onNotice` after each NOTIFY on `channel`, and after each reconnect, because notices may have
-   * been lost. It never throws: a caller must also poll, in case no notice ever comes. Resolves to a
-   * function that stops listening.
+   * Calls `onNotice` after each NOTIFY on `channel`, and after each reconnect, because notices may
+   * have been lost. It never throws: a caller must also poll, in case no notice ever comes.
+   * Resolves to a function that stops listening.
    */
   listen(channel: string, onNotice: () => void): Promise<() => Promise<void>>;
   /** Null on PGlite, which has no pool. */

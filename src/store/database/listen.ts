@@ -6,7 +6,9 @@ const RECONNECT_MS = 1000;
 const CONNECT_TIMEOUT_MS = 5000;
 const CLOSE_TIMEOUT_MS = 1000;
 
-/** Runs LISTEN on a separate connection and reconnects whenever it breaks; see `Database.listen`. */
+/**
+ * Runs LISTEN on a separate connection and reconnects whenever it breaks; see `Database.listen`.
+ */
 export async function listenOnPostgres(
   url: string,
   channel: string,

@@ -30,9 +30,9 @@ const MIGRATIONS: readonly { readonly name: string; readonly sql: string }[] = [
 const MIGRATION_LOCK = 7_021_001;
 
 /**
- * Applies all pending migrations in one transaction. Replicas that start together wait for each other.
- * Returns the names of the applied migrations. Throws `conflict` if a newer version has migrated the
- * database.
+ * Applies all pending migrations in one transaction. Replicas that start together wait for each
+ * other. Returns the names of the applied migrations. Throws `conflict` if a newer version has
+ * migrated the database.
  */
 export async function migrate(database: Database): Promise<readonly string[]> {
   return database.transaction(async (sql) => {

@@ -3,8 +3,8 @@ import { type Database, type Row, type Sql, type Statement, TYPE_OIDS } from './
 import { unavailableIfTemporary } from './failures.ts';
 
 /**
- * Opens PostgreSQL in WebAssembly, in this process; without `dataDir` in memory. PGlite doesn't lock
- * its directory, and a second process would destroy the data: the caller must hold a lock.
+ * Opens PostgreSQL in WebAssembly, in this process; without `dataDir` in memory. PGlite doesn't
+ * lock its directory, and a second process would destroy the data: the caller must hold a lock.
  */
 export async function openPglite(dataDir?: string): Promise<Database> {
   const pglite = await PGlite.create({
@@ -46,7 +46,10 @@ function pgliteSql(pglite: Pick<PGlite | Transaction, 'query' | 'exec'>): Sql {
   };
 }
 
-/** Throws `unavailable` for temporary failures, such as a full disk. An error without a SQLSTATE stays as it is. */
+/**
+ * Throws `unavailable` for temporary failures, such as a full disk. An error without a SQLSTATE
+ * stays as it is.
+ */
 async function translateErrors<T>(work: Promise<T>): Promise<T> {
   try {
     return await work;

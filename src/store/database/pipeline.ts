@@ -2,13 +2,16 @@ import type pg from 'pg';
 import { toUnavailable } from './connections.ts';
 
 /**
- * Connections that send a query without waiting for the answers to earlier ones (PostgreSQL's pipeline
- * mode). Under load several queries share one packet, which saves wake-ups of PostgreSQL and of this
- * process that cost more than the queries themselves. Use it for short prepared statements only: each
- * query waits for those before it.
+ * Connections that send a query without waiting for the answers to earlier ones (PostgreSQL's
+ * pipeline mode). Under load several queries share one packet, which saves wake-ups of PostgreSQL
+ * and of this process that cost more than the queries themselves. Use it for short prepared
+ * statements only: each query waits for those before it.
  */
 export interface Pipeline {
-  /** @throws {CellpassError} `unavailable` if the answer doesn't come in time or the connection is lost. */
+  /**
+   * @throws {CellpassError} `unavailable` if the answer doesn't come in time or the connection is
+   * lost.
+   */
   query<R extends pg.QueryResultRow>(config: pg.QueryConfig, timeoutMs: number): Promise<pg.QueryResult<R>>;
   stats(): PipelineStats;
   close(): Promise<void>;
@@ -48,7 +51,9 @@ export function createPipeline({ count, ...options }: PipelineOptions): Pipeline
   };
 }
 
-/** One connection. It connects at the first query and again after each failure, until it is closed. */
+/**
+ * One connection. It connects at the first query and again after each failure, until it is closed.
+ */
 function createConnection({ createClient, onError }: Omit<PipelineOptions, 'count'>): Pipeline {
   let current: Promise<pg.Client> | undefined;
   let waiting = 0;

@@ -27,14 +27,16 @@ export interface PostgresOptions {
 }
 
 /**
- * From asking for a connection to the answer. A refused token request takes two queries, one after the
- * other (whose token it is, and how many attempts failed), and a client must get its answer within 2 s
- * if the database is away.
+ * From asking for a connection to the answer. A refused token request takes two queries, one after
+ * the other (whose token it is, and how many attempts failed), and a client must get its answer
+ * within 2 s if the database is away.
  */
 const ANSWER_TIMEOUT_MS = 900;
 /** After this, PostgreSQL ends a statement that nothing here waits for any more. */
 const STATEMENT_TIMEOUT_MS = 1000;
-/** How long a transaction waits for each answer: its statements are short, but may wait for a lock. */
+/**
+ * How long a transaction waits for each answer: its statements are short, but may wait for a lock.
+ */
 const TRANSACTION_TIMEOUT_MS = 10_000;
 const CLOSE_TIMEOUT_MS = 2000;
 /**
@@ -116,7 +118,10 @@ async function executeAtLength(pool: pg.Pool, text: string): Promise<void> {
   }
 }
 
-/** PostgreSQL rolls back when the connection is lost, or at the timeouts of `begin` if this process hangs. */
+/**
+ * PostgreSQL rolls back when the connection is lost, or at the timeouts of `begin` if this process
+ * hangs.
+ */
 async function postgresTransaction<T>(
   pool: pg.Pool,
   timeoutMs: number,
@@ -138,7 +143,10 @@ async function postgresTransaction<T>(
   }
 }
 
-/** The timeouts make a process that is frozen, or whose host is down, lose its locks after 10 minutes. */
+/**
+ * The timeouts make a process that is frozen, or whose host is down, lose its locks after 10
+ * minutes.
+ */
 function begin(statementTimeoutMs: number): string {
   return (
     `BEGIN; SET LOCAL statement_timeout = ${statementTimeoutMs}; ` +

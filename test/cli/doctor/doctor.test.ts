@@ -12,7 +12,7 @@ import { createProgram } from '../../../src/cli/program.ts';
 import { loadConfig } from '../../../src/config/load.ts';
 import { generateFirstKeys } from '../../../src/keys/first-start.ts';
 import type { KeySet } from '../../../src/keys/key-set.ts';
-import { loadMasterKey } from '../../../src/keys/master-key.ts';
+import { loadMasterKey } from '../../../src/keys/master-key-file.ts';
 import { claimForCell } from '../../../src/store/database/cell-claim.ts';
 import type { Database } from '../../../src/store/database/drivers.ts';
 import { hearsNotices } from '../../../src/store/database/inspection.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { decodeJwt, decodeProtectedHeader } from 'jose';
-import { loadMasterKey } from '../../../src/keys/master-key.ts';
+import { loadMasterKey } from '../../../src/keys/master-key-file.ts';
 import { openSigningKey } from '../../../src/keys/signing-key.ts';
 import { openPostgres } from '../../../src/store/database/postgres.ts';
 import { createKeyStore } from '../../../src/store/keys.ts';

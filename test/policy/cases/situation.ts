@@ -35,16 +35,16 @@ export interface Membership {
   expiresOn: string | null;
 }
 
-export interface TagRule {
+interface TagRule {
   pattern: string;
   push: MinimumRole | null;
   delete: MinimumRole | null;
   immutable: boolean;
 }
 
-export type Reach = 'own' | 'other' | 'top_group';
+type Reach = 'own' | 'other' | 'top_group';
 
-export interface Credential {
+interface Credential {
   kind: TokenKind;
   scopes: readonly string[];
   /**

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import type { DirectorySource, SourceAnswer, SourceQuestion } from '../../../src/authn/source.ts';
 import type { Facts, Project } from '../../../src/policy/project.ts';
 import { ANONYMOUS } from '../../../src/policy/subject.ts';
-import { openPostgres } from '../../../src/store/database/drivers.ts';
+import { openPostgres } from '../../../src/store/database/postgres.ts';
 import { sharedPostgres } from '../../support/postgres.ts';
 import { CHECKS, type Check, type SourceUnderTest } from './conformance.ts';
 import { openOwnTables } from './own/company-writer.ts';

@@ -80,14 +80,6 @@ export const REFUSED_LOGINS: readonly [cause: string, login: Login][] = [
   ...BARRED_TOKENS.map(([state, token]): [string, Login] => [`the token of a ${state} user`, [state, token]]),
 ];
 
-/** Every secret that the tests know. */
-export const SECRETS: readonly string[] = [
-  PASSWORD,
-  ...Object.values(ACCESS_TOKENS),
-  ...Object.values(DEPLOY_TOKENS),
-  ...Object.values(JOBS),
-];
-
 const personal = (name: keyof typeof ACCESS_TOKENS, scopes: readonly string[], rest: object = {}) => ({
   name,
   kind: 'personal',

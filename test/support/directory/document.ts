@@ -7,7 +7,7 @@ import { openPostgres } from '../../../src/store/database/postgres.ts';
 import { openTestPglite } from '../pglite.ts';
 import { sharedPostgres } from '../postgres.ts';
 
-export const NOW = new Date('2026-11-24T12:00:00Z');
+const NOW = new Date('2026-11-24T12:00:00Z');
 
 /** An empty directory, filled by documents given as text or as the data they would hold. */
 export interface TestDirectory {

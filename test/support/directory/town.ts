@@ -23,7 +23,7 @@ export const HIDDEN = 'vault/gold';
 export const ABSENT = 'vault/lead';
 
 const USERS = [...ROLES, 'stranger', 'external', 'auditor', 'root'] as const;
-export type User = (typeof USERS)[number];
+type User = (typeof USERS)[number];
 
 export const TOKEN_SCOPES = ['api', 'read_api', 'read_registry', 'write_registry', 'read_user'] as const;
 export const DEPLOY_TOKEN_SCOPES = ['read_registry', 'write_registry', 'read_repository'] as const;

@@ -40,7 +40,7 @@ export interface FakeCell {
   stop(): Promise<void>;
 }
 
-export interface FakeServer {
+interface FakeServer {
   readonly port: number;
   readonly received: Received[];
   /** Closes every connection, and refuses new ones. */
@@ -180,7 +180,7 @@ export interface Router {
   stop(): Promise<void>;
 }
 
-export interface WriteOutcome {
+interface WriteOutcome {
   readonly changed: boolean;
   readonly config: string;
   readonly cells: readonly { readonly id: number; readonly keys: number; readonly source: string }[];

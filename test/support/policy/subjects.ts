@@ -191,7 +191,7 @@ export function outcome({ denial, access }: Decision): string {
 }
 
 /** `verdict rule` for each of these actions asked alone; once if all are alike. */
-export function verdicts(
+function verdicts(
   subject: Subject,
   actions: string,
   facts: Partial<Project>,

@@ -1,7 +1,7 @@
 /**
  * Signing keys and their certificate authority. Private halves are compact JWEs, encrypted with
- * master.key. cellpass renews the leaf certificate of a key, but a key never changes. The id of a CA is
- * its subject key identifier. An imported key has no CA, and an imported certificate or none.
+ * master.key. cellpass renews the leaf certificate of a key, but a key never changes. The id of a
+ * CA is its subject key identifier. An imported key has no CA, and an imported certificate or none.
  */
 export const sql = `
 CREATE TABLE certificate_authorities (

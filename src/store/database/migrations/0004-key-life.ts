@@ -1,7 +1,7 @@
 /**
- * Rotation: a CA has states, as keys have; an index (at most one) and a trigger at commit (at least one)
- * guarantee exactly one active key; a notice tells all replicas of every change; an audit record says
- * who changed what.
+ * Rotation: a CA has states, as keys have; an index (at most one) and a trigger at commit (at least
+ * one) guarantee exactly one active key; a notice tells all replicas of every change; an audit
+ * record says who changed what.
  */
 export const sql = `
 ALTER TABLE signing_keys

@@ -1,7 +1,8 @@
 /**
- * The audit record: one row per token. The first level of partitions keeps
- * anonymous tokens, which any client can get, apart from the others, so that they can't displace those.
- * The second level is one partition per day (UTC), so that dropping a table removes old rows. Rows are never changed or deleted; see `store/records/issued-tokens.ts`.
+ * The audit record: one row per token. The first level of partitions keeps anonymous tokens, which
+ * any client can get, apart from the others, so that they can't displace those. The second level is
+ * one partition per day (UTC), so that dropping a table removes old rows. Rows are never changed or
+ * deleted; see `store/records/issued-tokens.ts`.
  */
 export const sql = `
 CREATE TABLE issued_tokens (

@@ -1,6 +1,7 @@
 /**
- * Returns the records of credentials as `json` instead of `jsonb`, which PostgreSQL would sort and pack
- * only to print it again, and adds the ids that find a credential's owner in the same statement.
+ * Returns the records of credentials as `json` instead of `jsonb`, which PostgreSQL would sort and
+ * pack only to print it again, and adds the ids that find a credential's owner in the same
+ * statement.
  */
 export const sql = `
 DROP VIEW access_token_records, deploy_token_records, job_token_records, accounts;

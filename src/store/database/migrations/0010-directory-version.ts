@@ -1,10 +1,10 @@
 /**
  * A version of the directory, new with every transaction that changes it, so that a cache can check
- * whether its answers are still valid. It is random, not a counter: a database that was restored, or that
- * lost its last changes in a failover, must never reuse a version for another state.
+ * whether its answers are still valid. It is random, not a counter: a database that was restored,
+ * or that lost its last changes in a failover, must never reuse a version for another state.
  *
- * Changes that no cached answer depends on don't change the version: when a token was last used, the
- * cell, and job tokens, which change all the time.
+ * Changes that no cached answer depends on don't change the version: when a token was last used,
+ * the cell, and job tokens, which change all the time.
  */
 export const sql = `
 CREATE TABLE directory_version (

@@ -1,4 +1,6 @@
-import { type Database, openPglite, openPostgres } from '../../../../src/store/database/drivers.ts';
+import type { Database } from '../../../../src/store/database/drivers.ts';
+import { openPglite } from '../../../../src/store/database/pglite.ts';
+import { openPostgres } from '../../../../src/store/database/postgres.ts';
 import { remembering } from '../../../../src/store/source/remembered.ts';
 import { sharedPostgres } from '../../../support/postgres.ts';
 import { directorySourceConformance } from '../conformance.ts';
