@@ -34,13 +34,13 @@ interface Rules {
   }[];
 }
 
-describe('what is written of the metrics', () => {
+describe('the documented metrics', () => {
   let metrics: ReadonlyMap<string, string>;
   before(async () => {
     metrics = await exposed();
   });
 
-  /** A name as a query has it: a histogram only by its parts. */
+  /** Whether the metric exists; queries name a histogram by its parts, such as `_bucket`. */
   const isThere = (name: string): boolean => {
     const base = name.replace(/_(bucket|sum|count)$/, '');
     return metrics.get(base) === 'histogram' ? base !== name : metrics.has(name);
@@ -48,7 +48,7 @@ describe('what is written of the metrics', () => {
   const unknownIn = (expr: string): readonly string[] =>
     (expr.match(NAME) ?? []).filter((name) => !isThere(name));
 
-  it('is true of every panel of the dashboard', () => {
+  it('every panel of the dashboard uses existing metrics', () => {
     const { panels }: Dashboard = JSON.parse(read('deploy/grafana/cellpass.json'));
     const queries = panels.flatMap(({ title, targets = [] }) =>
       targets.map(({ expr }) => [title, expr] as const),
@@ -60,7 +60,7 @@ describe('what is written of the metrics', () => {
     }
   });
 
-  it('is true of every alert', () => {
+  it('every alert uses existing metrics', () => {
     const { groups }: Rules = parse(read('deploy/prometheus/alerts.yml'));
     const rules = groups.flatMap((group) => group.rules);
     assert.ok(rules.length > 6);
@@ -70,7 +70,7 @@ describe('what is written of the metrics', () => {
     }
   });
 
-  it('lists every metric, and none that is not there, in docs/monitoring.md', () => {
+  it('docs/monitoring.md lists exactly the metrics that exist', () => {
     const rows = [...read('docs/monitoring.md').matchAll(/^\| `(cellpass_[a-z_]+)` \|/gm)].map(
       ([, name]) => name,
     );

@@ -100,7 +100,7 @@ describe('the registry router', function () {
       '/v2/acme/%zz',
     ];
     for (const target of ambiguous) {
-      it(`${target} goes nowhere`, async () => {
+      it(`${target} goes to no cell`, async () => {
         const before = seen();
         const { status, body } = await raw(`GET ${target}`);
         assert.equal(status, 400);
@@ -109,7 +109,7 @@ describe('the registry router', function () {
       });
     }
 
-    it('what can not be parsed goes nowhere', async () => {
+    it('a request that can’t be parsed goes to no cell', async () => {
       const before = seen();
       for (const requestLine of ['GET /v2/acme#/x', 'GET http://evil/v2/acme/x', 'CONNECT /v2/', 'GET']) {
         assert.equal((await raw(requestLine)).status, 400, requestLine);
@@ -118,13 +118,13 @@ describe('the registry router', function () {
       assert.deepEqual(seen(), before);
     });
 
-    it('passwords are shown to no registry', async () => {
+    it('passwords are not passed on to a registry', async () => {
       const { body } = await raw('GET /v2/acme/app/tags/list', 'Authorization: Basic YWxpY2U6c2VjcmV0');
       assert.match(body, /"registry":2\b/);
       assert.equal(two.registry.received.at(-1)?.headers.authorization, undefined);
     });
 
-    it('what is neither for registries nor for issuers is 404', async () => {
+    it('a path of neither registries nor issuers is 404', async () => {
       for (const path of [
         '/',
         '/v1/',
@@ -333,7 +333,7 @@ describe('the registry router', function () {
       });
     }
 
-    it('keeps waiting nobody but those of the cell whose issuer is silent, and those less than 4 s', async () => {
+    it('delays only the requests to the cell whose issuer is silent, by less than 4 s', async () => {
       two.issuer.freeze(true);
       const waiting = timed(() => ask('/jwt/auth?scope=repository:acme/app:pull'));
       const others = await Promise.all(Array.from({ length: 8 }, () => timed(() => ask('/jwt/auth'))));
@@ -359,7 +359,7 @@ describe('the registry router', function () {
       assert.equal((await ask(`/jwt/auth?${scope}`)).status, 200);
     });
 
-    it('and registries says who asks, whatever the client says', async () => {
+    it('tells issuers and registries the client’s address, whatever the client sends', async () => {
       const claims = {
         'X-Forwarded-For': '10.0.0.1',
         'X-Real-IP': '10.0.0.1',

@@ -104,7 +104,7 @@ describe('connections to a PostgreSQL that hangs', () => {
     for (const waitedMs of await Promise.all(waits)) assert.ok(waitedMs < 1000, `${waitedMs} ms`);
   });
 
-  it('leave no statement running that nobody waits for', async () => {
+  it('leave no statement running whose client has given up', async () => {
     const watcher = openPostgres(url);
     try {
       await assert.rejects(database.query('SELECT pg_sleep(60)'), UNAVAILABLE);

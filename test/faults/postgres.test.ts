@@ -136,7 +136,7 @@ describe('a server whose PostgreSQL', () => {
     ],
   ];
   for (const [what, begin, end] of faults) {
-    it(`${what} answers 503 in time to whoever asks, and heals by itself`, async () => {
+    it(`${what} answers 503 in time to every client, and recovers on its own`, async () => {
       await assertServes();
       await begin();
       try {
