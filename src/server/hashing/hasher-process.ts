@@ -4,8 +4,8 @@ import { passwordHashing } from '../../authn/password-schemes.ts';
 import { answerHashing, type HashingQuestion } from './channel.ts';
 
 /**
- * The program of the process that hashes passwords, and does nothing else. `hasher.ts` starts it and sends it what to hash. Importing
- * this file runs the program.
+ * The program of the process that hashes passwords, and does nothing else. `hasher.ts` starts it
+ * and sends it what to hash. Importing this file runs the program.
  */
 
 /** Its first message. `problem`: why its priority could not be lowered. */
@@ -14,7 +14,10 @@ export interface HasherReady {
   readonly problem: string | null;
 }
 
-/** From -20 to 19; 10 gets about a tenth of the processor time of 0. docs/performance.md compares it with others. */
+/**
+ * From -20 to 19; 10 gets about a tenth of the processor time of 0. docs/performance.md compares it
+ * with others.
+ */
 const NICE = 10;
 
 // The process that started this one handles signals and ends it.
@@ -30,7 +33,10 @@ function tell(message: object): void {
   if (process.connected) process.send?.(message);
 }
 
-/** Lowers the priority of this process. Linux has one for each thread, and the threads that hash already run. */
+/**
+ * Lowers the priority of this process. Linux has one for each thread, and the threads that hash
+ * already run.
+ */
 function lowerPriority(): string | null {
   try {
     if (process.platform === 'linux')

@@ -6,7 +6,10 @@ import type { Log } from '../../log.ts';
 import { createHashingClient, type HashingAnswer, type HashingClient, hasherAway } from './channel.ts';
 import type { HasherReady } from './hasher-process.ts';
 
-/** Hashes in a process of its own with a low priority: it takes little more than the processor time that all else leaves. */
+/**
+ * Hashes in a process of its own with a low priority: it takes little more than the processor time
+ * that all else leaves.
+ */
 export interface Hasher extends PasswordHashing {
   /** Ends the process; hashes that it has begun are lost. */
   close(): Promise<void>;
@@ -24,8 +27,9 @@ const ENTRY = fileURLToPath(new URL(`hasher-process${extname(import.meta.url)}`,
 const GRACE_MS = 1000;
 
 /**
- * Resolves when the process runs. When it ends unexpectedly, open questions are answered by `unavailable`, and the next question starts
- * it again; questions that come meanwhile wait for the same start.
+ * Resolves when the process runs. When it ends unexpectedly, open questions are answered by
+ * `unavailable`, and the next question starts it again; questions that come meanwhile wait for the
+ * same start.
  * @throws {CellpassError} `unavailable` when the process can't be started.
  */
 export async function startHasher({ lanes, log }: HasherOptions): Promise<Hasher> {
