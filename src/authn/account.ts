@@ -19,7 +19,9 @@ export interface AccessTokenRecord {
   readonly id: number;
   readonly name: string;
   readonly scopes: readonly string[];
-  /** Date `yyyy-mm-dd`: the token is valid through the day before, in UTC. Null: it never expires. */
+  /**
+   * Date `yyyy-mm-dd`: the token is valid through the day before, in UTC. Null: it never expires.
+   */
   readonly expiresOn: string | null;
   readonly revoked: boolean;
   readonly owner: Account;
@@ -44,7 +46,10 @@ export interface JobRecord {
   readonly user: Account | null;
 }
 
-/** What a source has about one secret and one login name. Null: no such record, or its kind was not asked for. */
+/**
+ * What a source has about one secret and one login name. Null: no such record, or its kind was not
+ * asked for.
+ */
 export interface CredentialRecords {
   readonly passwordAuthentication: boolean;
   readonly job: JobRecord | null;

@@ -25,9 +25,10 @@ export interface Circumstances {
 /**
  * Credentials → subject, by the first kind that recognises the secret (`CREDENTIAL_KINDS`).
  * @param records the source's answer to `questionOf(credentials)`.
- * @throws {CellpassError} `unauthorized`, with the same message whatever the cause; `details.reason` has the cause, for the log.
- * `too_many_failures` for a password after too many failures, and for a token that would be `unauthorized` then. `unavailable` when too
- * many passwords wait to be hashed, or failures can't be counted.
+ * @throws {CellpassError} `unauthorized`, with the same message whatever the cause;
+ * `details.reason` has the cause, for the log. `too_many_failures` for a password after too many
+ * failures, and for a token that would be `unauthorized` then. `unavailable` when too many
+ * passwords wait to be hashed, or failures can't be counted.
  */
 export async function authenticate(
   authenticator: Authenticator,
@@ -59,7 +60,10 @@ interface Guess {
   readonly refusal: Reason | null;
 }
 
-/** A failure is counted before the next hash begins, so that many guesses at once are worth no more than one after the other. */
+/**
+ * A failure is counted before the next hash begins, so that many guesses at once are worth no more
+ * than one after the other.
+ */
 async function verifyByHash(
   { passwords, failedAttempts }: Authenticator,
   { kind, evidence, attempt, refusal }: Guess,

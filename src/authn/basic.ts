@@ -1,12 +1,12 @@
 import { CellpassError, type Reason } from '../errors.ts';
 
-/** What one request says of itself; nothing of it is verified. */
+/** User name and password of one request, not verified. */
 export interface Credentials {
   readonly username: string;
   readonly password: string;
 }
 
-/** One message for every cause, so that nobody learns which part was wrong. */
+/** One message for every cause, so that a client can't learn which part was wrong. */
 export const UNAUTHORIZED_MESSAGE = 'invalid username or password';
 
 export function unauthorized(reason: Reason): CellpassError {
@@ -17,8 +17,9 @@ const BASIC = /^basic(?:[ \t]+(.*))?$/i;
 const BASE64 = /^[A-Za-z0-9+/]+={0,2}$/;
 
 /**
- * RFC 7617: `Basic base64(user-id:password)` in UTF-8; the user-id ends at the first colon, the password may contain more.
- * Null for no header, another scheme, and `Og==` (empty:empty), which some clients send for "nobody".
+ * RFC 7617: `Basic base64(user-id:password)` in UTF-8; the user-id ends at the first colon, the
+ * password may contain more. Null for no header, another scheme, and `Og==` (empty:empty), which
+ * some clients send without credentials.
  * @throws {CellpassError} `unauthorized` for a Basic header that doesn't parse.
  */
 export function parseBasic(header: string | undefined): Credentials | null {
@@ -32,8 +33,8 @@ export function parseBasic(header: string | undefined): Credentials | null {
 
 /**
  * Null when both parts are empty.
- * @throws {CellpassError} `unauthorized` for control characters, which RFC 7617 section 2 forbids and no stored name has,
- * and for what a lenient decoder made of invalid UTF-8.
+ * @throws {CellpassError} `unauthorized` for control characters, which RFC 7617 section 2 forbids
+ * and no stored name has, and for what a lenient decoder made of invalid UTF-8.
  */
 export function toCredentials(username: string, password: string): Credentials | null {
   if (username === '' && password === '') return null;

@@ -85,8 +85,9 @@ const PASSWORD: HashedKind = {
 };
 
 /**
- * The order of GitLab's `find_for_git_client`: the first kind that recognises the secret decides, also when it refuses it. A kind whose
- * proof is a hash stands last, because it recognises every secret that it admits.
+ * The order of GitLab's `find_for_git_client`: the first kind that recognises the secret decides,
+ * also when it refuses it. A kind whose proof is a hash stands last, because it recognises every
+ * secret that it admits.
  */
 export const CREDENTIAL_KINDS: readonly CredentialKind[] = [JOB, ACCESS_TOKEN, DEPLOY_TOKEN, PASSWORD];
 
@@ -101,7 +102,8 @@ export function kindsOf(credentials: Credentials): readonly CredentialKind[] {
 
 /**
  * What a source is asked about these credentials; null for an anonymous request.
- * @throws {CellpassError} `unauthorized` for an empty password, which no account has: the source is not asked.
+ * @throws {CellpassError} `unauthorized` for an empty password, which no account has: the source is
+ * not asked.
  */
 export function questionOf(credentials: Credentials | null): SourceQuestion | null {
   if (credentials === null) return null;

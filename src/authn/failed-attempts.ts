@@ -3,8 +3,8 @@ import { CellpassError, type Reason } from '../errors.ts';
 import { createExpiringMap } from '../expiring-map.ts';
 import { unauthorized } from './basic.ts';
 
-/** Failures of one key, and in how long they are forgotten. */
-interface FailureCount {
+/** The failures of one key, and the time until they are forgotten. */
+export interface FailureCount {
   readonly failures: number;
   readonly endsInMs: number;
 }
@@ -12,12 +12,12 @@ interface FailureCount {
 /** Shared by all processes of a cell. @throws {CellpassError} `unavailable` by each method. */
 export interface FailureCounter {
   read(key: string): Promise<FailureCount>;
-  /** One more; resolves with how many there are now. */
+  /** Counts one more; resolves with the new count. */
   add(key: string): Promise<FailureCount>;
   forget(key: string): Promise<void>;
 }
 
-/** Who tries, and what. */
+/** One attempt to log in. */
 export interface Attempt {
   /** An IPv4 address, or the network of an IPv6 address. */
   readonly network: string;
@@ -27,34 +27,47 @@ export interface Attempt {
   readonly digest: Uint8Array;
 }
 
-/** A password that may be tried, and then ends one way or the other. */
-interface PasswordAttempt {
-  /** Once more, when its turn to be hashed comes; from memory. @throws {CellpassError} `too_many_failures` */
+/** A password that may be tried. The caller then calls `failed` or `succeeded`. */
+export interface PasswordAttempt {
+  /**
+   * Checks the limit again when the turn to hash comes, from memory.
+   * @throws {CellpassError} `too_many_failures`
+   */
   refuseIfLimited(): void;
-  /** Counts the failure. Resolves with what to answer. */
+  /** Counts the failure. Resolves with the error to answer. */
   failed(reason: Reason): Promise<CellpassError>;
-  /** Forgets the failures of this account from this address; nobody else's. Nobody waits for it, and where it fails they count on. */
+  /**
+   * Forgets the failures of this account from this address, in the background; if that fails, they
+   * stay counted.
+   */
   succeeded(): void;
 }
 
 /**
- * Bounds how often secrets can be guessed, by address and by pair of address and account. Passwords are refused before they cost a hash;
- * of tokens only unknown ones are, after their look-up, so that nobody's failures stand in the way of a valid token.
+ * Bounds how often secrets can be guessed, by address and by pair of address and account. A
+ * password is refused before it costs a hash. A token is refused only after its look-up, and only
+ * if it is not valid, so that failures never block a valid token.
  */
 export interface FailedAttempts {
-  /** By what this process knows already. @throws {CellpassError} `too_many_failures` */
+  /**
+   * Checks what this process knows already, without the database.
+   * @throws {CellpassError} `too_many_failures`
+   */
   refuseKnown(attempt: Attempt): void;
   /** @throws {CellpassError} `too_many_failures`, `unavailable` */
   admitPassword(attempt: Attempt): Promise<PasswordAttempt>;
-  /** Counts a token that was refused, by address alone, because its login name says nothing. Resolves with what to answer. */
+  /**
+   * Counts a refused token, by address alone, because its login name proves nothing. Resolves with
+   * the error to answer.
+   */
   tokenFailed(attempt: Attempt, reason: Reason): Promise<CellpassError>;
-  /** How many there were, seen by this process. */
+  /** Lockouts that this process has seen. */
   lockouts(): Lockouts;
 }
 
 export type Lockouts = Readonly<Record<Lockout['by'], number>>;
 
-/** An address, or an account from an address, has failed as often as it may. */
+/** An address, or an account from an address, has reached its limit. */
 export interface Lockout {
   readonly by: 'address' | 'account';
   readonly network: string;
@@ -62,28 +75,31 @@ export interface Lockout {
 
 export interface FailedAttemptsOptions {
   readonly counters: Readonly<Record<Lockout['by'], FailureCounter>>;
-  /** 0: any number. */
+  /** 0: no limit. */
   readonly limits: Readonly<Record<Lockout['by'], number>>;
   readonly seconds: number;
   readonly monotonicMs: () => number;
-  /** Once per lockout, in whichever process it happens. */
+  /** Called once for each lockout, in the process that sees it. */
   readonly onLockout: (lockout: Lockout) => void;
 }
 
-/** Keys known to be limited, and secrets that failed a moment ago; over that, the oldest are asked for or counted again. */
-const REMEMBERED = 10_000;
+/**
+ * Limited keys, and recent failures, that are kept in memory; beyond it the oldest are looked up or
+ * counted again.
+ */
+const CACHE_ENTRIES = 10_000;
 
 export function createFailedAttempts(options: FailedAttemptsOptions): FailedAttempts {
   const { seconds, monotonicMs, onLockout } = options;
-  const limited = createExpiringMap<number>({ lifeMs: seconds * 1000, max: REMEMBERED, monotonicMs });
-  const beginAttempt = rememberRepeats(monotonicMs);
+  const limited = createExpiringMap<number>({ lifeMs: seconds * 1000, max: CACHE_ENTRIES, monotonicMs });
+  const beginAttempt = createRepeatFilter(monotonicMs);
   const lockouts = { address: 0, account: 0 };
 
   const refuseIfLimited = (places: readonly Place[]): void =>
     refuseOver(places.map(({ name }) => (limited.get(name) ?? 0) - monotonicMs()));
 
-  const ask = async (place: Place, question: 'read' | 'add'): Promise<Tally> => {
-    const count = await place.counter[question](place.key);
+  const tally = async (place: Place, method: 'read' | 'add'): Promise<Tally> => {
+    const count = await place.counter[method](place.key);
     if (count.failures >= place.limit) limited.set(place.name, monotonicMs() + count.endsInMs);
     return { ...place, ...count };
   };
@@ -93,7 +109,7 @@ export function createFailedAttempts(options: FailedAttemptsOptions): FailedAtte
     const begun = beginAttempt(attempt);
     if (begun === 'repeated') return;
     try {
-      const tallies = await Promise.all(places.map((place) => ask(place, 'add')));
+      const tallies = await Promise.all(places.map((place) => tally(place, 'add')));
       for (const { by, failures, limit } of tallies) {
         if (failures !== limit) continue;
         lockouts[by] += 1;
@@ -114,7 +130,7 @@ export function createFailedAttempts(options: FailedAttemptsOptions): FailedAtte
     async admitPassword(attempt) {
       const places = placesOf(options, attempt);
       refuseIfLimited(places);
-      const tallies = await Promise.all(places.map((place) => ask(place, 'read')));
+      const tallies = await Promise.all(places.map((place) => tally(place, 'read')));
       refuseIfLimited(places);
       const forgivable = tallies.filter(({ by, failures }) => by === 'account' && failures > 0);
       return {
@@ -135,14 +151,14 @@ export function createFailedAttempts(options: FailedAttemptsOptions): FailedAtte
   };
 }
 
-/** Where one attempt counts. */
+/** A counter and a key at which an attempt counts. */
 interface Place {
   readonly by: Lockout['by'];
   readonly counter: FailureCounter;
   readonly limit: number;
-  /** In the counter. */
+  /** Unique in the counter. */
   readonly key: string;
-  /** Among all counters. */
+  /** Unique among all counters. */
   readonly name: string;
 }
 
@@ -150,7 +166,8 @@ type Tally = Place & FailureCount;
 
 function placesOf({ counters, limits }: FailedAttemptsOptions, attempt: Attempt): readonly Place[] {
   const { network, loginKey } = attempt;
-  // A digest, because a login name may be long, and may be a password that was typed into the wrong field.
+  // A digest, because a login name may be long, and may be a password that was typed into the wrong
+  // field.
   const account = createHash('sha256').update(loginKey).digest('base64url').slice(0, ACCOUNT_CHARACTERS);
   const keys = { address: network, account: `${network} ${account}` };
   const all = (['address', 'account'] as const).map((by) => ({
@@ -166,23 +183,28 @@ function placesOf({ counters, limits }: FailedAttemptsOptions, attempt: Attempt)
 /** 132 bits. */
 const ACCOUNT_CHARACTERS = 22;
 
-/** How long, and how often, the same secret as the same account from the same address is the same attempt. */
+/**
+ * For this long, and this often, the same secret with the same login name from the same address is
+ * the same attempt.
+ */
 const REPEAT_MS = 10_000;
 const REPEATS = 3;
 
-/** An attempt that counts; not after all, where the counting failed. */
-interface Begun {
+/** A recent attempt. */
+interface RecentAttempt {
+  /** False: counting it failed. */
   isCounted: boolean;
   repeatsLeft: number;
 }
 
 /**
- * Clients send one wrong password by POST and by GET. The same secret again tells a guesser nothing new; the bound is for what it costs.
- * Secrets are remembered as a digest under a key that nobody else has.
+ * Clients send one wrong password by POST and by GET, which counts once: the same secret again
+ * tells a guesser nothing new. Repeats are bounded because each costs a hash. Memory holds an HMAC
+ * of the secret, under a key that never leaves this process.
  */
-function rememberRepeats(monotonicMs: () => number): (attempt: Attempt) => Begun | 'repeated' {
+function createRepeatFilter(monotonicMs: () => number): (attempt: Attempt) => RecentAttempt | 'repeated' {
   const secret = randomBytes(32);
-  const recent = createExpiringMap<Begun>({ lifeMs: REPEAT_MS, max: REMEMBERED, monotonicMs });
+  const recent = createExpiringMap<RecentAttempt>({ lifeMs: REPEAT_MS, max: CACHE_ENTRIES, monotonicMs });
   return ({ network, loginKey, digest }) => {
     const digested = createHmac('sha256', secret).update(`${network}\0${loginKey}\0`).update(digest);
     const name = digested.digest('base64url');
@@ -197,7 +219,7 @@ function rememberRepeats(monotonicMs: () => number): (attempt: Attempt) => Begun
   };
 }
 
-/** @throws {CellpassError} `too_many_failures` where any wait is left. */
+/** @throws {CellpassError} `too_many_failures` if any wait is above 0. */
 function refuseOver(waitsMs: readonly number[]): void {
   const waitMs = Math.max(0, ...waitsMs);
   if (waitMs === 0) return;

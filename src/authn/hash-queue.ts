@@ -1,7 +1,10 @@
 import { randomInt } from 'node:crypto';
 import { CellpassError } from '../errors.ts';
 
-/** Different waits for clients that are refused at the same time, so that they do not all retry together. */
+/**
+ * Different waits for clients that are refused at the same time, so that they do not all retry
+ * together.
+ */
 const LONGEST_RETRY_SECONDS = 4;
 
 export interface HashQueueLimits {
@@ -21,7 +24,8 @@ export interface HashQueueStats {
 /** Bounds how many passwords are hashed at the same time, in the order in which they came. */
 export interface HashQueue {
   /**
-   * Runs `work` when its turn comes. A client that is gone gives up its place; work that has begun is finished.
+   * Runs `work` when its turn comes. A client that is gone gives up its place; work that has begun
+   * is finished.
    * @throws {CellpassError} `unavailable` when too many wait, or when the client is gone.
    */
   run<T>(work: () => Promise<T>, clientGone?: AbortSignal): Promise<T>;

@@ -4,7 +4,10 @@ import argon2 from 'argon2';
 export interface PasswordHashing {
   /** By the scheme of new passwords. */
   hash(password: string): Promise<string>;
-  /** By the scheme that the hash names. Rejects for a hash of an unknown scheme, or one that the scheme can't read. */
+  /**
+   * By the scheme that the hash names. Rejects for a hash of an unknown scheme, or one that the
+   * scheme can't read.
+   */
   verify(hash: string, password: string): Promise<boolean>;
 }
 
@@ -20,7 +23,8 @@ const ARGON2ID: PasswordScheme = {
 };
 
 /**
- * To add a scheme, add it here: the process that hashes passwords loads this file, too. No prefix may begin another.
+ * To add a scheme, add it here: the process that hashes passwords loads this file, too. No prefix
+ * may begin another.
  */
 export const PASSWORD_SCHEMES: readonly PasswordScheme[] = [ARGON2ID];
 
@@ -28,7 +32,10 @@ export function schemeOf(hash: string): PasswordScheme | undefined {
   return PASSWORD_SCHEMES.find(({ prefix }) => hash.startsWith(prefix));
 }
 
-/** OWASP's smallest argon2id. The library's defaults would keep libuv's threads busy, which signing needs too. */
+/**
+ * OWASP's smallest argon2id. The library's defaults would keep libuv's threads busy, which signing
+ * needs too.
+ */
 const PARAMETERS = { type: argon2.argon2id, memoryCost: 19_456, timeCost: 2, parallelism: 1 } as const;
 
 /** On this process's threads. */

@@ -2,7 +2,8 @@ import { createHashQueue, type HashQueueLimits, type HashQueueStats } from './ha
 import { type PasswordHashing, passwordHashing, schemeOf } from './password-schemes.ts';
 
 /**
- * Never true for `hash` null (no such account, or no password) or for a hash of an unknown scheme; both cost as much as a wrong password.
+ * Never true for `hash` null (no such account, or no password) or for a hash of an unknown scheme;
+ * both cost as much as a wrong password.
  */
 export type VerifyPassword = (hash: string | null, password: string) => Promise<boolean>;
 
@@ -10,17 +11,24 @@ export interface PasswordHasher {
   hash(password: string): Promise<string>;
   readonly verify: VerifyPassword;
   /**
-   * Runs `work`, which may verify passwords, when its turn in the queue comes. What must be done before the next turn begins belongs
-   * into `work`.
-   * @throws {CellpassError} `unavailable` when too many wait, or when the client is gone before the turn comes.
+   * Runs `work`, which may verify passwords, when its turn in the queue comes. What must be done
+   * before the next turn begins belongs into `work`.
+   * @throws {CellpassError} `unavailable` when too many wait, or when the client is gone before the
+   * turn comes.
    */
   inTurn<T>(work: (verify: VerifyPassword) => Promise<T>, clientGone: AbortSignal): Promise<T>;
-  /** Saves the work that precedes a turn. @throws {CellpassError} `unavailable` when too many wait. */
+  /**
+   * Saves the work that precedes a turn.
+   * @throws {CellpassError} `unavailable` when too many wait.
+   */
   refuseIfFull(): void;
   stats(): HashQueueStats;
 }
 
-/** Passwords have a queue of their own, so that a flood of password logins can't starve token requests. */
+/**
+ * Passwords have a queue of their own, so that a flood of password logins can't starve token
+ * requests.
+ */
 export async function createPasswordHasher(
   limits: HashQueueLimits = { concurrency: 1, waiting: 64 },
   hashing: PasswordHashing = passwordHashing,

@@ -4,8 +4,8 @@ import { inspect } from 'node:util';
 const REDACTED = '[redacted]';
 
 /**
- * The secret of one request. Logs, JSON and error messages show `[redacted]` in its place, so that a question that carries a secret
- * can be passed on without care.
+ * The secret of one request. Logs, JSON and error messages show `[redacted]` in its place, so that
+ * a question that carries a secret can be passed on without care.
  */
 export class Secret {
   readonly #text: string;

@@ -4,8 +4,9 @@ import type { CredentialRecords } from './account.ts';
 import type { Secret } from './secret.ts';
 
 /**
- * Where users, projects and credentials come from. cellpass's own tables are one source; `test/store/source/conformance.ts` says what
- * every source must do. Each method throws `unavailable` when the source does not answer.
+ * Where users, projects and credentials come from. cellpass's own tables are one source;
+ * `test/store/source/conformance.ts` says what every source must do. Each method throws
+ * `unavailable` when the source does not answer.
  */
 export interface DirectorySource {
   /**
@@ -14,28 +15,37 @@ export interface DirectorySource {
    * @param paths of the projects that could own what is asked, in lower case.
    */
   ask(question: SourceQuestion | null, paths: readonly string[]): Promise<SourceAnswer>;
-  /** The projects among `paths` (lower case) with how the subject stands to each, and the state of the instance. */
+  /**
+   * The projects among `paths` (lower case) with how the subject stands to each, and the state of
+   * the instance.
+   */
   facts(subject: Subject, paths: readonly string[]): Promise<Facts>;
   /** The records of one subject by its name or id, for `explain`, which has no secret. */
   find(question: SubjectQuestion): Promise<CredentialRecords>;
   /** For /readyz: resolves when `ask` can be answered. */
   ping(): Promise<void>;
   /**
-   * The token endpoint calls it when it has granted something by this answer to this question. Only a source that caches answers has
-   * it, and caches no others: a client that is granted nothing can't fill the cache, and can't tell from the time of an answer what
-   * is in it.
+   * The token endpoint calls it when it has granted something by this answer to this question. Only
+   * a source that caches answers has it, and caches no others: a client that is granted nothing
+   * can't fill the cache, and can't tell from the time of an answer what is in it.
    */
   keep?(question: SourceQuestion | null, paths: readonly string[], answer: SourceAnswer): void;
 }
 
 export type CredentialKindName = 'job' | 'access_token' | 'deploy_token' | 'password';
 
-/** What one request shows. The source derives what it looks up: a digest of the secret, or a login name in lower case. */
+/**
+ * What one request shows. The source derives what it looks up: a digest of the secret, or a login
+ * name in lower case.
+ */
 export interface SourceQuestion {
   readonly secret: Secret;
   /** As the client sent it. */
   readonly username: string;
-  /** What the secret may be, by its form and the user name, in the order of `CREDENTIAL_KINDS`. Other kinds are not looked up. */
+  /**
+   * What the secret may be, by its form and the user name, in the order of `CREDENTIAL_KINDS`.
+   * Other kinds are not looked up.
+   */
   readonly kinds: readonly CredentialKindName[];
 }
 
@@ -44,7 +54,9 @@ export interface SourceAnswer {
   readonly facts: Facts;
   /** Whom the facts are about. */
   readonly about: SubjectIds;
-  /** The state of the directory in which the answer was found. Missing: the source has no versions. */
+  /**
+   * The state of the directory in which the answer was found. Missing: the source has no versions.
+   */
   readonly version?: string;
 }
 
@@ -70,7 +82,10 @@ export function idsOf(subject: Subject): SubjectIds {
   };
 }
 
-/** Whether the answer's facts are about this subject: facts about one subject never decide about another. */
+/**
+ * Whether the answer's facts are about this subject: facts about one subject never decide about
+ * another.
+ */
 export function isAbout({ about }: SourceAnswer, subject: Subject): boolean {
   const { userId, deployTokenId, jobProjectId } = idsOf(subject);
   return (

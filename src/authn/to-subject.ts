@@ -62,7 +62,10 @@ export function fromDeployToken(token: DeployTokenRecord, now: Date): SubjectOrR
   };
 }
 
-/** The owner of a password that is right. The caller compares the password, because that costs a hash. */
+/**
+ * The owner of a password that is right. The caller compares the password, because that costs a
+ * hash.
+ */
 export function fromAccount(account: Account, passwordAuthentication: boolean): SubjectOrReason<UserSubject> {
   if (!passwordAuthentication) return 'password_authentication_off';
   if (account.twoFactor) return 'two_factor';

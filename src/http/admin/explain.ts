@@ -33,7 +33,10 @@ export interface ExplainResource {
   now(): Date;
 }
 
-/** Why a subject would be granted or refused scopes: the token endpoint's own decision, rule by rule. */
+/**
+ * Why a subject would be granted or refused scopes: the token endpoint's own decision, rule by
+ * rule.
+ */
 export function explain(contract: Contract, resource: ExplainResource): Middleware {
   return async (ctx) => {
     const input = contract.parseExplainRequest(await readJson(ctx.req));

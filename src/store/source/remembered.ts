@@ -2,10 +2,16 @@ import { LRUCache } from 'lru-cache';
 import type { DirectorySource, SourceAnswer, SourceQuestion } from '../../authn/source.ts';
 import { createCurrentVersion } from './current-version.ts';
 
-/** A source whose every state has a name, so that an earlier answer can be checked by one small question. */
+/**
+ * A source whose every state has a name, so that an earlier answer can be checked by one small
+ * question.
+ */
 export interface VersionedSource extends DirectorySource {
   ask(question: SourceQuestion | null, paths: readonly string[]): Promise<VersionedAnswer>;
-  /** The name of the current state: another after every change that an answer rests on, except to jobs. */
+  /**
+   * The name of the current state: another after every change that an answer rests on, except to
+   * jobs.
+   */
   version(): Promise<string>;
 }
 
@@ -33,9 +39,10 @@ export interface RememberingOptions {
 const BYTES_PER_CHARACTER = 1.5;
 
 /**
- * Caches answers of a source, and uses one only after the source has said, by a question that was sent after the request came, that
- * its state is still the one of that answer. So a revocation counts from the next request on, on every replica, as if there were no
- * cache; but the source answers one small question for all requests that wait, instead of a large one for each. See
+ * Caches answers of a source, and uses one only after the source has said, by a question that was
+ * sent after the request came, that its state is still the one of that answer. So a revocation
+ * counts from the next request on, on every replica, as if there were no cache; but the source
+ * answers one small question for all requests that wait, instead of a large one for each. See
  * docs/adr/0008-remember-what-the-directory-said.md.
  */
 export function remembering(source: VersionedSource, { maxBytes }: RememberingOptions): RememberingSource {
@@ -73,13 +80,16 @@ export function remembering(source: VersionedSource, { maxBytes }: RememberingOp
   };
 }
 
-/** Null where the secret may be a job's: jobs come and go without a new version of the directory. */
+/**
+ * Null where the secret may be a job's: jobs come and go without a new version of the directory.
+ */
 function keyOf(question: SourceQuestion | null, paths: readonly string[]): string | null {
   const joined = paths.join(' ');
   if (question === null) return joined;
   const { secret, username, kinds } = question;
   if (kinds.includes('job')) return null;
-  // Only a user name can have a line feed, and it comes last, so that no two questions have the same key.
+  // Only a user name can have a line feed, and it comes last, so that no two questions have the
+  // same key.
   return `${joined}\n${kinds.join(' ')}\n${Buffer.from(secret.sha256()).toString('base64')}\n${username}`;
 }
 

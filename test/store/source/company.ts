@@ -1,7 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import type { MinimumRole, RegistryAccess, Role, Visibility } from '../../../src/policy/role.ts';
 
-/** A company as people see it: its users, projects and credentials. Each source's fixture writes it in that source's own way. */
+/**
+ * A company as people see it: its users, projects and credentials. Each source's fixture writes it
+ * in that source's own way.
+ */
 export interface Company {
   readonly settings?: {
     readonly registryEnabled?: boolean;

@@ -132,7 +132,10 @@ const auditor: Login = ['x', SECRETS.auditor];
 const external: Login = ['x', SECRETS.external];
 const root: Login = ['x', SECRETS.root];
 
-/** Credentials of `acme/app`, where alice is a developer: what is granted, or why the credentials are refused. */
+/**
+ * Credentials of `acme/app`, where alice is a developer: what is granted, or why the credentials
+ * are refused.
+ */
 const CREDENTIALS: readonly [what: string, login: Login, outcome: string][] = [
   ['an access token, whatever the user name', ['anything', SECRETS.alice], WRITE],
   ['an access token of an older form', ['x', SECRETS.aliceOld], WRITE],
@@ -327,7 +330,9 @@ function changes(): readonly Change[] {
 
 const CHANGES = changes().map(({ what }) => what);
 
-/** Asked twice before the change, so that a source that caches answers has the chance to keep one. */
+/**
+ * Asked twice before the change, so that a source that caches answers has the chance to keep one.
+ */
 async function seesAtOnce(under: SourceUnderTest, what: string): Promise<void> {
   const change = changes().find((one) => one.what === what);
   assert.ok(change);
@@ -342,7 +347,10 @@ async function seesAtOnce(under: SourceUnderTest, what: string): Promise<void> {
   }
 }
 
-/** Secrets and projects, known and unknown: the number of questions must not tell one from the other. */
+/**
+ * Secrets and projects, known and unknown: the number of questions must not tell one from the
+ * other.
+ */
 const COSTS: readonly [what: string, login: Login, name: string][] = [
   ['an access token', alice, 'acme/app'],
   ['an unknown access token', ['alice', newSecret('glpat-')], 'acme/app'],

@@ -26,11 +26,13 @@ interface Lookups {
 }
 
 /**
- * Who has the secret, and everything that a decision about these projects needs, in one round trip, because the way there and back
- * costs more than the answer. `$1` paths, `$2` SHA-256 of the secret, `$3` login name in lower case (only with `password`).
+ * Who has the secret, and everything that a decision about these projects needs, in one round trip,
+ * because the way there and back costs more than the answer. `$1` paths, `$2` SHA-256 of the
+ * secret, `$3` login name in lower case (only with `password`).
  */
 function askStatement({ job, password }: Lookups): Statement {
-  // A job that is found leaves the other look-ups out, as an unknown secret leaves the job's record out: one record is read either way.
+  // A job that is found leaves the other look-ups out, as an unknown secret leaves the job's record
+  // out: one record is read either way.
   const unlessJob = job ? 'job.id IS NULL' : 'true';
   const columns = [
     'access_token.known, access_token.record AS access_token, deploy_token.record AS deploy_token',
@@ -56,9 +58,9 @@ function askStatement({ job, password }: Lookups): Statement {
 }
 
 /**
- * The ids of the subject to which the secret belongs. A record that the secret finds comes before an account that the login name finds.
- * Without a password to try, an unknown secret asks about the owner of the other token that was read, so that it takes as long as a
- * known one.
+ * The ids of the subject to which the secret belongs. A record that the secret finds comes before
+ * an account that the login name finds. Without a password to try, an unknown secret asks about the
+ * owner of the other token that was read, so that it takes as long as a known one.
  */
 function ownerIds({ job, password }: Lookups): string {
   const userId = [

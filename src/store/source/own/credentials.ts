@@ -22,8 +22,9 @@ export const JOB = `
   LEFT JOIN (SELECT id, user_id, project_id, record FROM job_token_records WHERE token_digest = $2 OFFSET 0) AS job ON true`;
 
 /**
- * For an unknown secret it reads the record of some other access token, which the reader drops (`known` is false), so that the time of
- * an answer does not tell an expired or revoked token from an unknown one.
+ * For an unknown secret it reads the record of some other access token, which the reader drops
+ * (`known` is false), so that the time of an answer does not tell an expired or revoked token from
+ * an unknown one.
  * @param condition skips the look-up where it is false.
  */
 export const accessToken = (condition: string): string => `

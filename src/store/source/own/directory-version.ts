@@ -1,6 +1,9 @@
 import type { Sql, Statement } from '../../database/drivers.ts';
 
-/** As a column: a random name of the directory's state, as the statement sees both. Every change makes a new one; see migration 0010. */
+/**
+ * As a column: a random name of the directory's state, as the statement sees both. Every change
+ * makes a new one; see migration 0010.
+ */
 export const DIRECTORY_VERSION = '(SELECT version FROM directory_version)';
 
 const READ_VERSION: Statement = {

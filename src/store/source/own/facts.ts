@@ -6,7 +6,10 @@ import type { Sql, Statement } from '../../database/drivers.ts';
 import { DIRECTORY_VERSION } from './directory-version.ts';
 import { type ProjectRow, toProject } from './project-row.ts';
 
-/** How a subject may stand to a project. Each costs time, so a statement asks only for those that its subject can have. */
+/**
+ * How a subject may stand to a project. Each costs time, so a statement asks only for those that
+ * its subject can have.
+ */
 export type Relation = 'memberships' | 'deployToken' | 'job';
 
 /** The members of a `NamespaceRow`. */
@@ -14,8 +17,8 @@ const NAMESPACE = `'path', source.path_key, 'archived', source.archived, 'overSt
   'shareLocked', source.share_with_group_lock, 'ranges', source.ip_allowlist`;
 
 /**
- * LIMIT 1 on a primary key changes no result. It fixes the order of the join: from these few groups and their invitations to the
- * member, never from all groups of a user. See docs/lookup-cost.md.
+ * LIMIT 1 on a primary key changes no result. It fixes the order of the join: from these few groups
+ * and their invitations to the member, never from all groups of a user. See docs/lookup-cost.md.
  */
 const memberOf = (groupId: string): string => `LATERAL (
   SELECT role, expires_at FROM members
@@ -69,15 +72,15 @@ const JOB = `
 const RULE = `'pattern', pattern, 'minimumRoleForPush', minimum_role_for_push, 'minimumRoleForDelete', minimum_role_for_delete`;
 
 /**
- * A join of `asked` (paths, user_id, deploy_token_id, job_project_id) with `found.projects`: `ProjectRow`s as JSON, with everything
- * that a decision needs, for any number of paths.
+ * A join of `asked` (paths, user_id, deploy_token_id, job_project_id) with `found.projects`:
+ * `ProjectRow`s as JSON, with everything that a decision needs, for any number of paths.
  *
- * Where none of the paths is a project, it reads a decoy project, which the reader drops, so that the time of an answer does not tell a
- * private project from a missing one.
+ * Where none of the paths is a project, it reads a decoy project, which the reader drops, so that
+ * the time of an answer does not tell a private project from a missing one.
  *
- * `asked` must end in OFFSET 0, which hides the parameters from the planner. The planner then estimates the same with and without
- * their values, and keeps one plan for a prepared statement; otherwise it would plan each request anew, which takes longer than all
- * else.
+ * `asked` must end in OFFSET 0, which hides the parameters from the planner. The planner then
+ * estimates the same with and without their values, and keeps one plan for a prepared statement;
+ * otherwise it would plan each request anew, which takes longer than all else.
  */
 export function projectFacts(relations: readonly Relation[]): string {
   const has = (relation: Relation): boolean => relations.includes(relation);
@@ -197,8 +200,8 @@ const KNOWN_ROLES: ReadonlySet<string> = new Set(ROLES);
 const KNOWN_MINIMUMS: ReadonlySet<string> = new Set(MINIMUM_ROLES);
 
 /**
- * While two versions run, the later one may store a role that this one does not know: as a membership it gives nothing, as the
- * minimum of a rule it needs an admin.
+ * While two versions run, the later one may store a role that this one does not know: as a
+ * membership it gives nothing, as the minimum of a rule it needs an admin.
  */
 function withKnownRoles(project: Project): Project {
   const inKnown = <R extends RepositoryRule | TagRule>(rule: R): R => ({

@@ -21,7 +21,10 @@ type Unchanged =
   | 'registryAccess'
   | 'deletionScheduled';
 
-/** One project in the answer to `projectFacts`. A column is missing where the statement did not ask for its relation. */
+/**
+ * One project in the answer to `projectFacts`. A column is missing where the statement did not ask
+ * for its relation.
+ */
 export interface ProjectRow extends Pick<Project, Unchanged> {
   /** False: the decoy project. */
   readonly asked: boolean;
