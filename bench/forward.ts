@@ -8,8 +8,8 @@ import { readCredentialForm } from '../src/cells/credential-form.ts';
 import { openTopology } from '../src/cells/current-topology.ts';
 import { mintRoutableToken } from '../src/cells/routable-token.ts';
 import { parseScopes } from '../src/policy/scope.ts';
+import { freePort, stopSharedPostgres } from '../test/support/database/postgres.ts';
 import { type Cellpass, startCellpass } from '../test/support/e2e/cellpass.ts';
-import { freePort, stopSharedPostgres } from '../test/support/postgres.ts';
 import { type Figures, loadOne, medianFigures } from './load.ts';
 import { machineInWords } from './machine.ts';
 

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { freePort } from '../test/support/postgres.ts';
+import { freePort } from '../test/support/database/postgres.ts';
 import { loadOne } from './load.ts';
 import { machineInWords } from './machine.ts';
 import { untilReady } from './server.ts';

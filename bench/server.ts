@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { openPostgres } from '../src/store/database/postgres.ts';
-import { freePort, startPostgres } from '../test/support/postgres.ts';
+import { freePort, startPostgres } from '../test/support/database/postgres.ts';
 import { type Size, seed, type Town, townOf } from './seed.ts';
 
 /**

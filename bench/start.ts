@@ -4,7 +4,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { freePort, startPostgres } from '../test/support/postgres.ts';
+import { freePort, startPostgres } from '../test/support/database/postgres.ts';
 import { median } from './load.ts';
 import { machineInWords } from './machine.ts';
 

@@ -26,7 +26,7 @@ interface Kind {
 }
 
 /** A kind whose secret is random: that the source has a record of it is the proof. */
-export interface RecordedKind extends Kind {
+interface RecordedKind extends Kind {
   readonly proof: 'record';
   /** Null: the secret is not of this kind, and the next kind is tried. */
   verify(evidence: Evidence): SubjectOrReason | null;

@@ -4,7 +4,7 @@ import { createExpiringMap } from '../expiring-map.ts';
 import { unauthorized } from './basic.ts';
 
 /** The failures of one key, and the time until they are forgotten. */
-export interface FailureCount {
+interface FailureCount {
   readonly failures: number;
   readonly endsInMs: number;
 }
@@ -28,7 +28,7 @@ export interface Attempt {
 }
 
 /** A password that may be tried. The caller then calls `failed` or `succeeded`. */
-export interface PasswordAttempt {
+interface PasswordAttempt {
   /**
    * Checks the limit again when the turn to hash comes, from memory.
    * @throws {CellpassError} `too_many_failures`

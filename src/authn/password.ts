@@ -5,7 +5,7 @@ import { type PasswordHashing, passwordHashing, schemeOf } from './password-sche
  * Never true for `hash` null (no such account, or no password) or for a hash of an unknown scheme;
  * both cost as much as a wrong password.
  */
-export type VerifyPassword = (hash: string | null, password: string) => Promise<boolean>;
+type VerifyPassword = (hash: string | null, password: string) => Promise<boolean>;
 
 export interface PasswordHasher {
   hash(password: string): Promise<string>;

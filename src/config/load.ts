@@ -30,7 +30,7 @@ export interface Limits {
 }
 
 /** How many logins may fail within `seconds`; 0: no limit. */
-export interface FailedAttemptLimits {
+interface FailedAttemptLimits {
   readonly perAddress: number;
   /** For one account, from one address. */
   readonly perAccount: number;
@@ -38,7 +38,7 @@ export interface FailedAttemptLimits {
 }
 
 /** Limits of each listener in each process. The admin socket has none. */
-export interface ConnectionLimits {
+interface ConnectionLimits {
   readonly total: number;
   /** Trusted proxies are exempt, because they connect for many clients. */
   readonly perAddress: number;

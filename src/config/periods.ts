@@ -7,7 +7,7 @@
  * distribution and GitLab's registry accept a token this long after its `exp` (distribution,
  * registry/auth/token).
  */
-export const VERIFIER_LEEWAY_SECONDS = 60;
+const VERIFIER_LEEWAY_SECONDS = 60;
 
 /**
  * A nested `user` JWT lives this many times as long as the longest token, so that many tokens can

@@ -52,7 +52,7 @@ const UNSTORABLE = /[\0\p{Cs}]/u;
  * The text of one field or parameter, unchanged.
  * @throws {CellpassError} `invalid` when the database could not take it in a query.
  */
-export function storable(name: string, text: string): string {
+function storable(name: string, text: string): string {
   if (!UNSTORABLE.test(text)) return text;
   const message = 'must not contain NUL or halves of characters';
   throw new CellpassError('invalid', `${name} ${message}`, { problems: [{ path: name, message }] });

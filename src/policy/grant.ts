@@ -12,7 +12,7 @@ import { findStanding, NO_STANDING, type Standing } from './standing.ts';
 import { personOf, type Subject } from './subject.ts';
 
 /** The claim `meta`, with the types that GitLab's registry expects (GitLab's `access_metadata`). */
-export interface AccessMeta {
+interface AccessMeta {
   readonly project_path: string;
   readonly project_id: number;
   readonly root_namespace_id: number;

@@ -75,7 +75,7 @@ export interface Project {
 }
 
 /** Settings of the whole installation. */
-export interface InstanceState {
+interface InstanceState {
   readonly registryEnabled: boolean;
   readonly maintenanceMode: boolean;
 }

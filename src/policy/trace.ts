@@ -4,7 +4,7 @@ import type { RegistryAccess } from './role.ts';
 import { askAllRules, type RuleId, type RuleLookedAt } from './rules.ts';
 
 /** A rule that refuses, and what would have to change. */
-export interface Obstacle {
+interface Obstacle {
   readonly rule: RuleId;
   readonly because: string;
   readonly needs: string;

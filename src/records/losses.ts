@@ -1,7 +1,7 @@
 import type { Log } from '../log.ts';
 
 /** Why a record was lost: its queue was full, its room on disk was, or the database refused it. */
-export type LossCause = 'buffer_full' | 'no_room' | 'not_written';
+type LossCause = 'buffer_full' | 'no_room' | 'not_written';
 
 export type LossCounts = Readonly<Record<LossCause, number>>;
 

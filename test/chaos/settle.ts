@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { until } from '../support/e2e/child.ts';
+import { until } from '../support/processes/child.ts';
 import { assertOneActive } from './changes.ts';
 import type { Issued } from './issued.ts';
 import type { Journal } from './journal.ts';

@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { type AdminApi, openAdminApi } from '../support/admin-api.ts';
-import { type Child, startChild, until } from '../support/e2e/child.ts';
-import { freePort, startPostgres, type TestPostgres } from '../support/postgres.ts';
-import { workersOf } from '../support/processes.ts';
-import { type Relay, startRelay } from '../support/relay.ts';
+import { freePort, startPostgres, type TestPostgres } from '../support/database/postgres.ts';
+import { type Relay, startRelay } from '../support/database/relay.ts';
+import { type Child, startChild, until } from '../support/processes/child.ts';
+import { workersOf } from '../support/processes/children.ts';
 
 const BIN = join(import.meta.dirname, '../../bin/cellpass');
 export const ISSUER = 'cellpass-chaos';

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { chmod, copyFile, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ALICE, EXAMPLE, fetchJwks, fetchToken, saying, verify } from '../support/cli.ts';
-import { type Child, type Outcome, runToEnd, startChild } from '../support/e2e/child.ts';
-import { freePort, sharedPostgres } from '../support/postgres.ts';
+import { freePort, sharedPostgres } from '../support/database/postgres.ts';
+import { type Child, type Outcome, runToEnd, startChild } from '../support/processes/child.ts';
+import { ALICE, EXAMPLE, fetchJwks, fetchToken, saying, verify } from '../support/processes/site.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const MINUTE_MS = 60_000;

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
+import { freePort } from '../support/database/postgres.ts';
 import { needs } from '../support/e2e/bench.ts';
-import { type Child, type Outcome, runToEnd, startChild, until } from '../support/e2e/child.ts';
 import { type DebianTool, debianTool } from '../support/e2e/tools.ts';
 import { codeBlocks } from '../support/markdown.ts';
-import { freePort } from '../support/postgres.ts';
+import { type Child, type Outcome, runToEnd, startChild, until } from '../support/processes/child.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const PROGRAMS: readonly DebianTool[] = ['docker-registry', 'docker', 'skopeo'];

@@ -5,7 +5,6 @@ import { Agent, request as httpRequest } from 'node:http';
 import { join } from 'node:path';
 import { SignJWT } from 'jose';
 import { needs } from '../support/e2e/bench.ts';
-import { until } from '../support/e2e/child.ts';
 import {
   type FakeCell,
   newKey,
@@ -18,6 +17,7 @@ import {
   startRouter,
 } from '../support/e2e/haproxy.ts';
 import { debianTool } from '../support/e2e/tools.ts';
+import { until } from '../support/processes/child.ts';
 
 const HEAD = 'Host: registry.example.com\r\nConnection: close\r\n';
 const MEBIBYTE = 1024 * 1024;

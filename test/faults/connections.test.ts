@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { AT_LENGTH, type Database } from '../../src/store/database/drivers.ts';
 import { openPostgres } from '../../src/store/database/postgres.ts';
-import { until } from '../support/e2e/child.ts';
-import { startPostgres, type TestPostgres } from '../support/postgres.ts';
-import { type Relay, startRelay } from '../support/relay.ts';
+import { startPostgres, type TestPostgres } from '../support/database/postgres.ts';
+import { type Relay, startRelay } from '../support/database/relay.ts';
+import { until } from '../support/processes/child.ts';
 
 const UNAVAILABLE = { code: 'unavailable' };
 const NUMBERS = Array.from({ length: 40 }, (_, number) => number);

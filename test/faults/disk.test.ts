@@ -3,9 +3,16 @@ import { execFileSync } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { type AdminApi, openAdminApi } from '../support/admin-api.ts';
-import { fetchJwks, fetchToken, makeSite, type Server, type Site, verify } from '../support/cli.ts';
 import { newSecret } from '../support/directory/town.ts';
-import { until } from '../support/e2e/child.ts';
+import { until } from '../support/processes/child.ts';
+import {
+  fetchJwks,
+  fetchToken,
+  makeSite,
+  type Server,
+  type Site,
+  verify,
+} from '../support/processes/site.ts';
 
 const DISK = '160m';
 const TOKEN = newSecret('glpat-');

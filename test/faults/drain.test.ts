@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
-import { makeSite, type Server, type Site } from '../support/cli.ts';
+import { startPostgres } from '../support/database/postgres.ts';
 import { newSecret } from '../support/directory/town.ts';
-import { until } from '../support/e2e/child.ts';
-import { startPostgres } from '../support/postgres.ts';
-import { workersOf } from '../support/processes.ts';
+import { until } from '../support/processes/child.ts';
+import { workersOf } from '../support/processes/children.ts';
+import { makeSite, type Server, type Site } from '../support/processes/site.ts';
 import { type Balancer, startBalancer } from './balancer.ts';
 import { type Crowd, startCrowd } from './crowd.ts';
 

@@ -2,8 +2,16 @@ import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
 import { decodeProtectedHeader, type JSONWebKeySet } from 'jose';
 import { type AdminApi, openAdminApi } from '../support/admin-api.ts';
-import { done, fetchJwks, fetchToken, makeSite, type Server, type Site, verify } from '../support/cli.ts';
 import { newSecret } from '../support/directory/town.ts';
+import {
+  done,
+  fetchJwks,
+  fetchToken,
+  makeSite,
+  type Server,
+  type Site,
+  verify,
+} from '../support/processes/site.ts';
 import { createRandom, type Random } from '../support/random.ts';
 
 /** `npm run chaos` repeats this for as long as it is told. */

@@ -3,11 +3,11 @@ import type { AddressInfo } from 'node:net';
 import pg from 'pg';
 import request, { type Response } from 'supertest';
 import { openPostgres } from '../../src/store/database/postgres.ts';
+import { startPostgres, type TestPostgres } from '../support/database/postgres.ts';
+import { type Relay, startRelay } from '../support/database/relay.ts';
 import { ACME, LOGIN, type Login } from '../support/directory/acme.ts';
-import { until } from '../support/e2e/child.ts';
-import { startPostgres, type TestPostgres } from '../support/postgres.ts';
+import { until } from '../support/processes/child.ts';
 import { assertError, claimsOf } from '../support/reading.ts';
-import { type Relay, startRelay } from '../support/relay.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 
 const SCOPE = 'repository:acme/site:pull';

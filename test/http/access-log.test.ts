@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { pino } from 'pino';
 import request from 'supertest';
 import { openPostgres } from '../../src/store/database/postgres.ts';
+import { sharedPostgres } from '../support/database/postgres.ts';
+import { type Relay, startRelay } from '../support/database/relay.ts';
 import { secret } from '../support/directory/acme.ts';
-import { until } from '../support/e2e/child.ts';
-import { sharedPostgres } from '../support/postgres.ts';
-import { type Relay, startRelay } from '../support/relay.ts';
+import { until } from '../support/processes/child.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 
 const CANARIES = {
@@ -148,7 +148,7 @@ describe('the log at its lowest level, as it is written', () => {
       written += line;
     };
     const log = pino({ level: 'trace' }, { write });
-    relay = await startRelay(await (await sharedPostgres()).createDatabase());
+    relay = await startRelay(await (await sharedPostgres()).createMigratedDatabase());
     server = await startTestServer({ log, openDatabase: async () => openPostgres(relay.url) });
   });
   after(async () => {

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import request from 'supertest';
 import type { Database, Statement } from '../../src/store/database/drivers.ts';
 import { openPostgres } from '../../src/store/database/postgres.ts';
+import { sharedPostgres } from '../support/database/postgres.ts';
+import { type Relay, startRelay } from '../support/database/relay.ts';
 import { ACME, LOGIN } from '../support/directory/acme.ts';
 import { clockAt } from '../support/keys.ts';
-import { sharedPostgres } from '../support/postgres.ts';
 import { assertError } from '../support/reading.ts';
-import { type Relay, startRelay } from '../support/relay.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 
 const PUBLIC = 'repository:acme/site:pull';
@@ -30,7 +30,7 @@ describe('health', () => {
     let relay: Relay;
     let server: TestServer;
     before(async () => {
-      relay = await startRelay(await (await sharedPostgres()).createDatabase());
+      relay = await startRelay(await (await sharedPostgres()).createMigratedDatabase());
       server = await startTestServer({ openDatabase: async () => openPostgres(relay.url) });
       await server.apply(ACME);
     });
@@ -101,7 +101,7 @@ describe('health', () => {
 
   it('is not ready, and issues no token, with a key set that is older than 10 s', async () => {
     const clock = clockAt('2026-11-24T12:00:00Z');
-    const url = await (await sharedPostgres()).createDatabase();
+    const url = await (await sharedPostgres()).createMigratedDatabase();
     const keys = { areAway: false };
     const server = await startTestServer({
       now: clock.now,

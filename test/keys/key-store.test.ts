@@ -5,19 +5,19 @@ import type { KeyEvent, KeySet, KeyStore, StoredAuthority, StoredKey } from '../
 import { createMasterKey, type MasterKey } from '../../src/keys/master-key.ts';
 import type { Database } from '../../src/store/database/drivers.ts';
 import { migrate } from '../../src/store/database/migrate.ts';
-import { openPglite } from '../../src/store/database/pglite.ts';
 import { openPostgres } from '../../src/store/database/postgres.ts';
 import { createKeyStore, KEY_CHANNEL } from '../../src/store/keys.ts';
+import { openTestPglite } from '../support/database/pglite.ts';
+import { sharedPostgres } from '../support/database/postgres.ts';
 import { closeKeyrings, openKeyring, unrecorded } from '../support/keys.ts';
-import { sharedPostgres } from '../support/postgres.ts';
 
 const NOW = new Date('2026-11-24T10:00:00.123Z');
 const LATER = new Date('2026-11-24T11:00:00.456Z');
 const EMPTY: KeySet = { authorities: [], keys: [] };
 
 const drivers: [name: string, open: () => Promise<Database>][] = [
-  ['PGlite', () => openPglite()],
-  ['PostgreSQL', async () => openPostgres(await (await sharedPostgres()).createDatabase())],
+  ['PGlite', openTestPglite],
+  ['PostgreSQL', async () => openPostgres(await (await sharedPostgres()).createMigratedDatabase())],
 ];
 
 for (const [name, open] of drivers) {

@@ -4,7 +4,7 @@
  * there is no such file or it holds no cases.
  */
 import { readFileSync } from 'node:fs';
-import { stopSharedPostgres } from '../support/postgres.ts';
+import { stopSharedPostgres } from '../support/database/postgres.ts';
 import { startTestServer } from '../support/server.ts';
 import { CaseFileError, type CaseRow, readCases } from './cases/csv.ts';
 import { reportOn } from './cases/report.ts';

@@ -3,9 +3,9 @@ import { execFileSync } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { type AdminApi, openAdminApi } from '../support/admin-api.ts';
-import { makeSite, type Server, type Site } from '../support/cli.ts';
-import { until } from '../support/e2e/child.ts';
-import { type Relay, startRelay } from '../support/relay.ts';
+import { type Relay, startRelay } from '../support/database/relay.ts';
+import { until } from '../support/processes/child.ts';
+import { makeSite, type Server, type Site } from '../support/processes/site.ts';
 import { type Canary, createSinks, dumpOf, newCanary } from './fixtures/canaries.ts';
 
 const SECRETS = {

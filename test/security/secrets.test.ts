@@ -4,9 +4,9 @@ import { createExpiringMap } from '../../src/expiring-map.ts';
 import type { Database } from '../../src/store/database/drivers.ts';
 import { openPostgres } from '../../src/store/database/postgres.ts';
 import { createUserClaims } from '../../src/token/user-claim.ts';
+import { sharedPostgres } from '../support/database/postgres.ts';
 import { ACME, LOGIN, type Login, REFUSED_LOGINS } from '../support/directory/acme.ts';
 import { aUser } from '../support/policy/subjects.ts';
-import { sharedPostgres } from '../support/postgres.ts';
 import { claimsOf } from '../support/reading.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 

@@ -4,8 +4,8 @@ import fc from 'fast-check';
 import type { Response } from 'supertest';
 import { createMasterKey } from '../../src/keys/master-key.ts';
 import { openPostgres } from '../../src/store/database/postgres.ts';
+import { sharedPostgres } from '../support/database/postgres.ts';
 import { secret } from '../support/directory/acme.ts';
-import { sharedPostgres } from '../support/postgres.ts';
 import { grantedBy } from '../support/reading.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 

@@ -6,9 +6,9 @@ import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { createMasterKey } from '../../src/keys/master-key.ts';
 import { openPostgres } from '../../src/store/database/postgres.ts';
+import { sharedPostgres } from '../support/database/postgres.ts';
 import { type Login, secret } from '../support/directory/acme.ts';
-import { until } from '../support/e2e/child.ts';
-import { sharedPostgres } from '../support/postgres.ts';
+import { until } from '../support/processes/child.ts';
 import { grantedBy } from '../support/reading.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 

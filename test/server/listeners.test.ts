@@ -6,7 +6,7 @@ import { loadConfig } from '../../src/config/load.ts';
 import type { RequestState } from '../../src/http/request-state.ts';
 import { type Closers, closeAll } from '../../src/server/closers.ts';
 import { openMetricsListener } from '../../src/server/listeners.ts';
-import { freePort } from '../support/postgres.ts';
+import { freePort } from '../support/database/postgres.ts';
 
 describe('the listener of the metrics', () => {
   const opened: Closers = [];

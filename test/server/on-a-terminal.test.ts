@@ -1,8 +1,17 @@
 import assert from 'node:assert/strict';
-import { ALICE, done, EXAMPLE, fetchToken, makeSite, ROOT, type Site, saying } from '../support/cli.ts';
-import { type Child, startChild } from '../support/e2e/child.ts';
-import { freePort } from '../support/postgres.ts';
-import { workersOf } from '../support/processes.ts';
+import { freePort } from '../support/database/postgres.ts';
+import { type Child, startChild } from '../support/processes/child.ts';
+import { workersOf } from '../support/processes/children.ts';
+import {
+  ALICE,
+  done,
+  EXAMPLE,
+  fetchToken,
+  makeSite,
+  ROOT,
+  type Site,
+  saying,
+} from '../support/processes/site.ts';
 
 describe('serve on a terminal', function () {
   this.timeout(60_000);

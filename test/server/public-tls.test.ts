@@ -4,8 +4,8 @@ import { readFile } from 'node:fs/promises';
 import { get } from 'node:https';
 import { connect } from 'node:net';
 import { connect as connectTls } from 'node:tls';
-import { makeSite, type Server, type Site } from '../support/cli.ts';
-import { makeTls } from '../support/tls.ts';
+import { makeSite, type Server, type Site } from '../support/processes/site.ts';
+import { makeTls } from '../support/processes/tls.ts';
 
 describe('the public listener with TLS', function () {
   this.timeout(60_000);

@@ -3,9 +3,9 @@ import { chmod, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { Agent, fetch } from 'undici';
-import { assertRefused, makeSite, type Site } from '../support/cli.ts';
-import { freePort } from '../support/postgres.ts';
-import { makeTls, untilServed } from '../support/tls.ts';
+import { freePort } from '../support/database/postgres.ts';
+import { assertRefused, makeSite, type Site } from '../support/processes/site.ts';
+import { makeTls, untilServed } from '../support/processes/tls.ts';
 
 /** Starts and stops once, so that there are keys. */
 async function madeSite(): Promise<Site> {

@@ -2,6 +2,9 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { freePort } from '../support/database/postgres.ts';
+import { startChild, until } from '../support/processes/child.ts';
+import { hashersOf } from '../support/processes/children.ts';
 import {
   ALICE,
   assertRefused,
@@ -15,10 +18,7 @@ import {
   type Site,
   saying,
   verify,
-} from '../support/cli.ts';
-import { startChild, until } from '../support/e2e/child.ts';
-import { freePort } from '../support/postgres.ts';
-import { hashersOf } from '../support/processes.ts';
+} from '../support/processes/site.ts';
 
 const PUSH = 'repository:acme/web:pull,push';
 

@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict';
 import { Agent, get } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
+import { freePort } from '../support/database/postgres.ts';
+import { parseMetrics, type Samples } from '../support/metrics.ts';
+import { until } from '../support/processes/child.ts';
+import { hashersOf, workersOf } from '../support/processes/children.ts';
 import {
   ALICE,
   assertRefused,
@@ -11,11 +15,7 @@ import {
   type Server,
   type Site,
   verify,
-} from '../support/cli.ts';
-import { until } from '../support/e2e/child.ts';
-import { parseMetrics, type Samples } from '../support/metrics.ts';
-import { freePort } from '../support/postgres.ts';
-import { hashersOf, workersOf } from '../support/processes.ts';
+} from '../support/processes/site.ts';
 
 const WORKERS = 2;
 const PULL = 'repository:acme/web:pull';

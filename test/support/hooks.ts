@@ -1,6 +1,6 @@
 import { assertContractKept } from './contract.ts';
-import { removePgliteTemplate } from './pglite.ts';
-import { stopSharedPostgres } from './postgres.ts';
+import { removePgliteTemplate } from './database/pglite.ts';
+import { stopSharedPostgres } from './database/postgres.ts';
 
 /** Mocha runs these around every test of a run, whichever tests were chosen. */
 export const mochaHooks = {

@@ -16,7 +16,7 @@ import type { Database } from '../../src/store/database/drivers.ts';
 import { migrate } from '../../src/store/database/migrate.ts';
 import { openPostgres } from '../../src/store/database/postgres.ts';
 import { watched } from './contract.ts';
-import { sharedPostgres } from './postgres.ts';
+import { sharedPostgres } from './database/postgres.ts';
 
 /** A claim set as a registry sees it. */
 export type Claims = JWTPayload & {

@@ -2,7 +2,7 @@ import { Agent, type Dispatcher, request } from 'undici';
 import { readTextFile } from '../client/read-file.ts';
 
 /** The answer of another cell. A redirect is an answer, too: it is not followed. */
-export interface CellAnswer {
+interface CellAnswer {
   readonly status: number;
   readonly headers: Dispatcher.ResponseData['headers'];
   readonly text: string;

@@ -1,7 +1,7 @@
 import { CellpassError } from '../../errors.ts';
 
 /** The least that a table shows of an id, and that a command takes as its prefix. */
-export const SHORTEST_ID = 8;
+const SHORTEST_ID = 8;
 /** Libtrust ids are groups of four characters and a colon: two groups. */
 export const SHORTEST_KID = 9;
 

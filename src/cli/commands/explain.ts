@@ -71,7 +71,7 @@ async function fetchExplanation({ api }: AdminClient, options: ExplainOptions): 
 /**
  * Prints the answer to the client first, then each action with its reason and with what would help.
  */
-export function printExplanation(explanation: Explanation): string {
+function printExplanation(explanation: Explanation): string {
   const { subject, refusal, client_address, at, scopes, dropped } = explanation;
   const lines = [
     `${describeSubject(subject)}, from ${client_address || 'an unknown address'}, at ${at}`,

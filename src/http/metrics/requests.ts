@@ -6,7 +6,7 @@ import type { Forwarder } from '../token/forward.ts';
 
 const STEPS = ['authenticate', 'authorize', 'sign', 'forward', 'total'] as const;
 /** A step of a token request; `total` is the whole request, whatever the answer. */
-export type Step = (typeof STEPS)[number];
+type Step = (typeof STEPS)[number];
 
 export interface RequestMetrics {
   /**

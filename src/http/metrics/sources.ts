@@ -57,7 +57,7 @@ export function processMetrics(registry: Registry): void {
 }
 
 /** A counter whose value another part of the server keeps. */
-export function counter(registry: Registry, name: string, help: string, read: () => number): void {
+function counter(registry: Registry, name: string, help: string, read: () => number): void {
   new Counter({
     name,
     help,

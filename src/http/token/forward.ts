@@ -4,7 +4,7 @@ import { CellpassError } from '../../errors.ts';
 import { HELD_BACK, HELD_BACK_HEADER, HOP_HEADER, type TokenRequest } from './request.ts';
 
 /** The other cell, and what may go there. */
-export interface Destination {
+interface Destination {
   readonly cell: Cell;
   /** The id of this cell. */
   readonly self: number;

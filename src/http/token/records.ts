@@ -37,12 +37,12 @@ export function observeAll(observers: readonly OutcomeObserver[], log: Pick<Log,
 }
 
 /** For the request's log line. */
-export const logOutcome: OutcomeObserver = (outcome, { logFields }) => {
+const logOutcome: OutcomeObserver = (outcome, { logFields }) => {
   Object.assign(logFields, logFieldsOf(outcome));
 };
 
 /** For the metrics, which count each answer by its reason. */
-export const labelOutcome: OutcomeObserver = (outcome, context) => {
+const labelOutcome: OutcomeObserver = (outcome, context) => {
   if (grantsLess(outcome)) context.successReason = 'granted_less';
 };
 
@@ -57,7 +57,7 @@ const RECORDED_ERRORS: ReadonlySet<ErrorCode> = new Set([
 ]);
 
 /** Records refusals, and tokens with less than asked, so that `explain --request` finds them. */
-export function recordRefusals(refusals: Pick<RefusalLog, 'add'>): OutcomeObserver {
+function recordRefusals(refusals: Pick<RefusalLog, 'add'>): OutcomeObserver {
   return (outcome, context) => {
     const { error, subject } = outcome;
     const isRefused = error instanceof CellpassError && RECORDED_ERRORS.has(error.code);
@@ -67,7 +67,7 @@ export function recordRefusals(refusals: Pick<RefusalLog, 'add'>): OutcomeObserv
 }
 
 /** Records each token that a client got. */
-export function recordIssued(audit: Pick<AuditLog, 'add'>): OutcomeObserver {
+function recordIssued(audit: Pick<AuditLog, 'add'>): OutcomeObserver {
   return ({ issued, error }, context) => {
     if (issued !== null && error === null) audit.add(toIssuedToken(issued, context));
   };
@@ -93,7 +93,7 @@ function toIssuedToken(
 }
 
 /** Notes the last use of the token that a subject came with, also when nothing was granted. */
-export function recordLastUse(lastUse: Pick<LastUse, 'note'>): OutcomeObserver {
+function recordLastUse(lastUse: Pick<LastUse, 'note'>): OutcomeObserver {
   return ({ subject }, { now }) => {
     if (subject !== null) lastUse.note(subject, now);
   };

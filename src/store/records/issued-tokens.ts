@@ -28,7 +28,7 @@ export interface AuditSize {
   readonly bytesToday: number;
 }
 
-export interface AuditSizes {
+interface AuditSizes {
   readonly known: AuditSize;
   readonly anonymous: AuditSize;
 }

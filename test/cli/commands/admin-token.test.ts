@@ -3,9 +3,16 @@ import { existsSync } from 'node:fs';
 import { createServer, type Server as HttpServer } from 'node:http';
 import { type AddressInfo, createServer as createTcpServer } from 'node:net';
 import type { AdminTokenBody, KeyHistory, KeyList } from '../../../src/http/types.ts';
-import { assertRefused, done, EXAMPLE, makeSite, type Server, type Site } from '../../support/cli.ts';
-import { freePort } from '../../support/postgres.ts';
-import { makeTls, untilServed } from '../../support/tls.ts';
+import { freePort } from '../../support/database/postgres.ts';
+import {
+  assertRefused,
+  done,
+  EXAMPLE,
+  makeSite,
+  type Server,
+  type Site,
+} from '../../support/processes/site.ts';
+import { makeTls, untilServed } from '../../support/processes/tls.ts';
 
 const UNKNOWN = `cpat-${'A'.repeat(43)}`;
 

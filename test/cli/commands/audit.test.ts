@@ -9,7 +9,7 @@ import {
   makeSite,
   type Server,
   type Site,
-} from '../../support/cli.ts';
+} from '../../support/processes/site.ts';
 
 const SCOPE = 'repository:acme/web:pull,push';
 

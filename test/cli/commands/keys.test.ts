@@ -3,7 +3,7 @@ import { generateKeyPairSync } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { KeyHistory, KeyList, KeyOutcome } from '../../../src/http/types.ts';
-import { assertRefused, done, makeSite, type Site } from '../../support/cli.ts';
+import { assertRefused, done, makeSite, type Site } from '../../support/processes/site.ts';
 
 /** One story on one server: each test goes on where the last one ended. */
 describe('cellpass keys', () => {

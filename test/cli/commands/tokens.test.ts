@@ -13,7 +13,7 @@ import {
   type Server,
   type Site,
   verify,
-} from '../../support/cli.ts';
+} from '../../support/processes/site.ts';
 
 const SCOPE = 'repository:acme/platform/api:pull,push';
 

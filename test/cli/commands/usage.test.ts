@@ -13,7 +13,7 @@ import {
   makeSite,
   type Server,
   type Site,
-} from '../../support/cli.ts';
+} from '../../support/processes/site.ts';
 
 /** Five mistakes, on lines 3, 5, 7, 9 and 11. */
 const FIVE_MISTAKES = `version: 1

@@ -19,8 +19,8 @@ import { hearsNotices } from '../../../src/store/database/inspection.ts';
 import { migrate } from '../../../src/store/database/migrate.ts';
 import { openPostgres } from '../../../src/store/database/postgres.ts';
 import { createKeyStore } from '../../../src/store/keys.ts';
-import { done, makeSite } from '../../support/cli.ts';
-import { freePort, sharedPostgres } from '../../support/postgres.ts';
+import { freePort, sharedPostgres } from '../../support/database/postgres.ts';
+import { done, makeSite } from '../../support/processes/site.ts';
 import { assertVerdict, find, type Outcome } from './support.ts';
 
 const NOW = () => new Date();

@@ -9,8 +9,8 @@ import type { Verdict } from '../../../src/cli/doctor/finding.ts';
 import { judgeHealth, judgePublicUrl, lookForCellpass } from '../../../src/cli/doctor/public-url.ts';
 import { judgeCanary } from '../../../src/cli/doctor/registries.ts';
 import { loadConfig } from '../../../src/config/load.ts';
+import { freePort } from '../../support/database/postgres.ts';
 import { startedCell } from '../../support/keys.ts';
-import { freePort } from '../../support/postgres.ts';
 import { assertVerdict, type Outcome } from './support.ts';
 
 describe('doctor: what each check makes of what it found', () => {

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { get } from 'node:http';
 import { text } from 'node:stream/consumers';
-import { until } from '../../support/e2e/child.ts';
 import { dockerLogin } from '../../support/e2e/clients.ts';
 import { askForToken, fetchToken, type TokenAnswer } from '../../support/e2e/registry-api.ts';
 import { type Cell, type CellId, GROUP, SERVICE, type TwoCells } from '../../support/e2e/two-cells.ts';
+import { until } from '../../support/processes/child.ts';
 import type { Clients } from './cells.ts';
 import { assertDone } from './outcome.ts';
 

@@ -3,7 +3,6 @@ import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { decodeJwt } from 'jose';
-import { type Outcome, until } from '../../support/e2e/child.ts';
 import {
   type Copier,
   dockerLogin,
@@ -15,6 +14,7 @@ import type { Credentials } from '../../support/e2e/directory.ts';
 import { type OciImage, pulledDigest, writeImage } from '../../support/e2e/oci-image.ts';
 import { accessIn, askForToken, fetchToken, RegistryApi } from '../../support/e2e/registry-api.ts';
 import { type CellId, GROUP, SERVICE, type TwoCells, type Visitors } from '../../support/e2e/two-cells.ts';
+import { type Outcome, until } from '../../support/processes/child.ts';
 import { assertDone, assertRefused, assertUnauthorized } from './outcome.ts';
 
 export interface Clients {

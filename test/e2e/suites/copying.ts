@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import type { Bench, Find } from '../../support/e2e/bench.ts';
 import { needs } from '../../support/e2e/bench.ts';
-import { type Outcome, until } from '../../support/e2e/child.ts';
 import type { Copier, Session } from '../../support/e2e/clients.ts';
 import { type Credentials, PRIVATE, PROTECTED, PUBLIC, SOURCE } from '../../support/e2e/directory.ts';
 import { type OciImage, pulledDigest } from '../../support/e2e/oci-image.ts';
 import type { Registry } from '../../support/e2e/registry.ts';
+import { type Outcome, until } from '../../support/processes/child.ts';
 import { assertDone, assertMissing, assertRefused } from './outcome.ts';
 
 export interface CopierSuite {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import type { Outcome } from '../../support/e2e/child.ts';
+import type { Outcome } from '../../support/processes/child.ts';
 
 /**
  * The messages of these clients for "not allowed"; a lost connection or a missing file has others.

@@ -5,12 +5,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { decodeProtectedHeader } from 'jose';
 import { type Cellpass, ISSUER, startCellpass } from '../../support/e2e/cellpass.ts';
-import { runToEnd } from '../../support/e2e/child.ts';
 import { directoryOf, makePeople, type People, PRIVATE } from '../../support/e2e/directory.ts';
 import { type Front, startFront } from '../../support/e2e/front.ts';
 import { type OciImage, writeImage } from '../../support/e2e/oci-image.ts';
 import { type Registry, startRegistry } from '../../support/e2e/registry.ts';
 import { fetchToken, RegistryApi } from '../../support/e2e/registry-api.ts';
+import { runToEnd } from '../../support/processes/child.ts';
 
 const SERVICE = 'container_registry';
 const START_MS = 120_000;

@@ -4,8 +4,8 @@ import request from 'supertest';
 import type { KeyHistory, KeyList, KeyOutcome } from '../../../src/http/types.ts';
 import { createMasterKey, type MasterKey } from '../../../src/keys/master-key.ts';
 import { openPostgres } from '../../../src/store/database/postgres.ts';
-import { sharedPostgres } from '../../support/postgres.ts';
-import { type Relay, startRelay } from '../../support/relay.ts';
+import { sharedPostgres } from '../../support/database/postgres.ts';
+import { type Relay, startRelay } from '../../support/database/relay.ts';
 import { startTestServer, type TestServer } from '../../support/server.ts';
 
 const START = new Date('2026-11-24T10:00:00Z');
@@ -31,7 +31,7 @@ describe('two replicas on one PostgreSQL', () => {
 
   beforeEach(async () => {
     passedMs = 0;
-    databaseUrl = await (await sharedPostgres()).createDatabase();
+    databaseUrl = await (await sharedPostgres()).createMigratedDatabase();
     relay = await startRelay(databaseUrl);
     masterKey = await createMasterKey(randomBytes(32), 'the test key');
     const common = {

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import request, { type Test } from 'supertest';
 import type { AdminTokenBody } from '../../../src/http/types.ts';
 import { openPostgres } from '../../../src/store/database/postgres.ts';
-import { sharedPostgres } from '../../support/postgres.ts';
+import { sharedPostgres } from '../../support/database/postgres.ts';
+import { type Relay, startRelay } from '../../support/database/relay.ts';
 import { assertError } from '../../support/reading.ts';
-import { type Relay, startRelay } from '../../support/relay.ts';
 import { startTestServer, type TestServer } from '../../support/server.ts';
 
 type Created = AdminTokenBody & { readonly token: string };
@@ -17,7 +17,7 @@ describe('the admin API over TCP', () => {
   let relay: Relay;
   let now = new Date();
   before(async () => {
-    relay = await startRelay(await (await sharedPostgres()).createDatabase());
+    relay = await startRelay(await (await sharedPostgres()).createMigratedDatabase());
     server = await startTestServer({
       openDatabase: async () => openPostgres(relay.url),
       now: () => now,

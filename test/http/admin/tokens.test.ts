@@ -7,7 +7,7 @@ import request from 'supertest';
 import { stringify } from 'yaml';
 import { readRoutableToken } from '../../../src/cells/routable-token.ts';
 import type { MintedTokenView, TokenPage, TokenView } from '../../../src/http/types.ts';
-import { openPglite } from '../../../src/store/database/pglite.ts';
+import { openTestPglite } from '../../support/database/pglite.ts';
 import { grantedBy } from '../../support/reading.ts';
 import { startTestServer, type TestServer, type TestServerOptions } from '../../support/server.ts';
 
@@ -78,7 +78,7 @@ function describeTokens(
 
 const DRIVERS: [name: string, options: TestServerOptions][] = [
   ['PostgreSQL', {}],
-  ['PGlite', { openDatabase: () => openPglite() }],
+  ['PGlite', { openDatabase: openTestPglite }],
 ];
 
 for (const [driver, options] of DRIVERS) {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import request from 'supertest';
 import { ACME, LOGIN } from '../../support/directory/acme.ts';
-import { until } from '../../support/e2e/child.ts';
 import { readMetrics, type Samples, samplesOf } from '../../support/metrics.ts';
+import { until } from '../../support/processes/child.ts';
 import { startTestServer, type TestServer } from '../../support/server.ts';
 
 const PULL = 'repository:acme/site:pull';

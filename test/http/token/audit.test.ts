@@ -3,9 +3,9 @@ import { randomBytes } from 'node:crypto';
 import { decodeJwt } from 'jose';
 import { createMasterKey, type MasterKey } from '../../../src/keys/master-key.ts';
 import { openPostgres } from '../../../src/store/database/postgres.ts';
+import { sharedPostgres } from '../../support/database/postgres.ts';
 import { ACME, LOGIN } from '../../support/directory/acme.ts';
 import { readMetrics } from '../../support/metrics.ts';
-import { sharedPostgres } from '../../support/postgres.ts';
 import { startTestServer, type TestServer } from '../../support/server.ts';
 
 const PULL = 'repository:acme/site:pull';
@@ -18,7 +18,7 @@ describe('the audit record', () => {
   let masterKey: MasterKey;
   before(async () => {
     masterKey = await createMasterKey(randomBytes(32), 'the test key');
-    url = await (await sharedPostgres()).createDatabase();
+    url = await (await sharedPostgres()).createMigratedDatabase();
     server = await start();
     await server.apply(ACME);
   });

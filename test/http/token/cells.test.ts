@@ -8,8 +8,8 @@ import { join } from 'node:path';
 import request from 'supertest';
 import { stringify } from 'yaml';
 import { mintRoutableToken } from '../../../src/cells/routable-token.ts';
+import { freePort } from '../../support/database/postgres.ts';
 import { readMetrics } from '../../support/metrics.ts';
-import { freePort } from '../../support/postgres.ts';
 import { type Ask, startTestServer, type TestServer } from '../../support/server.ts';
 
 const PASSWORD = randomBytes(12).toString('hex');

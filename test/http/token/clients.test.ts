@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import request, { type Test } from 'supertest';
 import { openPostgres } from '../../../src/store/database/postgres.ts';
+import { sharedPostgres } from '../../support/database/postgres.ts';
+import { startRelay } from '../../support/database/relay.ts';
 import { ACME, LOGIN, type Login, secret } from '../../support/directory/acme.ts';
-import { sharedPostgres } from '../../support/postgres.ts';
 import { assertError, claimsOf, grantedBy } from '../../support/reading.ts';
-import { startRelay } from '../../support/relay.ts';
 import { startTestServer, type TestServer } from '../../support/server.ts';
 
 const FORM = 'application/x-www-form-urlencoded';
@@ -123,7 +123,7 @@ describe('what clients need: how they ask', () => {
   });
 
   it('requirement 11: a database that hangs is a 503 within 5 s', async () => {
-    const relay = await startRelay(await (await sharedPostgres()).createDatabase());
+    const relay = await startRelay(await (await sharedPostgres()).createMigratedDatabase());
     try {
       const hanging = await startTestServer({ openDatabase: async () => openPostgres(relay.url) });
       relay.silence();

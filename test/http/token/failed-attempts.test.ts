@@ -8,7 +8,7 @@ import { loadConfig } from '../../../src/config/load.ts';
 import { createMasterKey } from '../../../src/keys/master-key.ts';
 import type { Database } from '../../../src/store/database/drivers.ts';
 import { openPostgres } from '../../../src/store/database/postgres.ts';
-import { until } from '../../support/e2e/child.ts';
+import { freePort, sharedPostgres } from '../../support/database/postgres.ts';
 import {
   guess,
   guessToken,
@@ -21,7 +21,7 @@ import {
   times,
   VALID_TOKENS,
 } from '../../support/failing.ts';
-import { freePort, sharedPostgres } from '../../support/postgres.ts';
+import { until } from '../../support/processes/child.ts';
 import { assertError } from '../../support/reading.ts';
 import type { TestServer } from '../../support/server.ts';
 
@@ -50,7 +50,7 @@ describe('failed attempts', () => {
 
   before(async function () {
     this.timeout(60_000);
-    url = await (await sharedPostgres()).createDatabase();
+    url = await (await sharedPostgres()).createMigratedDatabase();
     const masterKey = await createMasterKey(randomBytes(32), 'the key of both');
     const options = {
       limits: { failedAttempts: LIMITS },

@@ -1,5 +1,5 @@
 /** The measurements of one case. */
-export interface CaseFigures {
+interface CaseFigures {
   readonly name: string;
   readonly n: number;
   readonly median_us: number;
@@ -17,7 +17,7 @@ export interface GroupFigures {
 }
 
 /** The medians of a group may differ by this much at most. */
-export const MOST_RATIO = 1.05;
+const MOST_RATIO = 1.05;
 
 export interface Samples {
   readonly name: string;

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { until } from '../../support/e2e/child.ts';
+import { until } from '../../support/processes/child.ts';
 import type { Group, TimedCase } from './cases.ts';
 import type { Answer, Connection } from './connection.ts';
 import { figuresOf, type GroupFigures } from './figures.ts';

@@ -6,8 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { openPostgres } from '../../../src/store/database/postgres.ts';
-import { runToEnd, until } from '../../support/e2e/child.ts';
-import { freePort, startPostgres } from '../../support/postgres.ts';
+import { freePort, startPostgres } from '../../support/database/postgres.ts';
+import { runToEnd, until } from '../../support/processes/child.ts';
 
 /**
  * The settings of the measured server, beside its addresses and folders; all others are the

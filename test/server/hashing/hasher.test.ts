@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { pino } from 'pino';
 import { type Hasher, type HasherOptions, startHasher } from '../../../src/server/hashing/hasher.ts';
-import { until } from '../../support/e2e/child.ts';
-import { hashersOf, niceOfThreads } from '../../support/processes.ts';
+import { until } from '../../support/processes/child.ts';
+import { hashersOf, niceOfThreads } from '../../support/processes/children.ts';
 
 const AWAY = { code: 'unavailable', details: { reason: 'password_hasher', retryAfterSeconds: 1 } };
 const NICE = 10;

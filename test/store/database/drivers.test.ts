@@ -3,8 +3,8 @@ import type { Database } from '../../../src/store/database/drivers.ts';
 import { migrate, pendingMigrations } from '../../../src/store/database/migrate.ts';
 import { openPglite } from '../../../src/store/database/pglite.ts';
 import { openPostgres } from '../../../src/store/database/postgres.ts';
-import { sharedPostgres } from '../../support/postgres.ts';
-import { type Relay, startRelay } from '../../support/relay.ts';
+import { sharedPostgres } from '../../support/database/postgres.ts';
+import { type Relay, startRelay } from '../../support/database/relay.ts';
 
 const DRIVERS: [name: string, open: () => Promise<Database>][] = [
   ['PostgreSQL', async () => openPostgres(await (await sharedPostgres()).createDatabase())],

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import type { Database } from '../../../src/store/database/drivers.ts';
 import { openPostgres } from '../../../src/store/database/postgres.ts';
-import { sharedPostgres } from '../../support/postgres.ts';
-import { type Relay, startRelay } from '../../support/relay.ts';
+import { sharedPostgres } from '../../support/database/postgres.ts';
+import { type Relay, startRelay } from '../../support/database/relay.ts';
 
 const hot = (name: string, text: string) => ({ name, text, isHot: true }) as const;
 const NUMBER = hot('number', 'SELECT $1::int AS number');
@@ -14,7 +14,7 @@ describe('hot statements on PostgreSQL', () => {
   let relay: Relay;
   let database: Database;
   before(async () => {
-    relay = await startRelay(await (await sharedPostgres()).createDatabase());
+    relay = await startRelay(await (await sharedPostgres()).createMigratedDatabase());
     database = openPostgres(relay.url);
   });
   after(async () => {

@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import type { Database } from '../../../src/store/database/drivers.ts';
 import { migrate } from '../../../src/store/database/migrate.ts';
-import { openPglite } from '../../../src/store/database/pglite.ts';
 import { openPostgres } from '../../../src/store/database/postgres.ts';
 import { createFailureCounter, forgetFailures } from '../../../src/store/records/failure-counter.ts';
-import { sharedPostgres } from '../../support/postgres.ts';
+import { openTestPglite } from '../../support/database/pglite.ts';
+import { sharedPostgres } from '../../support/database/postgres.ts';
 
 const DRIVERS: [name: string, open: () => Promise<Database>][] = [
-  ['PostgreSQL', async () => openPostgres(await (await sharedPostgres()).createDatabase())],
-  ['PGlite', () => openPglite()],
+  ['PostgreSQL', async () => openPostgres(await (await sharedPostgres()).createMigratedDatabase())],
+  ['PGlite', openTestPglite],
 ];
 
 for (const [driver, open] of DRIVERS) {

@@ -2,20 +2,20 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import type { Database, Row, Statement } from '../../../src/store/database/drivers.ts';
 import { migrate } from '../../../src/store/database/migrate.ts';
-import { openPglite } from '../../../src/store/database/pglite.ts';
 import { openPostgres } from '../../../src/store/database/postgres.ts';
 import {
   type IssuedTokenQuestion,
   searchIssuedTokens,
 } from '../../../src/store/records/issued-token-search.ts';
 import { createIssuedTokens, type IssuedToken } from '../../../src/store/records/issued-tokens.ts';
-import { sharedPostgres } from '../../support/postgres.ts';
+import { openTestPglite } from '../../support/database/pglite.ts';
+import { sharedPostgres } from '../../support/database/postgres.ts';
 
 const openFresh = async (): Promise<Database> =>
-  openPostgres(await (await sharedPostgres()).createDatabase());
+  openPostgres(await (await sharedPostgres()).createMigratedDatabase());
 const DRIVERS: [name: string, open: () => Promise<Database>][] = [
   ['PostgreSQL', openFresh],
-  ['PGlite', () => openPglite()],
+  ['PGlite', openTestPglite],
 ];
 const NOW = new Date('2026-11-24T12:00:00Z');
 const HOUR_MS = 3_600_000;

@@ -2,18 +2,18 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import type { Database } from '../../../src/store/database/drivers.ts';
 import { migrate } from '../../../src/store/database/migrate.ts';
-import { openPglite } from '../../../src/store/database/pglite.ts';
 import { openPostgres } from '../../../src/store/database/postgres.ts';
 import {
   createIssuedTokens,
   type IssuedToken,
   type IssuedTokens,
 } from '../../../src/store/records/issued-tokens.ts';
-import { sharedPostgres } from '../../support/postgres.ts';
+import { openTestPglite } from '../../support/database/pglite.ts';
+import { sharedPostgres } from '../../support/database/postgres.ts';
 
 const DRIVERS: [name: string, open: () => Promise<Database>][] = [
-  ['PostgreSQL', async () => openPostgres(await (await sharedPostgres()).createDatabase())],
-  ['PGlite', () => openPglite()],
+  ['PostgreSQL', async () => openPostgres(await (await sharedPostgres()).createMigratedDatabase())],
+  ['PGlite', openTestPglite],
 ];
 const NOW = new Date('2026-11-24T12:00:00Z');
 const DAY_MS = 24 * 60 * 60 * 1000;
@@ -164,7 +164,7 @@ for (const [driver, open] of DRIVERS) {
 
 describe('issued tokens of several processes', () => {
   it('are written while all of them make and drop the same days', async () => {
-    const url = await (await sharedPostgres()).createDatabase();
+    const url = await (await sharedPostgres()).createMigratedDatabase();
     const databases = Array.from({ length: 4 }, () => openPostgres(url));
     try {
       await migrate(databases[0]!);
@@ -185,7 +185,7 @@ describe('issued tokens of several processes', () => {
   });
 
   it('give up soon where somebody reads them for long, and make nobody queue', async () => {
-    const url = await (await sharedPostgres()).createDatabase();
+    const url = await (await sharedPostgres()).createMigratedDatabase();
     const database = openPostgres(url);
     try {
       await migrate(database);

@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import type { Database } from '../../../src/store/database/drivers.ts';
 import { migrate } from '../../../src/store/database/migrate.ts';
-import { openPglite } from '../../../src/store/database/pglite.ts';
 import { openPostgres } from '../../../src/store/database/postgres.ts';
 import {
   findRefusal,
@@ -10,11 +9,12 @@ import {
   type RefusalRecord,
   saveRefusals,
 } from '../../../src/store/records/refusals.ts';
-import { sharedPostgres } from '../../support/postgres.ts';
+import { openTestPglite } from '../../support/database/pglite.ts';
+import { sharedPostgres } from '../../support/database/postgres.ts';
 
 const DRIVERS: [name: string, open: () => Promise<Database>][] = [
-  ['PostgreSQL', async () => openPostgres(await (await sharedPostgres()).createDatabase())],
-  ['PGlite', () => openPglite()],
+  ['PostgreSQL', async () => openPostgres(await (await sharedPostgres()).createMigratedDatabase())],
+  ['PGlite', openTestPglite],
 ];
 const NOW = new Date('2026-11-24T12:00:00Z');
 const DAY_MS = 24 * 60 * 60 * 1000;

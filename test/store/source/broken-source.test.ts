@@ -3,7 +3,7 @@ import type { DirectorySource, SourceAnswer, SourceQuestion } from '../../../src
 import type { Facts, Project } from '../../../src/policy/project.ts';
 import { ANONYMOUS } from '../../../src/policy/subject.ts';
 import { openPostgres } from '../../../src/store/database/postgres.ts';
-import { sharedPostgres } from '../../support/postgres.ts';
+import { sharedPostgres } from '../../support/database/postgres.ts';
 import { CHECKS, type Check, type SourceUnderTest } from './conformance.ts';
 import { openOwnTables } from './own/company-writer.ts';
 
@@ -175,7 +175,9 @@ describe('the suite for directory sources finds a source that', function () {
   this.timeout(120_000);
   let under: SourceUnderTest;
   before(async () => {
-    under = await openOwnTables(async () => openPostgres(await (await sharedPostgres()).createDatabase()));
+    under = await openOwnTables(async () =>
+      openPostgres(await (await sharedPostgres()).createMigratedDatabase()),
+    );
   });
   after(() => under.close());
 

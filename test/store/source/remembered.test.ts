@@ -7,15 +7,15 @@ import { type DirectorySource, isAbout } from '../../../src/authn/source.ts';
 import { applyDirectory } from '../../../src/directory/apply.ts';
 import type { Database, Sql, Statement } from '../../../src/store/database/drivers.ts';
 import { migrate } from '../../../src/store/database/migrate.ts';
-import { openPglite } from '../../../src/store/database/pglite.ts';
 import { openPostgres } from '../../../src/store/database/postgres.ts';
 import { TABLES } from '../../../src/store/directory/tables.ts';
 import { saveTokenUses } from '../../../src/store/directory/tokens.ts';
 import { createCurrentVersion } from '../../../src/store/source/current-version.ts';
 import { createOwnSource } from '../../../src/store/source/own/source.ts';
 import { type RememberingSource, remembering } from '../../../src/store/source/remembered.ts';
+import { openTestPglite } from '../../support/database/pglite.ts';
+import { sharedPostgres } from '../../support/database/postgres.ts';
 import { TAKING_ANYTHING } from '../../support/directory/asked.ts';
-import { sharedPostgres } from '../../support/postgres.ts';
 
 const ALICE = 'glpat-example-of-alice-1';
 const BOB = 'glpat-example-of-bob-0001';
@@ -56,8 +56,8 @@ const VERSION = 'SELECT version FROM directory_version';
 const RECALLED = ['read-directory-version'];
 
 const DRIVERS: [name: string, open: () => Promise<Database>][] = [
-  ['PostgreSQL', async () => openPostgres(await (await sharedPostgres()).createDatabase())],
-  ['PGlite', () => openPglite()],
+  ['PostgreSQL', async () => openPostgres(await (await sharedPostgres()).createMigratedDatabase())],
+  ['PGlite', openTestPglite],
 ];
 
 for (const [driver, open] of DRIVERS) {

@@ -4,8 +4,8 @@ import { exportDirectory } from '../../../src/directory/export/directory.ts';
 import { CellpassError, type Problem } from '../../../src/errors.ts';
 import type { Database, Row } from '../../../src/store/database/drivers.ts';
 import { openPostgres } from '../../../src/store/database/postgres.ts';
-import { openTestPglite } from '../pglite.ts';
-import { sharedPostgres } from '../postgres.ts';
+import { openTestPglite } from '../database/pglite.ts';
+import { sharedPostgres } from '../database/postgres.ts';
 
 const NOW = new Date('2026-11-24T12:00:00Z');
 

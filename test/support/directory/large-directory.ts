@@ -13,7 +13,7 @@ export interface CrowdSize {
   readonly groupsOfMember: number;
 }
 
-export const DEPTH = 10;
+const DEPTH = 10;
 /** The largest number of projects that one request may ask for. */
 export const MOST_PROJECTS = 64;
 const FIRST_ID = 5_000_000;

@@ -29,7 +29,7 @@ export const TOKEN_SCOPES = ['api', 'read_api', 'read_registry', 'write_registry
 export const DEPLOY_TOKEN_SCOPES = ['read_registry', 'write_registry', 'read_repository'] as const;
 
 /** All non-empty subsets, each in the given order. */
-export function choices<T>(items: readonly T[]): readonly (readonly T[])[] {
+function choices<T>(items: readonly T[]): readonly (readonly T[])[] {
   const all: (readonly T[])[] = [[]];
   for (const item of items) all.push(...all.map((choice) => [...choice, item]));
   return all.filter((choice) => choice.length > 0);

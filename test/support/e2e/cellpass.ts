@@ -2,8 +2,8 @@ import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
-import { freePort, sharedPostgres } from '../postgres.ts';
-import { type Child, runToEnd, startChild, until } from './child.ts';
+import { freePort, sharedPostgres } from '../database/postgres.ts';
+import { type Child, runToEnd, startChild, until } from '../processes/child.ts';
 
 const BIN = join(import.meta.dirname, '../../../bin/cellpass');
 export const ISSUER = 'cellpass-e2e';

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Outcome, runToEnd } from './child.ts';
+import { type Outcome, runToEnd } from '../processes/child.ts';
 import type { Credentials } from './directory.ts';
 import type { OciImage } from './oci-image.ts';
 

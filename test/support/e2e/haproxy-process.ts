@@ -1,5 +1,5 @@
 import { connect } from 'node:net';
-import { type Child, startChild, until } from './child.ts';
+import { type Child, startChild, until } from '../processes/child.ts';
 
 /** HAProxy in master-worker mode, as its packages run it. */
 export interface Haproxy {

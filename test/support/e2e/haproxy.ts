@@ -8,14 +8,14 @@ import { exportJWK, SignJWT } from 'jose';
 import { stringify } from 'yaml';
 import { createProgram } from '../../../src/cli/program.ts';
 import type { Terminal } from '../../../src/terminal.ts';
-import { freePort } from '../postgres.ts';
-import { type Child, startChild, until } from './child.ts';
+import { freePort } from '../database/postgres.ts';
+import { type Child, startChild, until } from '../processes/child.ts';
 
 export const REALM = 'https://registry.example.com/jwt/auth';
 export const SERVICE = 'container_registry';
 
 /** A request that a server behind the router received. */
-export interface Received {
+interface Received {
   readonly method: string;
   readonly url: string;
   readonly headers: IncomingHttpHeaders;

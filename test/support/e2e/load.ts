@@ -1,4 +1,4 @@
-import type { Outcome } from './child.ts';
+import type { Outcome } from '../processes/child.ts';
 
 /** Clients that repeat their operations until `stop`. */
 export interface Load {

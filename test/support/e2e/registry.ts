@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
-import { type Child, startChild, until } from './child.ts';
+import { type Child, startChild, until } from '../processes/child.ts';
 
 /** What a registry trusts: certificates, a JWK Set or both. */
 export interface Trust {

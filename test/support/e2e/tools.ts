@@ -1,6 +1,6 @@
 import { access, constants, mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
-import { type Outcome, runToEnd } from './child.ts';
+import { type Outcome, runToEnd } from '../processes/child.ts';
 
 /** The programs that the end-to-end tests run beside cellpass. */
 export type DebianTool = 'docker' | 'docker-registry' | 'haproxy' | 'skopeo';

@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
-import { freePort } from '../postgres.ts';
+import { freePort } from '../database/postgres.ts';
 import { type Cellpass, ISSUER, startCellpass } from './cellpass.ts';
 import type { Credentials } from './directory.ts';
 import { type Haproxy, startHaproxy } from './haproxy-process.ts';

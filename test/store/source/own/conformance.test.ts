@@ -1,14 +1,14 @@
 import type { Database } from '../../../../src/store/database/drivers.ts';
-import { openPglite } from '../../../../src/store/database/pglite.ts';
 import { openPostgres } from '../../../../src/store/database/postgres.ts';
 import { remembering } from '../../../../src/store/source/remembered.ts';
-import { sharedPostgres } from '../../../support/postgres.ts';
+import { openTestPglite } from '../../../support/database/pglite.ts';
+import { sharedPostgres } from '../../../support/database/postgres.ts';
 import { directorySourceConformance } from '../conformance.ts';
 import { openOwnTables } from './company-writer.ts';
 
 const DRIVERS: [name: string, open: () => Promise<Database>][] = [
-  ['PostgreSQL', async () => openPostgres(await (await sharedPostgres()).createDatabase())],
-  ['PGlite', () => openPglite()],
+  ['PostgreSQL', async () => openPostgres(await (await sharedPostgres()).createMigratedDatabase())],
+  ['PGlite', openTestPglite],
 ];
 
 for (const [driver, open] of DRIVERS) {

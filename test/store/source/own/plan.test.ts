@@ -6,6 +6,8 @@ import { openPostgres } from '../../../../src/store/database/postgres.ts';
 import { ask } from '../../../../src/store/source/own/ask.ts';
 import { findFacts } from '../../../../src/store/source/own/facts.ts';
 import { createOwnSource } from '../../../../src/store/source/own/source.ts';
+import { planOf, type SentStatement, sentBy } from '../../../support/database/plans.ts';
+import { sharedPostgres } from '../../../support/database/postgres.ts';
 import { askedBy } from '../../../support/directory/asked.ts';
 import {
   CREDENTIALS,
@@ -13,8 +15,6 @@ import {
   seedAskedProjects,
   seedCrowd,
 } from '../../../support/directory/large-directory.ts';
-import { planOf, type SentStatement, sentBy } from '../../../support/plans.ts';
-import { sharedPostgres } from '../../../support/postgres.ts';
 
 const CROWD = { users: 1000, groupTrees: 100, projects: 5000, membershipsPerUser: 10, groupsOfMember: 100 };
 
@@ -40,7 +40,7 @@ describe('the plans of what a request asks', () => {
 
   before(async () => {
     // One connection: prepared statements are its own.
-    database = openPostgres(await (await sharedPostgres()).createDatabase(), {
+    database = openPostgres(await (await sharedPostgres()).createMigratedDatabase(), {
       maxConnections: 1,
       pipelinedConnections: 0,
     });

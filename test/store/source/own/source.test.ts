@@ -8,19 +8,19 @@ import { ANONYMOUS } from '../../../../src/policy/subject.ts';
 import { claimForCell } from '../../../../src/store/database/cell-claim.ts';
 import type { Database } from '../../../../src/store/database/drivers.ts';
 import { migrate } from '../../../../src/store/database/migrate.ts';
-import { openPglite } from '../../../../src/store/database/pglite.ts';
 import { openPostgres } from '../../../../src/store/database/postgres.ts';
 import { createOwnSource } from '../../../../src/store/source/own/source.ts';
-import { sharedPostgres } from '../../../support/postgres.ts';
+import { openTestPglite } from '../../../support/database/pglite.ts';
+import { sharedPostgres } from '../../../support/database/postgres.ts';
 
 const DRIVERS: [name: string, open: () => Promise<Database>][] = [
   ['PostgreSQL', openPostgresInBerlin],
-  ['PGlite', () => openPglite()],
+  ['PGlite', openTestPglite],
 ];
 
 /** Dates must not depend on the session's zone. */
 async function openPostgresInBerlin(): Promise<Database> {
-  const url = await (await sharedPostgres()).createDatabase();
+  const url = await (await sharedPostgres()).createMigratedDatabase();
   const database = openPostgres(url);
   await database.execute(`ALTER DATABASE ${new URL(url).pathname.slice(1)} SET timezone TO 'Europe/Berlin'`);
   await database.close();

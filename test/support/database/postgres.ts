@@ -6,8 +6,8 @@ import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import type { Readable } from 'node:stream';
 import pg from 'pg';
-import { migrate } from '../../src/store/database/migrate.ts';
-import { openPostgres } from '../../src/store/database/postgres.ts';
+import { migrate } from '../../../src/store/database/migrate.ts';
+import { openPostgres } from '../../../src/store/database/postgres.ts';
 
 export interface TestPostgres {
   /** The process id of the postmaster. */

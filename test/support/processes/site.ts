@@ -3,11 +3,11 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createLocalJWKSet, type JSONWebKeySet, type JWTPayload, jwtVerify } from 'jose';
-import type { AccessEntry } from '../../src/policy/grant.ts';
-import { type Child, type Outcome, runToEnd, startChild, until } from './e2e/child.ts';
-import { freePort, sharedPostgres } from './postgres.ts';
+import type { AccessEntry } from '../../../src/policy/grant.ts';
+import { freePort, sharedPostgres } from '../database/postgres.ts';
+import { type Child, type Outcome, runToEnd, startChild, until } from './child.ts';
 
-export const ROOT = join(import.meta.dirname, '../..');
+export const ROOT = join(import.meta.dirname, '../../..');
 const BIN = join(ROOT, 'bin/cellpass');
 export const EXAMPLE = join(ROOT, 'examples/acme.yaml');
 

@@ -1,9 +1,9 @@
 import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Database } from '../../src/store/database/drivers.ts';
-import { migrate } from '../../src/store/database/migrate.ts';
-import { openPglite } from '../../src/store/database/pglite.ts';
+import type { Database } from '../../../src/store/database/drivers.ts';
+import { migrate } from '../../../src/store/database/migrate.ts';
+import { openPglite } from '../../../src/store/database/pglite.ts';
 
 interface Template {
   /** Holds the template and its copies. */

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { connect } from 'node:tls';
-import type { Site } from './cli.ts';
+import type { Site } from './site.ts';
 
 /** Writes a new self-signed certificate for this host and for loopback to the same two files. */
 export async function makeTls(site: Site, host: string) {

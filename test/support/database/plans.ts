@@ -1,5 +1,5 @@
 import pg from 'pg';
-import type { Database, Row, Sql, Statement } from '../../src/store/database/drivers.ts';
+import type { Database, Row, Sql, Statement } from '../../../src/store/database/drivers.ts';
 
 /** A statement and its parameters, as the store sent them. */
 export interface SentStatement {
