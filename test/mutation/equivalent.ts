@@ -91,12 +91,6 @@ export const EQUIVALENT: readonly Equivalent[] = [
     because: 'a text without a colon is dropped in the next line, whatever its type',
   },
   {
-    file: 'src/policy/scope.ts',
-    code: 'return text.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());',
-    mutation: '/[A-Z]+/g → /[A-Z]/g',
-    because: 'one letter at a time comes to the same',
-  },
-  {
     file: 'src/policy/standing.ts',
     code: 'if (best.role === null || candidate.role === null) return best.role === null;',
     mutation: 'best.role === null || candidate.role === null → false',

@@ -42,7 +42,7 @@ function withFacts({ projects }: Situation, facts: Partial<Project>): Partial<Si
   return { projects: projects.map((project) => ({ ...project, ...facts })) };
 }
 
-/** A job of the project that decides, for somebody. */
+/** A job of the project, with a user. */
 function ownJob({ subject: asking, scopes, projects }: Situation): Subject {
   const paths = scopes.flatMap(({ name }) => projectPaths(name));
   const owner = paths.map((path) => projects.find((project) => project.path === path)).find(Boolean);
@@ -81,7 +81,7 @@ describe('properties: what is explained', () => {
     fc.assert(
       fc.property(situation(subject), (at) => {
         for (const ruling of decide(at).rulings) {
-          // a new project or another credential meets rules of its own, which nobody was asked about
+          // other rules apply to a new project or another credential, so they are not compared
           if (ruling.rule === 'project_unknown') continue;
           if (at.subject.kind === 'anonymous' && ruling.action !== 'pull') continue;
           let cured: Situation = { ...at, scopes: [{ ...ruling.scope, actions: [ruling.action] }] };

@@ -43,8 +43,8 @@ function isSubsequence(part: readonly unknown[], whole: readonly unknown[]): boo
 }
 
 /**
- * Whoever has more may do at least as much. One exception, which the rules make themselves: a push that only now would be
- * granted runs into a protection or a limit, and the whole request is refused.
+ * A subject with more rights may do at least as much. One exception: a push that the additional
+ * rights would allow can meet a protection or a limit, which refuses the whole request.
  */
 function assertMoreGivesMore(less: Decision, more: Decision): void {
   const before = new Map(less.rulings.map((ruling) => [nameOf(ruling), ruling.verdict]));
@@ -149,7 +149,7 @@ describe('properties: what is granted', () => {
         if (!at.subject.abilities.has('pull')) return;
         const open = new Set(grantedBy(decide({ ...at, subject: anonymous() })));
         for (const ruling of decide(at).rulings.filter((candidate) => open.has(nameOf(candidate)))) {
-          // the one exception: a job that nobody answers for gets nothing but its own project
+          // the one exception: a job without a user has access only to its own project
           const isStray =
             at.subject.kind === 'job' &&
             at.subject.person === null &&

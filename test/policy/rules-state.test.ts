@@ -66,7 +66,7 @@ describe('rules: IP allowlists', () => {
     ['inside one list of two', anonymous(), 'pull', both, refused, office],
     ['inside both lists', anonymous(), 'pull', both, 'grant open_to_everyone', vpn],
     [
-      'a list without ranges lets nobody in',
+      'a list without ranges refuses every address',
       anonymous(),
       'pull',
       { ...open, ipAllowlists: [{ group: 'a', ranges: [] }] },

@@ -69,7 +69,7 @@ describe('rules: users', () => {
     ['a guest', aUser(), 'pull', as('guest'), 'refuse role'],
     ['a developer deletes', aUser(), 'delete *', as('developer'), 'refuse role'],
     ['a maintainer', aUser(), CHANGES, as('maintainer'), 'grant allowed'],
-    ['nobody', aUser(), 'pull push delete *', {}, 'refuse role'],
+    ['no membership', aUser(), 'pull push delete *', {}, 'refuse role'],
   ]);
 });
 
@@ -175,7 +175,7 @@ describe('rules: the lists', () => {
     assert.deepEqual([ruling?.verdict, ruling?.rule], ['refuse', 'project_unknown']);
   });
 
-  it('looks at a disabled registry and at the credential first, whoever asks', () => {
+  it('checks a disabled registry and the credential first, for every subject', () => {
     for (const list of Object.values(RULES)) {
       assert.deepEqual(
         list.slice(0, 3).map(({ id }) => id),

@@ -51,7 +51,7 @@ describe('findStanding', () => {
     });
   }
 
-  it('is none for nobody', () => {
+  it('is none without a user', () => {
     const project = aProject({ memberships: [member('owner')] });
     assert.deepEqual(findStanding(project, null, true, NOW), NO_STANDING);
     assert.deepEqual(NO_STANDING, { person: null, role: null, admin: false, membership: null, until: null });

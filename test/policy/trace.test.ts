@@ -74,7 +74,7 @@ describe('traceRuling: the rules looked at', () => {
       'grant',
     ],
     [
-      "a job's push as nobody",
+      "a job's push without a user",
       aJob(null),
       'push',
       {},
@@ -205,7 +205,7 @@ describe('traceRuling: obstacles', () => {
     });
   }
 
-  it('says what a job elsewhere that nobody answers for would run into', () => {
+  it('names all rules that refuse a job of another project without a user', () => {
     const rules = { protectedRepositories: [repositoryRule('acme/app', 'owner')] };
     const { obstacles } = trace(aJob(null, OTHER_PROJECT), 'push', rules);
     assert.deepEqual(

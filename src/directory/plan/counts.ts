@@ -1,4 +1,4 @@
-import type { DirectoryChanges } from '../../store/directory/table-values.ts';
+import type { DirectoryChanges, TableChanges } from '../../store/directory/table-values.ts';
 import { SECTIONS, type SectionName } from '../document/sections.ts';
 import type { PlanContext } from './context.ts';
 
@@ -36,13 +36,6 @@ function touchedEntries(
   { tables }: PlanContext,
   changes: DirectoryChanges,
 ): Record<SectionName, Set<number>> {
-  const rows = <R>({
-    upsert,
-    remove,
-  }: {
-    readonly upsert: readonly R[];
-    readonly remove: readonly R[];
-  }): readonly R[] => [...upsert, ...remove];
   const tokens = [...tables.access_tokens.rows.values()].filter(({ kind }) => kind !== 'personal');
   const tokenOfBot = new Map(tokens.map(({ id, user_id }) => [user_id, id]));
   const members = rows(changes.members);
@@ -81,4 +74,8 @@ function touchedEntries(
     ]),
     job_tokens: new Set(rows(changes.job_tokens).map(({ id }) => id)),
   };
+}
+
+function rows<R>({ upsert, remove }: TableChanges<R>): readonly R[] {
+  return [...upsert, ...remove];
 }

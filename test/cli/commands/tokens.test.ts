@@ -129,9 +129,9 @@ describe('cellpass token', () => {
     assertRefused(
       await site.run(['token', 'create', '--kind', 'personal', '--user', 'nobody', ...wrong]),
       'no token was created',
-      /user .*"nobody"/,
-      /scopes "read_registy"/,
-      /expires_at must be after today/,
+      /user: there is no user "nobody"/,
+      /scopes: "read_registy"/,
+      /expires_at: must be after today/,
     );
     assertRefused(await site.run(['token', 'revoke', '5']), 'cellpass token list');
   });
