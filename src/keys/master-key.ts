@@ -51,7 +51,7 @@ export const RECOVERY =
   'empty the key store, start again, and give every registry the new CA.';
 
 function undecryptable(source: string, kid: string): string {
-  return `the master key ${source} can't decrypt the stored key ${kid}, which another master key encrypted, or which is damaged. ${RECOVERY}`;
+  return `the stored key ${kid} can't be decrypted with the master key ${source}: another master key encrypted it, or it is damaged. ${RECOVERY}`;
 }
 
 function exchanged(kid: string, found: string): string {

@@ -30,7 +30,7 @@ const THUMBPRINT = /^[A-Za-z0-9_-]{43}$/;
 export function writeRouter(settings: RouterSettings): RouterFiles {
   const problems = settings.cells.flatMap((cell) => problemsOf(cell));
   if (!settings.cells.some(({ url }) => isReachable(url))) {
-    problems.push({ path: 'cells', message: 'no cell has a url that the router can use' });
+    problems.push({ path: 'cells', message: 'have no url that the router can use' });
   }
   if (problems.length > 0) {
     const list = problems.map(({ path, message }) => `${path} ${message}`).join('; ');

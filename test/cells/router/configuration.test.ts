@@ -114,8 +114,16 @@ describe("the registry router's configuration", () => {
       { cells: [{ ...ONE, registryUrl: 'https://[::1]' }] },
       /compares certificates with names only/,
     ],
-    ['a host that is none', { cells: [{ ...ONE, registryUrl: 'http://a$b' }] }, /no name or address/],
-    ['no issuer within reach', { cells: [{ ...ONE, url: 'https://10.0.0.1' }] }, /no issuer/],
+    [
+      'a host that is none',
+      { cells: [{ ...ONE, registryUrl: 'http://a$b' }] },
+      /neither a name nor an address/,
+    ],
+    [
+      'no issuer within reach',
+      { cells: [{ ...ONE, url: 'https://10.0.0.1' }] },
+      /cells have no url that the router can use/,
+    ],
     [
       'a namespace on two lines',
       { cells: [{ ...ONE, namespaces: ['acme\nother cell-1'] }] },

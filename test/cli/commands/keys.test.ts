@@ -65,7 +65,7 @@ describe('cellpass keys', () => {
     assert.match(
       text,
       new RegExp(
-        `^revoked +${kid.slice(0, 9)} .*registries that trust its certificate take its tokens: `,
+        `^revoked +${kid.slice(0, 9)} .*registries that trust its certificate accept its tokens: `,
         'm',
       ),
     );
@@ -103,7 +103,10 @@ describe('cellpass keys', () => {
     await writeFile(pem, privateKey.export({ type: 'pkcs1', format: 'pem' }));
     const { staged } = await json<KeyOutcome>('import', '--pem', pem);
     assert.equal(staged, await kidOf('pending'));
-    assertRefused(await site.run(['keys', 'export-cert', staged!]), /imported without a certificate/);
+    assertRefused(
+      await site.run(['keys', 'export-cert', staged!]),
+      /has no certificate: it was imported without one/,
+    );
     assertRefused(
       await site.run(['keys', 'import', '--pem', `${pem}.not`]),
       /can't read .*imported\.pem\.not/,
@@ -125,7 +128,7 @@ describe('cellpass keys', () => {
   it('stage-ca puts both CAs into the bundle, activate-ca wants every registry to accept', async () => {
     await run('stage-ca');
     assert.equal((await run('export-ca')).match(/BEGIN/g)?.length, 2);
-    assertRefused(await site.run(['keys', 'activate-ca']), /list them all under "registries"/);
+    assertRefused(await site.run(['keys', 'activate-ca']), /list all of them under "registries"/);
     await run('activate-ca', '--force');
     const { authorities } = await json<KeyList>('list');
     assert.deepEqual(

@@ -209,12 +209,12 @@ describe('two replicas on one PostgreSQL', () => {
   it('refuse what the state forbids, and what is no such key, in one line each', async () => {
     const kid = activeOf(one);
     const rows: [path: string, body: object, status: number, message: RegExp][] = [
-      ['keys/activate', {}, 409, /no key is pending: "cellpass keys stage" makes one/],
+      ['keys/activate', {}, 409, /no key is pending: make one with "cellpass keys stage"/],
       ['keys/activate', { kid }, 409, /has been active since .*: there is nothing to do/],
-      ['keys/retire', { kid }, 409, /"cellpass keys rotate" replaces it/],
+      ['keys/retire', { kid }, 409, /use "cellpass keys rotate" to replace it/],
       ['keys/retire', { kid: 'none' }, 404, /no key has the id none/],
       ['keys/revoke', { kid }, 422, /reason/],
-      ['keys/import', { key_pem: 'none' }, 422, /no private key in PEM/],
+      ['keys/import', { key_pem: 'none' }, 422, /is not a private key in PEM/],
       ['keys/rotate', { sooner: true }, 422, /sooner/],
       ['authorities/activate', {}, 409, /no CA is pending/],
       ['authorities/discard', {}, 409, /no CA is pending/],

@@ -475,7 +475,7 @@ describe('a request for another cell', () => {
 
   it('is treated by the last good topology while the file is wrong', async () => {
     writeFileSync(file, 'cells: [');
-    await logged(cell, 'the topology can not be used; keeping the last good one');
+    await logged(cell, 'the changed topology is invalid; keeping the last valid one');
     assert.equal((await cell.ask({ scope })).status, 421);
     write();
     await reloaded(cell);
@@ -491,5 +491,5 @@ async function logged(server: TestServer, message: string): Promise<void> {
 }
 
 function reloaded(server: TestServer): Promise<void> {
-  return logged(server, 'read the topology again');
+  return logged(server, 'reloaded the topology');
 }
