@@ -117,7 +117,9 @@ describe('docs/configuration.md', () => {
     assert.ok(parsed.success, parsed.error?.message);
   });
 
-  /** The cells of the rows of the first table under a heading, without the two lines of its head. */
+  /**
+   * The cells of the rows of the first table under a heading, without the two lines of its head.
+   */
   function tableUnder(heading: string): readonly (readonly string[])[] {
     const begin = text.indexOf(`\n${heading}\n`);
     assert.notEqual(begin, -1, heading);

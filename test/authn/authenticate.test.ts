@@ -91,7 +91,10 @@ function countingAttempts(counted: string[]): Authenticator['failedAttempts'] {
   };
 }
 
-/** Runs one attempt at which the source answers `found`; says which kinds it was asked for, and what the attempt cost. */
+/**
+ * Runs one attempt at which the source answers `found`; says which kinds it was asked for, and what
+ * the attempt cost.
+ */
 async function attempt({ username = 'alice', password = 'secret', found = {} }: Attempt) {
   const asked: string[] = [];
   const hashes: (string | null)[] = [];

@@ -9,7 +9,10 @@ import { ALICE, EXAMPLE, fetchJwks, fetchToken, saying, verify } from '../suppor
 const ROOT = join(import.meta.dirname, '../..');
 const MINUTE_MS = 60_000;
 const NOBODY = 65_534;
-/** A private key: its first line with another of base64 after it (libraries hold the first alone), or the private half of a JWK. */
+/**
+ * A private key: its first line with another of base64 after it (libraries hold the first alone),
+ * or the private half of a JWK.
+ */
 const PRIVATE_KEY =
   /-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----\s+[A-Za-z0-9+/=]{40}|"d"\s*:\s*"[A-Za-z0-9_-]{40}/;
 

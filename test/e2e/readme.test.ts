@@ -14,7 +14,9 @@ const PROGRAMS: readonly DebianTool[] = ['docker-registry', 'docker', 'skopeo'];
 const CELLPASS = '127.0.0.1:8080';
 const REGISTRY = '127.0.0.1:5000';
 
-/** A folder like a fresh clone, in which the README's commands run. Free ports replace the README's. */
+/**
+ * A folder like a fresh clone, in which the README's commands run. Free ports replace the README's.
+ */
 interface Clone {
   readonly dir: string;
   readonly children: Child[];
@@ -110,7 +112,10 @@ async function makeClone(): Promise<Clone> {
   };
 }
 
-/** With its own home, so that `docker login` changes no user's login, and with the unpacked programs. */
+/**
+ * With its own home, so that `docker login` changes no user's login, and with the unpacked
+ * programs.
+ */
 async function environment(home: string, listen: string): Promise<Record<string, string>> {
   const programs = await Promise.all(PROGRAMS.map(debianTool));
   const folders = programs.flatMap((path) => (path === undefined ? [] : [dirname(path)]));

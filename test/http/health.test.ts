@@ -128,7 +128,9 @@ describe('health', () => {
   });
 });
 
-/** A database that loses nothing but its keys, so that everything else a token takes is still there. */
+/**
+ * A database that loses nothing but its keys, so that everything else a token takes is still there.
+ */
 function withoutKeys(database: Database, areAway: () => boolean): Database {
   return {
     ...database,

@@ -45,7 +45,9 @@ const SETTINGS: readonly (readonly [Visibility, RegistryAccess])[] = [
 
 const LETTER = { pull: 'p', push: 'w', delete: 'd', '*': '*' };
 
-/** The letters of the actions granted when each is asked alone; `!` after one: the request is 403. */
+/**
+ * The letters of the actions granted when each is asked alone; `!` after one: the request is 403.
+ */
 function cell(subject: Subject, project: Project): string {
   const letters = ACTIONS.map((action) => {
     const { access, denial } = decideOn(subject, action, project);

@@ -13,7 +13,10 @@ import { aJob, aPerson, aUser, decide, member, type Situation } from '../support
 
 const RUNS = { numRuns: 10_000 };
 
-/** What an explanation asks for, done: the same situation where this rule no longer stands in the way. */
+/**
+ * What an explanation asks for, done: the same situation where this rule no longer stands in the
+ * way.
+ */
 const CURES: Partial<Record<RuleId, (at: Situation) => Partial<Situation>>> = {
   registry_scope: ({ scopes }) => ({
     subject: aUser({ admin: true }),

@@ -14,7 +14,9 @@ interface Section {
   readonly language: string;
 }
 
-/** The code blocks of a language under one heading, in order, up to the next heading of its level. */
+/**
+ * The code blocks of a language under one heading, in order, up to the next heading of its level.
+ */
 export function codeBlocks(text: string, { heading, language }: Section): readonly string[] {
   const lines = text.split('\n');
   const begin = lines.indexOf(heading);

@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import request from 'supertest';
 import { startTestServer, type TestServer } from '../../support/server.ts';
 
-/** Input that no admin means: the answer names it as the client's mistake, never as the server's. */
+/**
+ * Input that no admin means: the answer names it as the client's mistake, never as the server's.
+ */
 describe('input of the admin API', () => {
   let server: TestServer;
   before(async () => {

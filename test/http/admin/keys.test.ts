@@ -12,7 +12,10 @@ const START = new Date('2026-11-24T10:00:00Z');
 const PROPAGATION_MS = 300_000;
 const DAY_MS = 24 * 3_600_000;
 
-/** Resolves when `isTrue`, which is asked again whenever something may have changed; fails with mocha's time-out. */
+/**
+ * Resolves when `isTrue`, which is asked again whenever something may have changed; fails with
+ * mocha's time-out.
+ */
 async function eventually(isTrue: () => boolean): Promise<void> {
   while (!isTrue()) await new Promise((resolve) => setTimeout(resolve, 5));
 }

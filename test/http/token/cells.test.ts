@@ -27,7 +27,10 @@ const SECRETS = {
 const PAT = { kind: 'personal', scopes: ['read_registry', 'write_registry'], user: 'alice' };
 const DEPLOY = { username: 'deployer', scopes: ['read_registry'] };
 
-/** The same people in both cells, as nobody would have it: so that only the kind of a credential tells them apart. */
+/**
+ * The same people in both cells, as nobody would have it: so that only the kind of a credential
+ * tells them apart.
+ */
 const directory = (group: string) => ({
   users: [{ username: 'alice', id: 11, password: PASSWORD }],
   groups: [{ path: group, members: [{ user: 'alice', role: 'developer' }] }],
