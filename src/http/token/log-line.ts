@@ -1,49 +1,42 @@
 import { cutForLog, listForLog } from '../../log.ts';
 import type { Decision } from '../../policy/grant.ts';
 import { printScope } from '../../policy/scope.ts';
-import { authType, type Subject, subjectName } from '../../policy/subject.ts';
-import type { AskedService, ChosenCell, IssuedOutcome, TokenOutcome } from './outcome.ts';
+import { authType, subjectName } from '../../policy/subject.ts';
+import type { AskedService, ChosenCell, TokenOutcome } from './outcome.ts';
 
-/** The log line's fields of a token request, with bounded texts. */
-export function logFieldsOf({ asked, cell, subject, decision, issued }: TokenOutcome): object {
+/** Adds the fields of a token request to its log line, with bounded texts. */
+export function addLogFields(fields: Record<string, unknown>, outcome: TokenOutcome): void {
+  const { asked, cell, subject, decision, issued } = outcome;
+  if (cell !== null) fields['cell'] = cell.self;
   // What a client with wrong credentials asks stays out of the log.
-  const isDescribed = subject !== null || isElsewhere(cell);
-  return {
-    ...(cell && { cell: cell.self }),
-    ...(asked && isDescribed && describeAsked(asked)),
-    ...(cell?.forwarded && { forwarded_to: cell.answering }),
-    ...(subject && describeSubject(subject)),
-    ...(decision && describeDecision(decision)),
-    ...(issued && describeIssued(issued)),
-  };
+  if (asked !== null && (subject !== null || isElsewhere(cell))) describeAsked(fields, asked);
+  if (cell?.forwarded) fields['forwarded_to'] = cell.answering;
+  if (subject !== null) {
+    fields['subject'] = subjectName(subject);
+    fields['auth_type'] = authType(subject);
+  }
+  if (decision !== null) describeDecision(fields, decision);
+  if (issued === null) return;
+  fields['kid'] = issued.kid;
+  fields['jti'] = issued.claims.jti;
+  if (issued.reused) fields['reused'] = true;
 }
 
 function isElsewhere(cell: ChosenCell | null): boolean {
   return cell !== null && cell.answering !== null && cell.answering !== cell.self;
 }
 
-function describeAsked({ service, scopes: { scopes, dropped } }: AskedService): object {
-  return {
-    service: service && cutForLog(service),
-    asked: listForLog(scopes.map(printScope)),
-    ...(dropped.length > 0 && { dropped: dropped.length }),
-  };
+function describeAsked(fields: Record<string, unknown>, { service, scopes }: AskedService): void {
+  fields['service'] = service && cutForLog(service);
+  fields['asked'] = listForLog(scopes.scopes.map(printScope));
+  if (scopes.dropped.length > 0) fields['dropped'] = scopes.dropped.length;
 }
 
-function describeSubject(subject: Subject): object {
-  return { subject: subjectName(subject), auth_type: authType(subject) };
-}
-
-function describeDecision({ access, rulings }: Decision): object {
+function describeDecision(fields: Record<string, unknown>, { access, rulings }: Decision): void {
+  fields['granted'] = listForLog(
+    access.map(({ type, name, actions }) => `${type}:${name}:${actions.join(',')}`),
+  );
   const refused = rulings.filter(({ verdict }) => verdict !== 'grant');
-  return {
-    granted: listForLog(access.map(({ type, name, actions }) => `${type}:${name}:${actions.join(',')}`)),
-    ...(refused.length > 0 && {
-      refused: listForLog(refused.map(({ scope, action, rule }) => `${scope.name}:${action} ${rule}`)),
-    }),
-  };
-}
-
-function describeIssued({ claims, kid, reused }: IssuedOutcome): object {
-  return { kid, jti: claims.jti, ...(reused && { reused }) };
+  if (refused.length === 0) return;
+  fields['refused'] = listForLog(refused.map(({ scope, action, rule }) => `${scope.name}:${action} ${rule}`));
 }

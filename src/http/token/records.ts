@@ -5,7 +5,7 @@ import type { LastUse } from '../../records/last-use.ts';
 import type { RefusalLog } from '../../records/refusal-log.ts';
 import type { IssuedToken } from '../../store/records/issued-tokens.ts';
 import type { RequestContext } from '../request-state.ts';
-import { logFieldsOf } from './log-line.ts';
+import { addLogFields } from './log-line.ts';
 import { grantsLess, type IssuedOutcome, type OutcomeObserver } from './outcome.ts';
 import { toStoredRefusal } from './refusal-record.ts';
 
@@ -38,7 +38,7 @@ export function observeAll(observers: readonly OutcomeObserver[], log: Pick<Log,
 
 /** For the request's log line. */
 const logOutcome: OutcomeObserver = (outcome, { logFields }) => {
-  Object.assign(logFields, logFieldsOf(outcome));
+  addLogFields(logFields, outcome);
 };
 
 /** For the metrics, which count each answer by its reason. */
