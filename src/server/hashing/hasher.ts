@@ -7,8 +7,8 @@ import { createHashingClient, type HashingAnswer, type HashingClient, hasherAway
 import type { HasherReady } from './hasher-process.ts';
 
 /**
- * Hashes passwords in a process of low priority, which uses little more than the processor time that other
- * processes leave.
+ * Hashes passwords in a process of low priority, which uses little more than the processor time
+ * that other processes leave.
  */
 export interface Hasher extends PasswordHashing {
   /** Ends the process; hashes that are under way fail with `unavailable`. */

@@ -42,7 +42,10 @@ export interface AuditRetention {
 export interface IssuedTokens {
   /** Writing the same batch again changes nothing. */
   save(tokens: readonly IssuedToken[]): Promise<void>;
-  /** Makes room for tomorrow, and drops what is too old or too much, whole days at a time, the oldest first; never today. */
+  /**
+   * Creates tomorrow's partition, and drops days that are too old or too much: whole days, the oldest
+   * first, never today.
+   */
   trim(retention: AuditRetention, now: Date): Promise<AuditSizes>;
   /** What is there, and drops nothing. */
   measure(now: Date): Promise<AuditSizes>;
