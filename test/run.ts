@@ -24,9 +24,9 @@ const AT_A_TIME = 2;
 const LONG = ['test/faults/**', 'test/e2e/cells.test.ts', 'test/e2e/matrix/**'];
 /** Long parts come first, so that both processes end at about the same time. */
 const FOLDERS: readonly (readonly string[])[] = [
+  ['http', 'policy', 'token'],
   ['server'],
   ['e2e', 'security'],
-  ['http', 'policy', 'token'],
   ['cli'],
 ];
 

@@ -3,16 +3,20 @@ import { chmod, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { Agent, fetch } from 'undici';
-import { freePort } from '../support/database/postgres.ts';
+import { freePort, sharedPostgres } from '../support/database/postgres.ts';
 import { assertRefused, makeSite, type Site } from '../support/processes/site.ts';
 import { makeTls, untilServed } from '../support/processes/tls.ts';
 
 /** Starts and stops once, so that there are keys. */
 async function madeSite(): Promise<Site> {
-  const site = await makeSite('embedded');
+  const site = await makeSite('postgresql');
   const server = await site.serve();
   assert.equal(await server.stop(), 0);
   return site;
+}
+
+async function emptyDatabase(): Promise<string> {
+  return (await sharedPostgres()).createDatabase();
 }
 
 describe('a server that must not start', () => {
@@ -53,10 +57,10 @@ describe('a server that must not start', () => {
     });
   });
 
-  describe('in terminal that do not fit', () => {
+  describe('with settings, files or a database that do not fit', () => {
     let site: Site;
     before(async () => {
-      site = await makeSite('embedded');
+      site = await makeSite('postgresql');
     });
     after(() => site.remove());
 
@@ -93,7 +97,7 @@ describe('a server that must not start', () => {
     });
 
     it('does not migrate when it may not', async () => {
-      const env = { CELLPASS_MIGRATE: 'false', CELLPASS_DATA_DIR: join(site.dir, 'unmigrated') };
+      const env = { CELLPASS_MIGRATE: 'false', CELLPASS_DATABASE_URL: await emptyDatabase() };
       assertRefused(await site.run(['serve'], { env }), 'cellpass migrate');
       const { code, stdout } = await site.run(['migrate', '--json'], { env });
       assert.equal(code, 0);
@@ -103,7 +107,7 @@ describe('a server that must not start', () => {
     });
 
     it("does not take another cell's database", async () => {
-      const env = { CELLPASS_DATA_DIR: join(site.dir, 'cell-3') };
+      const env = { CELLPASS_DATABASE_URL: await emptyDatabase() };
       const server = await site.serve({ ...env, CELLPASS_CELL: '3' });
       assert.equal(await server.stop(), 0);
       assertRefused(
