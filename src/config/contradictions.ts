@@ -15,6 +15,7 @@ export function contradictions(given: Settings): readonly ExplainedIssue[] {
   return [
     ...tlsContradictions(given),
     ...workerContradictions(given),
+    ...databaseContradictions(given),
     ...periodContradictions(given),
     ...reuseContradictions(given),
     ...registryContradictions(given),
@@ -44,6 +45,12 @@ function workerContradictions({ workers, database_url }: Settings): readonly Exp
   if (workers === 1 || database_url !== undefined) return [];
   const message = `must be 1, but is ${workers}: the embedded database serves one process; for more workers set CELLPASS_DATABASE_URL`;
   return [{ path: ['workers'], message }];
+}
+
+function databaseContradictions(given: Settings): readonly ExplainedIssue[] {
+  if (given.database_url !== undefined) return [];
+  const message = 'needs CELLPASS_DATABASE_URL: the embedded database has no connections';
+  return given.database_listen_url === undefined ? [] : [{ path: ['database_listen_url'], message }];
 }
 
 /** Periods that let a token outlive the publication of its key, or its leaf certificate. */

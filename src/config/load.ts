@@ -56,6 +56,10 @@ interface ConnectionLimits {
 export interface Config {
   /** Null: use the embedded database in `dataDir`. */
   readonly databaseUrl: string | null;
+  /** Where LISTEN connects if a pooler answers at `databaseUrl`; null: no other place. */
+  readonly databaseListenUrl: string | null;
+  /** False: a pooler in transaction mode answers at `databaseUrl`. */
+  readonly databasePreparedStatements: boolean;
   readonly dataDir: string;
   readonly keysDir: string;
   readonly listen: ListenAddress;
@@ -145,6 +149,8 @@ function invalid(problems: readonly Problem[], file: string | null): CellpassErr
 function toConfig(given: Settings, unknownVariables: readonly string[]): Config {
   return {
     databaseUrl: given.database_url ?? null,
+    databaseListenUrl: given.database_listen_url ?? null,
+    databasePreparedStatements: given.database_prepared_statements,
     dataDir: given.data_dir,
     keysDir: given.keys_dir,
     listen: given.listen,

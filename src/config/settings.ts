@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { readDatabaseUrl } from './database-url.ts';
 
 /**
  * The schema of all settings, by their names in the settings file, with their defaults.
@@ -100,10 +101,9 @@ const registry = z.strictObject({
 });
 
 export const settings = z.strictObject({
-  database_url: z
-    .string()
-    .regex(/^postgres(ql)?:\/\//, 'must be a PostgreSQL URL such as postgresql://user@host/database')
-    .optional(),
+  database_url: z.string().transform(toDatabaseUrl).optional(),
+  database_listen_url: z.string().transform(toDatabaseUrl).optional(),
+  database_prepared_statements: flag.default(true),
   data_dir: path.default('./data'),
   keys_dir: path.default('./keys'),
   listen: z.string().transform(toListenAddress).prefault('127.0.0.1:8080'),
@@ -162,6 +162,13 @@ function toListenAddress(text: string, context: z.core.$RefinementCtx): ListenAd
     return z.NEVER;
   }
   return { host, port };
+}
+
+function toDatabaseUrl(text: string, context: z.core.$RefinementCtx): string {
+  const read = readDatabaseUrl(text);
+  if (!('problem' in read)) return text;
+  context.issues.push({ code: 'custom', input: text, message: read.problem });
+  return z.NEVER;
 }
 
 function toPublicUrl(text: string, context: z.core.$RefinementCtx): string {

@@ -5,16 +5,43 @@ import { loadMasterKey } from '../keys/master-key-file.ts';
 import type { Log } from '../log.ts';
 import { claimForCell } from '../store/database/cell-claim.ts';
 import type { Database } from '../store/database/drivers.ts';
-import { migrate, pendingMigrations } from '../store/database/migrate.ts';
+import { migrate, newerMigrations, pendingMigrations } from '../store/database/migrate.ts';
 import { createKeyStore } from '../store/keys.ts';
+
+export const WAITING = 'another process is migrating the database: waiting for it';
+
+export interface PrepareOptions {
+  readonly log: Log;
+  /** Ends the wait for another process that migrates. */
+  readonly signal?: AbortSignal | undefined;
+}
 
 /**
  * Applies pending migrations.
  * @throws {CellpassError} `conflict` when some are pending and `CELLPASS_MIGRATE` is false.
  */
-export async function prepareDatabase(config: Config, database: Database, log: Log): Promise<void> {
+export async function prepareDatabase(
+  config: Config,
+  database: Database,
+  { log, signal }: PrepareOptions,
+): Promise<void> {
+  await applyMigrations(config, database, { log, signal });
+  const newer = await newerMigrations(database);
+  if (newer.length === 0) return;
+  log.warn(
+    { migrations: newer },
+    'a newer cellpass has migrated the database; this version can still work on it, so go on with the upgrade',
+  );
+}
+
+async function applyMigrations(
+  config: Config,
+  database: Database,
+  { log, signal }: PrepareOptions,
+): Promise<void> {
   if (config.migrate) {
-    const applied = await migrate(database);
+    const onWait = (): void => log.info({}, WAITING);
+    const applied = await migrate(database, { onWait, signal });
     if (applied.length > 0) log.info({ migrations: applied }, 'migrated the database');
     return;
   }

@@ -11,6 +11,7 @@ import type { Terminal } from '../terminal.ts';
 import { withDataDir } from './data-dir.ts';
 import { nextSteps } from './next-steps.ts';
 import { openDatabase } from './open-database.ts';
+import { WAITING } from './prepare.ts';
 import { registryConfiguration } from './registry-configuration.ts';
 import { reloadCertificate } from './reload-certificate.ts';
 import { createLog, STDERR, STDOUT } from './server-log.ts';
@@ -35,7 +36,12 @@ export async function serve(terminal: Terminal): Promise<void> {
   for (const name of config.unknownVariables)
     log.warn({ variable: name }, 'this variable is not a setting of cellpass');
   const signals = catchSignals(log);
-  const server = await (config.workers > 1 ? startWorkers : startServer)(config, log);
+  const start = config.workers > 1 ? startWorkers : startServer;
+  const server = await start(config, log, signals.stopped).catch((error: unknown) => {
+    if (signals.stopped.aborted) return undefined;
+    throw error;
+  });
+  if (server === undefined) return;
   signals.onReload(() => reloadCertificate(server, log));
   announce(config, server, log, terminal);
   await signals.stop;
@@ -43,11 +49,12 @@ export async function serve(terminal: Terminal): Promise<void> {
 }
 
 /** Applies pending migrations. Resolves with their names. */
-export function migrateDatabase({ environment }: Terminal): Promise<readonly string[]> {
+export function migrateDatabase({ environment, stderr }: Terminal): Promise<readonly string[]> {
   const config = loadConfig(environment);
   return withDataDir(config, async () => {
     const database = await openDatabase(config, createLog(config, STDERR));
-    return migrate(database).finally(() => database.close());
+    const onWait = (): void => stderr(`${WAITING}\n`);
+    return migrate(database, { onWait }).finally(() => database.close());
   });
 }
 
@@ -91,6 +98,8 @@ function ownPaths(): { readonly command: string; readonly exampleFile: string | 
 interface Signals {
   /** Resolves at the first SIGTERM or SIGINT. A second one ends the process at once. */
   readonly stop: Promise<void>;
+  /** Aborted at the same moment. */
+  readonly stopped: AbortSignal;
   /** Sets what SIGHUP does. */
   onReload(action: () => void): void;
 }
@@ -102,11 +111,11 @@ interface Signals {
 function catchSignals(log: Log): Signals {
   let reload = (): void => undefined;
   process.on('SIGHUP', () => reload());
+  const stopping = new AbortController();
   const stop = new Promise<void>((resolve) => {
-    let stopping = false;
     const onStop = (signal: NodeJS.Signals): void => {
-      if (stopping) process.exit(1);
-      stopping = true;
+      if (stopping.signal.aborted) process.exit(1);
+      stopping.abort();
       log.info({ signal }, 'stopping: answering what has begun');
       resolve();
     };
@@ -115,6 +124,7 @@ function catchSignals(log: Log): Signals {
   });
   return {
     stop,
+    stopped: stopping.signal,
     onReload: (action) => {
       reload = action;
     },

@@ -14,7 +14,7 @@ import { type DataDirHold, holdDataDir } from './data-dir.ts';
 import { type Hasher, startHasher } from './hashing/hasher.ts';
 import { openAdminListener, openMetricsListener, openPublicListener, reloadAll } from './listeners.ts';
 import { openDatabase } from './open-database.ts';
-import { openMasterKey, prepareDatabase } from './prepare.ts';
+import { openMasterKey, type PrepareOptions, prepareDatabase } from './prepare.ts';
 
 /** A running server. */
 export interface RunningServer {
@@ -49,10 +49,11 @@ export interface WorkerServer extends RunningServer {
  * A whole server in this process. It holds the data directory first, then opens the database and
  * the keys, and last the public listener. When a step fails, what was opened before is closed
  * again.
+ * @param signal ends the wait for another process that migrates the database.
  */
-export function startServer(config: Config, log: Log): Promise<RunningServer> {
+export function startServer(config: Config, log: Log, signal?: AbortSignal): Promise<RunningServer> {
   return openAll(async (closers) => {
-    const host = await openHost(config, log, closers);
+    const host = await openHost(config, { log, signal }, closers);
     const draining = { now: false };
     const assembly = await assembleServer(await inputsOf(config, { ...host, log, draining }), closers);
     processMetrics(assembly.registry);
@@ -65,11 +66,11 @@ export function startServer(config: Config, log: Log): Promise<RunningServer> {
 /** What runs once for all workers: migrations, the admin API, scheduled rotation, retention. */
 export function startPrimary(
   config: Config,
-  log: Log,
+  { log, signal }: PrepareOptions,
   otherMetrics: () => Promise<readonly Snapshot[]>,
 ): Promise<PrimaryServer> {
   return openAll(async (closers) => {
-    const host = await openHost(config, log, closers);
+    const host = await openHost(config, { log, signal }, closers);
     const draining = { now: false };
     const inputs = await inputsOf(config, { ...host, log, draining });
     const assembly = await assemblePrimary({ ...inputs, otherMetrics }, closers);
@@ -111,7 +112,7 @@ interface Host {
   readonly database: Database;
 }
 
-async function openHost(config: Config, log: Log, closers: Closers): Promise<Host> {
+async function openHost(config: Config, { log, signal }: PrepareOptions, closers: Closers): Promise<Host> {
   // Refuse wrong TLS files before anything is created on disk.
   if (config.tls !== null) readTls(config.tls);
   const dataDir = await holdDataDir(config);
@@ -120,7 +121,7 @@ async function openHost(config: Config, log: Log, closers: Closers): Promise<Hos
   closers.push(() => argon2id.close());
   const database = await openDatabase(config, log);
   closers.push(() => database.close());
-  await prepareDatabase(config, database, log);
+  await prepareDatabase(config, database, { log, signal });
   return { dataDir, argon2id, database };
 }
 

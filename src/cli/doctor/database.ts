@@ -74,7 +74,7 @@ async function withDatabase<T>(config: Config, work: (database: Database) => Pro
 export async function inspect(database: Database, config: Config, now: () => Date): Promise<StoredState> {
   const general = [
     await check('database version', async () => judgeVersion(await readMajorVersion(database))),
-    await check('notifications', async () => judgeNotices(await hearsNotices(database, NOTICE_TIMEOUT_MS))),
+    await check('notifications', () => checkNotices(database, config)),
     await check('database clock', async () =>
       judgeClock("the database's", await secondsAhead(() => readDatabaseTime(database), now), DATABASE_CLOCK),
     ),
@@ -134,10 +134,19 @@ export function judgeVersion(major: number): Verdict {
   return failed(`PostgreSQL ${major} is too old: use ${OLDEST_POSTGRESQL} or later`);
 }
 
+async function checkNotices(database: Database, config: Config): Promise<Verdict> {
+  const { databaseUrl, databaseListenUrl, databasePreparedStatements } = config;
+  if (databaseUrl !== null && databaseListenUrl === null && !databasePreparedStatements)
+    return ok(
+      'not used: servers poll each second; for NOTIFY past the pooler set CELLPASS_DATABASE_LISTEN_URL',
+    );
+  return judgeNotices(await hearsNotices(database, NOTICE_TIMEOUT_MS));
+}
+
 export function judgeNotices(heard: boolean): Verdict {
   if (heard) return ok('a NOTIFY arrives');
   return warning(
-    `no NOTIFY arrived in ${NOTICE_TIMEOUT_MS / 1000} s, so servers learn of new keys only by polling: point CELLPASS_DATABASE_URL at PostgreSQL itself, or at a pooler in session mode`,
+    `no NOTIFY arrived in ${NOTICE_TIMEOUT_MS / 1000} s, so servers learn of new keys only by polling: point CELLPASS_DATABASE_URL at PostgreSQL itself, or at a pooler in session mode, or set CELLPASS_DATABASE_LISTEN_URL`,
   );
 }
 

@@ -10,11 +10,12 @@ const GRACE_MS = 15_000;
 /**
  * Several processes behind one listener, and a primary that administers them. The primary replaces
  * a worker that dies.
+ * @param signal ends the wait for another process that migrates the database.
  * @throws the error of the first worker that can't start.
  */
-export async function startWorkers(config: Config, log: Log): Promise<RunningServer> {
+export async function startWorkers(config: Config, log: Log, signal?: AbortSignal): Promise<RunningServer> {
   const metrics = createWorkerMetrics();
-  const primary = await startPrimary(config, log, () => metrics.gather());
+  const primary = await startPrimary(config, { log, signal }, () => metrics.gather());
   const pool = new WorkerPool({
     log,
     graceMs: config.drainSeconds * 1000 + GRACE_MS,

@@ -6,6 +6,9 @@ import type { Sql } from './drivers.ts';
  * @throws {CellpassError} `conflict` when it belongs to another cell.
  */
 export async function claimForCell(sql: Sql, cell: number): Promise<void> {
+  // A start that has nothing to write must not wait for a synchronous standby that is away.
+  const [stored] = await sql.query<{ cell_id: number | null }>('SELECT cell_id FROM settings');
+  if (stored?.cell_id === cell) return;
   const [row] = await sql.query<{ cell_id: number }>(
     'UPDATE settings SET cell_id = coalesce(cell_id, $1) RETURNING cell_id',
     [cell],

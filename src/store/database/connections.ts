@@ -1,63 +1,76 @@
 import pg from 'pg';
+import type { DatabaseUrl } from '../../config/database-url.ts';
 import { unavailable, unavailableIfTemporary } from './failures.ts';
+import { createHosts } from './hosts.ts';
+import { WritableClient } from './writable-client.ts';
 
 /** How long a query waits for a connection, whether a new one or one of the pool. */
 const CONNECT_TIMEOUT_MS = 800;
 
-export interface PoolOptions {
+interface ConnectionOptions {
+  readonly types?: pg.CustomTypesConfig;
+  readonly applicationName: string;
+  readonly connectTimeoutMs?: number;
+  /**
+   * PostgreSQL ends a statement that runs longer, so that statements whose request has timed out
+   * don't occupy connections. Null: the session keeps its timeout, because a pooler gives it to
+   * other programs.
+   */
+  readonly statementTimeoutMs: number | null;
+}
+
+/** A class of clients that aren't connected yet. Each connects to a server that takes changes. */
+export type ClientClass = new (extra?: pg.ClientConfig) => WritableClient;
+
+export function createClientClass(url: DatabaseUrl, options: ConnectionOptions): ClientClass {
+  const settings = clientSettings(url, options);
+  const limits = {
+    timeoutMs: options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
+    statementTimeoutMs: options.statementTimeoutMs,
+  };
+  const hosts = createHosts(url.hosts, async (address) => {
+    const only = { choose: async () => address, leave: () => undefined };
+    const client = new WritableClient(settings, { ...limits, hosts: only });
+    await client.connect();
+    await client.end();
+  });
+  return class extends WritableClient {
+    constructor(extra: pg.ClientConfig = {}) {
+      super({ ...extra, ...settings }, { ...limits, hosts });
+    }
+  };
+}
+
+function clientSettings(
+  { firstHostUrl }: DatabaseUrl,
+  { types, applicationName }: ConnectionOptions,
+): pg.ClientConfig {
+  return {
+    connectionString: firstHostUrl,
+    ...(types !== undefined && { types }),
+    keepAlive: true,
+    // Firewalls and load balancers drop idle connections after a minute or more.
+    keepAliveInitialDelayMillis: 30_000,
+    application_name: applicationName,
+  };
+}
+
+interface PoolOptions {
   /** Gets errors of connections that break while idle; without a listener the process would end. */
   readonly onIdleError: (error: Error) => void;
   readonly maxConnections: number;
-  /**
-   * PostgreSQL ends a statement that runs longer, so that statements whose request has timed out
-   * don't occupy connections.
-   */
-  readonly statementTimeoutMs: number;
 }
 
 /** The pool opens its connections when queries need them. */
-export function createPool(url: string, types: pg.CustomTypesConfig, options: PoolOptions): pg.Pool {
+export function createPool(Client: ClientClass, options: PoolOptions): pg.Pool {
   const pool = new pg.Pool({
-    ...clientSettings(url, types),
+    Client,
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     max: options.maxConnections,
     idleTimeoutMillis: 30_000,
   });
   pool.on('error', options.onIdleError);
-  pool.on('connect', (client) => limitStatements(client, options.statementTimeoutMs));
   return pool;
-}
-
-/** A client in pipeline mode that isn't connected yet; see `pipeline.ts`. */
-export function createPipelinedClient(
-  url: string,
-  types: pg.CustomTypesConfig,
-  { statementTimeoutMs }: Pick<PoolOptions, 'statementTimeoutMs'>,
-): pg.Client {
-  // The type pg.ClientConfig lacks `pipeline`.
-  const settings = { ...clientSettings(url, types), pipeline: true };
-  const client = new pg.Client(settings);
-  client.once('connect', () => limitStatements(client, statementTimeoutMs));
-  return client;
-}
-
-function clientSettings(url: string, types: pg.CustomTypesConfig): pg.ClientConfig {
-  return {
-    connectionString: url,
-    types,
-    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-    keepAlive: true,
-    // Firewalls and load balancers drop idle connections after a minute or more.
-    keepAliveInitialDelayMillis: 30_000,
-    application_name: 'cellpass',
-  };
-}
-
-/**
- * Sends SET ahead of the first statement. A start-up parameter would be simpler, but poolers refuse
- * it.
- */
-function limitStatements(client: pg.ClientBase, timeoutMs: number): void {
-  client.query(`SET statement_timeout = ${timeoutMs}`).catch(() => undefined);
 }
 
 /** A connection of the pool for one caller, until it is released. */
@@ -97,7 +110,10 @@ export async function borrow(pool: pg.Pool): Promise<Lease> {
         return await client.query<R>(timed);
       } catch (error) {
         hasFailed = true;
-        if (!(error instanceof pg.DatabaseError)) isWhole = false;
+        if (!(error instanceof pg.DatabaseError)) {
+          isWhole = false;
+          if (client instanceof WritableClient) client.stopStatement();
+        }
         throw toUnavailable(error);
       }
     },

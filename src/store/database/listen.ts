@@ -1,22 +1,23 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import pg from 'pg';
-import { within } from './connections.ts';
+import type pg from 'pg';
+import { type ClientClass, within } from './connections.ts';
 
-const RECONNECT_MS = 1000;
-const CONNECT_TIMEOUT_MS = 5000;
+/** Plus up to as much again at random, so that replicas don't all reconnect at the same moment. */
+const RECONNECT_MS = 700;
+const QUERY_TIMEOUT_MS = 5000;
 const CLOSE_TIMEOUT_MS = 1000;
 
 /**
  * Runs LISTEN on a separate connection and reconnects whenever it breaks; see `Database.listen`.
  */
 export async function listenOnPostgres(
-  url: string,
+  Client: ClientClass,
   channel: string,
   onNotice: () => void,
 ): Promise<() => Promise<void>> {
   const stopped = new AbortController();
-  const first = await connect(url, channel, onNotice);
-  const following = follow(first, { url, channel, onNotice, signal: stopped.signal });
+  const first = await connect(Client, channel, onNotice);
+  const following = follow(first, { Client, channel, onNotice, signal: stopped.signal });
   return async () => {
     stopped.abort();
     await following;
@@ -30,14 +31,12 @@ interface Listener {
 }
 
 /** Undefined if it can't connect. */
-async function connect(url: string, channel: string, onNotice: () => void): Promise<Listener | undefined> {
-  const client = new pg.Client({
-    connectionString: url,
-    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-    query_timeout: CONNECT_TIMEOUT_MS,
-    keepAlive: true,
-    application_name: 'cellpass listener',
-  });
+async function connect(
+  Client: ClientClass,
+  channel: string,
+  onNotice: () => void,
+): Promise<Listener | undefined> {
+  const client = new Client({ query_timeout: QUERY_TIMEOUT_MS });
   const ended = new Promise<void>((resolve) => {
     client.on('end', () => resolve());
     client.on('error', () => resolve());
@@ -54,7 +53,7 @@ async function connect(url: string, channel: string, onNotice: () => void): Prom
 }
 
 interface FollowOptions {
-  readonly url: string;
+  readonly Client: ClientClass;
   readonly channel: string;
   readonly onNotice: () => void;
   readonly signal: AbortSignal;
@@ -62,7 +61,7 @@ interface FollowOptions {
 
 async function follow(
   first: Listener | undefined,
-  { url, channel, onNotice, signal }: FollowOptions,
+  { Client, channel, onNotice, signal }: FollowOptions,
 ): Promise<void> {
   const stop = new Promise<void>((resolve) => {
     if (signal.aborted) resolve();
@@ -71,9 +70,10 @@ async function follow(
   let listener = first;
   while (!signal.aborted) {
     if (listener === undefined) {
-      await delay(RECONNECT_MS, undefined, { signal, ref: false }).catch(() => undefined);
+      const waitMs = RECONNECT_MS * (1 + Math.random());
+      await delay(waitMs, undefined, { signal, ref: false }).catch(() => undefined);
       if (signal.aborted) return;
-      listener = await connect(url, channel, onNotice);
+      listener = await connect(Client, channel, onNotice);
       if (listener !== undefined) onNotice();
       continue;
     }

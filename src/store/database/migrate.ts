@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { Umzug, type UmzugStorage } from 'umzug';
 import { CellpassError } from '../../errors.ts';
 import { AT_LENGTH, type Database, type Sql } from './drivers.ts';
@@ -12,8 +13,19 @@ import { sql as adminTokens } from './migrations/0008-admin-tokens.ts';
 import { sql as recordsAsJson } from './migrations/0009-records-as-json.ts';
 import { sql as directoryVersion } from './migrations/0010-directory-version.ts';
 
+interface Migration {
+  readonly name: string;
+  readonly sql: string;
+  /**
+   * True if programs that don't know the migration work as before on its schema: it only adds
+   * tables, indexes, and columns with a default or null. Such a program may then start, so that
+   * replicas can be replaced one after the other. Every migration from 0011 on must think about it.
+   */
+  readonly addsOnly?: true;
+}
+
 /** In the order of their numbers. Never edit a released migration: add the next one. */
-const MIGRATIONS: readonly { readonly name: string; readonly sql: string }[] = [
+const MIGRATIONS: readonly Migration[] = [
   { name: '0001-directory', sql: directory },
   { name: '0002-keys', sql: keys },
   { name: '0003-refusals', sql: refusals },
@@ -28,29 +40,66 @@ const MIGRATIONS: readonly { readonly name: string; readonly sql: string }[] = [
 
 /** An advisory lock that nothing else uses; the same in every version of cellpass. */
 const MIGRATION_LOCK = 7_021_001;
+const RETRY_LOCK_MS = 500;
+
+interface MigrateOptions {
+  /** Called once if another process holds the lock. */
+  readonly onWait?: () => void;
+  /** Ends the wait for the lock. */
+  readonly signal?: AbortSignal | undefined;
+}
 
 /**
  * Applies all pending migrations in one transaction. Replicas that start together wait for each
- * other. Returns the names of the applied migrations. Throws `conflict` if a newer version has
- * migrated the database.
+ * other. Returns the names of the applied migrations.
+ * @throws {CellpassError} `conflict` if a newer version has changed the schema; `unavailable` if
+ * `signal` ends the wait for another process.
  */
-export async function migrate(database: Database): Promise<readonly string[]> {
-  return database.transaction(async (sql) => {
-    await sql.query('SELECT pg_advisory_xact_lock($1)', [MIGRATION_LOCK]);
-    await sql.execute(
-      'CREATE TABLE IF NOT EXISTS schema_migrations (name text PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())',
-    );
-    await refuseNewerSchema(sql);
-    const applied = await umzugOn(sql).up();
-    return applied.map(({ name }) => name);
-  }, AT_LENGTH);
+export async function migrate(
+  database: Database,
+  { onWait, signal }: MigrateOptions = {},
+): Promise<readonly string[]> {
+  for (let tries = 0; ; tries++) {
+    const applied = await database.transaction(tryMigrate, AT_LENGTH);
+    if (applied !== null) return applied;
+    if (tries === 0) onWait?.();
+    // Asking again leaves the connection free, and lets a signal through.
+    await delay(RETRY_LOCK_MS, undefined, { signal }).catch(() => undefined);
+    if (signal?.aborted === true)
+      throw new CellpassError('unavailable', 'stopped while another process migrates the database');
+  }
+}
+
+/** Null if another process holds the lock. */
+async function tryMigrate(sql: Sql): Promise<readonly string[] | null> {
+  const [lock] = await sql.query<{ held: boolean }>('SELECT pg_try_advisory_xact_lock($1) AS held', [
+    MIGRATION_LOCK,
+  ]);
+  if (lock?.held !== true) return null;
+  await sql.execute(
+    'CREATE TABLE IF NOT EXISTS schema_migrations (name text PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now(), adds_only boolean NOT NULL DEFAULT false)',
+  );
+  // An ALTER TABLE at every start would wait for each reader of the table.
+  if (!(await hasAddsOnly(sql)))
+    await sql.execute('ALTER TABLE schema_migrations ADD COLUMN adds_only boolean NOT NULL DEFAULT false');
+  await newerMigrations(sql);
+  const applied = await umzugOn(sql).up();
+  return applied.map(({ name }) => name);
+}
+
+/** Versions before this column wrote the table without it. */
+async function hasAddsOnly(sql: Sql): Promise<boolean> {
+  const rows = await sql.query(
+    "SELECT FROM pg_attribute WHERE attrelid = to_regclass('schema_migrations') AND attname = 'adds_only' AND NOT attisdropped",
+  );
+  return rows.length > 0;
 }
 
 /** The names of the pending migrations, for a server that must not migrate. */
 export async function pendingMigrations(database: Database): Promise<readonly string[]> {
   const [table] = await database.query("SELECT to_regclass('schema_migrations') IS NOT NULL AS exists");
   if (table?.['exists'] !== true) return MIGRATIONS.map(({ name }) => name);
-  await refuseNewerSchema(database);
+  await newerMigrations(database);
   const pending = await umzugOn(database).pending();
   return pending.map(({ name }) => name);
 }
@@ -68,7 +117,8 @@ function tableStorage(sql: Sql): UmzugStorage<Sql> {
   return {
     executed: async () => (await appliedNames(sql)).slice(),
     logMigration: async ({ name }) => {
-      await sql.query('INSERT INTO schema_migrations (name) VALUES ($1)', [name]);
+      const addsOnly = MIGRATIONS.some((migration) => migration.name === name && migration.addsOnly);
+      await sql.query('INSERT INTO schema_migrations (name, adds_only) VALUES ($1, $2)', [name, addsOnly]);
     },
     unlogMigration: async ({ name }) => {
       await sql.query('DELETE FROM schema_migrations WHERE name = $1', [name]);
@@ -81,12 +131,21 @@ async function appliedNames(sql: Sql): Promise<readonly string[]> {
   return rows.map(({ name }) => name);
 }
 
-async function refuseNewerSchema(sql: Sql): Promise<void> {
+/**
+ * The names of migrations that this version doesn't know, if all of them only add to the schema.
+ * @throws {CellpassError} `conflict` if one changes more.
+ */
+export async function newerMigrations(sql: Sql): Promise<readonly string[]> {
+  const rows = await sql.query<{ name: string; adds_only: boolean }>(
+    // By way of JSON, because the column may be missing.
+    "SELECT name, coalesce(to_jsonb(applied) ->> 'adds_only', 'false') = 'true' AS adds_only FROM schema_migrations AS applied ORDER BY name",
+  );
   const known = new Set(MIGRATIONS.map(({ name }) => name));
-  const unknown = (await appliedNames(sql)).filter((name) => !known.has(name));
-  if (unknown.length === 0) return;
+  const unknown = rows.filter(({ name }) => !known.has(name));
+  const names = unknown.map(({ name }) => name);
+  if (unknown.every(({ adds_only }) => adds_only)) return names;
   throw new CellpassError(
     'conflict',
-    `the database was migrated by a newer cellpass (${unknown.join(', ')}): run that version, or restore a backup from before its migration`,
+    `the database was migrated by a newer cellpass (${names.join(', ')}): run that version, or restore a backup from before its migration`,
   );
 }

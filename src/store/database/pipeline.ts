@@ -1,5 +1,6 @@
 import type pg from 'pg';
 import { toUnavailable } from './connections.ts';
+import { unavailable } from './failures.ts';
 
 /**
  * Connections that send a query without waiting for the answers to earlier ones (PostgreSQL's
@@ -85,7 +86,9 @@ function createConnection({ createClient, onError }: Omit<PipelineOptions, 'coun
       const opening = current ?? connect();
       waiting += 1;
       try {
-        const client = await opening;
+        const client = await opening.catch((error: unknown) => {
+          throw unavailable(error);
+        });
         // At a timeout pg closes the connection, so that no query gets the answer to another one.
         const timed = { ...config, query_timeout: Math.max(1, deadlineMs - performance.now()) };
         return await client.query<R>(timed);

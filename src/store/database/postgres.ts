@@ -1,22 +1,25 @@
 import pg from 'pg';
+import { type DatabaseUrl, readDatabaseUrl } from '../../config/database-url.ts';
+import { CellpassError } from '../../errors.ts';
 import {
   borrow,
   borrowPatiently,
-  createPipelinedClient,
+  type ClientClass,
+  createClientClass,
   createPool,
   type Lease,
   within,
 } from './connections.ts';
-import {
-  type Database,
-  LONGEST_STATEMENT_MS,
-  type Row,
-  type Sql,
-  type Statement,
-  TYPE_OIDS,
-} from './drivers.ts';
+import { type Database, LONGEST_STATEMENT_MS, TYPE_OIDS } from './drivers.ts';
 import { listenOnPostgres } from './listen.ts';
 import { createPipeline } from './pipeline.ts';
+import {
+  postgresExclusively,
+  postgresTransaction,
+  runQuery,
+  TRANSACTION_TIMEOUT_MS,
+  toConfig,
+} from './transaction.ts';
 
 export interface PostgresOptions {
   /** Gets errors of connections that break while idle. */
@@ -24,6 +27,13 @@ export interface PostgresOptions {
   readonly maxConnections?: number;
   /** How many connections beside the pool run hot statements; 0: the pool runs these, too. */
   readonly pipelinedConnections?: number;
+  /**
+   * False for a pooler that gives each transaction another session: no prepared statements, no
+   * settings of the session, no pipelined connections, and LISTEN only with `listenUrl`.
+   */
+  readonly preparedStatements?: boolean;
+  /** Where LISTEN connects, past a pooler; null: the same URL. */
+  readonly listenUrl?: string | null;
 }
 
 /**
@@ -34,10 +44,6 @@ export interface PostgresOptions {
 const ANSWER_TIMEOUT_MS = 900;
 /** After this, PostgreSQL ends a statement that nothing here waits for any more. */
 const STATEMENT_TIMEOUT_MS = 1000;
-/**
- * How long a transaction waits for each answer: its statements are short, but may wait for a lock.
- */
-const TRANSACTION_TIMEOUT_MS = 10_000;
 const CLOSE_TIMEOUT_MS = 2000;
 /**
  * A second connection serves while the first one is busy. More than two only use more processes of
@@ -45,39 +51,75 @@ const CLOSE_TIMEOUT_MS = 2000;
  */
 const PIPELINED_CONNECTIONS = 2;
 
-/** Connects to PostgreSQL, lazily: the first query opens the first connection. */
+/** Longer than for queries, because no client waits. */
+const LISTEN_CONNECT_TIMEOUT_MS = 5000;
 
+/**
+ * Connects to PostgreSQL, lazily: the first query opens the first connection.
+ * @throws {CellpassError} `invalid` if a URL is wrong.
+ */
 export function openPostgres(url: string, options: PostgresOptions = {}): Database {
-  const types = new pg.TypeOverrides();
-  types.setTypeParser(TYPE_OIDS.int8, Number);
-  types.setTypeParser(TYPE_OIDS.date, String);
-  const max = options.maxConnections ?? 10;
-  const pool = createPool(url, types, {
-    onIdleError: (error) => options.onIdleError?.(error),
-    maxConnections: max,
-    statementTimeoutMs: STATEMENT_TIMEOUT_MS,
+  const { maxConnections: max = 10, preparedStatements: hasSession = true } = options;
+  const onError = (error: Error): void => options.onIdleError?.(error);
+  const Client = createClientClass(validUrl(url), {
+    types: columnTypes(),
+    applicationName: 'cellpass',
+    statementTimeoutMs: hasSession ? STATEMENT_TIMEOUT_MS : null,
   });
-  const pipelineCount = options.pipelinedConnections ?? PIPELINED_CONNECTIONS;
+  const pool = createPool(Client, { onIdleError: onError, maxConnections: max });
+  const pipelineCount = hasSession ? (options.pipelinedConnections ?? PIPELINED_CONNECTIONS) : 0;
   const pipeline = createPipeline({
     count: pipelineCount,
-    createClient: () => createPipelinedClient(url, types, { statementTimeoutMs: STATEMENT_TIMEOUT_MS }),
-    onError: (error) => options.onIdleError?.(error),
+    createClient: () => new Client({ pipeline: true }),
+    onError,
   });
+  const ListenClient = listenClientOf(url, options);
   return {
     kind: 'postgres',
     query: (statement, params) =>
       typeof statement !== 'string' && statement.isHot && pipelineCount > 0
-        ? runQuery(pipeline, ANSWER_TIMEOUT_MS, statement, params)
-        : withLease(pool, (lease, leftMs) => runQuery(lease, leftMs(), statement, params)),
-    execute: (text) => executeAtLength(pool, text),
-    transaction: (work, { statementTimeoutMs = TRANSACTION_TIMEOUT_MS } = {}) =>
-      postgresTransaction(pool, statementTimeoutMs, work),
-    tryExclusively: (lock, work) => postgresExclusively(pool, lock, work),
-    listen: (channel, onNotice) => listenOnPostgres(url, channel, onNotice),
+        ? runQuery(pipeline, ANSWER_TIMEOUT_MS, toConfig(statement, params, hasSession))
+        : withLease(pool, (lease, leftMs) =>
+            runQuery(lease, leftMs(), toConfig(statement, params, hasSession)),
+          ),
+    execute: (text) => executeAtLength(pool, text, hasSession),
+    transaction: (work, { statementTimeoutMs: timeoutMs = TRANSACTION_TIMEOUT_MS } = {}) =>
+      postgresTransaction(pool, { timeoutMs, hasSession }, work),
+    tryExclusively: (lock, work) => postgresExclusively(pool, { lock, hasSession }, work),
+    listen: (channel, onNotice) =>
+      ListenClient === null ? NOT_LISTENING : listenOnPostgres(ListenClient, channel, onNotice),
     poolStats: () => ({ total: pool.totalCount, idle: pool.idleCount, waiting: pool.waitingCount, max }),
     pipelineStats: () => pipeline.stats(),
     close: () => within(CLOSE_TIMEOUT_MS, Promise.all([pool.end(), pipeline.close()])),
   };
+}
+
+const NOT_LISTENING = Promise.resolve(async (): Promise<void> => undefined);
+
+function validUrl(url: string): DatabaseUrl {
+  const read = readDatabaseUrl(url);
+  if ('problem' in read) throw new CellpassError('invalid', `the URL of the database ${read.problem}`);
+  return read;
+}
+
+function columnTypes(): pg.TypeOverrides {
+  const types = new pg.TypeOverrides();
+  types.setTypeParser(TYPE_OIDS.int8, Number);
+  types.setTypeParser(TYPE_OIDS.date, String);
+  return types;
+}
+
+/** Null behind a pooler that would give the session of LISTEN to other programs. */
+function listenClientOf(
+  url: string,
+  { preparedStatements = true, listenUrl = null }: PostgresOptions,
+): ClientClass | null {
+  if (listenUrl === null && !preparedStatements) return null;
+  return createClientClass(validUrl(listenUrl ?? url), {
+    applicationName: 'cellpass listener',
+    connectTimeoutMs: LISTEN_CONNECT_TIMEOUT_MS,
+    statementTimeoutMs: null,
+  });
 }
 
 /** `leftMs` returns what is left of the time for an answer. */
@@ -94,81 +136,18 @@ async function withLease<T>(
   }
 }
 
-async function runQuery<R extends Row>(
-  connection: Pick<Lease, 'query'>,
-  timeoutMs: number,
-  statement: string | Statement,
-  params: readonly unknown[] = [],
-): Promise<readonly R[]> {
-  const named =
-    typeof statement === 'string' ? { text: statement } : { name: statement.name, text: statement.text };
-  const { rows } = await connection.query<R>({ ...named, values: [...params] }, timeoutMs);
-  return rows;
-}
-
 /** For statements such as VACUUM, which can't run in a transaction. */
-async function executeAtLength(pool: pg.Pool, text: string): Promise<void> {
-  const lease = await borrowPatiently(pool);
-  try {
-    await lease.query({ text: `SET statement_timeout = ${LONGEST_STATEMENT_MS}` }, TRANSACTION_TIMEOUT_MS);
-    await lease.query({ text }, LONGEST_STATEMENT_MS);
-    await lease.query({ text: `SET statement_timeout = ${STATEMENT_TIMEOUT_MS}` }, TRANSACTION_TIMEOUT_MS);
-  } finally {
-    lease.release();
-  }
-}
-
-/**
- * PostgreSQL rolls back when the connection is lost, or at the timeouts of `begin` if this process
- * hangs.
- */
-async function postgresTransaction<T>(
-  pool: pg.Pool,
-  timeoutMs: number,
-  work: (sql: Sql) => Promise<T>,
-): Promise<T> {
-  const lease = await borrowPatiently(pool);
-  const shortMs = Math.min(timeoutMs, TRANSACTION_TIMEOUT_MS);
-  try {
-    await lease.query({ text: begin(timeoutMs) }, shortMs);
-    const result = await work(transactionSql(lease, timeoutMs));
-    await lease.query({ text: 'COMMIT' }, timeoutMs);
-    return result;
-  } catch (error) {
-    if (lease.isWhole())
-      await lease.query({ text: 'ROLLBACK' }, TRANSACTION_TIMEOUT_MS).catch(() => undefined);
-    throw error;
-  } finally {
-    lease.release();
-  }
-}
-
-/**
- * The timeouts make a process that is frozen, or whose host is down, lose its locks after 10
- * minutes.
- */
-function begin(statementTimeoutMs: number): string {
-  return (
-    `BEGIN; SET LOCAL statement_timeout = ${statementTimeoutMs}; ` +
-    `SET LOCAL idle_in_transaction_session_timeout = ${LONGEST_STATEMENT_MS}`
-  );
-}
-
-function transactionSql(lease: Lease, timeoutMs: number): Sql {
-  return {
-    query: (statement, params) => runQuery(lease, timeoutMs, statement, params),
-    execute: async (text) => {
-      await lease.query({ text }, timeoutMs);
-    },
+async function executeAtLength(pool: pg.Pool, text: string, hasSession: boolean): Promise<void> {
+  const limit = async (lease: Lease, timeoutMs: number): Promise<void> => {
+    if (!hasSession) return;
+    await lease.query({ text: `SET statement_timeout = ${timeoutMs}` }, TRANSACTION_TIMEOUT_MS);
   };
-}
-
-/** A transaction holds the lock, so PostgreSQL frees the lock if the connection breaks. */
-async function postgresExclusively(pool: pg.Pool, lock: number, work: () => Promise<void>): Promise<boolean> {
-  return postgresTransaction(pool, TRANSACTION_TIMEOUT_MS, async (sql) => {
-    const [row] = await sql.query<{ held: boolean }>('SELECT pg_try_advisory_xact_lock($1) AS held', [lock]);
-    if (row?.held !== true) return false;
-    await work();
-    return true;
-  });
+  const lease = await borrowPatiently(pool);
+  try {
+    await limit(lease, LONGEST_STATEMENT_MS);
+    await lease.query({ text }, LONGEST_STATEMENT_MS);
+    await limit(lease, STATEMENT_TIMEOUT_MS);
+  } finally {
+    lease.release();
+  }
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import type { Database } from '../../../src/store/database/drivers.ts';
-import { migrate, pendingMigrations } from '../../../src/store/database/migrate.ts';
+import { migrate, newerMigrations, pendingMigrations } from '../../../src/store/database/migrate.ts';
 import { openPglite } from '../../../src/store/database/pglite.ts';
 import { openPostgres } from '../../../src/store/database/postgres.ts';
 import { sharedPostgres } from '../../support/database/postgres.ts';
@@ -71,6 +71,26 @@ for (const [name, open] of DRIVERS) {
       await database.query("INSERT INTO schema_migrations (name) VALUES ('9999-future')");
       await assert.rejects(migrate(database), /newer cellpass \(9999-future\)/);
       await database.query("DELETE FROM schema_migrations WHERE name = '9999-future'");
+    });
+
+    it('works on a database to which a newer version only added, and names what it added', async () => {
+      await database.query("INSERT INTO schema_migrations (name, adds_only) VALUES ('9998-more', true)");
+      assert.deepEqual(await migrate(database), []);
+      assert.deepEqual(await pendingMigrations(database), []);
+      assert.deepEqual(await newerMigrations(database), ['9998-more']);
+      await database.query("INSERT INTO schema_migrations (name) VALUES ('9999-future')");
+      await assert.rejects(migrate(database), /newer cellpass \(9998-more, 9999-future\)/);
+      await database.query("DELETE FROM schema_migrations WHERE name > '9998'");
+    });
+
+    it('works on a database of a version that did not say which migrations only add', async () => {
+      await database.execute('ALTER TABLE schema_migrations DROP COLUMN adds_only');
+      assert.deepEqual(await pendingMigrations(database), []);
+      assert.deepEqual(await newerMigrations(database), []);
+      assert.deepEqual(await migrate(database), []);
+      await database.query("INSERT INTO schema_migrations (name, adds_only) VALUES ('9998-more', true)");
+      assert.deepEqual(await newerMigrations(database), ['9998-more']);
+      await database.query("DELETE FROM schema_migrations WHERE name = '9998-more'");
     });
   });
 }

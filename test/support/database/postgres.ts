@@ -12,6 +12,7 @@ import { openPostgres } from '../../../src/store/database/postgres.ts';
 export interface TestPostgres {
   /** The process id of the postmaster. */
   readonly pid: number;
+  readonly port: number;
   /** Makes a new, empty database on the server; resolves with its URL. */
   createDatabase(): Promise<string>;
   /**
@@ -54,21 +55,105 @@ export async function stopSharedPostgres(): Promise<void> {
  * root starts it as the user `nobody`.
  */
 export async function startPostgres(...extraSettings: readonly string[]): Promise<TestPostgres> {
+  const installation = await install();
+  const server = await startServer(installation, await initialise(installation, 'data'), extraSettings);
+  return {
+    ...server,
+    get pid() {
+      return server.pid;
+    },
+    async stop() {
+      await server.stop();
+      await installation.remove();
+    },
+  };
+}
+
+/** A primary and its streaming standby. */
+export interface TestPostgresPair {
+  readonly primary: TestPostgres;
+  readonly standby: TestPostgres;
+  /** Ends both. */
+  stop(): Promise<void>;
+}
+
+/** The standby's `application_name`, for `synchronous_standby_names`. */
+export const STANDBY_NAME = 'the_standby';
+
+/** The standby starts from a copy of the primary that was made before the primary's first start. */
+export async function startPostgresPair(): Promise<TestPostgresPair> {
+  const installation = await install();
+  const first = await initialise(installation, 'primary');
+  const second = await copyCluster(installation, first, 'standby');
+  const primary = await startServer(installation, first, []);
+  const upstream = `host=127.0.0.1 port=${primary.port} user=postgres application_name=${STANDBY_NAME}`;
+  const standby = await startServer(installation, second, [`primary_conninfo=${upstream}`]);
+  return {
+    primary,
+    standby,
+    async stop() {
+      await standby.stop();
+      await primary.stop();
+      await installation.remove();
+    },
+  };
+}
+
+/** A folder with PostgreSQL's binaries, and the user that may run them. */
+interface Installation {
+  readonly folder: string;
+  readonly identity: Identity;
+  readonly binaries: { readonly initdb: string; readonly postgres: string };
+  remove(): Promise<void>;
+}
+
+async function install(): Promise<Installation> {
   const folder = await mkdtemp(join(tmpdir(), 'cellpass-postgres-'));
   const identity: Identity = process.getuid?.() === 0 ? NOBODY : {};
-  const binaries = await copyBinaries(folder);
-  const dataDir = join(folder, 'data');
-  await mkdir(dataDir, { mode: 0o700 });
-  if (identity.uid !== undefined && identity.gid !== undefined) {
-    await chmod(folder, 0o755);
-    await chown(dataDir, identity.uid, identity.gid);
-  }
-  const port = await freePort();
+  if (identity.uid !== undefined) await chmod(folder, 0o755);
+  return {
+    folder,
+    identity,
+    binaries: await copyBinaries(folder),
+    remove: () => rm(folder, { recursive: true, force: true }),
+  };
+}
+
+/** Makes a data directory; resolves with its path. */
+async function initialise({ folder, identity, binaries }: Installation, name: string): Promise<string> {
+  const dataDir = await makeDataDir(folder, name, identity);
   await run(
     binaries.initdb,
     ['-D', dataDir, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C', '--no-sync'],
     identity,
   );
+  return dataDir;
+}
+
+async function copyCluster(
+  { folder, identity }: Installation,
+  source: string,
+  name: string,
+): Promise<string> {
+  const dataDir = await makeDataDir(folder, name, identity);
+  await run('cp', ['-R', `${source}/.`, dataDir], identity);
+  await run('touch', [join(dataDir, 'standby.signal')], identity);
+  return dataDir;
+}
+
+async function makeDataDir(folder: string, name: string, { uid, gid }: Identity): Promise<string> {
+  const dataDir = join(folder, name);
+  await mkdir(dataDir, { mode: 0o700 });
+  if (uid !== undefined && gid !== undefined) await chown(dataDir, uid, gid);
+  return dataDir;
+}
+
+async function startServer(
+  { folder, identity, binaries }: Installation,
+  dataDir: string,
+  extraSettings: readonly string[],
+): Promise<TestPostgres> {
+  const port = await freePort();
   const settings = [
     ...extraSettings,
     'fsync=off',
@@ -117,6 +202,7 @@ export async function startPostgres(...extraSettings: readonly string[]): Promis
     get pid() {
       return server.pid!;
     },
+    port,
     createDatabase: async () => url(await create()),
     async createMigratedDatabase() {
       template ??= makeTemplate();
@@ -133,7 +219,6 @@ export async function startPostgres(...extraSettings: readonly string[]): Promis
       // SIGINT is the fast shutdown: it closes the connections.
       await end('SIGINT');
       process.off('exit', kill);
-      await rm(folder, { recursive: true, force: true });
     },
   };
 }
@@ -201,7 +286,8 @@ function untilReady(server: Postmaster): Promise<void> {
     server.once('exit', (code) => reject(new Error(`PostgreSQL ended with ${code}: ${log}`)));
     server.stderr.on('data', (chunk) => {
       log = `${log}${chunk}`.slice(-10_000);
-      if (log.includes('ready to accept connections')) resolve();
+      // A standby says "ready to accept read-only connections".
+      if (/ready to accept (read-only )?connections/.test(log)) resolve();
     });
   });
 }

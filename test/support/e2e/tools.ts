@@ -3,7 +3,7 @@ import { delimiter, join } from 'node:path';
 import { type Outcome, runToEnd } from '../processes/child.ts';
 
 /** The programs that the end-to-end tests run beside cellpass. */
-export type DebianTool = 'docker' | 'docker-registry' | 'haproxy' | 'skopeo';
+export type DebianTool = 'docker' | 'docker-registry' | 'haproxy' | 'pgbouncer' | 'skopeo';
 export type GoTool = keyof typeof GO_MODULES;
 
 /**
@@ -28,6 +28,7 @@ const PACKAGES: Readonly<Record<DebianTool, string>> = {
   docker: 'docker.io',
   'docker-registry': 'docker-registry',
   haproxy: 'haproxy',
+  pgbouncer: 'pgbouncer',
   skopeo: 'skopeo',
 };
 
@@ -78,6 +79,7 @@ const INSTALLERS: Readonly<Record<DebianTool, () => Promise<string>>> = {
   'docker-registry': () => unpack(PACKAGES['docker-registry'], 'usr/bin/docker-registry'),
   // This package would start a daemon, too; its libraries are installed as usual.
   haproxy: () => unpack(PACKAGES.haproxy, 'usr/sbin/haproxy', { withLibraries: true }),
+  pgbouncer: () => unpack(PACKAGES.pgbouncer, 'usr/sbin/pgbouncer', { withLibraries: true }),
   skopeo: async () => {
     await aptGet(['install', '--yes', '--no-install-recommends', PACKAGES.skopeo]);
     return (await inPath('skopeo')) ?? '/usr/bin/skopeo';

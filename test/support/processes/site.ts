@@ -23,6 +23,8 @@ export interface Site {
   readonly env: Environment;
   /** Starts a server and waits until it is ready. */
   serve(env?: Environment): Promise<Server>;
+  /** Starts a server on any port, and doesn't wait. */
+  start(): Child;
   /** Runs any command to its end, also a `serve` that must refuse to start. */
   run(
     args: readonly string[],
@@ -64,6 +66,12 @@ export async function makeSite(kind: DatabaseKind): Promise<Site> {
       await saying(child, '"msg":"listening"');
       const url = `${more['CELLPASS_TLS_CERT'] === undefined ? 'http' : 'https'}://127.0.0.1:${port}`;
       return { url, port, child, stop: () => stop(child) };
+    },
+    start() {
+      const all = { ...env, CELLPASS_LISTEN: '127.0.0.1:0' };
+      const child = startChild('cellpass serve', BIN, ['serve'], { env: all, cwd: dir });
+      children.push(child);
+      return child;
     },
     async run(args, { env: more = {}, input } = {}) {
       const all = { ...env, CELLPASS_LISTEN: `127.0.0.1:${await freePort()}`, ...more };

@@ -3,8 +3,10 @@ import type { Sql } from '../../database/drivers.ts';
 import type { VersionedSource } from '../remembered.ts';
 import { ask } from './ask.ts';
 import { findSubject, NO_CREDENTIALS } from './credentials.ts';
-import { readVersion } from './directory-version.ts';
+import { ifWritable, readVersion } from './directory-version.ts';
 import { findFacts } from './facts.ts';
+
+const PING = `SELECT ${ifWritable("'writable'")} FROM settings`;
 
 /** cellpass's own tables as the source of the directory, on either driver. */
 export function createOwnSource(sql: Sql): VersionedSource {
@@ -20,7 +22,7 @@ export function createOwnSource(sql: Sql): VersionedSource {
     find: (question) => findSubject(sql, question),
     async ping() {
       // Every question reads this table; it may be locked, or missing.
-      await sql.query('SELECT 1 FROM settings');
+      await sql.query(PING);
     },
     version: () => readVersion(sql),
   };
