@@ -9,7 +9,7 @@ import { migrate } from '../store/database/migrate.ts';
 import type { Terminal } from '../terminal.ts';
 import { reloadCertificate } from './certificate.ts';
 import { withDataDir } from './data-dir.ts';
-import { exitNow } from './exit.ts';
+import { exitNow, exitSoon } from './exit.ts';
 import { nextSteps } from './next-steps.ts';
 import { openDatabase } from './open-database.ts';
 import { fitOpenFiles } from './open-files.ts';
@@ -32,8 +32,6 @@ const HEAP_GROWING_PERCENT = 60;
  * this is for what has none.
  */
 const LONGEST_STOP_SECONDS = 20;
-/** How long libuv's threads may take to finish once the server has stopped. */
-const LAST_WORK_MS = 1500;
 
 /** Runs the server, or one worker of it, until a signal stops it. */
 export async function serve({ environment }: Pick<Terminal, 'environment'>): Promise<void> {
@@ -54,9 +52,7 @@ export async function serve({ environment }: Pick<Terminal, 'environment'>): Pro
   await signals.stop;
   await server.close();
   await log.flush();
-  // Fires only if something keeps the process alive, and then before `bin/cellpass` ends it, which
-  // waits for libuv's threads.
-  setTimeout(exitNow, LAST_WORK_MS).unref();
+  exitSoon();
 }
 
 /** Ends the process if it is still there when its stop, or the start before it, takes too long. */

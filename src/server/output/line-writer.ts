@@ -39,6 +39,8 @@ export class LineWriter {
   #drained: Promise<void> = Promise.resolve();
   /** A thread of libuv is writing the first piece. */
   #isWriting = false;
+  /** That thread's last write failed, so that another one may block. */
+  #isRefused = false;
   #timer: NodeJS.Timeout | undefined;
   #lost = 0;
   #unreported = 0;
@@ -80,8 +82,8 @@ export class LineWriter {
 
   /** Writes what waits, in a bounded time; for the exit of the process. Never throws. */
   flushSync(): void {
-    // The next piece must not overtake this one.
-    if (this.#isWriting) return;
+    // The next piece must not overtake the one that a thread is writing.
+    if (this.#isWriting || this.#isRefused) return;
     for (let tries = 0; tries < LAST_TRIES; tries++) {
       try {
         while (this.#pieces.length > 0) this.#advance(this.#sink.writeSync(this.#first()));
@@ -128,9 +130,14 @@ export class LineWriter {
 
   async #whileWriting(written: Promise<number>): Promise<number> {
     this.#isWriting = true;
-    return written.finally(() => {
+    this.#isRefused = true;
+    try {
+      const count = await written;
+      this.#isRefused = false;
+      return count;
+    } finally {
       this.#isWriting = false;
-    });
+    }
   }
 
   #first(): Buffer {

@@ -20,7 +20,9 @@ const FILE_BYTES = 16_384;
 
 /** Opens a file descriptor of this process for writing. */
 export function openSink(descriptor: number): Sink {
-  return isFile(descriptor) ? fileSink(descriptor) : streamSink(openNonBlocking(descriptor));
+  if (isFile(descriptor)) return threadSink(descriptor);
+  const own = openNonBlocking(descriptor);
+  return own === null ? sharedSink(descriptor) : streamSink(own);
 }
 
 function isFile(descriptor: number): boolean {
@@ -31,8 +33,30 @@ function isFile(descriptor: number): boolean {
   }
 }
 
-/** A file can't be non-blocking. A thread of libuv writes it, so that a slow disk stops no request. */
-function fileSink(descriptor: number): Sink {
+/**
+ * Returns a descriptor of its own for the same pipe or terminal, on which a write does not block.
+ * Null where there is none: for a socket, and for a pipe of another user.
+ */
+function openNonBlocking(descriptor: number): number | null {
+  const { O_WRONLY, O_NONBLOCK, O_NOCTTY } = constants;
+  try {
+    return openSync(`/proc/self/fd/${descriptor}`, O_WRONLY | O_NONBLOCK | O_NOCTTY);
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * A pipe or a terminal. A write that does not block costs less here than passing it to a thread, and
+ * a blocked thread would keep the process from exiting.
+ */
+function streamSink(descriptor: number): Sink {
+  const writeNow = (bytes: Buffer): number => writeSync(descriptor, bytes);
+  return { pieceBytes: PIPE_BYTES, write: writeNow, writeSync: writeNow };
+}
+
+/** A thread of libuv writes, so that a slow disk stops no request: a file can't be non-blocking. */
+function threadSink(descriptor: number): Sink {
   return {
     pieceBytes: FILE_BYTES,
     write: (bytes) =>
@@ -44,31 +68,27 @@ function fileSink(descriptor: number): Sink {
 }
 
 /**
- * A pipe, a socket or a terminal. A write that does not block costs less here than passing it to a
- * thread, and a blocked thread would keep the process from exiting.
+ * A socket, such as journald's. Whether it blocks is a property that all processes share, and that
+ * libuv resets when it starts a child, and Node when it exits. So each write makes it non-blocking,
+ * and a thread writes, in case another process has just made it block again.
  */
-function streamSink(descriptor: number): Sink {
-  const writeNow = (bytes: Buffer): number => writeSync(descriptor, bytes);
-  return { pieceBytes: PIPE_BYTES, write: writeNow, writeSync: writeNow };
+function sharedSink(descriptor: number): Sink {
+  const { write: writeByThread, ...sink } = threadSink(descriptor);
+  return {
+    ...sink,
+    write(bytes) {
+      makeNonBlocking(descriptor);
+      return writeByThread(bytes);
+    },
+  };
 }
 
-/** Returns a descriptor for the same pipe, socket or terminal on which a write does not block. */
-function openNonBlocking(descriptor: number): number {
-  const { O_WRONLY, O_NONBLOCK, O_NOCTTY } = constants;
-  try {
-    // A description of its own, because processes that share the old one may need it to block.
-    return openSync(`/proc/self/fd/${descriptor}`, O_WRONLY | O_NONBLOCK | O_NOCTTY);
-  } catch {
-    // A socket can't be opened anew, nor can a pipe of another user.
-    makeNonBlocking(descriptor);
-    return descriptor;
-  }
-}
-
-/** Node has no fcntl(2). libuv sets O_NONBLOCK when it takes a descriptor; Node resets it at exit. */
+/** Node has no fcntl(2), but libuv sets O_NONBLOCK when it takes a descriptor. */
 function makeNonBlocking(descriptor: number): void {
+  // libuv would close any other descriptor with its handle.
+  if (descriptor > 2) return;
   try {
-    new Socket({ fd: descriptor, readable: false, writable: true }).unref();
+    new Socket({ fd: descriptor, readable: false, writable: true }).destroy();
   } catch {
     // The descriptor is of a kind that libuv does not know; its writes may block.
   }

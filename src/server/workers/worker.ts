@@ -1,5 +1,6 @@
 import type { Config } from '../../config/load.ts';
 import { createCertificate } from '../certificate.ts';
+import { exitSoon } from '../exit.ts';
 import { createHashingClient, type HashingClient } from '../hashing/channel.ts';
 import type { ServerLog } from '../server-log.ts';
 import { startWorker, type WorkerServer } from '../start.ts';
@@ -33,6 +34,7 @@ export async function runWorker(config: Config, log: ServerLog): Promise<void> {
   }
   await log.flush();
   if (process.connected) process.disconnect();
+  exitSoon();
 }
 
 /**
