@@ -1,10 +1,12 @@
-import type { Server } from 'node:http';
+import type { RequestListener, Server } from 'node:http';
 import type { Config } from '../config/load.ts';
 import { trustIn } from '../http/client-address.ts';
-import { createHttpServer, listenOnTcp, reloadTls, type ServerOptions } from '../http/listener/server.ts';
+import { createHttpServer, listenOnTcp, replaceTls, type ServerOptions } from '../http/listener/server.ts';
 import type { Log } from '../log.ts';
 import type { Administration, PublicAssembly } from './assemble.ts';
+import type { Certificate } from './certificate.ts';
 import type { Closers } from './closers.ts';
+import { refusedAtOnce } from './open-files.ts';
 
 /** How long a closing listener waits for answers that have begun. */
 const LAST_ANSWERS_MS = 10_000;
@@ -12,40 +14,43 @@ const LAST_ANSWERS_MS = 10_000;
 const IDLE_CHECK_MS = 100;
 /** How long a connection over the limit may stay open to receive its 503. */
 const REFUSAL_MS = 2000;
+/** How often a listener reports that the system refuses connections. */
+const ACCEPT_REPORT_MS = 10_000;
 
-/**
- * Listens for registries' clients. Resolves with the server and its URL, which has the port that
- * the system chose for 0.
- */
+/** What every TCP listener needs besides its app. */
+export interface ListenerInputs {
+  readonly certificate: Certificate;
+  readonly log: Log;
+  readonly closers: Closers;
+}
+
+/** Listens for registries' clients. Resolves with the URL, which has the port that was chosen for 0. */
 export async function openPublicListener(
   config: Config,
   { app }: Pick<PublicAssembly, 'app'>,
-  closers: Closers,
-): Promise<{ readonly server: Server; readonly url: string }> {
-  const server = createHttpServer(app.callback(), tcpOptions(config));
+  inputs: ListenerInputs,
+): Promise<string> {
+  const server = createTcpServer(app.callback(), tcpOptions(config, inputs.log), inputs);
   const port = await listenOnTcp(server, config.listen);
-  closers.push(() => closeServer(server));
-  return { server, url: listenerUrl({ ...config.listen, port }, config.tls) };
+  inputs.closers.push(() => closeServer(server));
+  return listenerUrl({ ...config.listen, port }, config.tls);
 }
 
-/**
- * Serves the admin API over TCP if `CELLPASS_ADMIN_LISTEN` is set. Resolves with the servers whose
- * certificate a reload replaces: one or none.
- */
+/** Serves the admin API over TCP if `CELLPASS_ADMIN_LISTEN` is set. */
 export async function openAdminListener(
   config: Config,
   { remoteAdmin }: Pick<Administration, 'remoteAdmin'>,
-  { log, closers }: { readonly log: Log; readonly closers: Closers },
-): Promise<readonly Server[]> {
+  inputs: ListenerInputs,
+): Promise<void> {
   const { adminListen, tls } = config;
-  if (adminListen === null) return [];
+  if (adminListen === null) return;
+  const { closers, log } = inputs;
   // Without the periods of the public listener: applying a large document sends no byte for longer
   // than they allow.
-  const server = createHttpServer(remoteAdmin.callback(), { ...tcpOptions(config), periods: {} });
+  const server = createTcpServer(remoteAdmin.callback(), { ...tcpOptions(config, log), periods: {} }, inputs);
   const port = await listenOnTcp(server, adminListen, 'CELLPASS_ADMIN_LISTEN');
   closers.push(() => closeServer(server));
   log.info({ url: listenerUrl({ ...adminListen, port }, tls) }, 'the admin API answers over TCP');
-  return [server];
 }
 
 /**
@@ -55,24 +60,41 @@ export async function openAdminListener(
 export async function openMetricsListener(
   config: Config,
   { metrics }: Pick<Administration, 'metrics'>,
-  closers: Closers,
+  { log, closers }: Pick<ListenerInputs, 'log' | 'closers'>,
 ): Promise<void> {
   if (config.metricsListen === null) return;
-  const server = createHttpServer(metrics.callback(), { ...tcpOptions(config), tls: null });
+  const server = createHttpServer(metrics.callback(), { ...tcpOptions(config, log), tls: null });
   await listenOnTcp(server, config.metricsListen, 'CELLPASS_METRICS_LISTEN');
   closers.push(() => closeServer(server));
+}
+
+/** A server with the current certificate, which a reload replaces. */
+function createTcpServer(
+  listener: RequestListener,
+  options: Omit<ServerOptions, 'tls'>,
+  { certificate }: Pick<ListenerInputs, 'certificate'>,
+): Server {
+  const server = createHttpServer(listener, { ...options, tls: certificate.current() });
+  certificate.follow((tls) => replaceTls(server, tls));
+  return server;
 }
 
 /**
  * Limits for clients that nobody has to trust. The admin socket has none: only the server's own
  * user can open it.
  */
-function tcpOptions({ limits, tls, trustedProxies }: Config): ServerOptions {
+function tcpOptions({ limits, trustedProxies }: Config, log: Log): Omit<ServerOptions, 'tls'> {
   const { total, perAddress, headerSeconds, requestSeconds, stallSeconds } = limits.connections;
   return {
     headerBytes: limits.headerBytes,
-    tls,
-    connections: { total, perAddress, isTrusted: trustIn(trustedProxies), refusalMs: REFUSAL_MS },
+    onAcceptError: reportAtTimes(log),
+    connections: {
+      total,
+      perAddress,
+      isTrusted: trustIn(trustedProxies),
+      refusalMs: REFUSAL_MS,
+      refusedAtOnce: refusedAtOnce(total),
+    },
     periods: {
       headersMs: headerSeconds * 1000,
       requestMs: requestSeconds * 1000,
@@ -81,15 +103,17 @@ function tcpOptions({ limits, tls, trustedProxies }: Config): ServerOptions {
   };
 }
 
-/**
- * Reloads certificate and key of each server. False without TLS.
- * @throws {CellpassError} `invalid` when the files are wrong; the servers then keep the old
- * certificate.
- */
-export function reloadAll({ tls }: Config, servers: readonly Server[]): boolean {
-  if (tls === null) return false;
-  for (const server of servers) reloadTls(server, tls);
-  return true;
+/** The system may refuse thousands of connections a second; the log gets a line in ten seconds. */
+function reportAtTimes(log: Log): (error: Error) => void {
+  let refused = 0;
+  let reportedMs = Number.NEGATIVE_INFINITY;
+  return (error) => {
+    refused += 1;
+    if (performance.now() - reportedMs < ACCEPT_REPORT_MS) return;
+    log.error({ err: error, refused }, 'the system refuses connections; see ulimit -n');
+    reportedMs = performance.now();
+    refused = 0;
+  };
 }
 
 function listenerUrl({ host, port }: Config['listen'], tls: Config['tls']): string {

@@ -1,20 +1,20 @@
-import type { Server } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { PasswordHashing } from '../authn/password-schemes.ts';
 import type { Config } from '../config/load.ts';
 import { readTls } from '../http/listener/server.ts';
 import type { Snapshot } from '../http/metrics/report.ts';
 import { processMetrics } from '../http/metrics/sources.ts';
-import type { Log } from '../log.ts';
 import type { Database } from '../store/database/drivers.ts';
 import { type Administration, assemblePrimary, assembleServer, assembleWorker } from './assemble.ts';
 import type { ServerInputs } from './assembly/inputs.ts';
+import { type Certificate, createCertificate, reloadFrom } from './certificate.ts';
 import { type Closers, closeAll, openAll } from './closers.ts';
 import { type DataDirHold, holdDataDir } from './data-dir.ts';
 import { type Hasher, startHasher } from './hashing/hasher.ts';
-import { openAdminListener, openMetricsListener, openPublicListener, reloadAll } from './listeners.ts';
+import { openAdminListener, openMetricsListener, openPublicListener } from './listeners.ts';
 import { openDatabase } from './open-database.ts';
-import { openMasterKey, type PrepareOptions, prepareDatabase } from './prepare.ts';
+import { openMasterKey, prepareDatabase } from './prepare.ts';
+import type { ServerLog } from './server-log.ts';
 
 /** A running server. */
 export interface RunningServer {
@@ -36,13 +36,30 @@ export interface RunningServer {
 export interface PrimaryServer extends Pick<RunningServer, 'reload' | 'close'> {
   /** Hashes the passwords of all workers. */
   readonly hasher: PasswordHashing;
+  /** Of all workers. */
+  readonly certificate: Certificate;
   /** Answers `/readyz` with 503 from now on. */
   drain(): void;
 }
 
 /** One of several processes that answer clients. */
-export interface WorkerServer extends RunningServer {
+export interface WorkerServer extends Pick<RunningServer, 'publicUrl' | 'close'> {
   metrics(): Promise<Snapshot>;
+}
+
+/** What a worker gets from its primary. */
+export interface WorkerInputs {
+  readonly argon2id: PasswordHashing;
+  /** The primary's certificate. */
+  readonly certificate: Certificate;
+  /** Resolves when `certificate` has the one to begin with; called once, before the worker listens. */
+  readonly mayListen: () => Promise<void>;
+}
+
+export interface StartOptions {
+  readonly log: ServerLog;
+  /** Ends the wait for another process that migrates the database. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**
@@ -51,22 +68,25 @@ export interface WorkerServer extends RunningServer {
  * again.
  * @param signal ends the wait for another process that migrates the database.
  */
-export function startServer(config: Config, log: Log, signal?: AbortSignal): Promise<RunningServer> {
+export function startServer(config: Config, log: ServerLog, signal?: AbortSignal): Promise<RunningServer> {
   return openAll(async (closers) => {
     const host = await openHost(config, { log, signal }, closers);
     const draining = { now: false };
     const assembly = await assembleServer(await inputsOf(config, { ...host, log, draining }), closers);
     processMetrics(assembly.registry);
-    const adminServers = await openAdministration(config, assembly, { ...host, log, closers });
-    const { server, url } = await openPublicListener(config, assembly, closers);
-    return runningServer(config, { url, servers: [server, ...adminServers], draining, closers });
+    await openAdministration(config, assembly, { ...host, log, closers });
+    const url = await openPublicListener(config, assembly, { ...host, log, closers });
+    return {
+      ...runningServer(config, { url, draining, closers }),
+      reload: () => reloadFrom(config.tls, host.certificate),
+    };
   });
 }
 
 /** What runs once for all workers: migrations, the admin API, scheduled rotation, retention. */
 export function startPrimary(
   config: Config,
-  { log, signal }: PrepareOptions,
+  { log, signal }: StartOptions,
   otherMetrics: () => Promise<readonly Snapshot[]>,
 ): Promise<PrimaryServer> {
   return openAll(async (closers) => {
@@ -75,10 +95,11 @@ export function startPrimary(
     const inputs = await inputsOf(config, { ...host, log, draining });
     const assembly = await assemblePrimary({ ...inputs, otherMetrics }, closers);
     processMetrics(assembly.registry);
-    const adminServers = await openAdministration(config, assembly, { ...host, log, closers });
+    await openAdministration(config, assembly, { ...host, log, closers });
     return {
       hasher: host.argon2id,
-      reload: () => reloadAll(config, adminServers),
+      certificate: host.certificate,
+      reload: () => reloadFrom(config.tls, host.certificate),
       drain: () => {
         draining.now = true;
       },
@@ -88,7 +109,11 @@ export function startPrimary(
 }
 
 /** One of several processes that answer clients; a primary has prepared the database. */
-export function startWorker(config: Config, log: Log, argon2id: PasswordHashing): Promise<WorkerServer> {
+export function startWorker(
+  config: Config,
+  log: ServerLog,
+  { argon2id, certificate, mayListen }: WorkerInputs,
+): Promise<WorkerServer> {
   return openAll(async (closers) => {
     const database = await openDatabase(config, log);
     closers.push(() => database.close());
@@ -96,9 +121,10 @@ export function startWorker(config: Config, log: Log, argon2id: PasswordHashing)
     const inputs = await inputsOf(config, { database, argon2id, log, draining });
     const assembly = await assembleWorker(inputs, closers);
     processMetrics(assembly.registry);
-    const { server, url } = await openPublicListener(config, assembly, closers);
+    await mayListen();
+    const url = await openPublicListener(config, assembly, { certificate, log, closers });
     return {
-      ...runningServer(config, { url, servers: [server], draining, closers }),
+      ...runningServer(config, { url, draining, closers }),
       metrics: () => assembly.registry.getMetricsAsJSON(),
     };
   });
@@ -107,14 +133,15 @@ export function startWorker(config: Config, log: Log, argon2id: PasswordHashing)
 /** What a server has once, however many workers it has. */
 interface Host {
   readonly dataDir: DataDirHold;
+  readonly certificate: Certificate;
   readonly argon2id: Hasher;
   /** Migrated. */
   readonly database: Database;
 }
 
-async function openHost(config: Config, { log, signal }: PrepareOptions, closers: Closers): Promise<Host> {
+async function openHost(config: Config, { log, signal }: StartOptions, closers: Closers): Promise<Host> {
   // Refuse wrong TLS files before anything is created on disk.
-  if (config.tls !== null) readTls(config.tls);
+  const certificate = createCertificate(config.tls === null ? null : readTls(config.tls));
   const dataDir = await holdDataDir(config);
   closers.push(() => dataDir.release());
   const argon2id = await startHasher({ lanes: config.limits.argon2Lanes, log });
@@ -122,7 +149,7 @@ async function openHost(config: Config, { log, signal }: PrepareOptions, closers
   const database = await openDatabase(config, log);
   closers.push(() => database.close());
   await prepareDatabase(config, database, { log, signal });
-  return { dataDir, argon2id, database };
+  return { dataDir, certificate, argon2id, database };
 }
 
 /** True from the moment this process should get no new requests. */
@@ -137,49 +164,40 @@ async function inputsOf(
     argon2id,
     log,
     draining,
-  }: Pick<ServerInputs, 'database' | 'log'> & {
+  }: Pick<ServerInputs, 'database'> & {
+    readonly log: ServerLog;
     readonly argon2id: PasswordHashing;
     readonly draining: Draining;
   },
 ): Promise<ServerInputs> {
   const masterKey = await openMasterKey(config, database, log);
   const isDraining = (): boolean => draining.now;
-  return { config, database, masterKey, argon2id, log, now: () => new Date(), isDraining };
+  const logLinesLost = (): number => log.linesLost();
+  return { config, database, masterKey, argon2id, log, logLinesLost, now: () => new Date(), isDraining };
 }
 
-/**
- * Opens what only admins and Prometheus reach. Resolves with the servers over TCP that have a
- * certificate to reload.
- */
+/** Opens what only admins and Prometheus reach. */
 async function openAdministration(
   config: Config,
   administration: Administration,
-  { dataDir, log, closers }: { readonly dataDir: DataDirHold; readonly log: Log; readonly closers: Closers },
-): Promise<readonly Server[]> {
-  await openMetricsListener(config, administration, closers);
-  const servers = await openAdminListener(config, administration, { log, closers });
+  inputs: Pick<Host, 'dataDir' | 'certificate'> & { readonly log: ServerLog; readonly closers: Closers },
+): Promise<void> {
+  await openMetricsListener(config, administration, inputs);
+  await openAdminListener(config, administration, inputs);
   administration.schedule.start();
-  dataDir.answerWith(administration.admin.callback());
-  return servers;
+  inputs.dataDir.answerWith(administration.admin.callback());
 }
 
 function runningServer(
   config: Config,
   {
     url,
-    servers,
     draining,
     closers,
-  }: {
-    readonly url: string;
-    readonly servers: readonly Server[];
-    readonly draining: Draining;
-    readonly closers: Closers;
-  },
-): RunningServer {
+  }: { readonly url: string; readonly draining: Draining; readonly closers: Closers },
+): Pick<RunningServer, 'publicUrl' | 'close'> {
   return {
     publicUrl: config.publicUrl ?? url,
-    reload: () => reloadAll(config, servers),
     close: async () => {
       draining.now = true;
       await delay(config.drainSeconds * 1000);

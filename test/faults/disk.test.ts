@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, rmSync, writeSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { type AdminApi, openAdminApi } from '../support/admin-api.ts';
 import { newSecret } from '../support/directory/town.ts';
@@ -13,6 +12,7 @@ import {
   type Site,
   verify,
 } from '../support/processes/site.ts';
+import { fill, mount, unmount } from './small-disk.ts';
 
 const DISK = '160m';
 const TOKEN = newSecret('glpat-');
@@ -36,7 +36,7 @@ describe('a full disk under the data directory', function () {
       before(async function () {
         site = await makeSite(kind);
         mkdirSync(site.dataDir, { mode: 0o700 });
-        if (!mount(site.dataDir)) {
+        if (!mount(site.dataDir, DISK)) {
           console.log('skipped: a full disk, which takes a mount and so root');
           this.skip();
         }
@@ -79,36 +79,3 @@ describe('a full disk under the data directory', function () {
     });
   }
 });
-
-function mount(folder: string): boolean {
-  if (process.getuid?.() !== 0) return false;
-  try {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${DISK},mode=700`, 'tmpfs', folder], {
-      stdio: 'ignore',
-    });
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-function unmount(folder: string): void {
-  try {
-    execFileSync('umount', [folder], { stdio: 'ignore' });
-  } catch {
-    // The folder was not mounted.
-  }
-}
-
-/** Writes to the disk until it is full. */
-function fill(file: string): void {
-  const chunk = Buffer.alloc(64 * 1024);
-  const descriptor = openSync(file, 'w');
-  try {
-    for (;;) writeSync(descriptor, chunk);
-  } catch (error) {
-    assert.equal((error as NodeJS.ErrnoException).code, 'ENOSPC');
-  } finally {
-    closeSync(descriptor);
-  }
-}

@@ -9,6 +9,8 @@ import { openMetricsListener } from '../../src/server/listeners.ts';
 import { freePort } from '../support/database/postgres.ts';
 
 describe('the listener of the metrics', () => {
+  const quiet = () => undefined;
+  const log = { debug: quiet, info: quiet, warn: quiet, error: quiet };
   const opened: Closers = [];
   const sockets: Socket[] = [];
   after(async () => {
@@ -24,7 +26,11 @@ describe('the listener of the metrics', () => {
     metrics.use((ctx) => {
       ctx.body = 'metrics';
     });
-    await openMetricsListener({ ...config, limits: { ...config.limits, connections } }, { metrics }, opened);
+    await openMetricsListener(
+      { ...config, limits: { ...config.limits, connections } },
+      { metrics },
+      { log, closers: opened },
+    );
     const ask = async (): Promise<string> => {
       const socket = connect(port, '127.0.0.1');
       sockets.push(socket);

@@ -9,10 +9,14 @@ export interface ConnectionBounds {
   readonly isTrusted: (address: ReturnType<typeof toClientAddress>) => boolean;
   /** How long a connection over the limit may stay open to receive its 503. */
   readonly refusalMs: number;
+  /**
+   * This many connections over `total` still get a 503; the server closes the others at once.
+   * Default: 256.
+   */
+  readonly refusedAtOnce?: number;
 }
 
-/** This many connections over `total` still get a 503; the server closes the others at once. */
-const MAX_REFUSED_AT_ONCE = 256;
+export const REFUSED_AT_ONCE = 256;
 
 /**
  * Counts connections. A connection over the limit may send one request, because HTTP has no other
@@ -22,7 +26,7 @@ const MAX_REFUSED_AT_ONCE = 256;
 export function boundConnections(
   server: Server,
   event: 'connection' | 'secureConnection',
-  { total, perAddress, isTrusted, refusalMs }: ConnectionBounds,
+  { total, perAddress, isTrusted, refusalMs, refusedAtOnce = REFUSED_AT_ONCE }: ConnectionBounds,
 ): (socket: Socket) => boolean {
   const over = new WeakSet<Socket>();
   const open = new Map<string, number>();
@@ -38,7 +42,7 @@ export function boundConnections(
     else open.set(network, left);
   };
 
-  server.maxConnections = total + MAX_REFUSED_AT_ONCE;
+  server.maxConnections = total + refusedAtOnce;
   server.on(event, (socket: Socket) => {
     const address = toClientAddress(socket.remoteAddress ?? '');
     const network = isTrusted(address) ? null : toNetwork(address);

@@ -9,22 +9,31 @@ import {
 } from 'node:http';
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
 import type { Duplex } from 'node:stream';
+import { createSecureContext } from 'node:tls';
 import { CellpassError } from '../../errors.ts';
 import { toErrorAnswer } from '../error-handler.ts';
 import { boundConnections, type ConnectionBounds } from './connections.ts';
 
 /** PEM files. */
-export interface TlsFiles {
+interface TlsFiles {
   readonly certFile: string;
   readonly keyFile: string;
 }
 
+/** The certificate (or chain) and its private key, as PEM. */
+export interface TlsPair {
+  readonly cert: string;
+  readonly key: string;
+}
+
 export interface ServerOptions {
   readonly headerBytes: number;
-  readonly tls: TlsFiles | null;
+  readonly tls: TlsPair | null;
   /** Default: no limit. */
   readonly connections?: ConnectionBounds;
   readonly periods?: Partial<ServerPeriods>;
+  /** Gets the error when the system refuses a connection, for example EMFILE. */
+  readonly onAcceptError?: (error: Error) => void;
 }
 
 /** Timeouts of a connection. */
@@ -66,36 +75,38 @@ export function createHttpServer(listener: RequestListener, options: ServerOptio
   const server =
     tls === null
       ? createServer(limits)
-      : createTlsServer({ ...limits, handshakeTimeout: periods.headersMs, ...readTls(tls) });
+      : createTlsServer({ ...limits, handshakeTimeout: periods.headersMs, ...tls });
   server.timeout = periods.stallMs;
   server.on('request', connections === undefined ? listener : refuseOver(server, listener, connections));
   server.on('clientError', answerBare);
+  // Without a listener, a connection that the system refuses would end the process. An error before
+  // the server listens is the business of its caller.
+  server.on('error', (error) => {
+    if (server.listening) options.onAcceptError?.(error);
+  });
   return server;
 }
 
 function refuseOver(server: Server, listener: RequestListener, bounds: ConnectionBounds): RequestListener {
   const isOver = boundConnections(server, isTlsServer(server) ? 'secureConnection' : 'connection', bounds);
   return (request, response) =>
-    isOver(request.socket) ? answerTooMany(response) : listener(request, response);
+    isOver(request.socket)
+      ? answerUnavailable(response, 'too many connections')
+      : listener(request, response);
 }
 
-function answerTooMany(response: ServerResponse): void {
-  const cause = new CellpassError('unavailable', 'too many connections', {
-    reason: 'connections',
-    closesConnection: true,
-  });
+/** Answers 503 where no app answers, and closes the connection. */
+export function answerUnavailable(response: ServerResponse, message: string): void {
+  const cause = new CellpassError('unavailable', message, { reason: 'connections', closesConnection: true });
   const { status, headers, body } = toErrorAnswer(cause, randomUUID());
   response.writeHead(status, { ...headers, 'Content-Type': JSON_TYPE }).end(JSON.stringify(body));
 }
 
 const JSON_TYPE = 'application/json; charset=utf-8';
 
-/**
- * Reloads certificate and key. Does nothing for a server without TLS.
- * @throws {CellpassError} `invalid` when the files are wrong; the server keeps the old certificate.
- */
-export function reloadTls(server: Server, tls: TlsFiles): void {
-  if (isTlsServer(server)) server.setSecureContext(readTls(tls));
+/** Replaces certificate and key, for new connections. Does nothing for a server without TLS. */
+export function replaceTls(server: Server, tls: TlsPair): void {
+  if (isTlsServer(server)) server.setSecureContext(tls);
 }
 
 function isTlsServer(server: Server): server is TlsServer {
@@ -105,9 +116,9 @@ function isTlsServer(server: Server): server is TlsServer {
 /**
  * Reads the certificate (or chain) and its key as PEM.
  * @throws {CellpassError} `invalid`, with the name of the variable, when a file can't be read, is
- * no PEM, or the key is not the certificate's.
+ * no PEM, the key is not the certificate's, or OpenSSL refuses them, for example a weak key.
  */
-export function readTls({ certFile, keyFile }: TlsFiles): { readonly cert: string; readonly key: string } {
+export function readTls({ certFile, keyFile }: TlsFiles): TlsPair {
   const cert = readFileOf('CELLPASS_TLS_CERT', certFile);
   const key = readFileOf('CELLPASS_TLS_KEY', keyFile);
   const certificate = parseAs('CELLPASS_TLS_CERT', certFile, 'certificate', () => new X509Certificate(cert));
@@ -118,6 +129,16 @@ export function readTls({ certFile, keyFile }: TlsFiles): { readonly cert: strin
     throw new CellpassError(
       'invalid',
       `CELLPASS_TLS_KEY: ${keyFile} is not the key of the first certificate in ${certFile}`,
+    );
+  }
+  try {
+    // Also reads the rest of the chain, as a server will.
+    createSecureContext({ cert, key });
+  } catch (error) {
+    throw new CellpassError(
+      'invalid',
+      `CELLPASS_TLS_CERT: a server can't use ${certFile} with ${keyFile}: ${String(error)}`,
+      { cause: error },
     );
   }
   return { cert, key };

@@ -20,6 +20,7 @@ export interface Sources {
   readonly audit: () => AuditStats;
   readonly refusalsDropped: () => number;
   readonly topologyService: () => TopologyServiceStats;
+  readonly logLinesLost: () => number;
 }
 
 /** The numbers of several processes are added, unless a metric names another `aggregator`. */
@@ -46,6 +47,12 @@ export function sourceMetrics(registry: Registry, sources: Sources): void {
   );
   auditMetrics(registry, sources.audit);
   topologyMetrics(registry, sources.topologyService);
+  counter(
+    registry,
+    'cellpass_log_lines_lost_total',
+    'Log lines that were lost, because the disk or the reader of the log did not take them in time',
+    sources.logLinesLost,
+  );
 }
 
 /**

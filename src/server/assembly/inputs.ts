@@ -14,6 +14,8 @@ export interface ServerInputs {
   /** Where passwords are hashed; default: in this process. */
   readonly argon2id?: PasswordHashing;
   readonly log: Log;
+  /** How many lines of the log were lost; default: none. */
+  readonly logLinesLost?: () => number;
   readonly now: () => Date;
   /** Milliseconds on a clock that no setting changes; default: `performance.now`. */
   readonly monotonicMs?: () => number;

@@ -11,7 +11,7 @@ import type { RecordViews } from './records.ts';
  * asks.
  */
 export function registerStats(
-  { config, database }: ServerInputs,
+  { config, database, logLinesLost = () => 0 }: ServerInputs,
   { registry, source, keyring, passwords, cells }: SharedServices,
   { failedAttempts, audit, refusals }: RecordViews,
 ): void {
@@ -26,5 +26,6 @@ export function registerStats(
     audit: () => audit.stats(),
     refusalsDropped: () => refusals.dropped(),
     topologyService: () => cells.serviceStats(),
+    logLinesLost,
   });
 }

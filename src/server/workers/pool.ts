@@ -4,8 +4,11 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { PasswordHashing } from '../../authn/password-schemes.ts';
 import { CellpassError } from '../../errors.ts';
 import type { Log } from '../../log.ts';
+import type { Certificate } from '../certificate.ts';
 import { answerHashing, type HashingQuestion, isHashingQuestion } from '../hashing/channel.ts';
+import { watchHeartbeat } from './heartbeat.ts';
 import type { PrimaryMessage, StartReport, WorkerMessage } from './messages.ts';
+import type { StandIn } from './stand-in.ts';
 
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 5000;
@@ -14,6 +17,8 @@ const LONGEST_PAUSE_MS = 5000;
  * first again.
  */
 const SETTLED_MS = 60_000;
+/** A worker that takes longer to start hangs. */
+const START_MS = 60_000;
 
 interface ListeningWorker {
   readonly worker: Worker;
@@ -26,6 +31,10 @@ export interface PoolOptions {
   readonly graceMs: number;
   /** Hashes the passwords of all workers. */
   readonly hasher: PasswordHashing;
+  /** With which workers begin to listen. */
+  readonly certificate: Pick<Certificate, 'current'>;
+  /** Holds the port while no worker listens. */
+  readonly standIn: StandIn;
   readonly onListening: (worker: Worker) => void;
 }
 
@@ -33,7 +42,10 @@ export interface PoolOptions {
 export class WorkerPool {
   readonly #options: PoolOptions;
   readonly #workers = new Set<Worker>();
+  /** Those that have asked for the port. */
+  readonly #listening = new Set<Worker>();
   readonly #stopping = new AbortController();
+  #isReplacing = false;
   #pauseMs = FIRST_PAUSE_MS;
 
   constructor(options: PoolOptions) {
@@ -48,16 +60,20 @@ export class WorkerPool {
     const worker = cluster.fork();
     this.#workers.add(worker);
     worker.once('exit', () => this.#workers.delete(worker));
-    const report = await this.#startReportOf(worker);
+    this.#watchPort(worker);
+    const overdue = setTimeout(() => worker.process.kill('SIGKILL'), START_MS);
+    const report = await this.#startReportOf(worker).finally(() => clearTimeout(overdue));
     // A worker that was still starting has not received the `stop` of the others.
-    if (this.#stopping.signal.aborted) send(worker, 'stop');
+    if (this.#stopping.signal.aborted) send(worker, { kind: 'stop' });
     if (report.kind === 'failed') throw new CellpassError('conflict', report.message);
+    watchHeartbeat(worker, this.#options.log);
     this.#options.onListening(worker);
     return { worker, publicUrl: report.publicUrl };
   }
 
   /** From now on, a worker that dies is replaced. */
   replaceDead(): void {
+    this.#isReplacing = true;
     for (const worker of this.#workers) this.#watch(worker);
   }
 
@@ -72,8 +88,9 @@ export class WorkerPool {
    */
   async stop(): Promise<void> {
     this.#stopping.abort();
+    this.#options.standIn.end();
     const exits = [...this.#workers].map((worker) => once(worker, 'exit'));
-    this.send('stop');
+    this.send({ kind: 'stop' });
     const overdue = setTimeout(() => {
       for (const worker of this.#workers) worker.process.kill('SIGKILL');
     }, this.#options.graceMs);
@@ -81,21 +98,38 @@ export class WorkerPool {
     clearTimeout(overdue);
   }
 
-  /**
-   * The worker's first message, or how it ended without one. Also answers its hashing questions
-   * from now on.
-   */
+  /** Answers the worker's messages from now on. Resolves when its start has succeeded or failed. */
   #startReportOf(worker: Worker): Promise<StartReport> {
     const report = new Promise<StartReport>((resolve) => {
       worker.on('message', (message: WorkerMessage) => {
         if (isHashingQuestion(message)) void this.#hash(worker, message);
-        else if (message.kind !== 'metrics') resolve(message);
+        else if (message.kind === 'about_to_listen')
+          send(worker, { kind: 'listen', tls: this.#options.certificate.current() });
+        else if (message.kind === 'listening' || message.kind === 'failed') resolve(message);
       });
     });
     const exit = once(worker, 'exit').then(
       ([code, signal]): StartReport => ({ kind: 'failed', message: `a worker ended: ${signal ?? code}` }),
     );
     return Promise.race([report, exit]);
+  }
+
+  /** Hands the port over between the workers and the stand-in, with no time between them. */
+  #watchPort(worker: Worker): void {
+    const { standIn } = this.#options;
+    // Node's own message by which a worker asks for a port. The cluster module gets it after this
+    // listener, and binds the port in the same turn of the event loop.
+    worker.process.prependListener('internalMessage', (message: { readonly act?: unknown }) => {
+      if (message.act !== 'queryServer') return;
+      standIn.end();
+      this.#listening.add(worker);
+    });
+    // The cluster module has closed the worker's share of the port by now.
+    worker.once('disconnect', () => {
+      this.#listening.delete(worker);
+      if (this.#listening.size > 0 || !this.#isReplacing || this.#stopping.signal.aborted) return;
+      standIn.begin();
+    });
   }
 
   async #hash(worker: Worker, question: HashingQuestion): Promise<void> {

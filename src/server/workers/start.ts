@@ -1,8 +1,9 @@
 import type { Config } from '../../config/load.ts';
-import type { Log } from '../../log.ts';
+import type { ServerLog } from '../server-log.ts';
 import { type RunningServer, startPrimary } from '../start.ts';
 import { createWorkerMetrics } from './metrics.ts';
 import { WorkerPool } from './pool.ts';
+import { createStandIn } from './stand-in.ts';
 
 /** How long a worker may take to exit after its drain. */
 const GRACE_MS = 15_000;
@@ -13,24 +14,29 @@ const GRACE_MS = 15_000;
  * @param signal ends the wait for another process that migrates the database.
  * @throws the error of the first worker that can't start.
  */
-export async function startWorkers(config: Config, log: Log, signal?: AbortSignal): Promise<RunningServer> {
+export async function startWorkers(
+  config: Config,
+  log: ServerLog,
+  signal?: AbortSignal,
+): Promise<RunningServer> {
   const metrics = createWorkerMetrics();
   const primary = await startPrimary(config, { log, signal }, () => metrics.gather());
+  const { certificate } = primary;
   const pool = new WorkerPool({
     log,
     graceMs: config.drainSeconds * 1000 + GRACE_MS,
     hasher: primary.hasher,
+    certificate,
+    standIn: createStandIn({ config, certificate, log }),
     onListening: (worker) => metrics.watch(worker),
   });
+  certificate.follow((tls) => pool.send({ kind: 'certificate', tls }));
   try {
     const [first] = await Promise.all(Array.from({ length: config.workers }, () => pool.fork()));
     pool.replaceDead();
     return {
       publicUrl: first?.publicUrl ?? '',
-      reload: () => {
-        pool.send('reload');
-        return primary.reload();
-      },
+      reload: () => primary.reload(),
       close: async () => {
         primary.drain();
         await pool.stop();

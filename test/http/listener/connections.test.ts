@@ -150,6 +150,22 @@ describe('connections', () => {
       await until(async () => /^HTTP\/1\.1 200 /.test(await (await connect()).ask()));
     });
 
+    it('that the system refuses are reported, and end nothing', async () => {
+      const errors: Error[] = [];
+      const server = createHttpServer(answer, {
+        headerBytes: 8192,
+        tls: null,
+        onAcceptError: (error) => errors.push(error),
+      });
+      opened.push({ server, sockets: [] });
+      const beforeListening = new Error('listen EACCES');
+      server.emit('error', beforeListening);
+      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+      const refused = [new Error('accept EMFILE'), new Error('accept ENFILE')];
+      for (const error of refused) server.emit('error', error);
+      assert.deepEqual(errors, refused);
+    });
+
     it('and say nothing are closed soon', async () => {
       const { connect } = await start({}, { total: 1, refusalMs: 50 });
       const first = await connect();

@@ -13,8 +13,8 @@ describe('the process that hashes passwords', function () {
   const log = pino({}, { write: (line: string) => said.push(JSON.parse(line)) });
   let hasher: Hasher;
 
-  const start = async (lanes = 1): Promise<void> => {
-    const options: HasherOptions = { lanes, log };
+  const start = async (lanes = 1, more: Partial<HasherOptions> = {}): Promise<void> => {
+    const options: HasherOptions = { lanes, log, ...more };
     said.length = 0;
     hasher = await startHasher(options);
   };
@@ -87,6 +87,17 @@ describe('the process that hashes passwords', function () {
     assert.deepEqual(await Promise.all([hasher.verify(hash, 'x'), hasher.verify(hash, 'y')]), [true, false]);
     assert.notEqual(pid(), victim);
     assert.equal(said.filter(({ msg }) => msg.includes('ended')).length, 1);
+  });
+
+  it('that hangs is replaced: what waited is unavailable, and the next password starts another', async () => {
+    await start(1, { stuckMs: 500 });
+    const hash = await hasher.hash('x');
+    const victim = pid();
+    process.kill(victim, 'SIGSTOP');
+    await Promise.all([1, 2, 3].map(() => assert.rejects(hasher.verify(hash, 'x'), AWAY)));
+    assert.equal(await hasher.verify(hash, 'x'), true);
+    assert.notEqual(pid(), victim);
+    assert.equal(said.filter(({ msg }) => msg.includes('gives no answer')).length, 1);
   });
 
   it('does not die of signals to the whole group, which the server answers', async () => {
