@@ -13,7 +13,7 @@ import { type Closers, closeAll, openAll } from './closers.ts';
 import { type DataDirHold, holdDataDir } from './data-dir.ts';
 import { type Hasher, startHasher } from './hashing/hasher.ts';
 import { openAdminListener, openMetricsListener, openPublicListener, reloadAll } from './listeners.ts';
-import { openDatabase } from './open-database.ts';
+import { openDatabase, type ProcessRole } from './open-database.ts';
 import { openMasterKey, prepareDatabase } from './prepare.ts';
 
 /** A running server. */
@@ -52,7 +52,7 @@ export interface WorkerServer extends RunningServer {
  */
 export function startServer(config: Config, log: Log): Promise<RunningServer> {
   return openAll(async (closers) => {
-    const host = await openHost(config, log, closers);
+    const host = await openHost(config, log, closers, 'server');
     const draining = { now: false };
     const assembly = await assembleServer(await inputsOf(config, { ...host, log, draining }), closers);
     processMetrics(assembly.registry);
@@ -69,7 +69,7 @@ export function startPrimary(
   otherMetrics: () => Promise<readonly Snapshot[]>,
 ): Promise<PrimaryServer> {
   return openAll(async (closers) => {
-    const host = await openHost(config, log, closers);
+    const host = await openHost(config, log, closers, 'primary');
     const draining = { now: false };
     const inputs = await inputsOf(config, { ...host, log, draining });
     const assembly = await assemblePrimary({ ...inputs, otherMetrics }, closers);
@@ -89,7 +89,7 @@ export function startPrimary(
 /** One of several processes that answer clients; a primary has prepared the database. */
 export function startWorker(config: Config, log: Log, argon2id: PasswordHashing): Promise<WorkerServer> {
   return openAll(async (closers) => {
-    const database = await openDatabase(config, log);
+    const database = await openDatabase(config, log, 'worker');
     closers.push(() => database.close());
     const draining = { now: false };
     const inputs = await inputsOf(config, { database, argon2id, log, draining });
@@ -111,14 +111,19 @@ interface Host {
   readonly database: Database;
 }
 
-async function openHost(config: Config, log: Log, closers: Closers): Promise<Host> {
+async function openHost(
+  config: Config,
+  log: Log,
+  closers: Closers,
+  role: ProcessRole,
+): Promise<Host> {
   // Refuse wrong TLS files before anything is created on disk.
   if (config.tls !== null) readTls(config.tls);
   const dataDir = await holdDataDir(config);
   closers.push(() => dataDir.release());
   const argon2id = await startHasher({ lanes: config.limits.argon2Lanes, log });
   closers.push(() => argon2id.close());
-  const database = await openDatabase(config, log);
+  const database = await openDatabase(config, log, role);
   closers.push(() => database.close());
   await prepareDatabase(config, database, log);
   return { dataDir, argon2id, database };

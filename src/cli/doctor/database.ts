@@ -13,8 +13,9 @@ import {
   readMajorVersion,
 } from '../../store/database/inspection.ts';
 import { pendingMigrations } from '../../store/database/migrate.ts';
+import { readClocks } from '../../store/clocks.ts';
 import { createKeyStore } from '../../store/keys.ts';
-import { DATABASE_CLOCK, judgeClock } from './clocks.ts';
+import { DATABASE_CLOCK, judgeClock, judgeReplicas } from './clocks.ts';
 import { check, checkWithValue, failed, named, ok, reasonOf, type Verdict, warning } from './finding.ts';
 import { checkMasterKey, factsOf, NO_KEYS, type StoredState } from './stored-state.ts';
 
@@ -96,8 +97,9 @@ export async function inspect(database: Database, config: Config, now: () => Dat
     );
     return { findings: [...findings, keys], keys: undefined, signingKeys: [] };
   }
+  const clocks = await check('server clocks', async () => judgeReplicas(await readClocks(database)));
   const stored = await inspectKeys(database, config, now);
-  return { ...stored, findings: [...findings, ...stored.findings] };
+  return { ...stored, findings: [...findings, clocks, ...stored.findings] };
 }
 
 /** Whether not even the first migration was applied. */
