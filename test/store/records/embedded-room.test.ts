@@ -55,7 +55,9 @@ describe('the embedded database', () => {
 
   it('uses its write-ahead log again', async () => {
     const sizes = await growthOf('(SELECT sum(size) FROM pg_ls_waldir())::bigint', async () => {
-      await database.query("CREATE TABLE filler AS SELECT repeat(md5(n::text), 100) AS text FROM generate_series(1, 10000) AS n");
+      await database.query(
+        'CREATE TABLE filler AS SELECT repeat(md5(n::text), 100) AS text FROM generate_series(1, 10000) AS n',
+      );
       await database.query('DROP TABLE filler');
       await vacuumEmbedded(database, []);
     });
