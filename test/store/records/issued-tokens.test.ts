@@ -161,7 +161,7 @@ for (const [driver, open] of DRIVERS) {
       const at = (time: string): Date => new Date(`2026-11-24T${time}Z`);
       const fill = (time: string): Promise<void> =>
         tokens.save(
-          Array.from({ length: 200 }, () =>
+          Array.from({ length: 500 }, () =>
             issued(0, { issuedAt: at(time), subject: `at-${time.slice(0, 2)}` }),
           ),
         );
@@ -218,9 +218,7 @@ for (const [driver, open] of DRIVERS) {
       await tokens.trim(KEEP, NOW);
       await tokens.save(Array.from({ length: 500 }, () => issued(0)));
       assert.equal((await tokens.trim(KEEP, NOW)).known.bytesAnHour, null, 'the first hour is not over');
-      await database.query(
-        "UPDATE record_sizes SET hour_began_at = hour_began_at - interval '2 hours'",
-      );
+      await database.query("UPDATE record_sizes SET hour_began_at = hour_began_at - interval '2 hours'");
       const { known } = await tokens.trim(KEEP, NOW);
       const written = known.bytesAnHour! * 2;
       assert.ok(written > 50_000 && written < known.bytes, `${written} of ${known.bytes}`);
