@@ -64,6 +64,7 @@ export type Reason =
   | 'cell_away'
   | 'forwarding_loop'
   | 'topology_service'
+  | 'clock_wrong'
   | 'password_lane'
   | 'password_hasher'
   | 'no_admin_token'

@@ -21,6 +21,8 @@ export interface Limits {
   readonly passwordBytes: number;
   readonly bodyBytes: number;
   readonly headerBytes: number;
+  /** All connections of one process to PostgreSQL, at most. */
+  readonly databaseConnections: number;
   /** Size of the directory cache in each process; 0: no cache. */
   readonly directoryCacheBytes: number;
   readonly argon2Lanes: number;
@@ -197,6 +199,7 @@ function toLimits(given: Settings['limits']): Limits {
     passwordBytes: given.password_bytes,
     bodyBytes: given.body_bytes,
     headerBytes: given.header_bytes,
+    databaseConnections: given.database_connections,
     directoryCacheBytes: given.directory_cache_bytes,
     argon2Lanes: given.argon2_lanes,
     argon2Queue: given.argon2_queue,

@@ -62,6 +62,7 @@ const limits = z.strictObject({
   password_bytes: z.number().int().min(64).default(4096),
   body_bytes: z.number().int().min(1024).default(65_536),
   header_bytes: z.number().int().min(8192).default(65_536),
+  database_connections: z.number().int().min(4).max(1000).default(13),
   directory_cache_bytes: z
     .number()
     .int()

@@ -888,6 +888,18 @@ export interface components {
             /** Format: uuid */
             request_id: string;
             cell: number;
+            /** @description How many tokens the record counts, itself included: repeated pulls within a minute. Missing for one token. */
+            tokens?: number;
+            /**
+             * Format: uuid
+             * @description The id of the last of several tokens; no other ids than the first and the last are kept.
+             */
+            last_jti?: string;
+            /**
+             * Format: date-time
+             * @description When the last of several tokens was issued.
+             */
+            last_issued_at?: string;
         };
         IssuedTokenPlace: string;
         IssuedTokenPage: {
@@ -1441,7 +1453,7 @@ export interface operations {
     listIssuedTokens: {
         parameters: {
             query?: {
-                /** @description The id of the token, or its first 8 characters or more. */
+                /** @description The id of the token, or its first 8 characters or more. A record of several tokens is found by the ids of its first and its last one. */
                 jti?: string;
                 /** @description The name in `sub`; empty for anonymous clients. */
                 subject?: components["schemas"]["Text"];

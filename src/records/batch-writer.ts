@@ -9,8 +9,12 @@ export interface BatchWriterOptions<Item> {
   readonly save: (batch: readonly Item[]) => Promise<void>;
   /** About how many bytes of memory an item takes. */
   readonly bytesOf: (item: Item) => number;
+  /** How many records an item counts, for the statistics; default 1. */
+  readonly countOf?: (item: Item) => number;
   readonly batchItems: number;
   readonly everyMs: number;
+  /** Runs before the queues are written, and may add items. It must not throw. */
+  readonly beforeWriting?: () => void;
   /** Runs after all queues were written, and never beside `save`. It must not reject. */
   readonly afterWriting?: () => Promise<void>;
   /** Called with each batch that left its queue, whether it was written or lost. */
@@ -29,9 +33,11 @@ export interface BatchWriterStats {
   readonly lost: LossCounts;
 }
 
-export interface QueueOptions extends QueueBound {
+export interface QueueOptions<Item> extends QueueBound {
   /** False while the database has no room for this queue's items; they are lost then. */
   readonly hasRoom?: () => boolean;
+  /** False for an item whose holder has used up their share; it is lost then. */
+  readonly hasShare?: (item: Item) => boolean;
 }
 
 /** Short of the ten seconds after which container runtimes kill a process. */
@@ -62,13 +68,20 @@ export class BatchWriter<Item> {
    * A queue of its own. Queues are written in the order in which they were opened.
    * @returns a function that adds an item, and returns false when the item is lost.
    */
-  openQueue({ hasRoom = () => true, ...bound }: QueueOptions): (item: Item) => boolean {
+  openQueue(options: QueueOptions<Item>): (item: Item) => boolean {
+    const { hasRoom = () => true, hasShare = () => true, ...bound } = options;
     const queue = createBoundedQueue(bound, this.#options.bytesOf);
     this.#queues.push(queue);
     return (item) => {
-      const cause = this.#isClosed ? 'not_written' : hasRoom() ? 'buffer_full' : 'no_room';
+      const cause = this.#isClosed
+        ? 'not_written'
+        : !hasRoom()
+          ? 'no_room'
+          : !hasShare(item)
+            ? 'share_used_up'
+            : 'buffer_full';
       if (cause === 'buffer_full' && queue.add(item)) return true;
-      this.#losses.add(cause, 1);
+      this.#losses.add(cause, this.#countOf([item]));
       return false;
     };
   }
@@ -87,14 +100,16 @@ export class BatchWriter<Item> {
     await within(this.#options.closeTimeoutMs ?? CLOSE_TIMEOUT_MS, this.#run.close());
     this.#isClosed = true;
     for (const queue of this.#queues) {
-      this.#losses.add('not_written', queue.size());
-      this.#remove(queue, queue.first(queue.size()));
+      const unwritten = queue.first(queue.size());
+      this.#losses.add('not_written', this.#countOf(unwritten));
+      this.#remove(queue, unwritten);
     }
     this.#losses.report({ atOnce: true });
   }
 
   async #writeAll(): Promise<void> {
     if (this.#isClosed) return;
+    this.#options.beforeWriting?.();
     this.#losses.report({ atOnce: false });
     for (const queue of this.#queues) {
       while (queue.size() > 0) if (!(await this.#writeBatch(queue))) return;
@@ -109,12 +124,12 @@ export class BatchWriter<Item> {
     // `close` gave up waiting, and has counted the batch as lost.
     if (this.#isClosed) return false;
     if (failure === null) {
-      this.#written += batch.length;
+      this.#written += this.#countOf(batch);
       this.#isFailing = false;
     } else {
       const { error } = failure;
       const mustRetry = error instanceof CellpassError && error.code === 'unavailable';
-      this.#noteFailure(error, mustRetry ? 0 : batch.length);
+      this.#noteFailure(error, mustRetry ? 0 : this.#countOf(batch));
       if (mustRetry) return false;
     }
     this.#remove(queue, batch);
@@ -135,6 +150,11 @@ export class BatchWriter<Item> {
   #remove(queue: BoundedQueue<Item>, batch: readonly Item[]): void {
     queue.remove(batch.length);
     this.#options.onRemoved?.(batch);
+  }
+
+  #countOf(items: readonly Item[]): number {
+    const { countOf = () => 1 } = this.#options;
+    return items.reduce((sum, item) => sum + countOf(item), 0);
   }
 
   #countWaiting(): number {

@@ -1,7 +1,10 @@
 import type { Log } from '../log.ts';
 
-/** Why a record was lost: its queue was full, its room on disk was, or the database refused it. */
-type LossCause = 'buffer_full' | 'no_room' | 'not_written';
+/**
+ * Why a record was lost: its queue was full, one holder had used up their share, the room on disk
+ * was full, or the database refused it.
+ */
+type LossCause = 'buffer_full' | 'share_used_up' | 'no_room' | 'not_written';
 
 export type LossCounts = Readonly<Record<LossCause, number>>;
 
@@ -25,7 +28,7 @@ export interface LossesOptions {
 const REPORT_MS = 10_000;
 
 export function createLosses({ message, log, monotonicMs }: LossesOptions): Losses {
-  const counts = { buffer_full: 0, no_room: 0, not_written: 0 };
+  const counts = { buffer_full: 0, share_used_up: 0, no_room: 0, not_written: 0 };
   let unreported = 0;
   let reportedMs = Number.NEGATIVE_INFINITY;
   return {

@@ -1,7 +1,8 @@
 import type { Log } from '../log.ts';
-import type { Subject } from '../policy/subject.ts';
+import { type Subject, subjectName } from '../policy/subject.ts';
 import type { StoredRefusal } from '../store/records/refusals.ts';
 import { BatchWriter } from './batch-writer.ts';
+import { createShares } from './shares.ts';
 
 export interface RefusalLogOptions {
   readonly save: (refusals: readonly StoredRefusal[]) => Promise<void>;
@@ -11,8 +12,11 @@ export interface RefusalLogOptions {
 
 /** Refusals, for `explain --request`. They are written in batches, behind the requests. */
 export interface RefusalLog {
-  /** @param subject null: the credentials were not valid. */
-  add(refusal: StoredRefusal, subject: Subject | null): void;
+  /**
+   * @param subject null: the credentials were not valid.
+   * @param network of the client; clients without valid credentials have a share by network.
+   */
+  add(refusal: StoredRefusal, subject: Subject | null, network: string): void;
   /** Writes all refusals that wait now. */
   flush(): Promise<void>;
   /** How many refusals were lost so far. */
@@ -20,17 +24,32 @@ export interface RefusalLog {
   close(): Promise<void>;
 }
 
+interface HeldRefusal extends StoredRefusal {
+  /** The subject, or the network of a client without valid credentials. */
+  readonly holder: string;
+}
+
 const FLUSH_MS = 1000;
 const MAX_WAITING = { items: 400, bytes: 8_000_000 };
 /** Clients without valid credentials can be refused as often as they like: they get less room. */
 const MAX_UNKNOWN_WAITING = { items: 100, bytes: 2_000_000 };
+/**
+ * How many bytes of refusals are recorded in a minute: of one subject or network, and of all. They
+ * bound what clients make the database write, about 300 MB an hour in each process at most.
+ */
+const EVERY_MS = 60_000;
+const KNOWN_SHARE = { each: 256_000, inAll: 4_000_000, everyMs: EVERY_MS };
+const UNKNOWN_SHARE = { each: 64_000, inAll: 1_000_000, everyMs: EVERY_MS };
 /** About what a refusal takes without its scopes and facts, and what each of those takes. */
 const RECORD_BYTES = 500;
 const SCOPE_BYTES = 300;
 const PROJECT_BYTES = 1000;
 
-export function createRefusalLog({ save, log, monotonicMs }: RefusalLogOptions): RefusalLog {
-  const writer = new BatchWriter<StoredRefusal>({
+export function createRefusalLog(options: RefusalLogOptions): RefusalLog {
+  const { save, log, monotonicMs = () => performance.now() } = options;
+  const knownShares = createShares({ ...KNOWN_SHARE, monotonicMs });
+  const unknownShares = createShares({ ...UNKNOWN_SHARE, monotonicMs });
+  const writer = new BatchWriter<HeldRefusal>({
     save,
     bytesOf,
     batchItems: MAX_WAITING.items,
@@ -40,14 +59,20 @@ export function createRefusalLog({ save, log, monotonicMs }: RefusalLogOptions):
       lost: 'refusals are missing from the record; "explain --request" does not find them',
     },
     log,
-    ...(monotonicMs && { monotonicMs }),
+    monotonicMs,
   });
-  const addKnown = writer.openQueue(MAX_WAITING);
-  const addUnknown = writer.openQueue(MAX_UNKNOWN_WAITING);
+  const addKnown = writer.openQueue({
+    ...MAX_WAITING,
+    hasShare: (refusal) => knownShares.take(refusal.holder, bytesOf(refusal)),
+  });
+  const addUnknown = writer.openQueue({
+    ...MAX_UNKNOWN_WAITING,
+    hasShare: (refusal) => unknownShares.take(refusal.holder, bytesOf(refusal)),
+  });
   return {
-    add(refusal, subject) {
-      if (subject === null || subject.kind === 'anonymous') addUnknown(refusal);
-      else addKnown(refusal);
+    add(refusal, subject, network) {
+      if (subject === null || subject.kind === 'anonymous') addUnknown({ ...refusal, holder: network });
+      else addKnown({ ...refusal, holder: `${subject.kind} ${subjectName(subject)}` });
     },
     flush: () => writer.flush(),
     dropped: () => Object.values(writer.stats().lost).reduce((sum, count) => sum + count, 0),

@@ -9,6 +9,7 @@ import { createForwarder } from '../http/token/forward.ts';
 import type { Schedule } from '../rotation/schedule.ts';
 import { createOwnSource } from '../store/source/own/source.ts';
 import { remembering } from '../store/source/remembered.ts';
+import { openClockCheck } from './assembly/clock.ts';
 import { adminEndpoints, publicEndpoints, type SharedServices } from './assembly/endpoints.ts';
 import { clockOf, type ServerInputs } from './assembly/inputs.ts';
 import { openKeyring, openRotation } from './assembly/keys.ts';
@@ -76,9 +77,10 @@ async function assembleShared(inputs: ServerInputs, closers: Closers): Promise<S
   });
   closers.push(() => cells.close());
   const keyring = await openKeyring(inputs, closers);
+  const clock = await openClockCheck(inputs, closers);
   const passwords = await createPasswordHasher({ concurrency, waiting }, inputs.argon2id);
   const registry = new MetricsRegistry();
-  return { source, cells, keyring, passwords, registry, requests: createRequestMetrics(registry) };
+  return { source, cells, keyring, clock, passwords, registry, requests: createRequestMetrics(registry) };
 }
 
 function assemblePublic(inputs: ServerInputs, shared: SharedServices, closers: Closers): PublicAssembly {

@@ -9,10 +9,38 @@ import { openPglite } from '../store/database/pglite.ts';
 import { hasTransactionPooler } from '../store/database/pooler.ts';
 import { openPostgres } from '../store/database/postgres.ts';
 
-/** How many of PostgreSQL's usual 100 connections all workers share. */
+/** The part of a server that a process has; each part needs other connections. */
+export type ProcessRole = 'server' | 'worker' | 'primary';
+
+/** How many of PostgreSQL's usual 100 connections the pools of all workers share. */
 const SHARED_CONNECTIONS = 80;
-const MOST_CONNECTIONS = 10;
-const FEWEST_CONNECTIONS = 2;
+/** For LISTEN. */
+const LISTENING = 1;
+/** Two serve token requests while one of them is busy; see docs/performance.md. */
+const MOST_PIPELINED: Readonly<Record<ProcessRole, number>> = { server: 2, worker: 2, primary: 0 };
+/** Work under a lock holds one connection and uses another. */
+const FEWEST_IN_POOL = 2;
+/** A worker serves no admin API. Its pool writes records, counts failures and reads keys. */
+const WORKER_PART = 0.4;
+
+interface ConnectionCounts {
+  readonly pool: number;
+  readonly pipelined: number;
+}
+
+/**
+ * How many connections a process may open: one for LISTEN, those for the statements of token
+ * requests, and the pool. `limits.database_connections` bounds the sum; small bounds leave one
+ * connection for token requests.
+ */
+export function connectionsOf({ workers, limits }: Config, role: ProcessRole): ConnectionCounts {
+  const left = limits.databaseConnections - LISTENING;
+  const pipelined = Math.min(MOST_PIPELINED[role], Math.max(1, left - FEWEST_IN_POOL - 1));
+  const pool = left - pipelined;
+  if (role !== 'worker') return { pool, pipelined };
+  const most = Math.min(Math.ceil(pool * WORKER_PART), Math.floor(SHARED_CONNECTIONS / workers));
+  return { pool: Math.max(FEWEST_IN_POOL, most), pipelined };
+}
 
 /**
  * Opens PostgreSQL if `CELLPASS_DATABASE_URL` is set, else the embedded database, for which the
@@ -20,7 +48,11 @@ const FEWEST_CONNECTIONS = 2;
  * @throws {CellpassError} `unavailable` when PostgreSQL doesn't answer, doesn't let us in, or takes
  * no changes; `conflict` behind a pooler that the settings don't allow for.
  */
-export async function openDatabase(config: Config, log: Log): Promise<Database> {
+export async function openDatabase(
+  config: Config,
+  log: Log,
+  role: ProcessRole = 'server',
+): Promise<Database> {
   if (config.databaseUrl === null) {
     const folder = join(config.dataDir, 'pgdata');
     // PGlite makes its files readable for every user, so the folder must not be.
@@ -31,20 +63,23 @@ export async function openDatabase(config: Config, log: Log): Promise<Database> 
   if ('problem' in url) throw new CellpassError('invalid', `CELLPASS_DATABASE_URL: ${url.problem}`);
   try {
     if (config.databasePreparedStatements && (await hasTransactionPooler(url))) throw mixedSessions(url);
-    return await openConnected(config, config.databaseUrl, log);
+    return await openConnected(config, config.databaseUrl, { log, role });
   } catch (error) {
     if (error instanceof CellpassError && error.code !== 'unavailable') throw error;
     throw unreachable(url, error);
   }
 }
 
-async function openConnected(config: Config, url: string, log: Log): Promise<Database> {
+async function openConnected(
+  config: Config,
+  url: string,
+  { log, role }: { readonly log: Log; readonly role: ProcessRole },
+): Promise<Database> {
+  const { pool, pipelined } = connectionsOf(config, role);
   const database = openPostgres(url, {
     onIdleError: (error) => log.warn({ err: error }, 'a database connection broke'),
-    maxConnections: Math.max(
-      FEWEST_CONNECTIONS,
-      Math.min(MOST_CONNECTIONS, Math.floor(SHARED_CONNECTIONS / config.workers)),
-    ),
+    maxConnections: pool,
+    pipelinedConnections: pipelined,
     preparedStatements: config.databasePreparedStatements,
     listenUrl: config.databaseListenUrl,
   });

@@ -12,7 +12,7 @@ import { type Closers, closeAll, openAll } from './closers.ts';
 import { type DataDirHold, holdDataDir } from './data-dir.ts';
 import { type Hasher, startHasher } from './hashing/hasher.ts';
 import { openAdminListener, openMetricsListener, openPublicListener } from './listeners.ts';
-import { openDatabase } from './open-database.ts';
+import { openDatabase, type ProcessRole } from './open-database.ts';
 import { openMasterKey, prepareDatabase } from './prepare.ts';
 import type { ServerLog } from './server-log.ts';
 
@@ -70,7 +70,7 @@ export interface StartOptions {
  */
 export function startServer(config: Config, log: ServerLog, signal?: AbortSignal): Promise<RunningServer> {
   return openAll(async (closers) => {
-    const host = await openHost(config, { log, signal }, closers);
+    const host = await openHost(config, { log, signal, role: 'server' }, closers);
     const draining = { now: false };
     const assembly = await assembleServer(await inputsOf(config, { ...host, log, draining }), closers);
     processMetrics(assembly.registry);
@@ -90,7 +90,7 @@ export function startPrimary(
   otherMetrics: () => Promise<readonly Snapshot[]>,
 ): Promise<PrimaryServer> {
   return openAll(async (closers) => {
-    const host = await openHost(config, { log, signal }, closers);
+    const host = await openHost(config, { log, signal, role: 'primary' }, closers);
     const draining = { now: false };
     const inputs = await inputsOf(config, { ...host, log, draining });
     const assembly = await assemblePrimary({ ...inputs, otherMetrics }, closers);
@@ -115,7 +115,7 @@ export function startWorker(
   { argon2id, certificate, mayListen }: WorkerInputs,
 ): Promise<WorkerServer> {
   return openAll(async (closers) => {
-    const database = await openDatabase(config, log);
+    const database = await openDatabase(config, log, 'worker');
     closers.push(() => database.close());
     const draining = { now: false };
     const inputs = await inputsOf(config, { database, argon2id, log, draining });
@@ -139,14 +139,18 @@ interface Host {
   readonly database: Database;
 }
 
-async function openHost(config: Config, { log, signal }: StartOptions, closers: Closers): Promise<Host> {
+async function openHost(
+  config: Config,
+  { log, signal, role }: StartOptions & { readonly role: ProcessRole },
+  closers: Closers,
+): Promise<Host> {
   // Refuse wrong TLS files before anything is created on disk.
   const certificate = createCertificate(config.tls === null ? null : readTls(config.tls));
   const dataDir = await holdDataDir(config);
   closers.push(() => dataDir.release());
   const argon2id = await startHasher({ lanes: config.limits.argon2Lanes, log });
   closers.push(() => argon2id.close());
-  const database = await openDatabase(config, log);
+  const database = await openDatabase(config, log, role);
   closers.push(() => database.close());
   await prepareDatabase(config, database, { log, signal });
   return { dataDir, certificate, argon2id, database };

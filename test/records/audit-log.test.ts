@@ -5,7 +5,8 @@ import { type AuditLog, createAuditLog } from '../../src/records/audit-log.ts';
 import type { IssuedToken } from '../../src/store/records/issued-tokens.ts';
 
 const SECOND_MS = 1000;
-const NOTHING_LOST = { buffer_full: 0, no_room: 0, not_written: 0 };
+const NOTHING_LOST = { buffer_full: 0, share_used_up: 0, no_room: 0, not_written: 0 };
+const MB = 1_000_000;
 
 function issued(subject: string, more: Partial<IssuedToken> = {}): IssuedToken {
   return {
@@ -26,35 +27,36 @@ function issued(subject: string, more: Partial<IssuedToken> = {}): IssuedToken {
 
 describe('recording issued tokens', () => {
   let kept: string[][];
+  let records: IssuedToken[];
   let lines: object[];
-  let bytesToday: { known: number; anonymous: number };
+  let bytes: { known: number; anonymous: number };
   let failure: Error | null;
   let nowMs: number;
   let audit: AuditLog;
   beforeEach(() => {
     kept = [];
+    records = [];
     lines = [];
-    bytesToday = { known: 0, anonymous: 0 };
+    bytes = { known: 0, anonymous: 0 };
     failure = null;
     nowMs = 0;
     audit = createAuditLog({
       save: async (batch) => {
         if (failure !== null) throw failure;
         kept.push(batch.map(({ subject }) => subject));
+        records.push(...batch);
       },
-      trim: async () => ({
-        known: { bytes: bytesToday.known, bytesToday: bytesToday.known },
-        anonymous: { bytes: bytesToday.anonymous, bytesToday: bytesToday.anonymous },
-      }),
-      maxBytes: { known: 1000, anonymous: 100 },
+      measure: async () => ({ known: { bytes: bytes.known }, anonymous: { bytes: bytes.anonymous } }),
+      maxBytes: { known: 1000 * MB, anonymous: 100 * MB },
       log: { warn: (fields) => void lines.push(fields) },
       monotonicMs: () => nowMs,
     });
   });
   afterEach(() => audit.close());
 
+  /** Each from another address, so that none repeats another. */
   const addMany = (count: number, subject: string, more: Partial<IssuedToken> = {}): void => {
-    for (let n = 0; n < count; n++) audit.add(issued(subject, more));
+    for (let n = 0; n < count; n++) audit.add(issued(subject, { address: `${n}`, ...more }));
   };
   /** Lets the writer see how much room there is. */
   const lookAtRoom = async (): Promise<void> => {
@@ -105,7 +107,7 @@ describe('recording issued tokens', () => {
       name: 'n'.repeat(250),
       actions: ['pull'],
     }));
-    addMany(10_000, 'alice', { access });
+    for (const subject of ['alice', 'bob', 'carol', 'dave']) addMany(2500, subject, { access });
     assert.ok(audit.stats().waiting < 1000, `${audit.stats().waiting}`);
     addMany(1, '', { access });
     assert.equal(audit.stats().lost.buffer_full, 10_000 - audit.stats().waiting + 1);
@@ -129,11 +131,75 @@ describe('recording issued tokens', () => {
   });
 
   it('of nobody ends when their room is full, and of others goes on', async () => {
-    bytesToday = { known: 0, anonymous: 100 };
+    bytes = { known: 0, anonymous: 100 * MB };
     await lookAtRoom();
     addMany(5, '');
     audit.add(issued('alice'));
     await audit.flush();
     assert.deepEqual([kept, audit.stats().lost], [[['alice']], { ...NOTHING_LOST, no_room: 5 }]);
+  });
+
+  const PULL = { access: [{ type: 'repository', name: 'acme/app', actions: ['pull'] }] };
+  const PUSH = { access: [{ type: 'repository', name: 'acme/app', actions: ['pull', 'push'] }] };
+
+  it('counts repeated pulls of a minute in one record after the first', async () => {
+    const tokens = Array.from({ length: 5 }, () => issued('alice', PULL));
+    for (const token of tokens) audit.add(token);
+    await audit.close();
+    assert.deepEqual(
+      records.map(({ jti, repeats }) => [jti, repeats?.count, repeats?.lastJti]),
+      [
+        [tokens[0]?.jti, undefined, undefined],
+        [tokens[1]?.jti, 3, tokens[4]?.jti],
+      ],
+    );
+    assert.equal(audit.stats().written, 5, 'tokens, not records');
+  });
+
+  it('records each grant to push or delete, however often it is repeated', async () => {
+    for (const actions of [['push'], ['delete'], ['*'], ['pull', 'delete']]) {
+      for (let n = 0; n < 3; n++) {
+        audit.add(issued('alice', { access: [{ type: 'repository', name: 'acme/app', actions }] }));
+      }
+    }
+    await audit.flush();
+    assert.equal(records.length, 12);
+  });
+
+  it('gives one subject no more than a tenth of the room in a day for pulls, and records its pushes', async () => {
+    const name = 'n'.repeat(200);
+    const most = 100 * MB;
+    const each = 400 + 64 * 300;
+    const addPulls = async (subject: string, count: number): Promise<void> => {
+      for (let n = 0; n < count; n++) {
+        const access = Array.from({ length: 64 }, () => ({ type: 'repository', name, actions: ['pull'] }));
+        audit.add(issued(subject, { access, address: `${n}` }));
+        if (n % 500 === 0) await audit.flush();
+      }
+      await audit.flush();
+    };
+    await addPulls('mallory', Math.floor(most / each) + 100);
+    assert.equal(audit.stats().lost.share_used_up, 100);
+    audit.add(issued('mallory', PUSH));
+    audit.add(issued('alice', PULL));
+    await audit.flush();
+    assert.deepEqual(kept.slice(-2), [['mallory'], ['alice']]);
+    nowMs += 24 * 3600 * SECOND_MS;
+    await addPulls('mallory', 10);
+    assert.equal(audit.stats().lost.share_used_up, 100, 'the next day');
+  });
+
+  it('keeps room in a crowded queue for pushes of others', async () => {
+    failure = new CellpassError('unavailable', 'away');
+    addMany(9000, 'mallory', PUSH);
+    addMany(1, 'alice', PUSH);
+    assert.deepEqual(
+      [audit.stats().waiting, audit.stats().lost.share_used_up],
+      [6001, 3000],
+      'mallory has 5000 and 1000 more',
+    );
+    failure = null;
+    await audit.flush();
+    assert.deepEqual(kept.at(-1)?.at(-1), 'alice');
   });
 });

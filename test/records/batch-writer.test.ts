@@ -50,7 +50,7 @@ describe('writing behind the requests', () => {
       [true, false, true, true, true, false],
     );
     assert.equal(addSecond(long), true);
-    assert.deepEqual(writer.stats().lost, { buffer_full: 2, no_room: 0, not_written: 0 });
+    assert.deepEqual(writer.stats().lost, { buffer_full: 2, share_used_up: 0, no_room: 0, not_written: 0 });
     await writer.flush();
     assert.equal(addFirst(long), true, 'there is room again');
     await writer.close();

@@ -13,6 +13,8 @@ const KNOWN: Subject = {
   expiresAt: null,
 };
 
+const NETWORK = '192.0.2.1';
+
 function refusal(requestId: string): StoredRefusal {
   return { requestId, record: { at: '2026-11-24T12:00:00Z', client: '', error: null, question: null } };
 }
@@ -28,11 +30,11 @@ describe('keeping refusals', () => {
   it('writes them together, and what is waiting at the end', async () => {
     const batches: string[][] = [];
     const { refusals } = start(async (batch) => void batches.push(batch.map(({ requestId }) => requestId)));
-    refusals.add(refusal('a'), KNOWN);
-    refusals.add(refusal('b'), KNOWN);
+    refusals.add(refusal('a'), KNOWN, NETWORK);
+    refusals.add(refusal('b'), KNOWN, NETWORK);
     await refusals.flush();
     await refusals.flush();
-    refusals.add(refusal('c'), null);
+    refusals.add(refusal('c'), null, NETWORK);
     await refusals.close();
     assert.deepEqual(batches, [['a', 'b'], ['c']]);
   });
@@ -42,20 +44,67 @@ describe('keeping refusals', () => {
     const { refusals, lines } = start(async (batch) => {
       kept += batch.length;
     });
-    for (let n = 0; n < 500; n++) refusals.add(refusal(`anonymous ${n}`), n % 2 === 0 ? ANONYMOUS : null);
-    refusals.add(refusal('known'), KNOWN);
+    for (let n = 0; n < 500; n++) {
+      refusals.add(refusal(`anonymous ${n}`), n % 2 === 0 ? ANONYMOUS : null, `network ${n}`);
+    }
+    refusals.add(refusal('known'), KNOWN, NETWORK);
     await refusals.close();
     assert.equal(kept, 101);
     assert.deepEqual(lines, [
-      ['warn', { lost: 400, in_all: { buffer_full: 400, no_room: 0, not_written: 0 } }],
+      ['warn', { lost: 400, in_all: { buffer_full: 400, share_used_up: 0, no_room: 0, not_written: 0 } }],
     ]);
   });
+
+  /** How many of 1000 refusals, written at once each, are recorded. */
+  const countRecorded = async (
+    subjectOf: (n: number) => Subject | null,
+    networkOf: (n: number) => string,
+  ) => {
+    let nowMs = 0;
+    const log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
+    let recorded = 0;
+    const save = async (batch: readonly StoredRefusal[]) => {
+      recorded += batch.length;
+    };
+    const refusals = createRefusalLog({ save, log, monotonicMs: () => nowMs });
+    const addMany = async (): Promise<void> => {
+      for (let n = 0; n < 3000; n++) {
+        refusals.add(refusal(`${n}`), subjectOf(n), networkOf(n));
+        if (n % 50 === 0) await refusals.flush();
+      }
+      await refusals.flush();
+    };
+    await addMany();
+    const inOneMinute = recorded;
+    nowMs += 60_000;
+    await addMany();
+    await refusals.close();
+    assert.equal(recorded, 2 * inOneMinute, 'the next minute has shares of its own');
+    return inOneMinute;
+  };
+
+  const shares: [
+    whose: string,
+    subject: (n: number) => Subject | null,
+    network: (n: number) => string,
+    kept: number,
+  ][] = [
+    ['of one address without credentials: 64 KB a minute', () => null, () => NETWORK, 128],
+    ['of all addresses without credentials: 1 MB a minute', () => ANONYMOUS, (n) => `network ${n}`, 2000],
+    ['of one subject, from any address: 256 KB a minute', () => KNOWN, (n) => `network ${n}`, 512],
+    ['of many subjects', (n) => ({ ...KNOWN, username: `puller-${n}` }), () => NETWORK, 3000],
+  ];
+  for (const [whose, subject, network, kept] of shares) {
+    it(`has a budget of bytes ${whose}`, async () => {
+      assert.equal(await countRecorded(subject, network), kept);
+    });
+  }
 
   it('fails nothing when it can not write', async () => {
     const { refusals, lines } = start(async () => {
       throw new Error('away');
     });
-    refusals.add(refusal('a'), KNOWN);
+    refusals.add(refusal('a'), KNOWN, NETWORK);
     await refusals.close();
     assert.equal(lines.length, 1);
   });

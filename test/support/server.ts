@@ -11,6 +11,7 @@ import type { Log } from '../../src/log.ts';
 import type { AccessEntry } from '../../src/policy/grant.ts';
 import type { Schedule } from '../../src/rotation/schedule.ts';
 import { assembleServer } from '../../src/server/assemble.ts';
+import type { ServerInputs } from '../../src/server/assembly/inputs.ts';
 import { type Closers, closeAll } from '../../src/server/closers.ts';
 import type { Database } from '../../src/store/database/drivers.ts';
 import { migrate } from '../../src/store/database/migrate.ts';
@@ -72,6 +73,8 @@ export interface TestServerOptions {
   readonly port?: number;
   readonly topologyPollMs?: number;
   readonly isDraining?: () => boolean;
+  /** The clock that is compared with the database's; default: the system's. */
+  readonly machineClock?: ServerInputs['machineClock'];
 }
 
 /** Most tests send many wrong credentials, all from the same address. */
@@ -101,6 +104,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     now,
     isDraining: options.isDraining ?? (() => false),
     ...(options.monotonicMs && { monotonicMs: options.monotonicMs }),
+    ...(options.machineClock && { machineClock: options.machineClock }),
     ...(options.topologyPollMs && { topologyPollMs: options.topologyPollMs }),
   };
   const assembly = await assembleServer(inputs, closers);

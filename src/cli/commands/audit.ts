@@ -49,6 +49,7 @@ export function auditCommand(terminal: Terminal): Command {
         fetch: (client) => fetchIssued(client, options),
         print: ({ tokens }) => printIssued(tokens),
       });
+      if (options.jti !== undefined && page.tokens.length === 0) terminal.stderr(NO_SUCH_ID);
       if (page.next === null) return;
       terminal.stderr(
         `these are the latest ${page.tokens.length}; for the others use --limit, or narrow the search\n`,
@@ -73,6 +74,10 @@ async function fetchIssued(client: AdminClient, options: AuditOptions): Promise<
   return page;
 }
 
+const NO_SUCH_ID = `no record has this id. A record of several pulls (TOKENS above 2) keeps the ids of the first and the
+last one only: search by --subject or --repository for one whose time includes the token's
+`;
+
 const UUID_LENGTH = 36;
 
 /** A whole id may be that of no token; the beginning of an id must mean one. */
@@ -81,7 +86,7 @@ function refuseUnlessOne(jti: string, { tokens, next }: IssuedTokenPageView): vo
   if (tokens.length === 0) {
     throw new CellpassError(
       'not_found',
-      `no token has an id that begins with ${jti} in this time: give --since an earlier time, or the whole id`,
+      `no token has an id that begins with ${jti} in this time: give --since an earlier time, or the whole id; a record of several pulls has the ids of the first and the last one only`,
     );
   }
   const ids = tokens.slice(0, MOST_SHOWN).map((token) => token.jti);
@@ -91,17 +96,6 @@ function refuseUnlessOne(jti: string, { tokens, next }: IssuedTokenPageView): vo
   );
 }
 
-const COLUMNS = [
-  whole('ISSUED'),
-  cuttable('SUBJECT'),
-  whole('BY'),
-  cuttable('FROM'),
-  cuttable('ACCESS'),
-  whole('KID'),
-  whole('JTI'),
-  whole('REQUEST'),
-];
-
 function printIssued(tokens: readonly IssuedTokenView[]): string {
   const shortKid = shortener(
     tokens.map(({ kid }) => kid),
@@ -109,17 +103,30 @@ function printIssued(tokens: readonly IssuedTokenView[]): string {
   );
   const shortJti = shortener(tokens.map(({ jti }) => jti));
   const shortRequest = shortener(tokens.map(({ request_id }) => request_id));
+  const hasRepeats = tokens.some((token) => token.tokens !== undefined);
+  const columns = [
+    whole('ISSUED'),
+    cuttable('SUBJECT'),
+    whole('BY'),
+    cuttable('FROM'),
+    cuttable('ACCESS'),
+    ...(hasRepeats ? [whole('TOKENS')] : []),
+    whole('KID'),
+    whole('JTI'),
+    whole('REQUEST'),
+  ];
   const rows = tokens.map((token) => [
     toMinute(token.issued_at),
     token.subject || '-',
     token.auth_type,
     token.address || '-',
     printAccess(token.access),
+    ...(hasRepeats ? [String(token.tokens ?? 1)] : []),
     shortKid(token.kid),
     shortJti(token.jti),
     shortRequest(token.request_id),
   ]);
-  return printTable(COLUMNS, rows);
+  return printTable(columns, rows);
 }
 
 /** A token may grant access to 64 repositories, too many for one line. */

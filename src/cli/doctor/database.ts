@@ -5,6 +5,7 @@ import { CellpassError } from '../../errors.ts';
 import type { Log } from '../../log.ts';
 import { withDataDir } from '../../server/data-dir.ts';
 import { openDatabase } from '../../server/open-database.ts';
+import { readClocks } from '../../store/clocks.ts';
 import type { Database } from '../../store/database/drivers.ts';
 import {
   hearsNotices,
@@ -14,7 +15,7 @@ import {
 } from '../../store/database/inspection.ts';
 import { pendingMigrations } from '../../store/database/migrate.ts';
 import { createKeyStore } from '../../store/keys.ts';
-import { DATABASE_CLOCK, judgeClock } from './clocks.ts';
+import { DATABASE_CLOCK, judgeClock, judgeReplicas } from './clocks.ts';
 import { check, checkWithValue, failed, named, ok, reasonOf, type Verdict, warning } from './finding.ts';
 import { checkMasterKey, factsOf, NO_KEYS, type StoredState } from './stored-state.ts';
 
@@ -96,8 +97,9 @@ export async function inspect(database: Database, config: Config, now: () => Dat
     );
     return { findings: [...findings, keys], keys: undefined, signingKeys: [] };
   }
+  const clocks = await check('server clocks', async () => judgeReplicas(await readClocks(database)));
   const stored = await inspectKeys(database, config, now);
-  return { ...stored, findings: [...findings, ...stored.findings] };
+  return { ...stored, findings: [...findings, clocks, ...stored.findings] };
 }
 
 /** Whether not even the first migration was applied. */

@@ -81,5 +81,10 @@ function toView(token: IssuedToken): IssuedTokenView {
     expires_at: token.expiresAt.toISOString(),
     request_id: token.requestId,
     cell: token.cell,
+    ...(token.repeats && {
+      tokens: 1 + token.repeats.count,
+      last_jti: token.repeats.lastJti,
+      last_issued_at: token.repeats.lastIssuedAt.toISOString(),
+    }),
   };
 }

@@ -2,6 +2,7 @@ import { Counter, collectDefaultMetrics, Gauge, type Registry } from 'prom-clien
 import type { Lockouts } from '../../authn/failed-attempts.ts';
 import type { HashQueueStats } from '../../authn/hash-queue.ts';
 import type { TopologyServiceStats } from '../../cells/topology-service.ts';
+import type { ClockStats } from '../../keys/clock-check.ts';
 import type { AuditStats } from '../../records/audit-log.ts';
 import type { PoolStats } from '../../store/database/drivers.ts';
 import type { PipelineStats } from '../../store/database/pipeline.ts';
@@ -14,6 +15,7 @@ export interface Sources {
   readonly pool: () => PoolStats | null;
   /** Null for a database without connections beside the pool. */
   readonly lanes: () => PipelineStats | null;
+  readonly clock: () => ClockStats;
   readonly directoryCache: () => CacheStats;
   readonly passwords: () => HashQueueStats;
   readonly lockouts: () => Lockouts;
@@ -36,6 +38,7 @@ export function sourceMetrics(registry: Registry, sources: Sources): void {
   new Gauge({ name: 'cellpass_processes', help: 'Processes of this server', registers }).set(1);
   poolMetrics(registry, sources.pool);
   lanesMetrics(registry, sources.lanes);
+  clockMetrics(registry, sources.clock);
   cacheMetrics(registry, sources.directoryCache);
   passwordMetrics(registry, sources.passwords);
   lockoutMetrics(registry, sources.lockouts);
@@ -118,6 +121,30 @@ function lanesMetrics(registry: Registry, read: () => PipelineStats | null): voi
   });
 }
 
+function clockMetrics(registry: Registry, read: () => ClockStats): void {
+  new Gauge({
+    name: 'cellpass_clock_ahead_seconds',
+    help: "How far this server's clock is ahead of the database's, in seconds; negative: behind",
+    registers: [registry],
+    aggregator: 'average',
+    collect() {
+      this.set(read().aheadMs / 1000);
+    },
+  });
+  new Gauge({
+    name: 'cellpass_clock_wrong',
+    help: '1 while the clock of this server (no tokens are issued) or of the database is wrong by more than 30 s',
+    labelNames: ['whose'],
+    registers: [registry],
+    aggregator: 'max',
+    collect() {
+      const { verdict } = read();
+      this.set({ whose: 'server' }, verdict === 'own_wrong' ? 1 : 0);
+      this.set({ whose: 'database' }, verdict === 'database_wrong' ? 1 : 0);
+    },
+  });
+}
+
 function cacheMetrics(registry: Registry, read: () => CacheStats): void {
   new Counter({
     name: 'cellpass_directory_cache_requests_total',
@@ -193,7 +220,7 @@ function auditMetrics(registry: Registry, read: () => AuditStats): void {
     registers: [registry],
     collect() {
       this.reset();
-      for (const [reason, count] of Object.entries({ ...read().lost, share_used_up: 0 })) {
+      for (const [reason, count] of Object.entries(read().lost)) {
         this.inc({ reason }, count);
       }
     },

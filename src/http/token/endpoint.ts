@@ -7,6 +7,7 @@ import type { CellView } from '../../cells/choose-cell.ts';
 import type { Limits } from '../../config/load.ts';
 import type { ServiceSettings } from '../../config/services.ts';
 import { CellpassError } from '../../errors.ts';
+import type { ClockCheck } from '../../keys/clock-check.ts';
 import type { Keyring } from '../../keys/keyring.ts';
 import type { SigningKey } from '../../keys/signing-key.ts';
 import type { Decision } from '../../policy/grant.ts';
@@ -43,6 +44,7 @@ export interface TokenEndpoint {
   readonly authenticator: Authenticator;
   readonly source: Pick<DirectorySource, 'ask' | 'facts' | 'keep'>;
   readonly keyring: Pick<Keyring, 'active'>;
+  readonly clock: Pick<ClockCheck, 'assertRight'>;
   readonly userClaims: UserClaims;
   readonly signOrReuse: SignOrReuse;
   readonly issuer: string;
@@ -121,6 +123,8 @@ async function issue(
   { request, asked, view, choice, clientGone }: Admitted,
 ): Promise<TokenResponse> {
   const { timed, source } = deps;
+  // Before the credentials, because a wrong clock takes valid ones for expired.
+  deps.clock.assertRight();
   const credentials = choice.takesCredentials ? request.credentials : dropCredentials(choice.cell, asked);
   const paths = pathsOf(asked);
   const question = questionOf(credentials);

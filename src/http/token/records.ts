@@ -4,6 +4,7 @@ import type { AuditLog } from '../../records/audit-log.ts';
 import type { LastUse } from '../../records/last-use.ts';
 import type { RefusalLog } from '../../records/refusal-log.ts';
 import type { IssuedToken } from '../../store/records/issued-tokens.ts';
+import { toNetwork } from '../client-address.ts';
 import type { RequestContext } from '../request-state.ts';
 import { addLogFields } from './log-line.ts';
 import { grantsLess, type IssuedOutcome, type OutcomeObserver } from './outcome.ts';
@@ -62,7 +63,8 @@ function recordRefusals(refusals: Pick<RefusalLog, 'add'>): OutcomeObserver {
     const { error, subject } = outcome;
     const isRefused = error instanceof CellpassError && RECORDED_ERRORS.has(error.code);
     if (!isRefused && !grantsLess(outcome)) return;
-    refusals.add(toStoredRefusal(outcome, context, isRefused ? error : null), subject);
+    const refusal = toStoredRefusal(outcome, context, isRefused ? error : null);
+    refusals.add(refusal, subject, toNetwork(context.clientAddress));
   };
 }
 

@@ -1,4 +1,6 @@
 import { CellpassError } from '../../errors.ts';
+import { cutForLog } from '../../log.ts';
+import type { AskedScopes } from '../../policy/scope.ts';
 import type { Subject } from '../../policy/subject.ts';
 import type { RefusalRecord, StoredRefusal } from '../../store/records/refusals.ts';
 import { toClientAddress } from '../client-address.ts';
@@ -26,9 +28,23 @@ function toQuestionRecord({ subject, asked, facts }: TokenOutcome): RefusalRecor
   const { abilities, expiresAt } = subject;
   return {
     subject: { ...subject, abilities: [...abilities], expiresAt: expiresAt?.toISOString() ?? null },
-    asked: asked.scopes,
+    asked: { scopes: asked.scopes.scopes, dropped: cutDropped(asked.scopes.dropped) },
     facts,
   };
+}
+
+/** The record has as many dropped scopes as a log line could show, and each as long. */
+const MOST_DROPPED = 10;
+
+/**
+ * Cuts dropped scopes, which a client may fill with any text. The other parts of a record have
+ * bounds already: cellpass parsed the names, and the facts come from the directory.
+ */
+function cutDropped(dropped: AskedScopes['dropped']): AskedScopes['dropped'] {
+  const kept = dropped.slice(0, MOST_DROPPED).map(({ text, why }) => ({ text: cutForLog(text), why }));
+  const [next] = dropped.slice(MOST_DROPPED);
+  if (next === undefined) return kept;
+  return [...kept, { text: `… and ${dropped.length - MOST_DROPPED} more`, why: next.why }];
 }
 
 /** A stored refusal, as the types of the decision have it. */

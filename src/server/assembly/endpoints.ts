@@ -14,6 +14,7 @@ import type { MetricsReport } from '../../http/metrics/report.ts';
 import type { RequestMetrics } from '../../http/metrics/requests.ts';
 import type { TokenEndpoint } from '../../http/token/endpoint.ts';
 import type { Forwarder } from '../../http/token/forward.ts';
+import type { ClockCheck } from '../../keys/clock-check.ts';
 import type { Keyring } from '../../keys/keyring.ts';
 import {
   createAdminToken,
@@ -36,6 +37,7 @@ import type { Records, RecordViews } from './records.ts';
 export interface SharedServices {
   readonly source: RememberingSource;
   readonly keyring: Keyring;
+  readonly clock: ClockCheck;
   readonly passwords: PasswordHasher;
   readonly cells: CurrentTopology;
   /** What this process counts. */
@@ -101,12 +103,12 @@ export function adminEndpoints(inputs: ServerInputs, services: AdministrationSer
 
 function commonOf(
   { config, log, now, isDraining }: ServerInputs,
-  { source, keyring, requests }: SharedServices,
+  { source, keyring, clock, requests }: SharedServices,
 ): CommonDeps {
   return {
     keyring,
     propagationSeconds: config.keys.propagationSeconds,
-    readiness: { check: () => checkReady(source, keyring), isDraining },
+    readiness: { check: () => checkReady(source, keyring, clock), isDraining },
     log,
     now,
     requests,
@@ -126,7 +128,7 @@ function adminTokensOf({ database, now }: ServerInputs): AdminDeps['adminTokens'
 
 function tokenEndpointOf(
   { config, now }: ServerInputs,
-  { source, keyring, passwords, records, cells, forwarder, requests }: PublicServices,
+  { source, keyring, clock, passwords, records, cells, forwarder, requests }: PublicServices,
 ): TokenEndpoint {
   return {
     cells: () => cells.view(),
@@ -134,6 +136,7 @@ function tokenEndpointOf(
     authenticator: { passwords, failedAttempts: records.failedAttempts },
     source,
     keyring,
+    clock,
     signOrReuse: createReuse(),
     userClaims: createUserClaims({ now, ttlSeconds: longestTokenLifeSeconds(config.services) }),
     issuer: config.issuer,
@@ -177,7 +180,8 @@ function explainOf(
   };
 }
 
-async function checkReady(source: DirectorySource, keyring: Keyring): Promise<void> {
+async function checkReady(source: DirectorySource, keyring: Keyring, clock: ClockCheck): Promise<void> {
+  clock.assertRight();
   keyring.active();
   await source.ping();
 }

@@ -19,6 +19,15 @@ export interface ServerInputs {
   readonly now: () => Date;
   /** Milliseconds on a clock that no setting changes; default: `performance.now`. */
   readonly monotonicMs?: () => number;
+  /**
+   * The clock of the machine, which the database's is compared with; default: the system's. It is
+   * apart from `now`, because a test's `now` differs from the database's clock on purpose.
+   */
+  readonly machineClock?: {
+    readonly machine: string;
+    readonly wallMs: () => number;
+    readonly monotonicMs: () => number;
+  };
   /** True from the moment this process should get no new requests. */
   readonly isDraining: () => boolean;
   /** How often the topology file is checked for changes; default: see `openTopology`. */

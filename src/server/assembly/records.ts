@@ -75,9 +75,9 @@ function auditOf(inputs: ServerInputs): AuditLog {
   const issuedTokens = createIssuedTokens(database);
   const audit = createAuditLog({
     save: issuedTokens.save,
-    // Only the size: the administration drops old records, once for all workers.
-    trim: () => issuedTokens.measure(now()),
+    measure: () => issuedTokens.measure(now()),
     maxBytes: { known: knownBytes, anonymous: anonymousBytes },
+    processes: config.workers,
     log,
     ...clockOf(inputs),
   });

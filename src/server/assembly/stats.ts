@@ -12,7 +12,7 @@ import type { RecordViews } from './records.ts';
  */
 export function registerStats(
   { config, database, logLinesLost = () => 0 }: ServerInputs,
-  { registry, source, keyring, passwords, cells }: SharedServices,
+  { registry, source, keyring, clock, passwords, cells }: SharedServices,
   { failedAttempts, audit, refusals }: RecordViews,
 ): void {
   keyMetrics(registry, keyring, periodsOf(config));
@@ -20,6 +20,7 @@ export function registerStats(
     version: readVersion(),
     pool: () => database.poolStats(),
     lanes: () => database.pipelineStats(),
+    clock: () => clock.stats(),
     directoryCache: () => source.stats(),
     passwords: () => passwords.stats(),
     lockouts: () => failedAttempts.lockouts(),

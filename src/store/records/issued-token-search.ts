@@ -1,6 +1,7 @@
 import { CellpassError } from '../../errors.ts';
 import type { AuthType } from '../../policy/subject.ts';
 import type { Database, Row, Sql } from '../database/drivers.ts';
+import { type AccessEntry, parseAccess } from './access-text.ts';
 import type { IssuedToken } from './issued-tokens.ts';
 import { uuidsWithPrefix } from './uuid-prefix.ts';
 
@@ -31,7 +32,7 @@ export interface IssuedTokenPage {
   readonly hasMore: boolean;
 }
 
-/** Only names are indexed. Other filters scan the partitions of all days between the bounds. */
+/** Only ids and names are indexed. Other filters scan the partitions of all days between the bounds. */
 const LONGEST_SEARCH_MS = 5000;
 
 /**
@@ -39,13 +40,15 @@ const LONGEST_SEARCH_MS = 5000;
  * nothing, and partitions outside the bounds are not opened.
  */
 const SEARCH = `
-SELECT jti, kid, subject, auth_type, service, access, address, issued_at, expires_at, request_id, cell
+SELECT jti, kid, subject, auth_type, service, access, address, issued_at, expires_at, request_id, cell,
+  tokens, last_jti, last_issued_at
 FROM issued_tokens
-WHERE issued_at >= $1 AND ($2::timestamptz IS NULL OR issued_at < $2)
-  AND ($3::uuid IS NULL OR jti BETWEEN $3 AND $10::uuid)
+WHERE issued_at >= $11 AND coalesce(last_issued_at, issued_at) >= $1 AND ($2::timestamptz IS NULL OR issued_at < $2)
+  AND ($3::uuid IS NULL OR jti BETWEEN $3 AND $10::uuid OR last_jti BETWEEN $3 AND $10::uuid)
   AND ($4::text IS NULL OR (subject = $4 AND ($4 = '' OR auth_type <> 'none')))
   AND ($5::text IS NULL OR kid = $5)
-  AND ($6::text IS NULL OR access @> jsonb_build_array(jsonb_build_object('type', 'repository', 'name', $6)))
+  AND ($6::text IS NULL OR jsonb_path_exists(access, '$[*] ? (@ starts with $start)', jsonb_build_object('start', $6 || ':'))
+    OR access @> jsonb_build_array(jsonb_build_object('type', 'repository', 'name', $6)))
   AND ($7::timestamptz IS NULL OR (issued_at <= $7 AND (issued_at, request_id) < ($7, $8::uuid)))
 ORDER BY issued_at DESC, request_id DESC
 LIMIT $9`;
@@ -72,31 +75,53 @@ interface IssuedRow extends Row {
   readonly subject: string;
   readonly auth_type: AuthType;
   readonly service: string;
-  readonly access: IssuedToken['access'];
+  readonly access: readonly (string | AccessEntry)[];
   readonly address: string;
   readonly issued_at: Date;
   readonly expires_at: Date;
   readonly request_id: string;
   readonly cell: number;
+  readonly tokens: number;
+  readonly last_jti: string | null;
+  readonly last_issued_at: Date | null;
 }
+
+/**
+ * A row may count tokens up to a minute after its first, and a little longer under load, but none of
+ * another day (UTC).
+ */
+const LONGEST_ROW_MS = 5 * 60 * 1000;
+const DAY_MS = 24 * 60 * 60 * 1000;
 
 async function readPage(sql: Sql, question: IssuedTokenQuestion): Promise<IssuedTokenPage> {
   const { since, until, jti, subject, kid, repository, after, limit } = question;
   const place = [after?.issuedAt ?? null, after?.requestId ?? null];
   const [lowestJti = null, highestJti = null] = jti === undefined ? [] : uuidsWithPrefix(jti);
   const filters = [until ?? null, lowestJti, ...[subject, kid, repository].map((value) => value ?? null)];
-  const parameters = [since, ...filters, ...place, limit + 1, highestJti];
+  const sinceMs = since.getTime();
+  const midnightMs = Math.floor(sinceMs / DAY_MS) * DAY_MS;
+  const earliest = new Date(Math.max(midnightMs, sinceMs - LONGEST_ROW_MS));
+  const parameters = [since, ...filters, ...place, limit + 1, highestJti, earliest];
   const found = await sql.query<IssuedRow>(SEARCH, parameters);
   return { tokens: found.slice(0, limit).map(toToken), hasMore: found.length > limit };
 }
 
-function toToken({ auth_type, issued_at, expires_at, request_id, ...row }: IssuedRow): IssuedToken {
+function toToken(row: IssuedRow): IssuedToken {
+  const { jti, kid, subject, service, address, cell, last_jti: lastJti, last_issued_at: lastIssuedAt } = row;
+  const hasRepeats = lastJti !== null && lastIssuedAt !== null;
   return {
-    ...row,
-    authType: auth_type,
-    issuedAt: issued_at,
-    expiresAt: expires_at,
-    requestId: request_id,
+    jti,
+    kid,
+    subject,
+    authType: row.auth_type,
+    service,
+    access: row.access.map(parseAccess),
+    address,
+    issuedAt: row.issued_at,
+    expiresAt: row.expires_at,
+    requestId: row.request_id,
+    cell,
+    ...(hasRepeats && { repeats: { count: row.tokens - 1, lastJti, lastIssuedAt } }),
   };
 }
 

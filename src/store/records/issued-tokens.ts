@@ -1,6 +1,8 @@
 import { CellpassError } from '../../errors.ts';
 import type { AuthType } from '../../policy/subject.ts';
-import type { Sql } from '../database/drivers.ts';
+import type { Database, Row } from '../database/drivers.ts';
+import { type AccessEntry, printAccess } from './access-text.ts';
+import { type AuditSizes, readSizes, saveSizes, type TrimmedKind } from './issued-token-sizes.ts';
 
 /** One issued token in the audit record, without the token itself. */
 export interface IssuedToken {
@@ -10,27 +12,23 @@ export interface IssuedToken {
   readonly subject: string;
   readonly authType: AuthType;
   readonly service: string;
-  readonly access: readonly {
-    readonly type: string;
-    readonly name: string;
-    readonly actions: readonly string[];
-  }[];
+  readonly access: readonly AccessEntry[];
   readonly address: string;
   readonly issuedAt: Date;
+  /** When the token expires; with `repeats`, when the last one of them does. */
   readonly expiresAt: Date;
   readonly requestId: string;
   readonly cell: number;
+  /** Further tokens that this record counts; missing for a record of one token. */
+  readonly repeats?: TokenRepeats;
 }
 
-/** How much the records of known subjects, or of anonymous clients, take on disk. */
-export interface AuditSize {
-  readonly bytes: number;
-  readonly bytesToday: number;
-}
-
-interface AuditSizes {
-  readonly known: AuditSize;
-  readonly anonymous: AuditSize;
+/** Tokens of the same subject, address, service, key and access, issued within a minute or so. */
+interface TokenRepeats {
+  /** Without the first token. */
+  readonly count: number;
+  readonly lastJti: string;
+  readonly lastIssuedAt: Date;
 }
 
 export interface AuditRetention {
@@ -43,23 +41,29 @@ export interface IssuedTokens {
   /** Writing the same batch again changes nothing. */
   save(tokens: readonly IssuedToken[]): Promise<void>;
   /**
-   * Creates tomorrow's partition, and drops days that are too old or too much: whole days, the oldest
-   * first, never today.
+   * Makes room: creates the partitions of today and tomorrow, ends a partition that has grown
+   * large, and drops whole partitions, the oldest first, that are too old or too much. It never
+   * drops the partition that is being written.
    */
   trim(retention: AuditRetention, now: Date): Promise<AuditSizes>;
-  /** What is there, and drops nothing. */
+  /** What the last trim of any replica found; measures if no replica trims. */
   measure(now: Date): Promise<AuditSizes>;
 }
 
 const SAVE = {
-  name: 'save-issued-tokens',
+  name: 'save-issued-token-rows',
   text: `
-INSERT INTO issued_tokens (issued_at, jti, kid, subject, auth_type, service, access, address, expires_at, request_id, cell)
-SELECT issued_at, jti, kid, subject, auth_type, service, access, address, expires_at, request_id, cell
+INSERT INTO issued_tokens (issued_at, jti, kid, subject, auth_type, service, access, address, expires_at, request_id, cell,
+  tokens, last_jti, last_issued_at)
+SELECT issued_at, jti, kid, subject, auth_type, service, access, address, expires_at, request_id, cell,
+  tokens, last_jti, last_issued_at
 FROM json_to_recordset($1::json) AS issued (issued_at timestamptz, jti uuid, kid text, subject text, auth_type text, service text,
-  access jsonb, address text, expires_at timestamptz, request_id uuid, cell integer)
+  access jsonb, address text, expires_at timestamptz, request_id uuid, cell integer,
+  tokens integer, last_jti uuid, last_issued_at timestamptz)
 ON CONFLICT DO NOTHING`,
 };
+
+const TRIM = 'SELECT * FROM trim_issued_tokens_partitions($1, $2::date, $3, $4)';
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 /** How many days are remembered whose partitions exist. */
@@ -68,36 +72,32 @@ const DAYS_REMEMBERED = 8;
 type Bytes = Omit<AuditRetention, 'days'>;
 const UNBOUNDED: Bytes = { knownBytes: Number.MAX_SAFE_INTEGER, anonymousBytes: Number.MAX_SAFE_INTEGER };
 
-export function createIssuedTokens(sql: Sql): IssuedTokens {
+export function createIssuedTokens(database: Pick<Database, 'query' | 'transaction'>): IssuedTokens {
   const days = new Set<string>();
   const prepare = async (day: string): Promise<void> => {
     if (days.has(day)) return;
-    await sql.query('SELECT create_issued_tokens_partitions($1::date)', [day]);
+    await database.query('SELECT create_issued_tokens_partitions($1::date)', [day]);
     if (days.size >= DAYS_REMEMBERED) days.clear();
     days.add(day);
   };
   const save = async (tokens: readonly IssuedToken[]): Promise<void> => {
     for (const day of new Set(tokens.map(({ issuedAt }) => dayOf(issuedAt)))) await prepare(day);
-    await sql.query(SAVE, [JSON.stringify(tokens.map(toRow))]);
+    await database.query(SAVE, [JSON.stringify(tokens.map(toRow))]);
   };
-  const trim = async (now: Date, firstDay: string, most: Bytes): Promise<AuditSizes> => {
-    const rows = await sql.query<{ parent: string; bytes: number; bytes_today: number }>(
-      'SELECT parent, bytes, bytes_today FROM trim_issued_tokens($1::date, $2::date, $3, $4)',
-      [dayOf(now), firstDay, most.knownBytes, most.anonymousBytes],
-    );
-    const sizeOf = (parent: string): AuditSize => {
-      const row = rows.find((one) => one.parent === parent);
-      return { bytes: row?.bytes ?? 0, bytesToday: row?.bytes_today ?? 0 };
-    };
-    return { known: sizeOf('issued_tokens_known'), anonymous: sizeOf('issued_tokens_anonymous') };
-  };
+  const trimTo = (now: Date, firstDay: string, most: Bytes): Promise<AuditSizes> =>
+    database.transaction(async (sql) => {
+      const bounds = [most.knownBytes, most.anonymousBytes];
+      await sql.query('SELECT end_large_issued_tokens_partitions($1, $2, $3)', [now, ...bounds]);
+      const rows = await sql.query<Row & TrimmedKind>(TRIM, [now, firstDay, ...bounds]);
+      return saveSizes(sql, rows);
+    });
   return {
     async save(tokens) {
       try {
         await save(tokens);
       } catch (error) {
         if (error instanceof CellpassError) throw error;
-        // Another replica, whose clock is a day ahead, may have dropped the partitions.
+        // Another replica may have dropped the partitions.
         days.clear();
         await save(tokens);
       }
@@ -105,9 +105,9 @@ export function createIssuedTokens(sql: Sql): IssuedTokens {
     async trim({ days: keep, ...most }, now) {
       await prepare(dayOf(now));
       await prepare(dayOf(new Date(now.getTime() + DAY_MS)));
-      return trim(now, dayOf(new Date(now.getTime() - keep * DAY_MS)), most);
+      return trimTo(now, dayOf(new Date(now.getTime() - keep * DAY_MS)), most);
     },
-    measure: (now) => trim(now, '-infinity', UNBOUNDED),
+    measure: async (now) => (await readSizes(database)) ?? trimTo(now, '-infinity', UNBOUNDED),
   };
 }
 
@@ -124,10 +124,13 @@ function toRow(token: IssuedToken): object {
     subject: token.subject,
     auth_type: token.authType,
     service: token.service,
-    access: token.access.map(({ type, name, actions }) => ({ type, name, actions })),
+    access: token.access.map(printAccess),
     address: token.address,
     expires_at: token.expiresAt,
     request_id: token.requestId,
     cell: token.cell,
+    tokens: 1 + (token.repeats?.count ?? 0),
+    last_jti: token.repeats?.lastJti ?? null,
+    last_issued_at: token.repeats?.lastIssuedAt ?? null,
   };
 }

@@ -99,6 +99,7 @@ describe('doctor on PostgreSQL', () => {
       for (const name of [
         'notifications',
         'database clock',
+        'server clocks',
         'cell',
         'master key',
         'active key',

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { judgeChallenge, parseChallenge } from '../../../src/cli/doctor/challenge.ts';
-import { DATABASE_CLOCK, judgeClock, REGISTRY_CLOCK } from '../../../src/cli/doctor/clocks.ts';
+import { DATABASE_CLOCK, judgeClock, judgeReplicas, REGISTRY_CLOCK } from '../../../src/cli/doctor/clocks.ts';
 import { judgeCell, judgeMigrations, judgeNotices, judgeVersion } from '../../../src/cli/doctor/database.ts';
 import { judgeTls } from '../../../src/cli/doctor/examine.ts';
 import type { Verdict } from '../../../src/cli/doctor/finding.ts';
@@ -12,6 +12,8 @@ import { loadConfig } from '../../../src/config/load.ts';
 import { freePort } from '../../support/database/postgres.ts';
 import { startedCell } from '../../support/keys.ts';
 import { assertVerdict, type Outcome } from './support.ts';
+
+const at = (machine: string, aheadS: number) => ({ machine, aheadMs: aheadS * 1000 });
 
 describe('doctor: what each check makes of what it found', () => {
   const verdicts: [what: string, verdict: Verdict, outcome: Outcome, says: RegExp | string][] = [
@@ -27,6 +29,10 @@ describe('doctor: what each check makes of what it found', () => {
     ["another cell's database", judgeCell(2, 3), 'failed', 'CELLPASS_CELL=3'],
     ['a database clock 1.9 s ahead', judgeClock('its', 1.9, DATABASE_CLOCK), 'ok', '1.9 s ahead'],
     ['2 s behind', judgeClock('its', -2, DATABASE_CLOCK), 'warning', '2.0 s behind'],
+    ['no running process', judgeReplicas([]), 'ok', '0 running'],
+    ['processes that agree', judgeReplicas([at('a', 0), at('b', -30)]), 'ok', '2 running processes agree'],
+    ['one of them off', judgeReplicas([at('a', 0), at('b', -31)]), 'failed', 'machine b by -31 s'],
+    ['all of them off', judgeReplicas([at('a', 3600), at('b', 3601)]), 'failed', "the database's machine"],
     ['30 s ahead', judgeClock('its', 30, DATABASE_CLOCK), 'failed', 'time server'],
     ['a registry clock 4.9 s behind', judgeClock('its', -4.9, REGISTRY_CLOCK), 'ok', '4.9 s behind'],
     ['5 s behind', judgeClock('its', -5, REGISTRY_CLOCK), 'warning', 'time server'],

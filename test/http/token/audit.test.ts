@@ -43,10 +43,13 @@ describe('the audit record', () => {
       subject: claims.sub,
       auth_type: 'personal_access_token',
       service: 'container_registry',
-      access: [{ type: 'repository', name: 'acme/site', actions: ['pull'] }],
+      access: ['acme/site:pull'],
       address: '203.0.113.7',
       request_id: headers['x-request-id'],
       cell: 1,
+      tokens: 1,
+      last_jti: null,
+      last_issued_at: null,
     });
     assert.equal((expires_at as Date).getTime() / 1000, claims.exp);
     assert.ok((issued_at as Date).getTime() >= before);

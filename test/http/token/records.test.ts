@@ -8,6 +8,7 @@ import type { RequestContext, RequestState } from '../../../src/http/request-sta
 import { type TokenEndpoint, tokenEndpoint } from '../../../src/http/token/endpoint.ts';
 import { type OutcomeObserver, startOutcome, type TokenOutcome } from '../../../src/http/token/outcome.ts';
 import { observeAll, tokenObservers } from '../../../src/http/token/records.ts';
+import { toStoredRefusal } from '../../../src/http/token/refusal-record.ts';
 import { parseScopes } from '../../../src/policy/scope.ts';
 import type { Subject } from '../../../src/policy/subject.ts';
 import { buildClaims } from '../../../src/token/claims.ts';
@@ -45,6 +46,15 @@ const GRANTED_LESS: TokenOutcome = {
   issued: { claims: CLAIMS, kid: 'KID', cell: 1, reused: false },
 };
 
+const CONTEXT: RequestContext = {
+  requestId: REQUEST_ID,
+  now: NOW,
+  startedAtMs: 0,
+  clientAddress: CLIENT,
+  logFields: {},
+  successReason: 'none',
+};
+
 /** What the observers recorded, by the place where they record it. */
 function record(choose: (observers: readonly OutcomeObserver[]) => readonly OutcomeObserver[]) {
   const recorded: Record<string, unknown> = {};
@@ -52,14 +62,7 @@ function record(choose: (observers: readonly OutcomeObserver[]) => readonly Outc
     recorded[place] = value;
   };
   const errors: object[] = [];
-  const context: RequestContext = {
-    requestId: REQUEST_ID,
-    now: NOW,
-    startedAtMs: 0,
-    clientAddress: CLIENT,
-    logFields: {},
-    successReason: 'none',
-  };
+  const context: RequestContext = { ...CONTEXT, logFields: {} };
   const observers = tokenObservers({
     refusals: { add: ({ requestId }, subject) => write('refusal', [requestId, subject?.kind]) },
     audit: { add: ({ jti, issuedAt }) => write('issued', [jti, issuedAt]) },
@@ -141,4 +144,21 @@ describe('the observers of token requests', () => {
     assert.equal(status, 400);
     assert.deepEqual(seen, [[body.errors[0].message, headers['x-request-id']]]);
   });
+
+  const texts: [what: string, scopes: readonly string[]][] = [
+    ['one long text', ['x'.repeat(60_000)]],
+    ['a thousand texts', Array.from({ length: 1000 }, (_, n) => `nonsense-${n}`)],
+    ['long names and actions', Array.from({ length: 64 }, () => `repository:${'A/'.repeat(400)}:pull`)],
+  ];
+  for (const [what, scopes] of texts) {
+    it(`keep a few thousand characters of a client's ${what}`, () => {
+      const asked = { service: 'container_registry', scopes: parseScopes(scopes) };
+      const { record: kept } = toStoredRefusal({ ...GRANTED_LESS, asked }, { ...CONTEXT }, null);
+      assert.ok(JSON.stringify(kept).length < 4500, `${JSON.stringify(kept).length}`);
+      const { dropped } = kept.question!.asked;
+      const count = asked.scopes.dropped.length;
+      const last = dropped.at(-1)?.text ?? '';
+      assert.match(last, count > 10 ? new RegExp(`^… and ${count - 10} more$`) : /…$/);
+    });
+  }
 });
