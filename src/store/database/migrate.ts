@@ -11,6 +11,7 @@ import { sql as failedAttempts } from './migrations/0007-failed-attempts.ts';
 import { sql as adminTokens } from './migrations/0008-admin-tokens.ts';
 import { sql as recordsAsJson } from './migrations/0009-records-as-json.ts';
 import { sql as directoryVersion } from './migrations/0010-directory-version.ts';
+import { sql as versions } from './migrations/0014-versions.ts';
 
 /** In the order of their numbers. Never edit a released migration: add the next one. */
 const MIGRATIONS: readonly { readonly name: string; readonly sql: string }[] = [
@@ -24,6 +25,7 @@ const MIGRATIONS: readonly { readonly name: string; readonly sql: string }[] = [
   { name: '0008-admin-tokens', sql: adminTokens },
   { name: '0009-records-as-json', sql: recordsAsJson },
   { name: '0010-directory-version', sql: directoryVersion },
+  { name: '0014-versions', sql: versions },
 ];
 
 /** An advisory lock that nothing else uses; the same in every version of cellpass. */

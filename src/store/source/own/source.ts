@@ -3,8 +3,8 @@ import type { Sql } from '../../database/drivers.ts';
 import type { VersionedSource } from '../remembered.ts';
 import { ask } from './ask.ts';
 import { findSubject, NO_CREDENTIALS } from './credentials.ts';
-import { readVersion } from './directory-version.ts';
 import { findFacts } from './facts.ts';
+import { readVersions } from './versions.ts';
 
 /** cellpass's own tables as the source of the directory, on either driver. */
 export function createOwnSource(sql: Sql): VersionedSource {
@@ -22,6 +22,6 @@ export function createOwnSource(sql: Sql): VersionedSource {
       // Every question reads this table; it may be locked, or missing.
       await sql.query('SELECT 1 FROM settings');
     },
-    version: () => readVersion(sql),
+    versions: (units) => readVersions(sql, units),
   };
 }
