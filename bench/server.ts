@@ -14,7 +14,7 @@ import { type Size, seed, type Town, townOf } from './seed.ts';
  */
 export const REUSING = 'reusing';
 const BIN = new URL('../bin/cellpass', import.meta.url).pathname;
-const CONFIG = `services: {container_registry: {}, ${REUSING}: {token_reuse_seconds: 240}}\n`;
+const SERVICES = `services: {container_registry: {}, ${REUSING}: {token_reuse_seconds: 240}}\n`;
 const READY_POLL_MS = 50;
 const READY_MS = 60_000;
 
@@ -24,13 +24,23 @@ export interface BenchServer {
   readonly town: Town;
   /** A temporary folder for the bench's files; removed at the end. */
   readonly dir: string;
+  readonly databaseUrl: string;
+  /** The process id of the postmaster. */
+  readonly postgresPid: number;
+}
+
+interface BenchOptions {
+  readonly size: Size;
+  readonly workers: number;
+  /** The section `limits` of the server's configuration. */
+  readonly limits?: Readonly<Record<string, number>>;
 }
 
 /**
  * Starts PostgreSQL, seeds it, starts `bin/cellpass serve` on it, runs `measure`, and stops both.
  */
 export async function withServer(
-  { size, workers }: { readonly size: Size; readonly workers: number },
+  { size, workers, limits = {} }: BenchOptions,
   measure: (server: BenchServer) => Promise<void>,
 ): Promise<void> {
   const dir = await mkdtemp(join(tmpdir(), 'cellpass-bench-'));
@@ -41,7 +51,7 @@ export async function withServer(
     await seed(database, size);
     await database.close();
     const port = await freePort();
-    await writeFile(join(dir, 'cellpass.yaml'), CONFIG);
+    await writeFile(join(dir, 'cellpass.yaml'), `${SERVICES}limits: ${JSON.stringify(limits)}\n`);
     const child = spawn(BIN, ['serve'], {
       env: {
         PATH: process.env['PATH'],
@@ -61,7 +71,8 @@ export async function withServer(
     try {
       const base = `http://127.0.0.1:${port}`;
       await untilReady(base);
-      await measure({ base, pid: child.pid ?? 0, town: townOf(size), dir });
+      const { pid = 0 } = child;
+      await measure({ base, pid, town: townOf(size), dir, databaseUrl, postgresPid: postgres.pid });
     } finally {
       child.kill('SIGTERM');
       await exit;

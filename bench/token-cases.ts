@@ -31,6 +31,14 @@ export const ONE_SCOPE: Case = {
   },
 };
 
+export const JOB: Case = {
+  name: 'job token',
+  request: (town, number) => {
+    const { token, project } = town.job(number);
+    return tokenRequest({ scopes: [`repository:${project}:pull,push`], login: ['gitlab-ci-token', token] });
+  },
+};
+
 export const CASES: readonly Case[] = [
   {
     name: 'anonymous, a public image',
@@ -52,13 +60,7 @@ export const CASES: readonly Case[] = [
       return tokenRequest({ scopes: [`repository:${project}:pull`], login: [username, token] });
     },
   },
-  {
-    name: 'job token',
-    request: (town, number) => {
-      const { token, project } = town.job(number);
-      return tokenRequest({ scopes: [`repository:${project}:pull,push`], login: ['gitlab-ci-token', token] });
-    },
-  },
+  JOB,
   {
     name: 'password',
     request: (town, number) => {

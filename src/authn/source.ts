@@ -55,9 +55,10 @@ export interface SourceAnswer {
   /** Whom the facts are about. */
   readonly about: SubjectIds;
   /**
-   * The state of the directory in which the answer was found. Missing: the source has no versions.
+   * The parts of the source that the answer rests on, each with the name of the state in which it
+   * was found; null: there was no such part. Missing: the source has no versions.
    */
-  readonly version?: string;
+  readonly versions?: Readonly<Record<string, string | null>>;
 }
 
 /** A subject as facts know it. All null: anonymous. */

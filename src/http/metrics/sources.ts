@@ -148,7 +148,7 @@ function clockMetrics(registry: Registry, read: () => ClockStats): void {
 function cacheMetrics(registry: Registry, read: () => CacheStats): void {
   new Counter({
     name: 'cellpass_directory_cache_requests_total',
-    help: 'Token requests by directory cache: "hit" if the directory has not changed, "miss" otherwise',
+    help: 'Token requests by directory cache: "hit" if nothing that the answer rests on has changed, "miss" otherwise',
     labelNames: ['outcome'],
     registers: [registry],
     collect() {
@@ -156,6 +156,15 @@ function cacheMetrics(registry: Registry, read: () => CacheStats): void {
       this.reset();
       this.inc({ outcome: 'hit' }, hits);
       this.inc({ outcome: 'miss' }, misses);
+    },
+  });
+  new Counter({
+    name: 'cellpass_directory_cache_questions_total',
+    help: 'How often the database was asked whether cached answers are still valid',
+    registers: [registry],
+    collect() {
+      this.reset();
+      this.inc(read().questions);
     },
   });
   new Gauge({

@@ -12,6 +12,7 @@ import { sql as failedAttempts } from './migrations/0007-failed-attempts.ts';
 import { sql as adminTokens } from './migrations/0008-admin-tokens.ts';
 import { sql as recordsAsJson } from './migrations/0009-records-as-json.ts';
 import { sql as directoryVersion } from './migrations/0010-directory-version.ts';
+import { sql as versions } from './migrations/0014-versions.ts';
 import { sql as smallerRecords } from './migrations/0015-smaller-records.ts';
 
 interface Migration {
@@ -37,6 +38,7 @@ const MIGRATIONS: readonly Migration[] = [
   { name: '0008-admin-tokens', sql: adminTokens },
   { name: '0009-records-as-json', sql: recordsAsJson },
   { name: '0010-directory-version', sql: directoryVersion },
+  { name: '0014-versions', sql: versions },
   { name: '0015-smaller-records', sql: smallerRecords },
 ];
 

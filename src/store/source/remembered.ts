@@ -1,31 +1,34 @@
 import { LRUCache } from 'lru-cache';
 import type { DirectorySource, SourceAnswer, SourceQuestion } from '../../authn/source.ts';
-import { createCurrentVersion } from './current-version.ts';
+import { createCurrentVersions, type Versions } from './current-versions.ts';
 
 /**
- * A source whose every state has a name, so that an earlier answer can be checked by one small
- * question.
+ * A source whose parts have versions, so that earlier answers can be checked by one small question.
+ * A part, called a unit, is whatever the source chooses, such as one user.
  */
 export interface VersionedSource extends DirectorySource {
   ask(question: SourceQuestion | null, paths: readonly string[]): Promise<VersionedAnswer>;
   /**
-   * The name of the current state: another after every change that an answer rests on, except to
-   * jobs.
+   * The current versions of units that answers named. After every change that could make an answer
+   * another one, at least one of the units that it names has another version.
    */
-  version(): Promise<string>;
+  versions(units: readonly string[]): Promise<Versions>;
 }
 
-export type VersionedAnswer = SourceAnswer & { readonly version: string };
+export type VersionedAnswer = SourceAnswer & { readonly versions: Versions };
 
 export interface RememberingSource extends DirectorySource {
   keep(question: SourceQuestion | null, paths: readonly string[], answer: SourceAnswer): void;
   stats(): CacheStats;
 }
 
-/** Requests that the cache answered, requests that it did not, and what it holds now. */
+/** What the cache did since the start, and what it holds now. */
 export interface CacheStats {
+  /** Requests that the cache answered. */
   readonly hits: number;
   readonly misses: number;
+  /** How often it asked the source for versions. */
+  readonly questions: number;
   readonly entries: number;
   readonly bytes: number;
 }
@@ -40,21 +43,27 @@ const BYTES_PER_CHARACTER = 1.5;
 
 /**
  * Caches answers of a source, and uses one only after the source has said, by a question that was
- * sent after the request came, that its state is still the one of that answer. So a revocation
- * counts from the next request on, on every replica, as if there were no cache; but the source
- * answers one small question for all requests that wait, instead of a large one for each. See
- * docs/adr/0008-remember-what-the-directory-said.md.
+ * sent after the request came, that everything the answer rests on has the same version still. So a
+ * revocation counts from the next request on, on every replica, as if there were no cache; but the
+ * source answers one small question for all requests that wait, instead of a large one for each.
+ * See docs/adr/0014-versions-of-units.md.
  */
 export function remembering(source: VersionedSource, { maxBytes }: RememberingOptions): RememberingSource {
   const cache = maxBytes > 0 ? new LRUCache<string, VersionedAnswer>({ maxSize: maxBytes }) : null;
-  const currentVersion = createCurrentVersion(() => source.version());
   let hits = 0;
   let misses = 0;
+  let questions = 0;
+  const currentVersions = createCurrentVersions((units) => {
+    questions += 1;
+    return source.versions(units);
+  });
 
-  const recall = async (key: string | null): Promise<VersionedAnswer | undefined> => {
-    const cached = key === null ? undefined : cache?.get(key);
+  const recall = async (key: string): Promise<VersionedAnswer | undefined> => {
+    const cached = cache?.get(key);
     if (cached === undefined) return undefined;
-    return cached.version === (await currentVersion()) ? cached : undefined;
+    const units = Object.keys(cached.versions);
+    const current = await currentVersions(units);
+    return units.every((unit) => current[unit] === cached.versions[unit]) ? cached : undefined;
   };
 
   return {
@@ -72,32 +81,32 @@ export function remembering(source: VersionedSource, { maxBytes }: RememberingOp
     ping: () => source.ping(),
     keep(question, paths, answer) {
       const key = keyOf(question, paths);
-      if (cache === null || key === null || !isVersioned(answer) || isByPassword(answer)) return;
+      if (cache === null || !isVersioned(answer) || mayBePassword(question, answer)) return;
       if (cache.peek(key) === answer) return;
       cache.set(key, answer, { size: Math.ceil(BYTES_PER_CHARACTER * JSON.stringify([key, answer]).length) });
     },
-    stats: () => ({ hits, misses, entries: cache?.size ?? 0, bytes: cache?.calculatedSize ?? 0 }),
+    stats: () => ({ hits, misses, questions, entries: cache?.size ?? 0, bytes: cache?.calculatedSize ?? 0 }),
   };
 }
 
-/**
- * Null where the secret may be a job's: jobs come and go without a new version of the directory.
- */
-function keyOf(question: SourceQuestion | null, paths: readonly string[]): string | null {
+function keyOf(question: SourceQuestion | null, paths: readonly string[]): string {
   const joined = paths.join(' ');
   if (question === null) return joined;
   const { secret, username, kinds } = question;
-  if (kinds.includes('job')) return null;
   // Only a user name can have a line feed, and it comes last, so that no two questions have the
   // same key.
   return `${joined}\n${kinds.join(' ')}\n${Buffer.from(secret.sha256()).toString('base64')}\n${username}`;
 }
 
 function isVersioned(answer: SourceAnswer): answer is VersionedAnswer {
-  return answer.version !== undefined;
+  return answer.versions !== undefined;
 }
 
-/** A key holds the plain SHA-256 of the secret, and a password must not be kept like that. */
-function isByPassword({ credentials }: SourceAnswer): boolean {
-  return credentials.account !== null && credentials.accessToken === null && credentials.deployToken === null;
+/**
+ * A key holds the plain SHA-256 of the secret, and a password must not be kept like that. Where the
+ * secret has a record, it is no password, and nothing reads the account that the login name finds.
+ */
+function mayBePassword(question: SourceQuestion | null, { credentials }: SourceAnswer): boolean {
+  const { job, accessToken, deployToken } = credentials;
+  return question !== null && job === null && accessToken === null && deployToken === null;
 }

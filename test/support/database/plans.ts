@@ -63,6 +63,8 @@ export async function planOf(
 function literal(value: unknown): string {
   if (value === null) return 'NULL';
   if (value instanceof Uint8Array) return `'\\x${Buffer.from(value).toString('hex')}'`;
-  if (Array.isArray(value)) return `ARRAY[${value.map(literal).join(', ')}]::text[]`;
+  // In quotes, an array has the type that the statement expects.
+  if (Array.isArray(value))
+    return pg.escapeLiteral(`{${value.map((item) => JSON.stringify(String(item))).join(',')}}`);
   return pg.escapeLiteral(String(value));
 }

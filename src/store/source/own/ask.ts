@@ -12,12 +12,14 @@ import {
 } from './credentials.ts';
 import {
   type AnsweredFacts,
+  ASKED_GROUPS,
   FACTS,
   type FactsRow,
   projectFacts,
   type Relation,
   toAnsweredFacts,
 } from './facts.ts';
+import { topLevel, type UnitQueries, versionsColumn } from './versions.ts';
 
 /** Which look-ups a statement has beside those for access tokens and deploy tokens. */
 interface Lookups {
@@ -50,7 +52,8 @@ function askStatement({ job, password }: Lookups): Statement {
     name: `ask${job ? '-job-or' : ''}-token${password ? '-or-password' : ''}`,
     isHot: true,
     text: `
-      SELECT settings.password_authentication, ${columns.join(', ')}, ${FACTS}
+      SELECT settings.password_authentication, ${columns.join(', ')}, ${FACTS},
+        ${versionsColumn(restsOn({ job, password }))}
       FROM settings ${joins.join('')}
       CROSS JOIN LATERAL (SELECT $1::text[] AS paths, ${ownerIds({ job, password })} OFFSET 0) AS asked
       ${projectFacts(relations)}`,
@@ -70,6 +73,16 @@ function ownerIds({ job, password }: Lookups): string {
   ];
   return `CASE ${userId.join(' ')} END AS user_id, deploy_token.id AS deploy_token_id,
     ${job ? 'job.project_id' : 'NULL::bigint'} AS job_project_id`;
+}
+
+/** Migration 0014 says which changes make a new version of each unit. */
+function restsOn({ job, password }: Lookups): UnitQueries {
+  const ownPath = 'SELECT path_key FROM projects WHERE id = asked.job_project_id';
+  return {
+    users: password ? 'SELECT asked.user_id UNION SELECT account.id' : 'SELECT asked.user_id',
+    secrets: `SELECT encode($2, 'hex')`,
+    groups: job ? topLevel(`SELECT unnest(asked.paths) UNION ALL ${ownPath}`) : ASKED_GROUPS,
+  };
 }
 
 const STATEMENTS = {

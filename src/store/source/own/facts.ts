@@ -3,8 +3,9 @@ import type { Facts, Project, RepositoryRule, TagRule } from '../../../policy/pr
 import { MINIMUM_ROLES, type MinimumRole, ROLES } from '../../../policy/role.ts';
 import type { Subject } from '../../../policy/subject.ts';
 import type { Sql, Statement } from '../../database/drivers.ts';
-import { DIRECTORY_VERSION } from './directory-version.ts';
+import type { Versions } from '../current-versions.ts';
 import { type ProjectRow, toProject } from './project-row.ts';
+import { topLevel, versionsColumn } from './versions.ts';
 
 /**
  * How a subject may stand to a project. Each costs time, so a statement asks only for those that
@@ -123,15 +124,18 @@ export function projectFacts(relations: readonly Relation[]): string {
     ) AS found ON true`;
 }
 
-/** The columns of a `FactsRow`, from `settings`, `asked` and `found`. */
-export const FACTS = `settings.registry_enabled, settings.maintenance_mode, ${DIRECTORY_VERSION} AS version,
+/** The columns of a `FactsRow` without versions, from `settings`, `asked` and `found`. */
+export const FACTS = `settings.registry_enabled, settings.maintenance_mode,
   asked.user_id, asked.deploy_token_id, asked.job_project_id, found.projects`;
+
+/** The top-level groups of the asked projects, whether they exist or not. */
+export const ASKED_GROUPS = topLevel('SELECT unnest(asked.paths)');
 
 const factsAbout = (name: string, ids: string, relations: readonly Relation[]): Statement => ({
   name,
   isHot: true,
   text: `
-    SELECT ${FACTS}
+    SELECT ${FACTS}, ${versionsColumn({ groups: ASKED_GROUPS })}
     FROM settings CROSS JOIN (SELECT $1::text[] AS paths, ${ids} OFFSET 0) AS asked ${projectFacts(relations)}`,
 });
 
@@ -149,7 +153,7 @@ const FIND_PUBLIC_FACTS = factsAbout(
 export interface FactsRow {
   readonly registry_enabled: boolean;
   readonly maintenance_mode: boolean;
-  readonly version: string;
+  readonly versions: Versions;
   readonly user_id: number | null;
   readonly deploy_token_id: number | null;
   readonly job_project_id: number | null;
@@ -161,8 +165,8 @@ export interface FactsRow {
 export interface AnsweredFacts {
   readonly facts: Facts;
   readonly about: SubjectIds;
-  /** Of the directory at that moment. */
-  readonly version: string;
+  /** Of what the facts rest on, at that moment. */
+  readonly versions: Versions;
 }
 
 /** The projects among `paths` (lower case), with how the subject stands to each. One round trip. */
@@ -181,9 +185,9 @@ export async function findFacts(
 
 export function toAnsweredFacts(row: FactsRow | undefined): AnsweredFacts {
   if (row === undefined) throw new Error('the settings row is missing: the database was not migrated');
-  const { version, user_id, deploy_token_id, job_project_id } = row;
+  const { versions, user_id, deploy_token_id, job_project_id } = row;
   return {
-    version,
+    versions,
     about: { userId: user_id, deployTokenId: deploy_token_id, jobProjectId: job_project_id },
     facts: {
       instance: { registryEnabled: row.registry_enabled, maintenanceMode: row.maintenance_mode },

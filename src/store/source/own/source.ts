@@ -3,8 +3,8 @@ import type { Sql } from '../../database/drivers.ts';
 import type { VersionedSource } from '../remembered.ts';
 import { ask } from './ask.ts';
 import { findSubject, NO_CREDENTIALS } from './credentials.ts';
-import { ifWritable, readVersion } from './directory-version.ts';
 import { findFacts } from './facts.ts';
+import { ifWritable, readVersions } from './versions.ts';
 
 const PING = `SELECT ${ifWritable("'writable'")} FROM settings`;
 
@@ -24,6 +24,6 @@ export function createOwnSource(sql: Sql): VersionedSource {
       // Every question reads this table; it may be locked, or missing.
       await sql.query(PING);
     },
-    version: () => readVersion(sql),
+    versions: (units) => readVersions(sql, units),
   };
 }

@@ -6,6 +6,7 @@ import { openPostgres } from '../../../../src/store/database/postgres.ts';
 import { ask } from '../../../../src/store/source/own/ask.ts';
 import { findFacts } from '../../../../src/store/source/own/facts.ts';
 import { createOwnSource } from '../../../../src/store/source/own/source.ts';
+import { readVersions } from '../../../../src/store/source/own/versions.ts';
 import { planOf, type SentStatement, sentBy } from '../../../support/database/plans.ts';
 import { sharedPostgres } from '../../../support/database/postgres.ts';
 import { askedBy } from '../../../support/directory/asked.ts';
@@ -20,7 +21,7 @@ const CROWD = { users: 1000, groupTrees: 100, projects: 5000, membershipsPerUser
 
 /** Tables that hold thousands of rows here; a scan of a smaller one can be right. */
 const LARGE_TABLES =
-  /Seq Scan on (access_tokens|job_token_project_links|members|namespaces|project_group_links|projects|protected_\w+|users)\b/;
+  /Seq Scan on (access_tokens|group_versions|job_token_project_links|members|namespaces|project_group_links|projects|protected_\w+|users)\b/;
 
 const AS_JOB = { ...CREDENTIALS.member, username: CREDENTIALS.job.username };
 
@@ -61,6 +62,18 @@ describe('the plans of what a request asks', () => {
     });
   }
 
+  it('scan no large table for the versions of cached answers', async () => {
+    const units = await unitsOf(CREDENTIALS.member);
+    await assertNarrow(await sentBy(database, (sql) => readVersions(sql, units)));
+  });
+
+  /** What an answer for one scope rests on. */
+  async function unitsOf(credentials: { username: string; password: string }): Promise<readonly string[]> {
+    const { question, paths } = await askedBy(source, { credentials, scopes: 1 });
+    const { versions } = await ask(database, question, paths);
+    return Object.keys(versions);
+  }
+
   async function assertNarrow(sent: SentStatement): Promise<void> {
     for (const mode of ['generic', 'custom'] as const) {
       const lines = await planOf(database, sent, { mode });
@@ -74,14 +87,16 @@ describe('the plans of what a request asks', () => {
       credentials: CREDENTIALS.member,
       scopes: 1,
     });
+    const units = await unitsOf(CREDENTIALS.member);
     for (let count = 0; count < 8; count++) {
       await source.ask(question, paths);
+      await readVersions(database, units);
       await source.facts(subject, paths);
     }
     const kept = await database.query(
-      "SELECT name FROM pg_prepared_statements WHERE name ~ '^(find|ask)-' AND generic_plans > 0 ORDER BY name",
+      "SELECT name FROM pg_prepared_statements WHERE name ~ '^(find|ask|read)-' AND generic_plans > 0 ORDER BY name",
     );
-    assert.deepEqual(kept, [{ name: 'ask-token' }, { name: 'find-facts' }]);
+    assert.deepEqual(kept, [{ name: 'ask-token' }, { name: 'find-facts' }, { name: 'read-versions' }]);
   });
 });
 
