@@ -21,6 +21,8 @@ const READY_MS = 60_000;
 export interface BenchServer {
   readonly base: string;
   readonly pid: number;
+  /** The process id of PostgreSQL's postmaster. */
+  readonly postgresPid: number;
   readonly town: Town;
   /** A temporary folder for the bench's files; removed at the end. */
   readonly dir: string;
@@ -61,7 +63,7 @@ export async function withServer(
     try {
       const base = `http://127.0.0.1:${port}`;
       await untilReady(base);
-      await measure({ base, pid: child.pid ?? 0, town: townOf(size), dir });
+      await measure({ base, pid: child.pid ?? 0, postgresPid: postgres.pid, town: townOf(size), dir });
     } finally {
       child.kill('SIGTERM');
       await exit;

@@ -14,6 +14,7 @@ import { type DataDirHold, holdDataDir } from './data-dir.ts';
 import { type Hasher, startHasher } from './hashing/hasher.ts';
 import { openAdminListener, openMetricsListener, openPublicListener, reloadAll } from './listeners.ts';
 import { openDatabase } from './open-database.ts';
+import { createPlanner } from './planning/planner.ts';
 import { openMasterKey, prepareDatabase } from './prepare.ts';
 
 /** A running server. */
@@ -143,7 +144,8 @@ async function inputsOf(
 ): Promise<ServerInputs> {
   const masterKey = await openMasterKey(config, database, log);
   const isDraining = (): boolean => draining.now;
-  return { config, database, masterKey, argon2id, log, now: () => new Date(), isDraining };
+  const now = (): Date => new Date();
+  return { config, database, masterKey, argon2id, openPlanner: createPlanner, log, now, isDraining };
 }
 
 /**
