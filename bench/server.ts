@@ -21,6 +21,8 @@ const READY_MS = 60_000;
 export interface BenchServer {
   readonly base: string;
   readonly pid: number;
+  /** The process id of PostgreSQL's postmaster. */
+  readonly postgresPid: number;
   readonly town: Town;
   /** A temporary folder for the bench's files; removed at the end. */
   readonly dir: string;

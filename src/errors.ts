@@ -78,7 +78,13 @@ export interface Problem {
   readonly message: string;
 }
 
-const MOST_PRINTED_PROBLEMS = 20;
+/** A person corrects the first problems first, and many others follow from these. */
+const MOST_LISTED_PROBLEMS = 20;
+
+/** The problems that an error lists. */
+export function firstProblems(problems: readonly Problem[]): readonly Problem[] {
+  return problems.slice(0, MOST_LISTED_PROBLEMS);
+}
 
 /**
  * Problems as one line of text: `line 3: users[0].id: must be 1 or more; …`, the first twenty and
@@ -86,15 +92,11 @@ const MOST_PRINTED_PROBLEMS = 20;
  */
 export function printProblems(problems: readonly Problem[], file: string | null = null): string {
   const inFile = file === null ? '' : ` of ${file}`;
-  const printed = problems
-    .slice(0, MOST_PRINTED_PROBLEMS)
-    .map(({ line, path, message }) =>
-      [
-        ...(line === undefined ? [] : [`line ${line}${inFile}`]),
-        ...(path === '' ? [] : [path]),
-        message,
-      ].join(': '),
-    );
+  const printed = firstProblems(problems).map(({ line, path, message }) =>
+    [...(line === undefined ? [] : [`line ${line}${inFile}`]), ...(path === '' ? [] : [path]), message].join(
+      ': ',
+    ),
+  );
   const others = problems.length - printed.length;
   return [...printed, ...(others > 0 ? [`and ${others} more`] : [])].join('; ');
 }

@@ -1,6 +1,17 @@
-import { type Document, isMap, isNode, isScalar, isSeq, LineCounter, parseDocument } from 'yaml';
+import {
+  type Document,
+  isMap,
+  isNode,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Pair,
+  parseDocument,
+  type YAMLMap,
+} from 'yaml';
 import type { Problem } from '../errors.ts';
 import { findWrongAlias } from './yaml-aliases.ts';
+import { findDuplicateKeys } from './yaml-duplicates.ts';
 import { isNestedTooDeeply, MAX_DEPTH } from './yaml-nesting.ts';
 
 /** A place in a file: keys of mappings, and indexes of lists, from 0. */
@@ -32,11 +43,13 @@ export function readYaml(text: string): YamlFile {
   });
   const form = describeForm(document.contents);
   if (form !== 'mapping') return unreadable([problemAt(0, notMapping(form))]);
-  const problems = [...document.errors, ...document.warnings].map(({ code, message, pos }) =>
+  const syntax = [...document.errors, ...document.warnings].map(({ code, message, pos }) =>
     problemAt(pos[0], SYNTAX_MESSAGES[code] ?? message),
   );
-  // With a duplicate key the rest is still readable; with any other error it isn't.
-  if (document.errors.some(({ code }) => code !== 'DUPLICATE_KEY')) return unreadable(problems);
+  const duplicates = findDuplicateKeys(document.contents).map((offset) => problemAt(offset, DUPLICATE_KEY));
+  const problems = [...syntax, ...duplicates];
+  // With a duplicate key the rest is still readable; with an error of the parser it isn't.
+  if (document.errors.length > 0) return unreadable(problems);
   const alias = findWrongAlias(document.contents, text.length);
   if (alias !== undefined) return unreadable([...problems, problemAt(alias.offset, alias.message)]);
   // `findWrongAlias` has bounded the aliases already.
@@ -61,6 +74,8 @@ function parseYaml(text: string): ParsedYaml {
     schema: 'core',
     merge: false,
     logLevel: 'error',
+    // The parser would compare each key with all others of its mapping; see `findDuplicateKeys`.
+    uniqueKeys: false,
   } as const;
   return { document: parseDocument(text, options), lines };
 }
@@ -76,9 +91,9 @@ function notMapping(form: 'list' | 'text'): string {
   return `must be a YAML mapping with lines such as "name: value", but is ${form === 'list' ? 'a list' : 'plain text'}`;
 }
 
+const DUPLICATE_KEY = 'this key is in the mapping twice: remove one of them';
 /** The parser's own messages for these would not help. */
 const SYNTAX_MESSAGES: Readonly<Record<string, string>> = {
-  DUPLICATE_KEY: 'this key is in the mapping twice: remove one of them',
   MULTIPLE_DOCS: 'a second document begins here: remove it, the file must hold only one',
 };
 
@@ -88,19 +103,41 @@ const SYNTAX_MESSAGES: Readonly<Record<string, string>> = {
  */
 function createLineFinder(text: string): YamlFile['lineOf'] {
   let parsed: ParsedYaml | undefined;
+  const pairOf = createPairFinder();
   return (path) => {
     parsed ??= parseYaml(text);
-    return parsed.lines.linePos(findOffset(parsed.document, path)).line;
+    return parsed.lines.linePos(findOffset(parsed.document, path, pairOf)).line;
   };
 }
 
+type PairFinder = (map: YAMLMap, key: string) => Pair | undefined;
+
+/** Indexes each mapping at its first use: a mapping with many keys may have as many problems. */
+function createPairFinder(): PairFinder {
+  const indexes = new Map<YAMLMap, ReadonlyMap<string, Pair>>();
+  return (map, key) => {
+    const index = indexes.get(map) ?? indexPairs(map);
+    indexes.set(map, index);
+    return index.get(key);
+  };
+}
+
+/** If a key is there twice, the first counts. */
+function indexPairs({ items }: YAMLMap): ReadonlyMap<string, Pair> {
+  return new Map(
+    items
+      .toReversed()
+      .flatMap((pair) => (isScalar(pair.key) ? [[String(pair.key.value), pair] as const] : [])),
+  );
+}
+
 /** The nearest place that exists: the key of the field, the entry, or the section. */
-function findOffset(document: Document.Parsed, path: Path): number {
+function findOffset(document: Document.Parsed, path: Path, pairOf: PairFinder): number {
   let node: unknown = document.contents;
   let offset = 0;
   for (const step of path) {
     if (isMap(node)) {
-      const pair = node.items.find(({ key }) => isScalar(key) && String(key.value) === String(step));
+      const pair = pairOf(node, String(step));
       if (pair === undefined || !isScalar(pair.key)) break;
       offset = pair.key.range?.[0] ?? offset;
       node = pair.value;

@@ -1,24 +1,19 @@
-import { CellpassError, type Problem } from '../errors.ts';
 import { AT_LENGTH, type Database, type Sql } from '../store/database/drivers.ts';
-import {
-  changeDirectory,
-  lockJobTokens,
-  readDirectory,
-  readTable,
-  writeDirectory,
-} from '../store/directory/directory.ts';
+import { changeDirectory, lockJobTokens, writeDirectory } from '../store/directory/directory.ts';
 import { allocateIds } from '../store/directory/ids.ts';
+import { findRows, readDirectory } from '../store/directory/read-rows.ts';
 import type { IdSource } from '../store/directory/tables.ts';
-import { inOrder } from './check.ts';
 import type { DirectoryDocument } from './document/document.ts';
 import { checkEntries } from './document/entry-rules.ts';
 import { keyOf } from './document/fields.ts';
+import { invalidDocument } from './document/problems.ts';
 import { type ReadDocument, readDocument } from './document/read.ts';
 import type { Counts } from './plan/counts.ts';
 import { type Plan, type PlanInput, planDirectory } from './plan/plan.ts';
+import { planOnPart } from './stored/plan-on-part.ts';
 
 export interface ApplyDependencies {
-  readonly database: Database;
+  readonly database: Pick<Database, 'transaction'>;
   readonly passwords: {
     hash(password: string): Promise<string>;
     verify(hash: string | null, password: string): Promise<boolean>;
@@ -34,7 +29,8 @@ export interface ApplyResult {
 
 /**
  * Applies a document in one transaction: all of it or nothing. Applying it again changes nothing.
- * @throws {CellpassError} `invalid`, with all problems and their lines.
+ * Without pruning it costs in proportion to the entries of the document.
+ * @throws {CellpassError} `invalid`, with the first problems and their lines.
  */
 export async function applyDirectory(
   { database, passwords, now }: ApplyDependencies,
@@ -43,15 +39,14 @@ export async function applyDirectory(
 ): Promise<ApplyResult> {
   const read = readDocument(text);
   const { document } = read;
-  if (document === null) throw invalid(read.problems);
+  if (document === null) throw invalidDocument(read.problems);
   const valid = { ...read, document };
   // Hash before the transaction, because hashing is slow, and only for a valid document.
   const passwordHashes = hasProblems(valid) ? new Map() : await hashPasswords(database, document, passwords);
   return changeDirectory(database, async (sql) => {
     if (document.job_tokens !== undefined) await lockJobTokens(sql);
-    const stored = await readDirectory(sql);
-    const input: PlanInput = { read: valid, stored, prune, assume: false, now: now(), passwordHashes };
-    const plan = await withIds(sql, input);
+    const input = { read: valid, prune, assume: false, now: now(), passwordHashes };
+    const plan = await planOnStored(sql, input);
     await writeDirectory(sql, plan.changes);
     const counts = Object.values(plan.counts);
     return {
@@ -70,22 +65,21 @@ function hasProblems(read: ReadDocument & { readonly document: DirectoryDocument
 }
 
 /** The first plan finds the problems and the number of new ids; the second plan uses these ids. */
-async function withIds(sql: Sql, input: PlanInput): Promise<Plan> {
-  const first = planDirectory(input);
-  const problems = [...input.read.problems, ...first.problems];
-  if (problems.length > 0) throw invalid(problems);
-  if (first.wantedIds.size === 0) return first;
+async function planOnStored(sql: Sql, input: Omit<PlanInput, 'stored'>): Promise<Plan> {
+  const { stored, plan } = input.prune ? await planOnWhole(sql, input) : await planOnPart(sql, input);
+  const problems = [...input.read.problems, ...plan.problems];
+  if (problems.length > 0) throw invalidDocument(problems);
+  if (plan.wantedIds.size === 0) return plan;
   const freshIds = new Map<IdSource, readonly number[]>();
-  for (const [source, request] of first.wantedIds)
+  for (const [source, request] of plan.wantedIds)
     freshIds.set(source, await allocateIds(sql, source, request));
-  return planDirectory({ ...input, freshIds });
+  return planDirectory({ ...input, stored, freshIds });
 }
 
-function invalid(problems: readonly Problem[]): CellpassError {
-  const count = problems.length === 1 ? 'a problem' : `${problems.length} problems`;
-  return new CellpassError('invalid', `the directory document has ${count}: nothing was applied`, {
-    problems: inOrder(problems),
-  });
+/** Pruning has to know every entry that the document doesn't name. */
+async function planOnWhole(sql: Sql, input: Omit<PlanInput, 'stored'>) {
+  const stored = await readDirectory(sql);
+  return { stored, plan: planDirectory({ ...input, stored }) };
 }
 
 /**
@@ -93,14 +87,22 @@ function invalid(problems: readonly Problem[]): CellpassError {
  * changes.
  */
 async function hashPasswords(
-  database: Database,
+  database: Pick<Database, 'transaction'>,
   document: DirectoryDocument,
   passwords: ApplyDependencies['passwords'],
 ): Promise<ReadonlyMap<number, string>> {
   const hashes = new Map<number, string>();
   const withPassword = document.users?.filter(({ password }) => password !== undefined) ?? [];
   if (withPassword.length === 0) return hashes;
-  const stored = await database.transaction((sql) => readTable(sql, 'users'), AT_LENGTH);
+  const stored = await database.transaction(
+    async (sql) => [
+      ...(await findRows(sql, 'users', { id: withPassword.flatMap(({ id }) => id ?? []) })),
+      ...(await findRows(sql, 'users', {
+        username_key: withPassword.map(({ username }) => keyOf(username)),
+      })),
+    ],
+    AT_LENGTH,
+  );
   const byId = new Map(stored.map((row) => [row.id, row.password_hash]));
   const byName = new Map(stored.map((row) => [row.username_key, row.password_hash]));
   // One after the other, because logins wait in the same queue.

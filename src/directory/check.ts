@@ -1,5 +1,6 @@
 import type { Problem } from '../errors.ts';
 import { perTable } from '../store/directory/table-values.ts';
+import { inOrder } from './document/problems.ts';
 import { type ReadDocument, readDocument } from './document/read.ts';
 import { planDirectory } from './plan/plan.ts';
 
@@ -23,10 +24,6 @@ function checkRead(read: ReadDocument): readonly Problem[] {
     passwordHashes: new Map(),
   });
   return inOrder([...problems, ...plan.problems]);
-}
-
-export function inOrder(problems: readonly Problem[]): readonly Problem[] {
-  return problems.toSorted((a, b) => (a.line ?? 0) - (b.line ?? 0));
 }
 
 const NOTHING_STORED = perTable<'rows'>(() => []);

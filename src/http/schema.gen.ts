@@ -1041,7 +1041,7 @@ export interface components {
                 "application/json": components["schemas"]["Errors"];
             };
         };
-        /** @description The input is wrong; every problem is listed. */
+        /** @description The input is wrong; the problems are listed, of a directory document the first 20. */
         Invalid: {
             headers: {
                 [name: string]: unknown;

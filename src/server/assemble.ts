@@ -10,6 +10,7 @@ import type { Schedule } from '../rotation/schedule.ts';
 import { createOwnSource } from '../store/source/own/source.ts';
 import { remembering } from '../store/source/remembered.ts';
 import { openClockCheck } from './assembly/clock.ts';
+import { openDirectory } from './assembly/directory.ts';
 import { adminEndpoints, publicEndpoints, type SharedServices } from './assembly/endpoints.ts';
 import { clockOf, type ServerInputs } from './assembly/inputs.ts';
 import { openKeyring, openRotation } from './assembly/keys.ts';
@@ -100,13 +101,14 @@ function assembleAdministration(
   const rotation = openRotation(inputs, shared, closers);
   startRetention(inputs, closers);
   const metrics = reportOf(shared.registry, inputs.otherMetrics);
-  const deps = adminEndpoints(inputs, { ...shared, records, rotation, metrics });
+  const directory = openDirectory(inputs, shared, closers);
+  const deps = adminEndpoints(inputs, { ...shared, records, rotation, directory, metrics });
   return {
     ...shared,
     admin: createAdminApp(deps),
     remoteAdmin: createRemoteAdminApp(deps),
     metrics: createMetricsApp(deps),
     schedule: rotation.schedule,
-    directory: deps.directory,
+    directory,
   };
 }

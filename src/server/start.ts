@@ -13,6 +13,7 @@ import { type DataDirHold, holdDataDir } from './data-dir.ts';
 import { type Hasher, startHasher } from './hashing/hasher.ts';
 import { openAdminListener, openMetricsListener, openPublicListener } from './listeners.ts';
 import { openDatabase, type ProcessRole } from './open-database.ts';
+import { createPlanner } from './planning/planner.ts';
 import { openMasterKey, prepareDatabase } from './prepare.ts';
 import type { ServerLog } from './server-log.ts';
 
@@ -177,7 +178,18 @@ async function inputsOf(
   const masterKey = await openMasterKey(config, database, log);
   const isDraining = (): boolean => draining.now;
   const logLinesLost = (): number => log.linesLost();
-  return { config, database, masterKey, argon2id, log, logLinesLost, now: () => new Date(), isDraining };
+  const now = (): Date => new Date();
+  return {
+    config,
+    database,
+    masterKey,
+    argon2id,
+    openPlanner: createPlanner,
+    log,
+    logLinesLost,
+    now,
+    isDraining,
+  };
 }
 
 /** Opens what only admins and Prometheus reach. */

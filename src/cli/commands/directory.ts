@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import { parse } from 'yaml';
 import { checkDirectory } from '../../directory/check.ts';
+import { invalidDocument } from '../../directory/document/problems.ts';
 import { CellpassError, type Problem } from '../../errors.ts';
 import type { ApplyResult } from '../../http/types.ts';
 import type { Terminal } from '../../terminal.ts';
@@ -67,7 +68,7 @@ function check(terminal: Terminal, { file, json }: FileOptions): void {
   const problems = checkDirectory(readDocument(file));
   if (json) terminal.stdout(toJsonLine({ problems }));
   inFile(terminal, file, () => {
-    if (problems.length > 0) throw new CellpassError('invalid', 'the document has problems', { problems });
+    if (problems.length > 0) throw invalidDocument(problems);
   });
   if (!json) terminal.stdout(`${file}: no problems\n`);
 }
@@ -84,24 +85,19 @@ function readDocument(file: string): string {
 }
 
 /**
- * Prints each problem as `file:line: …`, a form that editors can jump to.
- * @throws {CellpassError} `invalid` with the number of problems.
+ * Prints the first problems as `file:line: …`, a form that editors can jump to.
+ * @throws {CellpassError} `invalid` with the number of all problems.
  */
 function inFile<T>({ stderr }: Terminal, file: string, work: () => T): T {
   try {
     return work();
   } catch (error) {
-    const problems = error instanceof CellpassError ? (error.details.problems ?? []) : [];
-    if (problems.length === 0) throw error;
-    for (const problem of problems) stderr(`${file}:${describeProblem(problem)}\n`);
-    throw new CellpassError('invalid', `${file}: ${countProblems(problems)}; nothing was changed`);
+    if (!(error instanceof CellpassError) || error.details.problems === undefined) throw error;
+    for (const problem of error.details.problems) stderr(`${file}:${describeProblem(problem)}\n`);
+    throw new CellpassError('invalid', `${file}: ${error.message}`);
   }
 }
 
 function describeProblem({ line, path, message }: Problem): string {
   return `${line ?? 1}: ${path === '' ? '' : `${path}: `}${message}`;
-}
-
-function countProblems(problems: readonly Problem[]): string {
-  return problems.length === 1 ? '1 problem' : `${problems.length} problems`;
 }

@@ -1,6 +1,7 @@
 import { stringify } from 'yaml';
 import type { Database } from '../../store/database/drivers.ts';
-import { changeDirectory, readDirectory } from '../../store/directory/directory.ts';
+import { changeDirectory } from '../../store/directory/directory.ts';
+import { readDirectory } from '../../store/directory/read-rows.ts';
 import type { MemberRow } from '../../store/directory/rows.ts';
 import type { DirectoryRows } from '../../store/directory/table-values.ts';
 import {
@@ -16,7 +17,7 @@ import {
 import { exportAccessTokens, exportDeployTokens, exportJobTokens } from './tokens.ts';
 
 /** The directory as a document without secrets, in a stable order. Applying it changes nothing. */
-export async function exportDirectory(database: Database): Promise<string> {
+export async function exportDirectory(database: Pick<Database, 'transaction'>): Promise<string> {
   const rows = await changeDirectory(database, readDirectory);
   return stringify(toDocument(rows), { lineWidth: 0, aliasDuplicateObjects: false });
 }

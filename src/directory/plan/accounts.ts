@@ -10,7 +10,14 @@ export function planSettings({ document, tables }: PlanContext): void {
   if (document.settings !== undefined) put<SettingsRow>(tables.settings, { id: true, ...document.settings });
 }
 
-export function planOrganizations(context: PlanContext): void {
+/** The planned organizations. */
+export interface Organizations {
+  /** The default; undefined without organizations. */
+  readonly first: OrganizationRow | undefined;
+  readonly byKey: ReadonlyMap<string, OrganizationRow>;
+}
+
+export function planOrganizations(context: PlanContext): Organizations {
   const { document, tables, results } = context;
   const entries = document.organizations ?? [];
   const resolved = resolveEntries(context, {
@@ -44,6 +51,12 @@ export function planOrganizations(context: PlanContext): void {
     for (const row of inOrder([...tables.organizations.rows.values()], rows)) put(tables.organizations, row);
   }
   if (needsOrganization(context)) addDefaultOrganization(context);
+  const planned = byPosition(tables.organizations.rows.values());
+  return { first: planned[0], byKey: new Map(planned.map((row) => [row.path_key, row])) };
+}
+
+function byPosition(rows: Iterable<OrganizationRow>): readonly OrganizationRow[] {
+  return [...rows].sort((a, b) => a.position - b.position || a.id - b.id);
 }
 
 /**
@@ -57,8 +70,7 @@ function inOrder(
 ): readonly OrganizationRow[] {
   const ids = new Set(named.map(({ id }) => id));
   const queue = [...named];
-  const places = stored.toSorted((a, b) => a.position - b.position || a.id - b.id);
-  const kept = places.map((row) => (ids.has(row.id) ? (queue.shift() ?? row) : row));
+  const kept = byPosition(stored).map((row) => (ids.has(row.id) ? (queue.shift() ?? row) : row));
   return [...kept, ...queue].map((row, position) => ({ ...row, position }));
 }
 
@@ -76,10 +88,12 @@ function addDefaultOrganization(context: PlanContext): void {
 }
 
 /** The id of the named organization; without a name of the default organization. */
-export function findOrganization(context: PlanContext, name: string | undefined, path: Path): number {
-  const organizations = [...context.tables.organizations.rows.values()];
-  const [first] = organizations.toSorted((a, b) => a.position - b.position || a.id - b.id);
-  const found = name === undefined ? first : organizations.find(({ path_key }) => path_key === keyOf(name));
+export function findOrganization(
+  context: PlanContext,
+  { first, byKey }: Organizations,
+  { name, path }: { readonly name: string | undefined; readonly path: Path },
+): number {
+  const found = name === undefined ? first : byKey.get(keyOf(name));
   if (found !== undefined) return found.id;
   if (name !== undefined && !mayExist(context, 'organizations', name)) {
     context.report(path, `there is no organization "${name}"`);
@@ -119,7 +133,8 @@ export function checkRemovedOrganizations({ tables, results, report }: PlanConte
   }
 }
 
-export function planUsers(context: PlanContext): void {
+/** Runs after `planOrganizations`. */
+export function planUsers(context: PlanContext, organizations: Organizations): void {
   const { document, tables, results, prune } = context;
   const stored = [...tables.users.stored.values()].filter(
     ({ kind }) => kind === 'human' || kind === 'service_account',
@@ -136,7 +151,9 @@ export function planUsers(context: PlanContext): void {
   for (const [entry, row] of resolved) {
     const id = row?.id ?? newId(context, 'users', entry);
     results.users.indexById.set(id, entry.at);
-    put(tables.users, toUserRow(context, entry, id, row));
+    const path = ['users', entry.at, 'organization'];
+    const organizationId = findOrganization(context, organizations, { name: entry.organization, path });
+    put(tables.users, { ...toUserFields(context, entry, row), id, organization_id: organizationId });
   }
   for (const row of stored) {
     if (!prune || document.users === undefined || results.users.indexById.has(row.id)) continue;
@@ -146,13 +163,15 @@ export function planUsers(context: PlanContext): void {
   checkUnique(context);
 }
 
-function toUserRow(context: PlanContext, entry: UserEntry, id: number, stored: UserRow | null): UserRow {
-  const { at, password, password_hash, organization, ...fields } = entry;
+function toUserFields(
+  context: PlanContext,
+  entry: UserEntry,
+  stored: UserRow | null,
+): Omit<UserRow, 'id' | 'organization_id'> {
+  const { at, id, password, password_hash, organization, ...fields } = entry;
   const hash = password === undefined ? password_hash : context.passwordHashes.get(at);
   return {
     ...fields,
-    id,
-    organization_id: findOrganization(context, organization, ['users', at, 'organization']),
     username_key: keyOf(entry.username),
     email_key: entry.email === null ? null : keyOf(entry.email),
     password_hash: hash ?? stored?.password_hash ?? null,

@@ -5,7 +5,7 @@ import { secretDigest } from '../document/secret.ts';
 import { findGroup, findProject, findUser, newId, type PlanContext, type References } from './context.ts';
 import { resolveEntries } from './resolve-entries.ts';
 import { digestFor, revokedDigests, secretFor } from './secrets.ts';
-import { put, removeRow } from './tables.ts';
+import { groupRows, put, removeRow, replaceRows } from './tables.ts';
 
 export function planDeployTokens(context: PlanContext, references: References): void {
   const { document, tables, results } = context;
@@ -19,7 +19,13 @@ export function planDeployTokens(context: PlanContext, references: References): 
     rowName: ({ username, minted }) => (minted ? null : username),
   });
   const revoked = revokedDigests(context);
-  for (const [entry, stored] of resolved) planDeployToken(context, references, entry, stored, revoked);
+  const linked = groupRows(tables.project_deploy_tokens, ({ deploy_token_id }) => deploy_token_id);
+  for (const [entry, stored] of resolved) {
+    const id = stored?.id ?? newId(context, 'deploy_tokens', entry);
+    const wanted = projectsOf(context, references, entry, id);
+    replaceRows(tables.project_deploy_tokens, linked.get(id) ?? [], wanted);
+    planDeployToken(context, references, { entry, stored, id, revoked });
+  }
   for (const row of tables.deploy_tokens.stored.values()) {
     const isNamed = results.deploy_tokens.indexById.has(row.id);
     if (isNamed || row.minted || !context.prune || document.deploy_tokens === undefined) continue;
@@ -28,15 +34,19 @@ export function planDeployTokens(context: PlanContext, references: References): 
   }
 }
 
+interface PlannedDeployToken {
+  readonly entry: DeployTokenEntry;
+  readonly stored: DeployTokenRow | null;
+  readonly id: number;
+  readonly revoked: ReadonlySet<string>;
+}
+
 function planDeployToken(
   context: PlanContext,
   references: References,
-  entry: DeployTokenEntry,
-  stored: DeployTokenRow | null,
-  revoked: ReadonlySet<string>,
+  { entry, stored, id, revoked }: PlannedDeployToken,
 ): void {
   const { tables, results } = context;
-  const id = stored?.id ?? newId(context, 'deploy_tokens', entry);
   results.deploy_tokens.indexById.set(id, entry.at);
   const secret = secretFor(context, 'deploy_tokens', entry, stored);
   const group = entry.group ?? null;
@@ -44,7 +54,6 @@ function planDeployToken(
     group === null
       ? null
       : (findGroup(context, references, group, ['deploy_tokens', entry.at, 'group']) ?? null);
-  placeProjects(context, references, entry, id);
   if (secret === undefined) return;
   put(tables.deploy_tokens, {
     id,
@@ -59,20 +68,17 @@ function planDeployToken(
   });
 }
 
-function placeProjects(
+function projectsOf(
   context: PlanContext,
   references: References,
   entry: DeployTokenEntry,
-  id: number,
-): void {
-  const { project_deploy_tokens: table } = context.tables;
-  const wanted = (entry.projects ?? []).flatMap((name, place): ProjectDeployTokenRow[] => {
+  deploy_token_id: number,
+): readonly ProjectDeployTokenRow[] {
+  return (entry.projects ?? []).flatMap((name, place): ProjectDeployTokenRow[] => {
     const path = ['deploy_tokens', entry.at, 'projects', place];
     const project_id = findProject(context, references, name, path);
-    return project_id === undefined ? [] : [{ deploy_token_id: id, project_id }];
+    return project_id === undefined ? [] : [{ deploy_token_id, project_id }];
   });
-  for (const row of table.stored.values()) if (row.deploy_token_id === id) removeRow(table, row);
-  for (const row of wanted) put(table, row);
 }
 
 /** Job tokens have no names: an entry is found by its id, or without an id by its secret. */

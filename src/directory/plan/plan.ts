@@ -17,6 +17,7 @@ import {
 import { collectReferences, type PlanContext, type SectionResult } from './context.ts';
 import { type Counts, countSections } from './counts.ts';
 import { planGrants } from './grants.ts';
+import { type Moved, movedPlaces } from './moved.ts';
 import { planDeployTokens, planJobTokens } from './other-tokens.ts';
 import { checkSecretsUnique, storeRevocations } from './secrets.ts';
 import { createTables, diffTables, removeOrphans } from './tables.ts';
@@ -47,6 +48,8 @@ export interface Plan {
   readonly problems: readonly Problem[];
   /** How many new ids the plan needs, and above which id. */
   readonly wantedIds: ReadonlyMap<IdSource, { readonly count: number; readonly above: number }>;
+  /** Places that move: if a plan knows only a part of the directory, the part must have these whole. */
+  readonly moved: Moved;
 }
 
 /**
@@ -58,10 +61,10 @@ export function planDirectory(input: PlanInput): Plan {
   const taken = new Map<IdSource, number>();
   const context = startPlan(input, problems, taken);
   planSettings(context);
-  planOrganizations(context);
-  planUsers(context);
+  const organizations = planOrganizations(context);
+  planUsers(context, organizations);
   const tree = planTree(context);
-  writeTree(context, tree);
+  writeTree(context, tree, organizations);
   removeOrphans(context.tables);
   const references = collectReferences(context, tree);
   planOwners(context, references);
@@ -80,6 +83,7 @@ export function planDirectory(input: PlanInput): Plan {
     counts: countSections(context, changes),
     problems,
     wantedIds: wantedIds(taken, context.highestGivenId),
+    moved: movedPlaces(context.tables),
   };
 }
 

@@ -72,7 +72,9 @@ function indexRows<E extends Entry, R extends Row>({ rows, rowName }: EntryLooku
   for (const row of rows) {
     byId.set(row.id, row);
     const name = rowName(row);
-    if (name !== null) byName.set(name, [...(byName.get(name) ?? []), row]);
+    const same = name === null ? [] : byName.get(name);
+    if (same !== undefined) same.push(row);
+    else if (name !== null) byName.set(name, [row]);
   }
   return { byId, byName };
 }

@@ -80,44 +80,37 @@ export function storeRevocations({ tables, now }: PlanContext): void {
  * secret.
  */
 export function checkSecretsUnique(context: PlanContext): void {
-  const owners = new Map<string, { readonly section: TokenSection; readonly id: number }>();
+  const owners = new Map<string, SecretOwner>();
   for (const section of TOKEN_SECTIONS) {
-    const given = placesWithSecret(context.document[section] ?? []);
+    const isGiven = givenSecrets(context, section);
     for (const { id, token_digest } of context.tables[section].rows.values()) {
+      const owner = { section, id, isGiven: isGiven(id) };
       const other = owners.get(token_digest);
-      owners.set(token_digest, { section, id });
-      if (other === undefined) continue;
-      reportShared(context, { section, id, isGiven: isGiven(context, section, id, given) }, other);
+      owners.set(token_digest, owner);
+      if (other !== undefined) reportShared(context, owner, other);
     }
   }
 }
 
-function placesWithSecret(entries: readonly TokenEntry[]): ReadonlySet<number> {
-  return new Set(entries.filter((entry) => secretDigest(entry) !== undefined).map(({ at }) => at));
+interface SecretOwner {
+  readonly section: TokenSection;
+  readonly id: number;
+  /** Whether the document has the secret. */
+  readonly isGiven: boolean;
 }
 
-function isGiven(
-  context: PlanContext,
-  section: TokenSection,
-  id: number,
-  given: ReadonlySet<number>,
-): boolean {
-  const at = context.results[section].indexById.get(id);
-  return at !== undefined && given.has(at);
+function givenSecrets({ document, results }: PlanContext, section: TokenSection): (id: number) => boolean {
+  const entries: readonly TokenEntry[] = document[section] ?? [];
+  const places = new Set(entries.filter((entry) => secretDigest(entry) !== undefined).map(({ at }) => at));
+  const { indexById } = results[section];
+  return (id) => {
+    const at = indexById.get(id);
+    return at !== undefined && places.has(at);
+  };
 }
 
-function reportShared(
-  context: PlanContext,
-  one: { readonly section: TokenSection; readonly id: number; readonly isGiven: boolean },
-  other: { readonly section: TokenSection; readonly id: number },
-): void {
-  const otherGiven = isGiven(
-    context,
-    other.section,
-    other.id,
-    placesWithSecret(context.document[other.section] ?? []),
-  );
-  if (one.isGiven && otherGiven) return;
+function reportShared(context: PlanContext, one: SecretOwner, other: SecretOwner): void {
+  if (one.isGiven && other.isGiven) return;
   const [duplicate, owner] = one.isGiven ? [one, other] : [other, one];
   const at = context.results[duplicate.section].indexById.get(duplicate.id);
   const path: Path = at === undefined ? [duplicate.section] : [duplicate.section, at];

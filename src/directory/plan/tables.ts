@@ -55,47 +55,82 @@ export function groupRows<R>(
   return groups;
 }
 
-/** Removes rows that refer to removed rows, as the foreign keys do, and bots without a token. */
+/**
+ * Removes rows that refer to removed rows, as the foreign keys do, and bots whose token was
+ * removed. Says nothing about rows that were not read.
+ */
 export function removeOrphans(tables: PlannedTables): void {
-  const hasUser = (id: number | null): boolean => id === null || tables.users.rows.has(String(id));
-  const hasNamespace = (id: number | null): boolean => id === null || tables.namespaces.rows.has(String(id));
-  const hasProject = (id: number | null): boolean => id === null || tables.projects.rows.has(String(id));
-  keep(
-    tables.access_tokens,
-    (row) => hasUser(row.user_id) && hasProject(row.project_id) && hasNamespace(row.group_id),
-  );
-  const owners = new Set([...tables.access_tokens.rows.values()].map(({ user_id }) => user_id));
-  keep(tables.users, ({ id, kind }) => (kind !== 'project_bot' && kind !== 'group_bot') || owners.has(id));
-  keep(tables.deploy_tokens, (row) => hasNamespace(row.group_id));
-  keep(tables.job_tokens, (row) => hasProject(row.project_id) && hasUser(row.user_id));
-  keep(
-    tables.project_deploy_tokens,
-    (row) => hasProject(row.project_id) && tables.deploy_tokens.rows.has(String(row.deploy_token_id)),
-  );
+  const places = { namespaces: removedIds(tables.namespaces), projects: removedIds(tables.projects) };
+  removeOrphanTokens(tables, { ...places, users: removedIds(tables.users) });
+  removeBotsWithoutToken(tables);
+  const removed = { ...places, users: removedIds(tables.users) };
+  const isKept = placeKeeper(removed);
+  const deployTokens = removedIds(tables.deploy_tokens);
+  const organizations = removedIds(tables.organizations);
+  keep(tables.job_tokens, isKept);
+  keep(tables.project_deploy_tokens, (row) => isKept(row) && !deployTokens.has(row.deploy_token_id));
   keep(
     tables.members,
     ({ user_id, source_type, source_id }) =>
-      hasUser(user_id) && (source_type === 'Project' ? hasProject(source_id) : hasNamespace(source_id)),
+      isKept({ user_id }) &&
+      isKept(source_type === 'Project' ? { project_id: source_id } : { group_id: source_id }),
   );
-  keep(
-    tables.organization_users,
-    (row) => hasUser(row.user_id) && tables.organizations.rows.has(String(row.organization_id)),
-  );
+  keep(tables.organization_users, (row) => isKept(row) && !organizations.has(row.organization_id));
   keep(
     tables.group_group_links,
-    (row) => hasNamespace(row.shared_group_id) && hasNamespace(row.shared_with_group_id),
+    (row) => isKept({ group_id: row.shared_group_id }) && isKept({ group_id: row.shared_with_group_id }),
   );
-  keep(tables.project_group_links, (row) => hasProject(row.project_id) && hasNamespace(row.group_id));
-  keep(
-    tables.job_token_project_links,
-    (row) => hasProject(row.project_id) && hasProject(row.target_project_id),
-  );
-  keep(
-    tables.job_token_group_links,
-    (row) => hasProject(row.project_id) && hasNamespace(row.target_group_id),
-  );
-  keep(tables.protected_repositories, (row) => hasProject(row.project_id));
-  keep(tables.protected_tags, (row) => hasProject(row.project_id));
+  keep(tables.project_group_links, isKept);
+  keep(tables.job_token_project_links, (row) => isKept(row) && isKept({ project_id: row.target_project_id }));
+  keep(tables.job_token_group_links, (row) => isKept(row) && isKept({ group_id: row.target_group_id }));
+  keep(tables.protected_repositories, isKept);
+  keep(tables.protected_tags, isKept);
+}
+
+interface RemovedIds {
+  readonly users: ReadonlySet<number>;
+  readonly namespaces: ReadonlySet<number>;
+  readonly projects: ReadonlySet<number>;
+}
+
+/** The columns with which most rows refer to others. */
+interface Referring {
+  readonly user_id?: number | null;
+  readonly project_id?: number | null;
+  readonly group_id?: number | null;
+}
+
+function placeKeeper(removed: RemovedIds): (row: Referring) => boolean {
+  const isIn = (ids: ReadonlySet<number>, id: number | null | undefined): boolean =>
+    id !== null && id !== undefined && ids.has(id);
+  return ({ user_id, project_id, group_id }) =>
+    !isIn(removed.users, user_id) &&
+    !isIn(removed.projects, project_id) &&
+    !isIn(removed.namespaces, group_id);
+}
+
+function removeOrphanTokens(tables: PlannedTables, removed: RemovedIds): void {
+  const isKept = placeKeeper(removed);
+  keep(tables.access_tokens, isKept);
+  keep(tables.deploy_tokens, isKept);
+}
+
+function removeBotsWithoutToken({ access_tokens, users }: PlannedTables): void {
+  const orphans = new Set<number>();
+  for (const [key, { user_id }] of access_tokens.stored)
+    if (!access_tokens.rows.has(key)) orphans.add(user_id);
+  if (orphans.size === 0) return;
+  for (const { user_id } of access_tokens.rows.values()) orphans.delete(user_id);
+  keep(users, ({ id, kind }) => (kind !== 'project_bot' && kind !== 'group_bot') || !orphans.has(id));
+}
+
+function removedIds<R extends { readonly id: number }>({
+  stored,
+  rows,
+}: PlannedTable<R>): ReadonlySet<number> {
+  const ids = new Set<number>();
+  for (const [key, { id }] of stored) if (!rows.has(key)) ids.add(id);
+  return ids;
 }
 
 function keep<R>(table: PlannedTable<R>, isKept: (row: R) => boolean): void {

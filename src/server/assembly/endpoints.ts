@@ -4,10 +4,9 @@ import type { PasswordHasher } from '../../authn/password.ts';
 import type { DirectorySource } from '../../authn/source.ts';
 import type { CurrentTopology } from '../../cells/current-topology.ts';
 import { longestTokenLifeSeconds } from '../../config/periods.ts';
-import { applyDirectory } from '../../directory/apply.ts';
-import { exportDirectory } from '../../directory/export/directory.ts';
 import { mintToken } from '../../directory/tokens/mint.ts';
 import { readTokenPage } from '../../directory/tokens/page.ts';
+import type { DirectoryResource } from '../../http/admin/directory.ts';
 import { createClientAddressReader } from '../../http/client-address.ts';
 import { loadContract } from '../../http/contract.ts';
 import type { MetricsReport } from '../../http/metrics/report.ts';
@@ -53,6 +52,7 @@ interface PublicServices extends SharedServices {
 interface AdministrationServices extends SharedServices {
   readonly records: RecordViews;
   readonly rotation: KeyRotation;
+  readonly directory: DirectoryResource;
   readonly metrics: MetricsReport;
 }
 
@@ -73,15 +73,12 @@ export function publicEndpoints(inputs: ServerInputs, services: PublicServices):
 /** The dependencies of the admin apps. */
 export function adminEndpoints(inputs: ServerInputs, services: AdministrationServices): AdminDeps {
   const { database, now } = inputs;
-  const { passwords, records, rotation } = services;
+  const { records, rotation } = services;
   return {
     ...commonOf(inputs, services),
     metrics: services.metrics,
     contract: loadContract(),
-    directory: {
-      apply: (document, options) => applyDirectory({ database, passwords, now }, document, options),
-      export: () => exportDirectory(database),
-    },
+    directory: services.directory,
     jobTokens: {
       putJobToken: (token) => putJobToken(database, token),
       deleteJobToken: (id) => deleteJobToken(database, id),

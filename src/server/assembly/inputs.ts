@@ -1,9 +1,11 @@
 import type { PasswordHashing } from '../../authn/password-schemes.ts';
 import type { Config } from '../../config/load.ts';
+import type { ApplyDependencies } from '../../directory/apply.ts';
 import type { Snapshot } from '../../http/metrics/report.ts';
 import type { RotatableMasterKey } from '../../keys/master-key.ts';
 import type { Log } from '../../log.ts';
 import type { Database } from '../../store/database/drivers.ts';
+import type { Planner } from '../planning/planner.ts';
 
 /** What a server is assembled from, once the database and the master key are open. */
 export interface ServerInputs {
@@ -13,6 +15,8 @@ export interface ServerInputs {
   readonly masterKey: RotatableMasterKey;
   /** Where passwords are hashed; default: in this process. */
   readonly argon2id?: PasswordHashing;
+  /** Where directory documents are planned; default: in this process. */
+  readonly openPlanner?: (services: ApplyDependencies) => Planner;
   readonly log: Log;
   /** How many lines of the log were lost; default: none. */
   readonly logLinesLost?: () => number;

@@ -96,14 +96,14 @@ function forkHasher(lanes: number): ChildProcess {
 }
 
 /**
- * The hashing process needs neither the database nor the master key, so it gets no settings with
- * secrets.
+ * A process that needs neither the database nor the master key gets no settings with secrets.
  */
-function withoutSettings(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+export function withoutSettings(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(environment).filter(([name]) => !name.startsWith('CELLPASS_')));
 }
 
-function endOf(child: ChildProcess): Promise<string> {
+/** Resolves with the exit code, the signal or the error of a process. */
+export function endOf(child: ChildProcess): Promise<string> {
   return new Promise((resolve) => {
     child.once('error', (error) => resolve(error.message));
     child.once('exit', (code, signal) => resolve(String(signal ?? code)));

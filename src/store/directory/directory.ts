@@ -1,19 +1,22 @@
 import { AT_LENGTH, type Database, type Sql } from '../database/drivers.ts';
-import { type DirectoryChanges, type DirectoryRows, perTableInTurn } from './table-values.ts';
-import { type DirectoryTables, TABLE_NAMES, TABLES, type TableName } from './tables.ts';
+import type { DirectoryChanges } from './table-values.ts';
+import { TABLE_NAMES, TABLES, type TableName } from './tables.ts';
 
 /** The key of the advisory lock, the same in every version. No other lock of cellpass uses it. */
 const DIRECTORY_LOCK = 7_021_004;
 /**
  * Rows in one statement. A longer statement of the embedded database would block the event loop.
  */
-const ROWS_PER_STATEMENT = 5000;
+const ROWS_PER_STATEMENT = 1000;
 
 /**
  * Runs `work` in a transaction, one such transaction at a time. Code that adds, changes or removes
  * rows that a document may name takes this lock.
  */
-export function changeDirectory<T>(database: Database, work: (sql: Sql) => Promise<T>): Promise<T> {
+export function changeDirectory<T>(
+  database: Pick<Database, 'transaction'>,
+  work: (sql: Sql) => Promise<T>,
+): Promise<T> {
   return database.transaction(async (sql) => {
     await sql.query('SELECT pg_advisory_xact_lock($1)', [DIRECTORY_LOCK]);
     return work(sql);
@@ -23,34 +26,6 @@ export function changeDirectory<T>(database: Database, work: (sql: Sql) => Promi
 /** Makes CI systems wait, which put and delete job tokens without the lock of `changeDirectory`. */
 export async function lockJobTokens(sql: Sql): Promise<void> {
   await sql.query('LOCK TABLE job_tokens IN SHARE ROW EXCLUSIVE MODE');
-}
-
-/** All rows, secrets only as digests. 100,000 projects take about 100 MB. */
-export async function readDirectory(sql: Sql): Promise<DirectoryRows> {
-  const rows = await perTableInTurn<'rows'>((table) => readTable(sql, table));
-  return {
-    ...rows,
-    deploy_tokens: rows.deploy_tokens.map(inUtc),
-    job_tokens: rows.job_tokens.map(inUtc),
-  };
-}
-
-/**
- * Rows as JSON, which both drivers read in the same way: ids as numbers, dates and digests as text.
- */
-export async function readTable<T extends TableName>(
-  sql: Sql,
-  table: T,
-): Promise<readonly DirectoryTables[T][]> {
-  const rows = await sql.query<{ readonly row: DirectoryTables[T] }>(
-    `SELECT to_jsonb(t) AS row FROM ${table} AS t`,
-  );
-  return rows.map(({ row }) => row);
-}
-
-/** In JSON, PostgreSQL writes a timestamp in the zone of the session. */
-function inUtc<R extends { readonly expires_at: string | null }>(row: R): R {
-  return row.expires_at === null ? row : { ...row, expires_at: new Date(row.expires_at).toISOString() };
 }
 
 /**

@@ -16,6 +16,8 @@ export interface PlannedTable<R> {
 /** The kinds of values that `perTable` makes. */
 interface TableValues<R> {
   readonly rows: readonly R[];
+  /** Rows by their keys, to collect them. */
+  readonly byKey: Map<string, R>;
   readonly changes: TableChanges<R>;
   readonly planned: PlannedTable<R>;
 }
@@ -23,6 +25,7 @@ interface TableValues<R> {
 type ValueKind = keyof TableValues<unknown>;
 type PerTable<K extends ValueKind> = { readonly [T in TableName]: TableValues<DirectoryTables[T]>[K] };
 export type DirectoryRows = PerTable<'rows'>;
+export type RowsByKey = PerTable<'byKey'>;
 export type DirectoryChanges = PerTable<'changes'>;
 export type PlannedTables = PerTable<'planned'>;
 

@@ -1,19 +1,21 @@
 import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 
-interface Process {
-  readonly pid: number;
-  readonly isHasher: boolean;
-}
+type Kind = 'worker' | 'hasher' | 'planner';
 
 /** The process ids of a server's running workers. */
 export function workersOf(pid: number): readonly number[] {
-  return childrenOf(pid).flatMap((child) => (child.isHasher ? [] : [child.pid]));
+  return childrenOf(pid, 'worker');
 }
 
 /** The process ids of a server's running hashing process: one, or none. */
 export function hashersOf(pid: number): readonly number[] {
-  return childrenOf(pid).flatMap((child) => (child.isHasher ? [child.pid] : []));
+  return childrenOf(pid, 'hasher');
+}
+
+/** The process ids of a server's running planning process: one, or none. */
+export function plannersOf(pid: number): readonly number[] {
+  return childrenOf(pid, 'planner');
 }
 
 /** The nice value of each thread of a process: 0 is the default, 19 the lowest priority. */
@@ -26,11 +28,15 @@ export function niceOfThreads(pid: number): readonly number[] {
   });
 }
 
-function childrenOf(pid: number): readonly Process[] {
+function childrenOf(pid: number, kind: Kind): readonly number[] {
   const { stdout } = spawnSync('ps', ['-o', 'pid=,stat=,args=', '--ppid', String(pid)], { encoding: 'utf8' });
   return stdout.split('\n').flatMap((line) => {
     const [, child, stat = '', args = ''] = /^\s*(\d+)\s+(\S+)\s+(.*)$/.exec(line) ?? [];
-    if (child === undefined || stat.startsWith('Z')) return [];
-    return [{ pid: Number(child), isHasher: /hasher-process\.[jt]s/.test(args) }];
+    return child === undefined || stat.startsWith('Z') || kindOf(args) !== kind ? [] : [Number(child)];
   });
+}
+
+function kindOf(args: string): Kind {
+  if (/hasher-process\.[jt]s/.test(args)) return 'hasher';
+  return /planner-process\.[jt]s/.test(args) ? 'planner' : 'worker';
 }

@@ -3,26 +3,35 @@ import { put } from '../tables.ts';
 import { evict, nounOf, removeBranch, type TreeContext } from './prune-tree.ts';
 import { attach, createNode, detach, type TreeNode } from './tree.ts';
 
-/** Creates, renames and removes personal namespaces with their users. Bots have none. */
+/**
+ * Creates, renames and removes the personal namespaces of users that are new, changed or removed.
+ * Bots have none.
+ */
 export function placePersonalNamespaces(treeContext: TreeContext): void {
   const { context, tree } = treeContext;
-  const { tables } = context;
+  const { users, namespaces } = context.tables;
   const byOwner = new Map<number, TreeNode>();
-  for (const { id, owner_id } of tables.namespaces.stored.values()) {
+  for (const { id, owner_id } of namespaces.stored.values()) {
     const node = tree.namespaces.get(id);
     if (owner_id !== null && node !== undefined) byOwner.set(owner_id, node);
   }
-  const owners = [...tables.users.rows.values()].filter(
-    ({ kind }) => kind === 'human' || kind === 'service_account',
-  );
-  const ownerIds = new Set(owners.map(({ id }) => id));
-  for (const [ownerId, node] of byOwner) if (!ownerIds.has(ownerId)) removeBranch(treeContext, node);
-  const misplaced = owners.filter(({ id, username }) => byOwner.get(id)?.name !== username);
+  for (const [ownerId, node] of byOwner) {
+    const key = String(ownerId);
+    if (users.stored.has(key) && !users.rows.has(key)) removeBranch(treeContext, node);
+  }
+  const misplaced = [...users.rows]
+    .filter(([key, row]) => users.stored.get(key) !== row && hasNamespace(row))
+    .map(([, row]) => row)
+    .filter(({ id, username }) => byOwner.get(id)?.name !== username);
   for (const { id } of misplaced) {
     const node = byOwner.get(id);
     if (node !== undefined) detach(tree, node);
   }
   for (const owner of misplaced) placePersonalNamespace(treeContext, owner, byOwner.get(owner.id));
+}
+
+function hasNamespace({ kind }: UserRow): boolean {
+  return kind === 'human' || kind === 'service_account';
 }
 
 function placePersonalNamespace(

@@ -1,7 +1,7 @@
 import type { NamespaceRow, ProjectRow } from '../../../store/directory/rows.ts';
 import type { GroupEntry, ProjectEntry } from '../../document/document.ts';
 import { keyOf } from '../../document/fields.ts';
-import { findOrganization } from '../accounts.ts';
+import { findOrganization, type Organizations } from '../accounts.ts';
 import type { PlanContext } from '../context.ts';
 import { byId, put } from '../tables.ts';
 import type { Tree, TreeNode } from './tree.ts';
@@ -14,6 +14,7 @@ interface ParentPlace {
 
 interface TreeWriting {
   readonly context: PlanContext;
+  readonly organizations: Organizations;
   readonly groups: ReadonlyMap<number, GroupEntry>;
   readonly projects: ReadonlyMap<number, ProjectEntry>;
   readonly written: { readonly namespaces: Set<number>; readonly projects: Set<number> };
@@ -23,10 +24,11 @@ interface TreeWriting {
  * Writes the tree into the tables. The position of a node gives its path, parent and organization,
  * its entry the other columns.
  */
-export function writeTree(context: PlanContext, tree: Tree): void {
+export function writeTree(context: PlanContext, tree: Tree, organizations: Organizations): void {
   const { document, tables, results } = context;
   const writing: TreeWriting = {
     context,
+    organizations,
     groups: entriesById(document.groups ?? [], results.groups.indexById),
     projects: entriesById(document.projects ?? [], results.projects.indexById),
     written: { namespaces: new Set(), projects: new Set() },
@@ -93,7 +95,7 @@ function attributesOf({ context, groups }: TreeWriting, node: TreeNode): Attribu
 }
 
 function organizationOf(
-  { context, groups }: TreeWriting,
+  { context, organizations, groups }: TreeWriting,
   node: TreeNode,
   parent: ParentPlace | null,
 ): number {
@@ -101,7 +103,7 @@ function organizationOf(
   const stored = byId(context.tables.namespaces, node.id);
   if (entry !== undefined && (parent === null || entry.organization !== undefined)) {
     const path = ['groups', entry.at, 'organization'];
-    const id = findOrganization(context, entry.organization, path);
+    const id = findOrganization(context, organizations, { name: entry.organization, path });
     if (parent === null) return id;
     if (id !== parent.organizationId && !context.assume)
       context.report(

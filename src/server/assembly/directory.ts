@@ -1,0 +1,24 @@
+import { applyDirectory } from '../../directory/apply.ts';
+import { exportDirectory } from '../../directory/export/directory.ts';
+import type { DirectoryResource } from '../../http/admin/directory.ts';
+import type { Closers } from '../closers.ts';
+import type { SharedServices } from './endpoints.ts';
+import type { ServerInputs } from './inputs.ts';
+
+/** Applies and exports documents where the server plans them. */
+export function openDirectory(
+  { database, now, openPlanner }: ServerInputs,
+  { passwords }: Pick<SharedServices, 'passwords'>,
+  closers: Closers,
+): DirectoryResource {
+  const services = { database, passwords, now };
+  if (openPlanner === undefined) {
+    return {
+      apply: (document, options) => applyDirectory(services, document, options),
+      export: () => exportDirectory(database),
+    };
+  }
+  const planner = openPlanner(services);
+  closers.push(() => planner.close());
+  return planner;
+}

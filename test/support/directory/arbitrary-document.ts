@@ -1,0 +1,95 @@
+import fc from 'fast-check';
+
+/**
+ * Documents with few names and ids, so that they rename, move, swap and collide with what an
+ * earlier document has stored. About half of them are refused.
+ */
+
+const USERS = ['ann', 'bob', 'Cy', 'dan'] as const;
+const GROUPS = ['g', 'h', 'g/a', 'g/b', 'h/A', 'g/a/x', 'dan', 'H'] as const;
+const PROJECTS = ['g/p', 'h/p', 'g/a/p', 'g/a/q', 'g/a/x/p', 'h/a/p', 'ann/p', 'bob/q', 'Cy/P'] as const;
+const ORGANIZATIONS = ['default', 'labs', 'lab'] as const;
+const SECRETS = Array.from({ length: 6 }, (_, at) => `glpat-example-${'0'.repeat(8)}${at}`);
+const id = fc.option(fc.integer({ min: 1, max: 6 }), { nil: undefined, freq: 2 });
+const user = fc.constantFrom(...USERS);
+const place = fc.constantFrom(...GROUPS);
+const project = fc.constantFrom(...PROJECTS);
+const role = fc.constantFrom('guest', 'developer', 'owner');
+const organization = fc.option(fc.constantFrom(...ORGANIZATIONS), { nil: undefined, freq: 1 });
+const members = short(fc.record({ user, role }), ({ user: name }) => name);
+const invited_groups = short(fc.record({ group: place, role }), ({ group }) => group.toLowerCase());
+const secret = { token: fc.option(fc.constantFrom(...SECRETS), { nil: undefined, freq: 4 }) };
+const scopes = fc.constant(['api']);
+const revoked = fc.integer({ min: 0, max: 5 }).map((value) => value === 0);
+
+const accessToken = fc.oneof(
+  fc.record({ kind: fc.constant('personal'), user }),
+  fc.record({ kind: fc.constant('project'), project, role }),
+  fc.record({ kind: fc.constant('group'), group: place, role }),
+);
+
+function short<T>(item: fc.Arbitrary<T>, selector: (item: T) => unknown): fc.Arbitrary<T[]> {
+  return fc.uniqueArray(item, { maxLength: 3, selector });
+}
+
+function section<T>(item: fc.Arbitrary<T>, selector: (item: T) => unknown): fc.Arbitrary<T[] | undefined> {
+  return fc.option(short(item, selector), { nil: undefined, freq: 1 });
+}
+
+/** Without pruning. */
+export const arbitraryDocument = fc.record({
+  organizations: section(
+    fc.record({ path: fc.constantFrom(...ORGANIZATIONS), id, owners: short(user, (name) => name) }),
+    ({ path }) => path,
+  ),
+  users: section(
+    fc.record({
+      username: user,
+      id,
+      organization,
+      email: fc.option(fc.constantFrom('a@example.com', 'B@example.com')),
+    }),
+    ({ username }) => username,
+  ),
+  groups: section(fc.record({ path: place, id, organization, members, invited_groups }), ({ path }) =>
+    path.toLowerCase(),
+  ),
+  projects: section(
+    fc
+      .record({
+        path: project,
+        id,
+        members,
+        invited_groups,
+        job_token_allowlist: short(fc.oneof(place, project), (name) => name.toLowerCase()),
+        isProtected: fc.boolean(),
+      })
+      .map(({ isProtected, ...entry }) => ({
+        ...entry,
+        protected_repositories: isProtected
+          ? [{ pattern: `${entry.path}/prod*`, minimum_role_for_push: 'owner' }]
+          : [],
+      })),
+    ({ path }) => path.toLowerCase(),
+  ),
+  access_tokens: section(
+    fc
+      .tuple(accessToken, fc.record({ id, name: fc.constantFrom('one', 'two'), scopes, revoked, ...secret }))
+      .map(([owner, token]) => ({ ...owner, ...token })),
+    (entry) => JSON.stringify(entry),
+  ),
+  deploy_tokens: section(
+    fc.record({
+      id,
+      username: fc.constantFrom('pull', 'Pull'),
+      projects: short(project, (path) => path.toLowerCase()),
+      scopes,
+      revoked,
+      ...secret,
+    }),
+    ({ username }) => username,
+  ),
+  job_tokens: section(fc.record({ id, project, user: fc.option(user), ...secret }), (entry) =>
+    JSON.stringify(entry),
+  ),
+});
