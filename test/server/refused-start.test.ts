@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { chmod, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { Agent, fetch } from 'undici';
 import { freePort } from '../support/database/postgres.ts';
 import { assertRefused, makeSite, type Site } from '../support/processes/site.ts';
@@ -51,6 +51,40 @@ describe('a server that must not start', () => {
       assert.equal((await fetch(`${server.url}/readyz`)).status, 200);
       assert.equal(await server.stop(), 0);
     });
+  });
+
+  describe('in folders that every user can write to', () => {
+    let site: Site;
+    before(async () => {
+      site = await madeSite();
+    });
+    after(() => site.remove());
+    const withMode = async (folder: string, mode: number, work: () => Promise<void>): Promise<void> => {
+      await chmod(folder, mode);
+      try {
+        await work();
+      } finally {
+        await chmod(folder, 0o700);
+      }
+    };
+
+    for (const mode of [0o777, 0o1777, 0o702]) {
+      it(`names the keys folder of mode ${mode.toString(8)}`, () =>
+        withMode(dirname(site.masterKey), mode, async () =>
+          assertRefused(await site.run(['serve']), /CELLPASS_KEYS_DIR: .*chmod o-w/),
+        ));
+
+      it(`names the data folder of mode ${mode.toString(8)} with the embedded database`, () =>
+        withMode(site.dataDir, mode, async () =>
+          assertRefused(await site.run(['serve']), /CELLPASS_DATA_DIR: .*replace the database.*chmod o-w/),
+        ));
+    }
+
+    it('starts where only its group can write', () =>
+      withMode(site.dataDir, 0o770, async () => {
+        const server = await site.serve();
+        assert.equal(await server.stop(), 0);
+      }));
   });
 
   describe('in terminal that do not fit', () => {
