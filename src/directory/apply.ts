@@ -12,6 +12,7 @@ import type { IdSource } from '../store/directory/tables.ts';
 import { inOrder } from './check.ts';
 import type { DirectoryDocument } from './document/document.ts';
 import { checkEntries } from './document/entry-rules.ts';
+import { checkExamples } from './document/examples.ts';
 import { keyOf } from './document/fields.ts';
 import { type ReadDocument, readDocument } from './document/read.ts';
 import type { Counts } from './plan/counts.ts';
@@ -24,6 +25,11 @@ export interface ApplyDependencies {
     verify(hash: string | null, password: string): Promise<boolean>;
   };
   readonly now: () => Date;
+  /**
+   * True: the secrets of `examples/` are problems, because clients on other machines know them.
+   * Default: false.
+   */
+  readonly refusesExamples?: boolean;
 }
 
 export interface ApplyResult {
@@ -37,11 +43,11 @@ export interface ApplyResult {
  * @throws {CellpassError} `invalid`, with all problems and their lines.
  */
 export async function applyDirectory(
-  { database, passwords, now }: ApplyDependencies,
+  { database, passwords, now, refusesExamples = false }: ApplyDependencies,
   text: string,
   { prune }: { readonly prune: boolean },
 ): Promise<ApplyResult> {
-  const read = readDocument(text);
+  const read = refusesExamples ? withExamples(readDocument(text)) : readDocument(text);
   const { document } = read;
   if (document === null) throw invalid(read.problems);
   const valid = { ...read, document };
@@ -67,6 +73,14 @@ function hasProblems(read: ReadDocument & { readonly document: DirectoryDocument
     problems += 1;
   });
   return problems > 0;
+}
+
+/** Adds a problem for each secret that stands in `examples/`. */
+function withExamples(read: ReadDocument): ReadDocument {
+  if (read.document === null) return read;
+  const problems: Problem[] = [];
+  checkExamples(read.document, (path, message) => problems.push(read.locate(path, message)));
+  return { ...read, problems: [...read.problems, ...problems] };
 }
 
 /** The first plan finds the problems and the number of new ids; the second plan uses these ids. */

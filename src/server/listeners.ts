@@ -19,10 +19,10 @@ const REFUSAL_MS = 2000;
  */
 export async function openPublicListener(
   config: Config,
-  { app }: Pick<PublicAssembly, 'app'>,
+  { app, observeUnread }: Pick<PublicAssembly, 'app' | 'observeUnread'>,
   closers: Closers,
 ): Promise<{ readonly server: Server; readonly url: string }> {
-  const server = createHttpServer(app.callback(), tcpOptions(config));
+  const server = createHttpServer(app.callback(), { ...tcpOptions(config), observeUnread });
   const port = await listenOnTcp(server, config.listen);
   closers.push(() => closeServer(server));
   return { server, url: listenerUrl({ ...config.listen, port }, config.tls) };
@@ -34,14 +34,15 @@ export async function openPublicListener(
  */
 export async function openAdminListener(
   config: Config,
-  { remoteAdmin }: Pick<Administration, 'remoteAdmin'>,
+  { remoteAdmin, observeUnread }: Pick<Administration, 'remoteAdmin' | 'observeUnread'>,
   { log, closers }: { readonly log: Log; readonly closers: Closers },
 ): Promise<readonly Server[]> {
   const { adminListen, tls } = config;
   if (adminListen === null) return [];
   // Without the periods of the public listener: applying a large document sends no byte for longer
   // than they allow.
-  const server = createHttpServer(remoteAdmin.callback(), { ...tcpOptions(config), periods: {} });
+  const options = { ...tcpOptions(config), periods: {}, observeUnread };
+  const server = createHttpServer(remoteAdmin.callback(), options);
   const port = await listenOnTcp(server, adminListen, 'CELLPASS_ADMIN_LISTEN');
   closers.push(() => closeServer(server));
   log.info({ url: listenerUrl({ ...adminListen, port }, tls) }, 'the admin API answers over TCP');
@@ -54,11 +55,11 @@ export async function openAdminListener(
  */
 export async function openMetricsListener(
   config: Config,
-  { metrics }: Pick<Administration, 'metrics'>,
+  { metrics, observeUnread }: Pick<Administration, 'metrics' | 'observeUnread'>,
   closers: Closers,
 ): Promise<void> {
   if (config.metricsListen === null) return;
-  const server = createHttpServer(metrics.callback(), { ...tcpOptions(config), tls: null });
+  const server = createHttpServer(metrics.callback(), { ...tcpOptions(config), tls: null, observeUnread });
   await listenOnTcp(server, config.metricsListen, 'CELLPASS_METRICS_LISTEN');
   closers.push(() => closeServer(server));
 }

@@ -2,6 +2,7 @@ import type { Server } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { PasswordHashing } from '../authn/password-schemes.ts';
 import type { Config } from '../config/load.ts';
+import { isTrial } from '../config/trial.ts';
 import { readTls } from '../http/listener/server.ts';
 import type { Snapshot } from '../http/metrics/report.ts';
 import { processMetrics } from '../http/metrics/sources.ts';
@@ -10,7 +11,8 @@ import type { Database } from '../store/database/drivers.ts';
 import { type Administration, assemblePrimary, assembleServer, assembleWorker } from './assemble.ts';
 import type { ServerInputs } from './assembly/inputs.ts';
 import { type Closers, closeAll, openAll } from './closers.ts';
-import { type DataDirHold, holdDataDir } from './data-dir.ts';
+import { type DataDirHold, holdDataDir, warnOfDataDir } from './data-dir.ts';
+import { warnOfExamples } from './example-credentials.ts';
 import { type Hasher, startHasher } from './hashing/hasher.ts';
 import { openAdminListener, openMetricsListener, openPublicListener, reloadAll } from './listeners.ts';
 import { openDatabase } from './open-database.ts';
@@ -116,11 +118,15 @@ async function openHost(config: Config, log: Log, closers: Closers): Promise<Hos
   if (config.tls !== null) readTls(config.tls);
   const dataDir = await holdDataDir(config);
   closers.push(() => dataDir.release());
+  const warning = warnOfDataDir(config);
+  if (warning !== null) log.warn({}, warning);
   const argon2id = await startHasher({ lanes: config.limits.argon2Lanes, log });
   closers.push(() => argon2id.close());
   const database = await openDatabase(config, log);
   closers.push(() => database.close());
   await prepareDatabase(config, database, log);
+  const examples = isTrial(config) ? null : await warnOfExamples(database);
+  if (examples !== null) log.warn({}, examples);
   return { dataDir, argon2id, database };
 }
 

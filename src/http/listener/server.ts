@@ -1,17 +1,11 @@
 import { createPrivateKey, randomUUID, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import {
-  createServer,
-  type RequestListener,
-  type Server,
-  type ServerResponse,
-  STATUS_CODES,
-} from 'node:http';
+import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
-import type { Duplex } from 'node:stream';
 import { CellpassError } from '../../errors.ts';
 import { toErrorAnswer } from '../error-handler.ts';
 import { boundConnections, type ConnectionBounds } from './connections.ts';
+import { answerUnread, clientOf, JSON_TYPE, type ObserveUnread } from './unread-requests.ts';
 
 /** PEM files. */
 export interface TlsFiles {
@@ -25,6 +19,8 @@ export interface ServerOptions {
   /** Default: no limit. */
   readonly connections?: ConnectionBounds;
   readonly periods?: Partial<ServerPeriods>;
+  /** Sees the requests that no listener gets. */
+  readonly observeUnread?: ObserveUnread;
 }
 
 /** Timeouts of a connection. */
@@ -68,27 +64,39 @@ export function createHttpServer(listener: RequestListener, options: ServerOptio
       ? createServer(limits)
       : createTlsServer({ ...limits, handshakeTimeout: periods.headersMs, ...readTls(tls) });
   server.timeout = periods.stallMs;
-  server.on('request', connections === undefined ? listener : refuseOver(server, listener, connections));
-  server.on('clientError', answerBare);
+  const observe = options.observeUnread ?? (() => undefined);
+  server.on(
+    'request',
+    connections === undefined ? listener : refuseOver({ server, listener, observe }, connections),
+  );
+  server.on('clientError', answerUnread(observe));
   return server;
 }
 
-function refuseOver(server: Server, listener: RequestListener, bounds: ConnectionBounds): RequestListener {
-  const isOver = boundConnections(server, isTlsServer(server) ? 'secureConnection' : 'connection', bounds);
-  return (request, response) =>
-    isOver(request.socket) ? answerTooMany(response) : listener(request, response);
+interface Refusing {
+  readonly server: Server;
+  readonly listener: RequestListener;
+  readonly observe: ObserveUnread;
 }
 
-function answerTooMany(response: ServerResponse): void {
+function refuseOver({ server, listener, observe }: Refusing, bounds: ConnectionBounds): RequestListener {
+  const isOver = boundConnections(server, isTlsServer(server) ? 'secureConnection' : 'connection', bounds);
+  return (request, response) => {
+    if (!isOver(request.socket)) return listener(request, response);
+    const requestId = randomUUID();
+    observe({ reason: 'connections', status: 503, requestId, client: clientOf(request.socket) });
+    answerTooMany(response, requestId);
+  };
+}
+
+function answerTooMany(response: ServerResponse, requestId: string): void {
   const cause = new CellpassError('unavailable', 'too many connections', {
     reason: 'connections',
     closesConnection: true,
   });
-  const { status, headers, body } = toErrorAnswer(cause, randomUUID());
+  const { status, headers, body } = toErrorAnswer(cause, requestId);
   response.writeHead(status, { ...headers, 'Content-Type': JSON_TYPE }).end(JSON.stringify(body));
 }
-
-const JSON_TYPE = 'application/json; charset=utf-8';
 
 /**
  * Reloads certificate and key. Does nothing for a server without TLS.
@@ -137,34 +145,6 @@ function parseAs<T>(variable: string, file: string, what: string, parse: () => T
   } catch (error) {
     throw new CellpassError('invalid', `${variable}: ${file} holds no ${what} as PEM`, { cause: error });
   }
-}
-
-/** Answers what Node's parser refuses. It never becomes a request, so no middleware sees it. */
-function answerBare(error: NodeJS.ErrnoException, socket: Duplex): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
-    socket.destroy();
-    return;
-  }
-  const { status, cause } = describe(error.code);
-  const answer = toErrorAnswer(cause, randomUUID());
-  const body = JSON.stringify(answer.body);
-  const head = [
-    `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
-    `Content-Type: ${JSON_TYPE}`,
-    `Content-Length: ${Buffer.byteLength(body)}`,
-    'Connection: close',
-  ];
-  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
-}
-
-function describe(code: string | undefined): { readonly status: number; readonly cause: CellpassError } {
-  if (code === 'HPE_HEADER_OVERFLOW') {
-    return { status: 431, cause: new CellpassError('size', 'the request line and headers are too large') };
-  }
-  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') {
-    return { status: 408, cause: new CellpassError('malformed', 'the request took too long to arrive') };
-  }
-  return { status: 400, cause: new CellpassError('malformed', 'the request is not valid HTTP') };
 }
 
 /**
