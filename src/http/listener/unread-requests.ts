@@ -104,7 +104,7 @@ export function answerUnread(observe: ObserveUnread): (error: ClientError, socke
   return (error, socket) => {
     const requestId = randomUUID();
     const client = clientOf(socket);
-    if (error.code?.startsWith('ERR_SSL_') === true) {
+    if (/^ERR_(SSL|TLS)_/.test(error.code ?? '')) {
       const isHttp = error.code === 'ERR_SSL_HTTP_REQUEST';
       const reason = isHttp ? 'plain_http_on_a_tls_port' : 'tls_handshake';
       observe({ reason, status: null, requestId, client });

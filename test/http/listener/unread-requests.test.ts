@@ -1,12 +1,18 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
 import type { Server } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { Registry } from 'prom-client';
 import { createHttpServer } from '../../../src/http/listener/server.ts';
 import { observeUnread, type UnreadRequest } from '../../../src/http/listener/unread-requests.ts';
+import { makeTls } from '../../support/processes/tls.ts';
 
 type Line = Readonly<Record<string, unknown>> & { readonly level: string };
+
+type Site = Parameters<typeof makeTls>[0];
 
 describe('requests that Node refuses before they are read', () => {
   let server: Server;
@@ -94,6 +100,41 @@ describe('requests that Node refuses before they are read', () => {
       assert.ok(!JSON.stringify(line).includes('xxx'), 'nothing of what the client sent');
     });
   }
+
+  it('plain HTTP on a TLS port: counted, with a hint; the client gets no answer that it could read', async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'cellpass-unread-'));
+    const { CELLPASS_TLS_CERT: certFile, CELLPASS_TLS_KEY: keyFile } = await makeTls(
+      { dir } as Site,
+      'localhost',
+    );
+    const tlsServer = createHttpServer((_request, response) => void response.end('hello'), {
+      headerBytes: 8192,
+      tls: { certFile, keyFile },
+      observeUnread: (request) => observe(request),
+    });
+    try {
+      await new Promise<void>((resolve) => tlsServer.listen(0, '127.0.0.1', resolve));
+      for (const bytes of ['GET / HTTP/1.1\r\nHost: x\r\n\r\n', 'hello hello hello\r\n']) {
+        const socket = connect((tlsServer.address() as AddressInfo).port, '127.0.0.1');
+        socket.on('error', () => undefined).resume();
+        socket.write(bytes);
+        await once(socket, 'close');
+      }
+      assert.deepEqual(
+        lines.map(({ level, reason, status }) => [level, reason, status]),
+        [
+          ['warn', 'plain_http_on_a_tls_port', null],
+          ['info', 'tls_handshake', null],
+        ],
+      );
+      assert.match(String(lines[0]?.['hint']), /https/);
+      assert.equal(await count('tls_handshake'), 1);
+    } finally {
+      tlsServer.closeAllConnections();
+      tlsServer.close();
+      await rm(dir, { recursive: true });
+    }
+  });
 
   it('fill no log: ten lines a minute, all of them counted, and the next line says how many are missing', async () => {
     const request: UnreadRequest = { reason: 'not_http', status: 400, requestId: 'id', client: '192.0.2.1' };
