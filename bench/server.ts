@@ -27,8 +27,6 @@ export interface BenchServer {
   /** A temporary folder for the bench's files; removed at the end. */
   readonly dir: string;
   readonly databaseUrl: string;
-  /** The process id of the postmaster. */
-  readonly postgresPid: number;
 }
 
 interface BenchOptions {

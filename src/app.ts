@@ -23,10 +23,13 @@ import { jwkSet, tokenCa } from './http/jwks.ts';
 import { endConnections } from './http/listener/drain.ts';
 import { type MetricsReport, metrics } from './http/metrics/report.ts';
 import type { RequestMetrics } from './http/metrics/requests.ts';
+import { normalPath } from './http/normal-path.ts';
 import { notFound } from './http/not-found.ts';
 import { requestContext } from './http/request-context.ts';
 import type { RequestState } from './http/request-state.ts';
+import { preflight } from './http/token/cors.ts';
 import { type TokenEndpoint, tokenEndpoint } from './http/token/endpoint.ts';
+import { TOKEN_PATHS } from './http/token/paths.ts';
 import { observeAll, type TokenRecords, tokenObservers } from './http/token/records.ts';
 import type { Keyring } from './keys/keyring.ts';
 import type { Log } from './log.ts';
@@ -63,11 +66,15 @@ export interface AdminDeps extends Common {
 /** The public API, for registries and their clients. */
 export function createApp(deps: PublicDeps): Koa<RequestState> {
   const token = tokenEndpoint(deps.token, observeAll(tokenObservers(deps), deps.log));
-  const router = new Router<RequestState>({ strict: true });
-  router.get('/jwt/auth', token);
-  router.post('/jwt/auth', token);
+  const router = new Router<RequestState>({ strict: true, sensitive: true });
+  const { corsOrigins } = deps.token;
+  for (const path of TOKEN_PATHS) {
+    router.get(path, token);
+    router.post(path, token);
+    if (corsOrigins.size > 0) router.options(path, preflight(corsOrigins));
+  }
   addCommonRoutes(router, deps);
-  return assemble(router, deps);
+  return assemble(router, deps, normalPath);
 }
 
 /** The admin API on the admin socket, which only admins can open. */
@@ -82,7 +89,7 @@ export function createRemoteAdminApp(deps: AdminDeps): Koa<RequestState> {
 }
 
 function adminRouter(deps: AdminDeps): Router<RequestState> {
-  const router = new Router<RequestState>({ strict: true });
+  const router = new Router<RequestState>({ strict: true, sensitive: true });
   router.get('/admin/v1/directory', exportDirectory(deps.directory));
   router.post('/admin/v1/directory', applyDirectory(deps.contract, deps.directory));
   router.put('/admin/v1/job-tokens/:id', putJobToken(deps.contract, deps.jobTokens));
@@ -107,7 +114,7 @@ function adminRouter(deps: AdminDeps): Router<RequestState> {
 
 /** Metrics for Prometheus, on a listener that asks for no token. */
 export function createMetricsApp(deps: ListenerDeps & Pick<AdminDeps, 'metrics'>): Koa<RequestState> {
-  const router = new Router<RequestState>({ strict: true });
+  const router = new Router<RequestState>({ strict: true, sensitive: true });
   router.get('/metrics', metrics(deps.metrics));
   router.get('/healthz', health);
   return assemble(router, deps);

@@ -27,8 +27,10 @@ export type ErrorCode =
 export type Reason =
   | 'malformed_basic'
   | 'malformed_credentials'
+  | 'not_utf8'
   | 'no_credentials'
   | 'no_password'
+  | 'example_secret'
   | 'body_cut_off'
   | 'client_gone'
   | 'too_slow'
@@ -63,6 +65,7 @@ export type Reason =
   | 'cell_unknown'
   | 'cell_away'
   | 'forwarding_loop'
+  | 'hop_of_a_stranger'
   | 'topology_service'
   | 'clock_wrong'
   | 'password_lane'

@@ -41,15 +41,17 @@ export async function authenticate(
   const kinds = kindsOf(credentials);
   const verdict = verifyByRecord(kinds, evidence);
   if (verdict !== null && typeof verdict === 'object') return verdict;
-  const attempt = toAttempt(credentials, network);
+  const attempt = toAttempt(evidence, network);
   const hashed = kinds.find((kind) => kind.proof === 'hash');
   if (hashed === undefined)
     throw await authenticator.failedAttempts.tokenFailed(attempt, verdict ?? 'unknown');
   return verifyByHash(authenticator, { kind: hashed, evidence, attempt, refusal: verdict }, clientGone);
 }
 
-function toAttempt({ username, password }: Credentials, network: string): Attempt {
-  return { network, loginKey: lowerCaseAscii(username), digest: hash('sha256', password, 'buffer') };
+/** An account counts by its name, whether the client gave the name or the e-mail address. */
+function toAttempt({ credentials, records }: Evidence, network: string): Attempt {
+  const login = records.account?.username ?? credentials.username;
+  return { network, loginKey: lowerCaseAscii(login), digest: hash('sha256', credentials.password, 'buffer') };
 }
 
 interface Guess {

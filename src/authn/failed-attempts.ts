@@ -21,7 +21,7 @@ export interface FailureCounter {
 export interface Attempt {
   /** An IPv4 address, or the network of an IPv6 address. */
   readonly network: string;
-  /** User name or e-mail in lower case. */
+  /** The name of the account in lower case; of an unknown account, the name that the client gave. */
   readonly loginKey: string;
   /** SHA-256 of the secret. */
   readonly digest: Uint8Array;

@@ -1,6 +1,7 @@
 import { CellpassError, type Problem, printProblems } from '../errors.ts';
 import { contradictions } from './contradictions.ts';
 import { explainIssue, IN_WORDS } from './issues.ts';
+import { blameFile, readSecretFiles } from './secret-files.ts';
 import { type ServiceSettings, toServices } from './services.ts';
 import { type ListenAddress, type LogLevel, type Settings, settings, variable } from './settings.ts';
 import { type Environment, readEnvironment, readSettingsFile } from './sources.ts';
@@ -27,6 +28,8 @@ export interface Limits {
   readonly directoryCacheBytes: number;
   readonly argon2Lanes: number;
   readonly argon2Queue: number;
+  /** How long a request with a password may take; other token requests get 1.8 s. */
+  readonly passwordSeconds: number;
   readonly failedAttempts: FailedAttemptLimits;
   readonly connections: ConnectionLimits;
 }
@@ -79,6 +82,8 @@ export interface Config {
   readonly cellsFile: string | null;
   /** CIDR ranges of proxies whose `X-Forwarded-For` header is trusted. */
   readonly trustedProxies: readonly string[];
+  /** The origins of web pages that may ask for tokens, as browsers send them in `Origin`. */
+  readonly corsOrigins: readonly string[];
   /** How many processes answer clients. */
   readonly workers: number;
   readonly migrate: boolean;
@@ -124,11 +129,12 @@ export function loadConfig(environment: Environment): Config {
   const file = readSettingsFile(environment['CELLPASS_CONFIG']);
   if (file.problems.length > 0) throw invalid(file.problems, file.name);
   const { known, unknown } = readEnvironment(environment);
-  const given = { ...file.content, ...known };
+  const { given, issues: unread } = readSecretFiles({ ...file.content, ...known });
   const parsed = settings.safeParse(given, IN_WORDS);
-  const issues = parsed.success
+  const wrong = parsed.success
     ? contradictions(parsed.data)
     : parsed.error.issues.flatMap((issue) => explainIssue(issue, given, 'is not a setting'));
+  const issues = [...unread, ...wrong.map((issue) => blameFile(issue, given))];
   if (parsed.success && issues.length === 0) return toConfig(parsed.data, unknown);
   const problems = issues.map(({ path, message }): Problem => {
     const [setting = ''] = path;
@@ -165,6 +171,7 @@ function toConfig(given: Settings, unknownVariables: readonly string[]): Config 
     cell: given.cell,
     cellsFile: given.cells_file ?? null,
     trustedProxies: given.trusted_proxies,
+    corsOrigins: given.cors_origins,
     workers: given.workers,
     migrate: given.migrate,
     drainSeconds: given.drain_seconds,
@@ -203,6 +210,7 @@ function toLimits(given: Settings['limits']): Limits {
     directoryCacheBytes: given.directory_cache_bytes,
     argon2Lanes: given.argon2_lanes,
     argon2Queue: given.argon2_queue,
+    passwordSeconds: given.password_seconds,
     failedAttempts: {
       perAddress: given.failed_attempts_per_address ?? given.failed_attempts,
       perAccount: given.failed_attempts,

@@ -1,5 +1,4 @@
-import { isIP } from 'node:net';
-import ipaddr from 'ipaddr.js';
+import { parseAddress } from '../addresses.ts';
 
 /**
  * Whether a host is this machine. The host is a name or an IP address, as in a setting or a URL,
@@ -8,6 +7,5 @@ import ipaddr from 'ipaddr.js';
 export function isLoopback(text: string): boolean {
   const host = text.replace(/^\[|\]$/g, '');
   // RFC 6761 section 6.3 reserves this name for loopback. Other names may resolve to any address.
-  if (isIP(host) === 0) return host.toLowerCase() === 'localhost';
-  return ipaddr.process(host).range() === 'loopback';
+  return host.toLowerCase() === 'localhost' || parseAddress(host)?.range() === 'loopback';
 }

@@ -18,6 +18,11 @@ export interface ServiceSettings {
   readonly tokenTtlSeconds: number;
   /** The life of tokens that grant a push, for uploads that take long. */
   readonly pushTtlSeconds: number;
+  /**
+   * Whether a granted `*` comes with `pull`, `push` and `delete`, for registries that compare
+   * actions as words (Zot).
+   */
+  readonly expandStar: boolean;
   /** How long a token is reused for the same subject and the same access; 0: never. */
   readonly tokenReuseSeconds: number;
 }
@@ -39,6 +44,7 @@ function toServiceSettings(
     x5c: given.x5c,
     userClaim: given.user_claim,
     issuedAt: given.issued_at,
+    expandStar: given.expand_star,
     tokenTtlSeconds,
     pushTtlSeconds: given.push_ttl_seconds ?? tokenTtlSeconds,
     tokenReuseSeconds: given.token_reuse_seconds,

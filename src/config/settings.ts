@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { parseRange, rangeProblem } from '../addresses.ts';
 import { readDatabaseUrl } from './database-url.ts';
 
 /**
@@ -14,7 +15,6 @@ export interface ListenAddress {
   readonly port: number;
 }
 
-const CIDR_HINT = 'must be a CIDR range such as 10.0.0.0/8 or ::1/128';
 const ttl = z.coerce.number().int().min(60).max(3600);
 const flag = z.union(
   [z.boolean(), z.enum(['true', 'false', '1', '0']).transform((text) => text === 'true' || text === '1')],
@@ -29,6 +29,12 @@ export const cellId = z
   .max(2 ** 31 - 1);
 /** A base URL. Gives it without trailing slashes, so that paths can be appended. */
 export const httpUrl = z.string().transform(toPublicUrl);
+/** A CIDR range in its normal form. */
+const cidrRange = z.string().transform(toCidrRange);
+/** An origin as browsers send it (RFC 6454 section 6.2): scheme, host and port. */
+const webOrigin = z.string().refine(isWebOrigin, {
+  message: 'must be an exact origin such as https://ui.example.com, in lower case and without a path',
+});
 const words = z.union([z.array(z.string().min(1)), z.string().transform(splitWords)]);
 
 const serviceSettings = z.strictObject({
@@ -36,12 +42,13 @@ const serviceSettings = z.strictObject({
   x5c: flag.default(true),
   user_claim: flag.default(true),
   issued_at: flag.default(false),
+  expand_star: flag.default(false),
   token_ttl_seconds: ttl.optional(),
   push_ttl_seconds: ttl.optional(),
   token_reuse_seconds: z.coerce.number().int().min(0).max(3540).default(0),
 });
 const serviceName = z.string().min(1).max(255);
-/** A mapping from name to settings, or a list of names, or a list of settings with `name`. */
+/** One name, a list of names, a mapping from name to settings, or a list of settings with `name`. */
 const services = z
   .preprocess(toServicesByName, z.record(serviceName, serviceSettings))
   .refine((byName) => Object.keys(byName).length > 0, 'must name at least one service');
@@ -78,6 +85,7 @@ const limits = z.strictObject({
   header_seconds: z.number().int().min(1).max(300).default(10),
   request_seconds: z.number().int().min(1).max(300).default(30),
   stall_seconds: z.number().int().min(5).max(3600).default(60),
+  password_seconds: z.number().min(2).max(10).default(6),
 });
 
 const retention = z.strictObject({
@@ -103,6 +111,7 @@ const registry = z.strictObject({
 
 export const settings = z.strictObject({
   database_url: z.string().transform(toDatabaseUrl).optional(),
+  database_url_file: path.optional(),
   database_listen_url: z.string().transform(toDatabaseUrl).optional(),
   database_prepared_statements: flag.default(true),
   data_dir: path.default('./data'),
@@ -118,7 +127,8 @@ export const settings = z.strictObject({
   token_ttl_seconds: ttl.default(300),
   cell: z.coerce.number().pipe(cellId).default(1),
   cells_file: path.optional(),
-  trusted_proxies: words.pipe(z.array(z.union([z.cidrv4(), z.cidrv6()], CIDR_HINT))).default([]),
+  trusted_proxies: words.pipe(z.array(cidrRange)).default([]),
+  cors_origins: words.pipe(z.array(webOrigin)).default([]),
   workers: z.coerce.number().int().min(1).max(128).default(1),
   migrate: flag.default(true),
   drain_seconds: z.coerce.number().min(0).max(300).default(0),
@@ -137,7 +147,7 @@ export function splitWords(text: string): string[] {
 }
 
 function toServicesByName(given: unknown): unknown {
-  const list = typeof given === 'string' ? splitWords(given) : given;
+  const list = typeof given === 'string' ? [given] : given;
   if (Array.isArray(list)) return Object.fromEntries(list.map(toNamedSettings));
   if (typeof list !== 'object' || list === null) return list;
   return Object.fromEntries(Object.entries(list).map(([name, value]) => [name, value ?? {}]));
@@ -147,6 +157,21 @@ function toNamedSettings(entry: unknown): [name: string, settings: unknown] {
   if (typeof entry !== 'object' || entry === null || !('name' in entry)) return [String(entry), {}];
   const { name, ...rest } = entry;
   return [String(name), rest];
+}
+
+function toCidrRange(text: string, context: z.core.$RefinementCtx): string {
+  const range = text.includes('/') ? parseRange(text) : null;
+  if (range !== null) return range.text;
+  context.issues.push({
+    code: 'custom',
+    input: text,
+    message: rangeProblem(text, 'must be a CIDR range such as 10.0.0.0/8 or ::1/128'),
+  });
+  return z.NEVER;
+}
+
+function isWebOrigin(text: string): boolean {
+  return URL.canParse(text) && /^https?:/.test(text) && new URL(text).origin === text;
 }
 
 /** `host:port`, with an IPv6 host in brackets. For port 0 the system chooses a free port. */

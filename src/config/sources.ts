@@ -14,8 +14,12 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 const OTHER_VARIABLES: ReadonlySet<string> = new Set([
   'CELLPASS_CONFIG',
   'CELLPASS_ADMIN_TOKEN',
+  'CELLPASS_ADMIN_TOKEN_FILE',
   'CELLPASS_TEST_INSTALL',
 ]);
+
+/** Settings whose variable is a list of names, which may hold spaces: commas separate them. */
+const LISTS_OF_NAMES: ReadonlySet<string> = new Set(['services']);
 
 /** Settings with a structure of their own, which one variable can't hold. */
 const FILE_ONLY: ReadonlySet<string> = new Set(['keys', 'limits', 'registries', 'retention']);
@@ -49,7 +53,7 @@ export function readSettingsFile(name: string | undefined): SettingsFile {
 
 export interface SettingsFromEnvironment {
   /** By their names in the file. */
-  readonly known: Readonly<Record<string, string>>;
+  readonly known: Readonly<Record<string, string | readonly string[]>>;
   /** Variables that begin with `CELLPASS_` but aren't settings. */
   readonly unknown: readonly string[];
 }
@@ -58,13 +62,20 @@ export interface SettingsFromEnvironment {
 export function readEnvironment(environment: Environment): SettingsFromEnvironment {
   const names = Object.keys(settings.shape).filter((name) => !FILE_ONLY.has(name));
   const settingOf = new Map(names.map((name) => [variable(name), name]));
-  const known: Record<string, string> = {};
+  const known: Record<string, string | readonly string[]> = {};
   const unknown: string[] = [];
   for (const [name, value] of Object.entries(environment)) {
     if (!name.startsWith('CELLPASS_') || value === undefined || value === '') continue;
     const setting = settingOf.get(name);
-    if (setting !== undefined) known[setting] = value;
+    if (setting !== undefined) known[setting] = LISTS_OF_NAMES.has(setting) ? splitNames(value) : value;
     else if (!OTHER_VARIABLES.has(name)) unknown.push(name);
   }
   return { known, unknown };
+}
+
+function splitNames(text: string): readonly string[] {
+  return text
+    .split(',')
+    .map((name) => name.trim())
+    .filter((name) => name !== '');
 }

@@ -1,3 +1,4 @@
+import type { Problem } from '../errors.ts';
 import { AT_LENGTH, type Database, type Sql } from '../store/database/drivers.ts';
 import { changeDirectory, lockJobTokens, writeDirectory } from '../store/directory/directory.ts';
 import { allocateIds } from '../store/directory/ids.ts';
@@ -5,6 +6,7 @@ import { findRows, readDirectory } from '../store/directory/read-rows.ts';
 import type { IdSource } from '../store/directory/tables.ts';
 import type { DirectoryDocument } from './document/document.ts';
 import { checkEntries } from './document/entry-rules.ts';
+import { checkExamples } from './document/examples.ts';
 import { keyOf } from './document/fields.ts';
 import { invalidDocument } from './document/problems.ts';
 import { type ReadDocument, readDocument } from './document/read.ts';
@@ -19,6 +21,11 @@ export interface ApplyDependencies {
     verify(hash: string | null, password: string): Promise<boolean>;
   };
   readonly now: () => Date;
+  /**
+   * True: the secrets of `examples/` are problems, because clients on other machines know them.
+   * Default: false.
+   */
+  readonly refusesExamples?: boolean;
 }
 
 export interface ApplyResult {
@@ -33,11 +40,11 @@ export interface ApplyResult {
  * @throws {CellpassError} `invalid`, with the first problems and their lines.
  */
 export async function applyDirectory(
-  { database, passwords, now }: ApplyDependencies,
+  { database, passwords, now, refusesExamples = false }: ApplyDependencies,
   text: string,
   { prune }: { readonly prune: boolean },
 ): Promise<ApplyResult> {
-  const read = readDocument(text);
+  const read = refusesExamples ? withExamples(readDocument(text)) : readDocument(text);
   const { document } = read;
   if (document === null) throw invalidDocument(read.problems);
   const valid = { ...read, document };
@@ -62,6 +69,14 @@ function hasProblems(read: ReadDocument & { readonly document: DirectoryDocument
     problems += 1;
   });
   return problems > 0;
+}
+
+/** Adds a problem for each secret that stands in `examples/`. */
+function withExamples(read: ReadDocument): ReadDocument {
+  if (read.document === null) return read;
+  const problems: Problem[] = [];
+  checkExamples(read.document, (path, message) => problems.push(read.locate(path, message)));
+  return { ...read, problems: [...read.problems, ...problems] };
 }
 
 /** The first plan finds the problems and the number of new ids; the second plan uses these ids. */

@@ -18,9 +18,19 @@ export function accessLog(log: Log): Middleware<RequestState> {
       ...reasonOf(error),
       duration_ms: performance.now() - startedAtMs,
     };
-    if (ctx.status >= 500) log.error({ ...fields, err: causeOf(error) }, 'request');
+    if (ctx.status >= 500 && !isOfStrangers(error)) log.error({ ...fields, err: causeOf(error) }, 'request');
     else log.info(fields, 'request');
   };
+}
+
+/**
+ * Errors of 500 and more that any client can cause as often as it likes: an operator can't do
+ * anything about them. The alert `CellpassErrors` leaves them out, too.
+ */
+const OF_STRANGERS: ReadonlySet<string> = new Set(['hop_of_a_stranger', 'client_gone']);
+
+function isOfStrangers(error: unknown): boolean {
+  return error instanceof CellpassError && OF_STRANGERS.has(error.reason);
 }
 
 function reasonOf(error: unknown): { readonly reason?: string } {

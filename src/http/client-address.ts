@@ -1,4 +1,5 @@
 import ipaddr from 'ipaddr.js';
+import { isInRange, parseAddress, parseRange } from '../addresses.ts';
 import type { ClientAddress } from '../policy/project.ts';
 
 /** The client's address, from the socket's address and the header `X-Forwarded-For`. */
@@ -20,7 +21,7 @@ export function createClientAddressReader(trustedProxies: readonly string[]): Re
     for (let hop = hops.pop(); hop !== undefined && isTrusted(client); hop = hops.pop()) {
       const address = withoutPort(hop.trim());
       // An entry that is no address ends the trust, for the entries to its left too.
-      if (!ipaddr.isValid(address)) return client;
+      if (parseAddress(address) === null) return client;
       client = toClientAddress(address);
     }
     return client;
@@ -44,29 +45,17 @@ export function toNetwork({ text }: ClientAddress): string {
   return `${ipaddr.IPv6.networkAddressFromCIDR(`${text}/64`).toString()}/64`;
 }
 
-/**
- * The address in its canonical form. IPv4 in IPv6 (`::ffff:10.0.0.1`) becomes IPv4. A text that
- * does not parse stays as it is, and is in no range.
- */
+/** The address in its normal form. A text that does not parse stays as it is, and is in no range. */
 export function toClientAddress(text: string): ClientAddress {
-  if (!ipaddr.isValid(text)) return { text, isIn: () => false };
-  const address = ipaddr.process(text);
+  const address = parseAddress(text);
+  if (address === null) return { text, isIn: () => false };
   return {
     text: address.toString(),
-    isIn: (range) => {
-      const [network, bits] = toRange(range);
-      return network.kind() === address.kind() && address.match(network, bits);
+    isIn: (text) => {
+      const range = parseRange(text);
+      return range !== null && isInRange(address, range);
     },
   };
-}
-
-type Address = ReturnType<typeof ipaddr.process>;
-
-/** The configuration and the directory check ranges when they are read, so this one parses. */
-function toRange(range: string): [network: Address, bits: number] {
-  if (range.includes('/')) return ipaddr.parseCIDR(range);
-  const address = ipaddr.process(range);
-  return [address, address.kind() === 'ipv4' ? 32 : 128];
 }
 
 function withoutPort(hop: string): string {

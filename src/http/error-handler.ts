@@ -31,8 +31,8 @@ const ANSWERS: Record<ErrorCode, Answer> = {
   internal: { status: 500, code: 'UNKNOWN' },
 };
 
-/** The challenges of a 401 (RFC 9110 section 11.6.1). */
-const BASIC_CHALLENGE = 'Basic realm="cellpass"';
+/** The challenges of a 401 (RFC 9110 section 11.6.1); `charset` as RFC 7617 section 2.1 has it. */
+export const BASIC_CHALLENGE = 'Basic realm="cellpass", charset="UTF-8"';
 const BEARER_CHALLENGE = 'Bearer realm="cellpass admin"';
 
 /** The status and the code of the answer to an error. */

@@ -13,14 +13,37 @@ export interface paths {
         };
         /**
          * Issue a token for a registry's Bearer challenge
-         * @description Grants the scopes that the client may have, and leaves out the others. Ignores unknown parameters. A request without credentials is anonymous. The scopes, or else the form of the credentials, decide which cell answers; a request for another cell is forwarded to it.
+         * @description Grants the scopes that the client may have, and leaves out the others. Ignores unknown parameters. A request without credentials is anonymous. The scopes, or else the form of the credentials, decide which cell answers; a request for another cell is forwarded to it. Doubled and trailing slashes do not change a path.
          */
         get: operations["issueToken"];
         put?: never;
         /** Issue a token for an OAuth 2 form */
         post: operations["issueTokenByForm"];
         delete?: never;
-        options?: never;
+        /** Answer the preflight request of a web page whose origin CELLPASS_CORS_ORIGINS lists */
+        options: operations["preflight"];
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/auth/token": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Issue a token for a registry's Bearer challenge
+         * @description The same as `/jwt/auth`, at the path that distribution's `autoredirect` puts into its challenge.
+         */
+        get: operations["issueTokenAtAuthToken"];
+        put?: never;
+        /** Issue a token for an OAuth 2 form */
+        post: operations["issueTokenByFormAtAuthToken"];
+        delete?: never;
+        /** Answer the preflight request of a web page whose origin CELLPASS_CORS_ORIGINS lists */
+        options: operations["preflightAtAuthToken"];
         head?: never;
         patch?: never;
         trace?: never;
@@ -1001,7 +1024,7 @@ export interface components {
         /** @description The credentials are wrong, unknown, expired or revoked, or this cell does not take their kind. */
         Unauthorized: {
             headers: {
-                "WWW-Authenticate": "Basic realm=\"cellpass\"";
+                "WWW-Authenticate": "Basic realm=\"cellpass\", charset=\"UTF-8\"";
                 [name: string]: unknown;
             };
             content: {
@@ -1149,6 +1172,111 @@ export interface operations {
             429: components["responses"]["TooManyFailures"];
             431: components["responses"]["Error"];
             503: components["responses"]["Unavailable"];
+        };
+    };
+    preflight: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The page may send the request. */
+            204: {
+                headers: {
+                    "Access-Control-Allow-Origin": string;
+                    "Access-Control-Allow-Credentials": "true";
+                    "Access-Control-Allow-Methods": "GET, POST";
+                    "Access-Control-Allow-Headers": "Authorization, Content-Type";
+                    Vary: "Origin";
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    issueTokenAtAuthToken: {
+        parameters: {
+            query?: {
+                /** @description The registry's service name; becomes the token's audience. */
+                service?: string;
+                /** @description `type:name:action[,action]`; repeated, or several in one value separated by white space. */
+                scope?: string[];
+            };
+            header?: {
+                /** @description The cell that forwarded this request; it is not forwarded again. */
+                "Cellpass-Hop"?: components["parameters"]["Hop"];
+                /** @description `held-back`: the client sent credentials of a kind that this cell does not take, so they were not forwarded. The request counts as anonymous. */
+                "Cellpass-Credentials"?: components["parameters"]["HeldBack"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["Token"];
+            400: components["responses"]["Error"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Error"];
+            404: components["responses"]["Error"];
+            421: components["responses"]["OtherCell"];
+            429: components["responses"]["TooManyFailures"];
+            431: components["responses"]["Error"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    issueTokenByFormAtAuthToken: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The cell that forwarded this request; it is not forwarded again. */
+                "Cellpass-Hop"?: components["parameters"]["Hop"];
+                /** @description `held-back`: the client sent credentials of a kind that this cell does not take, so they were not forwarded. The request counts as anonymous. */
+                "Cellpass-Credentials"?: components["parameters"]["HeldBack"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/x-www-form-urlencoded": components["schemas"]["TokenForm"];
+            };
+        };
+        responses: {
+            200: components["responses"]["Token"];
+            400: components["responses"]["Error"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Error"];
+            404: components["responses"]["Error"];
+            421: components["responses"]["OtherCell"];
+            429: components["responses"]["TooManyFailures"];
+            431: components["responses"]["Error"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    preflightAtAuthToken: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The page may send the request. */
+            204: {
+                headers: {
+                    "Access-Control-Allow-Origin": string;
+                    "Access-Control-Allow-Credentials": "true";
+                    "Access-Control-Allow-Methods": "GET, POST";
+                    "Access-Control-Allow-Headers": "Authorization, Content-Type";
+                    Vary: "Origin";
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
         };
     };
     getJwkSet: {

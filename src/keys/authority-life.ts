@@ -17,15 +17,49 @@ import { type Act, event } from './lifecycle.ts';
  */
 
 /** Adds a CA in the state `pending`. Throws `conflict` if a CA is pending already. */
-export function stageAuthority(
+export function stageAuthority(set: KeySet, authority: StoredAuthority, act: Act): KeyChange {
+  if (set.authorities.some(({ id }) => id === authority.id)) throw alreadyThere(authority);
+  return addPending(set, authority, act, 'stage_ca');
+}
+
+/**
+ * Adds an imported CA in the state `pending`. A CA that was retired or discarded comes back; one
+ * that is pending or active gets another certificate of the same name, such as a longer one: leaves
+ * name their issuer, so that both certificates verify them. Throws `conflict` for a CA that is there
+ * already with nothing new.
+ */
+export function addImportedAuthority(
   set: KeySet,
   authority: StoredAuthority,
   act: Act,
-  action: 'stage_ca' | 'import_ca' = 'stage_ca',
+  hasSameName: (one: StoredAuthority, other: StoredAuthority) => boolean,
 ): KeyChange {
-  if (set.authorities.some(({ id }) => id === authority.id)) {
-    throw new CellpassError('conflict', `the CA ${authority.id} is already in the key set`);
+  const known = set.authorities.find(({ id }) => id === authority.id);
+  if (known === undefined || known.state === 'retired') return addPending(set, authority, act, 'import_ca');
+  if (known.certificatePem === authority.certificatePem) throw alreadyThere(authority);
+  if (known.state === 'active' && !hasSameName(known, authority)) {
+    throw new CellpassError(
+      'conflict',
+      `the CA ${known.id} is active, and the certificate has another subject: its leaves would no longer verify`,
+    );
   }
+  const { certificatePem, notAfter } = authority;
+  return {
+    set: replaceAuthority(set, { ...known, certificatePem, notAfter }),
+    events: [event(act, 'import_ca', known.id, 'another certificate')],
+  };
+}
+
+function alreadyThere({ id }: StoredAuthority): CellpassError {
+  return new CellpassError('conflict', `the CA ${id} is already in the key set`);
+}
+
+function addPending(
+  set: KeySet,
+  authority: StoredAuthority,
+  act: Act,
+  action: 'stage_ca' | 'import_ca',
+): KeyChange {
   const other = pendingAuthority(set);
   if (other !== undefined) {
     throw new CellpassError(
@@ -33,10 +67,11 @@ export function stageAuthority(
       `the CA ${other.id} has been pending since ${other.createdAt.toISOString()}: give every registry the output of "cellpass keys export-ca" and run "cellpass keys activate-ca", or drop it with "cellpass keys discard-ca"`,
     );
   }
-  return {
-    set: { ...set, authorities: [...set.authorities, authority] },
-    events: [event(act, action, authority.id)],
-  };
+  return { set: replaceAuthority(set, authority), events: [event(act, action, authority.id)] };
+}
+
+function replaceAuthority(set: KeySet, next: StoredAuthority): KeySet {
+  return { ...set, authorities: [...set.authorities.filter(({ id }) => id !== next.id), next] };
 }
 
 /**

@@ -41,15 +41,37 @@ export interface Activation {
 }
 
 /** Adds a key in the state `pending`. Throws `conflict` if a key is pending already. */
-export function stageKey(
-  set: KeySet,
-  key: StoredKey,
-  act: Act,
-  action: 'stage' | 'import' = 'stage',
-): KeyChange {
+export function stageKey(set: KeySet, key: StoredKey, act: Act): KeyChange {
   if (set.keys.some(({ kid }) => kid === key.kid)) {
     throw conflict(`the key ${key.kid} is already in the key set`);
   }
+  return addPending(set, key, act, 'stage');
+}
+
+/**
+ * Adds an imported key in the state `pending`. A key that was retired or dropped comes back; one
+ * that is pending or active gets the certificate that was imported with it. Throws `conflict` for a
+ * revoked key, and for a key that is there already with nothing new.
+ */
+export function importKey(set: KeySet, key: StoredKey, act: Act): KeyChange {
+  const known = set.keys.find(({ kid }) => kid === key.kid);
+  if (known === undefined) return addPending(set, key, act, 'import');
+  if (known.state === 'revoked') {
+    throw conflict(`the key ${key.kid} was revoked (${known.revocationReason}): it can't come back`);
+  }
+  if (known.state === 'retired') {
+    const longestTokenSeconds = Math.max(known.longestTokenSeconds, key.longestTokenSeconds);
+    return addPending(set, { ...key, longestTokenSeconds }, act, 'import');
+  }
+  const { certificate } = key;
+  if (certificate === null || certificate.pem === known.certificate?.pem) {
+    throw conflict(`the key ${key.kid} is already in the key set, and is ${known.state}`);
+  }
+  const events = [event(act, 'import', key.kid, 'another certificate')];
+  return { set: replaceKey(set, { ...known, certificate }), events };
+}
+
+function addPending(set: KeySet, key: StoredKey, act: Act, action: 'stage' | 'import'): KeyChange {
   const other = pendingKey(set);
   if (other !== undefined) {
     throw conflict(
@@ -58,7 +80,7 @@ export function stageKey(
   }
   // The key may have been generated a while ago, but it is published from now on.
   const staged = { ...key, createdAt: act.now };
-  return { set: { ...set, keys: [...set.keys, staged] }, events: [event(act, action, key.kid)] };
+  return { set: replaceKey(set, staged), events: [event(act, action, key.kid)] };
 }
 
 /** Makes the pending key sign, retires the active one and deletes its private half. */

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { link, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { access, constants, link, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { CellpassError } from '../errors.ts';
 import { createMasterKey, type MasterKey, RECOVERY, type RotatableMasterKey } from './master-key.ts';
@@ -19,17 +19,20 @@ const KEY_BYTES = 32;
 /** 32 octets in base64url without padding (RFC 4648 §5). */
 const KEY_PATTERN = /^[A-Za-z0-9_-]{43}$/;
 const ACCESSIBLE_TO_OTHERS = 0o077;
+const WRITABLE_BY_EVERYBODY = 0o002;
 
 /**
  * Reads `master.key` in `keysDir`. A missing file is generated only with `mayCreate`, which says
  * that no key in the database depends on it; an existing file is never overwritten. Throws
- * `conflict` if the file is missing, and `invalid` if it can't be read, written or used.
+ * `conflict` if the file is missing, and `invalid` if it can't be read, written or used, or if
+ * every user can replace it.
  */
 export async function loadMasterKey(
   keysDir: string,
   { mayCreate }: { readonly mayCreate: boolean },
 ): Promise<LoadedMasterKey> {
   const file = resolve(keysDir, FILE_NAME);
+  await refuseOpenFolder(keysDir);
   let text = await readIfPresent(file);
   if (text === undefined) {
     const next = await readKeyFile(resolve(keysDir, NEXT_NAME));
@@ -152,6 +155,21 @@ async function syncDirectory(directory: string): Promise<void> {
   } finally {
     await handle.close();
   }
+}
+
+/**
+ * Who can write into the folder can put another master key there. Kubernetes mounts secrets with
+ * mode 1777 on a read-only file system, which is safe.
+ */
+async function refuseOpenFolder(keysDir: string): Promise<void> {
+  const stats = await stat(keysDir).catch(() => null);
+  if (stats === null || (stats.mode & WRITABLE_BY_EVERYBODY) === 0) return;
+  const problem: unknown = await access(keysDir, constants.W_OK).catch((error: unknown) => error);
+  if (codeOf(problem) === 'EROFS') return;
+  throw new CellpassError(
+    'invalid',
+    `CELLPASS_KEYS_DIR: every user of this machine can write to ${resolve(keysDir)}, and so replace the master key: run "chmod o-w" on it`,
+  );
 }
 
 async function warningsAbout(file: string): Promise<readonly string[]> {

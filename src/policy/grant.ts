@@ -133,6 +133,22 @@ function toAccess(granted: readonly Ruling[]): readonly AccessEntry[] {
   });
 }
 
+/** What a granted `*` stands for, in words that every registry knows. */
+const STAR_IN_WORDS: readonly Action[] = ['*', 'pull', 'push', 'delete'];
+
+/**
+ * Puts `pull`, `push` and `delete` after a granted `*` on a repository, each action once. Registries
+ * such as Zot compare actions as words and know no `*`. Registry scopes stay as they are: their
+ * only action is `*`. `meta` does not change, because `*` gives it what push and delete give it.
+ */
+export function expandStar(access: readonly AccessEntry[]): readonly AccessEntry[] {
+  return access.map((entry) => {
+    if (entry.type !== 'repository') return entry;
+    const words = entry.actions.flatMap((action) => (action === '*' ? STAR_IN_WORDS : [action]));
+    return { ...entry, actions: [...new Set(words)] };
+  });
+}
+
 function metaFor(ruling: Ruling | undefined, actions: readonly Action[]): { readonly meta?: AccessMeta } {
   if (!ruling?.project) return {};
   const { project, standing } = ruling;

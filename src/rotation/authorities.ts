@@ -1,5 +1,11 @@
+import { X509Certificate } from 'node:crypto';
 import { CellpassError } from '../errors.ts';
-import { activateAuthority, discardAuthority, stageAuthority } from '../keys/authority-life.ts';
+import {
+  activateAuthority,
+  addImportedAuthority,
+  discardAuthority,
+  stageAuthority,
+} from '../keys/authority-life.ts';
 import { type Authority, generateAuthority, issueLeaf } from '../keys/certificate.ts';
 import {
   type KeyCertificate,
@@ -30,13 +36,25 @@ export class AuthorityOperations {
   /** Generates a pending CA: it is in the exported bundle, but issues nothing yet. */
   async stage({ actor }: StepOptions): Promise<KeyOutcome> {
     const { cellId, masterKey, now } = this.#editor.options;
-    return this.#stage(await generateAuthority({ cellId, masterKey, now: now() }), 'stage_ca', actor);
+    const authority = await generateAuthority({ cellId, masterKey, now: now() });
+    await this.#editor.change((set) => stageAuthority(set, authority, this.#editor.act(actor)));
+    return staged(authority);
   }
 
-  /** Adds an imported CA in the state `pending`. */
+  /**
+   * Adds an imported CA in the state `pending`, or gives a CA that is there another certificate.
+   */
   async import(pems: PemPair, { actor }: StepOptions): Promise<KeyOutcome> {
     const { masterKey, now } = this.#editor.options;
-    return this.#stage(await importAuthority(pems, { masterKey, now: now() }), 'import_ca', actor);
+    const authority = await importAuthority(pems, { masterKey, now: now() });
+    const before = await this.#editor.read();
+    await this.#editor.change((set) =>
+      addImportedAuthority(set, authority, this.#editor.act(actor), hasSameName),
+    );
+    const isKnown = before.authorities.some(({ id, state }) => id === authority.id && state !== 'retired');
+    if (!isKnown) return staged(authority);
+    const message = `the CA ${authority.id} has the other certificate: give every registry the output of "cellpass keys export-ca" before the certificate that it has expires`;
+    return { message, activated: null, staged: null, probes: [] };
   }
 
   /** Makes the pending CA issue; without `force` only if every registry accepts a leaf of it. */
@@ -62,16 +80,6 @@ export class AuthorityOperations {
     return { message: 'dropped the pending CA', activated: null, staged: null, probes: [] };
   }
 
-  async #stage(
-    authority: StoredAuthority,
-    action: 'stage_ca' | 'import_ca',
-    actor: string,
-  ): Promise<KeyOutcome> {
-    await this.#editor.change((set) => stageAuthority(set, authority, this.#editor.act(actor), action));
-    const message = `the CA ${authority.id} is staged: give every registry the output of "cellpass keys export-ca", restart it, then run "cellpass keys activate-ca"`;
-    return { message, activated: null, staged: null, probes: [] };
-  }
-
   /** Probes the registries with the active key and its leaf of the pending CA. */
   async #probe(
     active: StoredKey,
@@ -90,4 +98,16 @@ export class AuthorityOperations {
     }
     return leaves;
   }
+}
+
+function staged({ id }: StoredAuthority): KeyOutcome {
+  const message = `the CA ${id} is staged: give every registry the output of "cellpass keys export-ca", restart it, then run "cellpass keys activate-ca"`;
+  return { message, activated: null, staged: null, probes: [] };
+}
+
+function hasSameName(one: StoredAuthority, other: StoredAuthority): boolean {
+  const [subject, otherSubject] = [one, other].map(
+    ({ certificatePem }) => new X509Certificate(certificatePem).subject,
+  );
+  return subject === otherSubject;
 }

@@ -9,6 +9,7 @@ import {
 } from '../keys/key-set.ts';
 import {
   activateKey,
+  importKey,
   type Permission,
   refuseUnlessPending,
   retireKey,
@@ -26,6 +27,7 @@ import {
 } from './key-change.ts';
 import { type KeyEventListing, type KeySetListing, listKeyEvents, listKeySet } from './listing.ts';
 import { mayActivateIn, permit, warnOfUnreachable } from './permit.ts';
+import { warnOfImported } from './plan.ts';
 import { rewrapKeySet } from './rewrap.ts';
 
 /**
@@ -71,7 +73,8 @@ export class KeyOperations {
     await this.#editor.change((set) =>
       activateKey(set, pending.kid, this.#activation(by), this.#editor.act(actor)),
     );
-    const message = `${pending.kid} is active${warnOfUnreachable(probes)}`;
+    const { periods } = this.#editor.options;
+    const message = `${pending.kid} is active${warnOfUnreachable(probes)}${warnOfImported(pending, periods)}`;
     return { message, activated: pending.kid, staged: null, probes };
   }
 
@@ -132,14 +135,20 @@ export class KeyOperations {
     };
   }
 
-  /** Adds an imported key in the state `pending`. */
+  /**
+   * Adds an imported key in the state `pending`, or gives a key that is there another certificate.
+   */
   async import(pems: PemPair, { actor }: StepOptions): Promise<KeyOutcome> {
     const { masterKey, now, longestTokenLifeSeconds: longestTokenSeconds } = this.#editor.options;
     const key = await importSigningKey(pems, { masterKey, now: now(), longestTokenSeconds });
-    const set = await this.#editor.change((current) =>
-      stageKey(current, key, this.#editor.act(actor), 'import'),
+    const before = await this.#editor.read();
+    const set = await this.#editor.change((current) => importKey(current, key, this.#editor.act(actor)));
+    const isKnown = before.keys.some(
+      ({ kid, encryptedPrivateKey }) => kid === key.kid && encryptedPrivateKey !== null,
     );
-    return this.#staged(findKey(set, key.kid));
+    if (!isKnown) return this.#staged(findKey(set, key.kid));
+    const message = `${key.kid} has the other certificate: its tokens show it from now on`;
+    return { message, activated: null, staged: null, probes: [] };
   }
 
   /**

@@ -83,3 +83,13 @@ function nextOfRevoked({ certificate }: StoredKey, now: Date): NextStep {
     return { what: 'no longer accepted: its certificate has expired', at: null };
   return { what: 'registries that trust its certificate accept its tokens', at: certificate.notAfter };
 }
+
+/**
+ * For the end of a message about a key that becomes active: the schedule replaces an imported key by
+ * one with a certificate of the CA. Empty for other keys, and without a schedule.
+ */
+export function warnOfImported(key: Pick<StoredKey, 'certificate'>, periods: KeyPeriods): string {
+  const isImported = key.certificate === null || key.certificate.authorityId === null;
+  if (!isImported || periods.rotateEverySeconds === 0) return '';
+  return '. It was imported, and the schedule replaces it by a key of the CA: a registry that trusts only this key then refuses every token. Give every registry the output of "cellpass keys export-ca" before, or set keys.rotate_every_days to 0';
+}

@@ -3,6 +3,7 @@ import { createAdminApp, createApp, createMetricsApp, createRemoteAdminApp } fro
 import { createPasswordHasher } from '../authn/password.ts';
 import { openTopology } from '../cells/current-topology.ts';
 import type { DirectoryResource } from '../http/admin/directory.ts';
+import { observeUnread } from '../http/listener/unread-requests.ts';
 import { reportOf } from '../http/metrics/report.ts';
 import { createRequestMetrics } from '../http/metrics/requests.ts';
 import { createForwarder } from '../http/token/forward.ts';
@@ -35,6 +36,9 @@ export interface Administration extends SharedServices {
   readonly schedule: Schedule;
   readonly directory: DirectoryResource;
 }
+
+/** How much longer a forwarded password may take than one that this cell hashes. */
+const FORWARDING_MS = 1000;
 
 // The graph of a server by role. Below, one function for each half; `assembly/` says how each part
 // is made. Every function adds to `closers` what must be closed.
@@ -81,12 +85,15 @@ async function assembleShared(inputs: ServerInputs, closers: Closers): Promise<S
   const clock = await openClockCheck(inputs, closers);
   const passwords = await createPasswordHasher({ concurrency, waiting }, inputs.argon2id);
   const registry = new MetricsRegistry();
-  return { source, cells, keyring, clock, passwords, registry, requests: createRequestMetrics(registry) };
+  const requests = createRequestMetrics(registry);
+  const unread = observeUnread({ registry, log, ...clockOf(inputs) });
+  return { source, cells, keyring, clock, passwords, registry, requests, observeUnread: unread };
 }
 
 function assemblePublic(inputs: ServerInputs, shared: SharedServices, closers: Closers): PublicAssembly {
   const records = openRecords(inputs, closers);
-  const forwarder = shared.requests.measured(createForwarder());
+  const passwordDeadlineMs = inputs.config.limits.passwordSeconds * 1000 + FORWARDING_MS;
+  const forwarder = shared.requests.measured(createForwarder({ passwordDeadlineMs }));
   closers.push(() => forwarder.close());
   registerStats(inputs, shared, records);
   const app = createApp(publicEndpoints(inputs, { ...shared, records, forwarder }));

@@ -27,10 +27,11 @@ export interface ListenerInputs {
 /** Listens for registries' clients. Resolves with the URL, which has the port that was chosen for 0. */
 export async function openPublicListener(
   config: Config,
-  { app }: Pick<PublicAssembly, 'app'>,
+  { app, observeUnread }: Pick<PublicAssembly, 'app' | 'observeUnread'>,
   inputs: ListenerInputs,
 ): Promise<string> {
-  const server = createTcpServer(app.callback(), tcpOptions(config, inputs.log), inputs);
+  const options = { ...tcpOptions(config, inputs.log), observeUnread };
+  const server = createTcpServer(app.callback(), options, inputs);
   const port = await listenOnTcp(server, config.listen);
   inputs.closers.push(() => closeServer(server));
   return listenerUrl({ ...config.listen, port }, config.tls);
@@ -39,7 +40,7 @@ export async function openPublicListener(
 /** Serves the admin API over TCP if `CELLPASS_ADMIN_LISTEN` is set. */
 export async function openAdminListener(
   config: Config,
-  { remoteAdmin }: Pick<Administration, 'remoteAdmin'>,
+  { remoteAdmin, observeUnread }: Pick<Administration, 'remoteAdmin' | 'observeUnread'>,
   inputs: ListenerInputs,
 ): Promise<void> {
   const { adminListen, tls } = config;
@@ -47,7 +48,8 @@ export async function openAdminListener(
   const { closers, log } = inputs;
   // Without the periods of the public listener: applying a large document sends no byte for longer
   // than they allow.
-  const server = createTcpServer(remoteAdmin.callback(), { ...tcpOptions(config, log), periods: {} }, inputs);
+  const options = { ...tcpOptions(config, log), periods: {}, observeUnread };
+  const server = createTcpServer(remoteAdmin.callback(), options, inputs);
   const port = await listenOnTcp(server, adminListen, 'CELLPASS_ADMIN_LISTEN');
   closers.push(() => closeServer(server));
   log.info({ url: listenerUrl({ ...adminListen, port }, tls) }, 'the admin API answers over TCP');
@@ -59,11 +61,12 @@ export async function openAdminListener(
  */
 export async function openMetricsListener(
   config: Config,
-  { metrics }: Pick<Administration, 'metrics'>,
+  { metrics, observeUnread }: Pick<Administration, 'metrics' | 'observeUnread'>,
   { log, closers }: Pick<ListenerInputs, 'log' | 'closers'>,
 ): Promise<void> {
   if (config.metricsListen === null) return;
-  const server = createHttpServer(metrics.callback(), { ...tcpOptions(config, log), tls: null });
+  const options = { ...tcpOptions(config, log), tls: null, observeUnread };
+  const server = createHttpServer(metrics.callback(), options);
   await listenOnTcp(server, config.metricsListen, 'CELLPASS_METRICS_LISTEN');
   closers.push(() => closeServer(server));
 }

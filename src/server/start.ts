@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { PasswordHashing } from '../authn/password-schemes.ts';
 import type { Config } from '../config/load.ts';
+import { isTrial } from '../config/trial.ts';
 import { readTls } from '../http/listener/server.ts';
 import type { Snapshot } from '../http/metrics/report.ts';
 import { processMetrics } from '../http/metrics/sources.ts';
@@ -9,7 +10,8 @@ import { type Administration, assemblePrimary, assembleServer, assembleWorker } 
 import type { ServerInputs } from './assembly/inputs.ts';
 import { type Certificate, createCertificate, reloadFrom } from './certificate.ts';
 import { type Closers, closeAll, openAll } from './closers.ts';
-import { type DataDirHold, holdDataDir } from './data-dir.ts';
+import { type DataDirHold, holdDataDir, warnOfDataDir } from './data-dir.ts';
+import { warnOfExamples } from './example-credentials.ts';
 import { type Hasher, startHasher } from './hashing/hasher.ts';
 import { openAdminListener, openMetricsListener, openPublicListener } from './listeners.ts';
 import { openDatabase, type ProcessRole } from './open-database.ts';
@@ -149,11 +151,15 @@ async function openHost(
   const certificate = createCertificate(config.tls === null ? null : readTls(config.tls));
   const dataDir = await holdDataDir(config);
   closers.push(() => dataDir.release());
+  const warning = warnOfDataDir(config);
+  if (warning !== null) log.warn({}, warning);
   const argon2id = await startHasher({ lanes: config.limits.argon2Lanes, log });
   closers.push(() => argon2id.close());
   const database = await openDatabase(config, log, role);
   closers.push(() => database.close());
   await prepareDatabase(config, database, { log, signal });
+  const examples = isTrial(config) ? null : await warnOfExamples(database);
+  if (examples !== null) log.warn({}, examples);
   return { dataDir, certificate, argon2id, database };
 }
 

@@ -76,6 +76,7 @@ INSERT INTO certificate_authorities (id, state, certificate_pem, encrypted_priva
   not_after)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 ON CONFLICT (id) DO UPDATE SET state = EXCLUDED.state, encrypted_private_key = EXCLUDED.encrypted_private_key,
+  certificate_pem = EXCLUDED.certificate_pem, not_after = EXCLUDED.not_after, created_at = EXCLUDED.created_at,
   activated_at = EXCLUDED.activated_at, published_until = EXCLUDED.published_until`;
 
 const INSERT_KEY = `
@@ -86,6 +87,7 @@ VALUES ($1, $2, $3, ($4::text)::jsonb, $5, $6, $7, $8, $9, $10, $11, $12, $13, $
 ON CONFLICT (kid) DO UPDATE SET state = EXCLUDED.state, encrypted_private_key = EXCLUDED.encrypted_private_key,
   certificate_authority_id = EXCLUDED.certificate_authority_id, certificate_pem = EXCLUDED.certificate_pem,
   certificate_not_before = EXCLUDED.certificate_not_before, certificate_not_after = EXCLUDED.certificate_not_after,
+  created_at = EXCLUDED.created_at,
   activated_at = EXCLUDED.activated_at, retired_at = EXCLUDED.retired_at, revoked_at = EXCLUDED.revoked_at,
   revocation_reason = EXCLUDED.revocation_reason, published_until = EXCLUDED.published_until,
   longest_token_seconds = EXCLUDED.longest_token_seconds`;

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { parseBasic } from '../../src/authn/basic.ts';
+import { CellpassError } from '../../src/errors.ts';
 
 const encode = (text: string | Uint8Array): string =>
   `Basic ${Buffer.from(text as string).toString('base64')}`;
@@ -29,21 +30,32 @@ describe('Authorization: Basic (RFC 7617)', () => {
     it(what, () => assert.deepEqual(parseBasic(header), expected));
   }
 
-  const refused: [what: string, header: string][] = [
+  const refused: [what: string, header: string, reason?: string][] = [
     ['no credentials at all', 'Basic'],
     ['only spaces', 'Basic   '],
     ['not base64', 'Basic !!!!'],
     ['the alphabet of base64url', 'Basic a_b-'],
     ['no colon', encode('alice')],
-    ['invalid UTF-8', encode(new Uint8Array([0x61, 0x3a, 0xff, 0xfe]))],
-    ['a NUL in the name', encode('al\0ice:secret')],
+    ['invalid UTF-8', encode(new Uint8Array([0x61, 0x3a, 0xff, 0xfe])), 'not_utf8'],
+    ['Latin-1', encode(Buffer.from('alice:pässwörd', 'latin1')), 'not_utf8'],
+    ['a name in Latin-1', encode(Buffer.from('åsa:secret', 'latin1')), 'not_utf8'],
+    ['UTF-16', encode(Buffer.from('alice:pässwörd', 'utf16le')), 'not_utf8'],
+    ['Latin-1 without a colon', encode(Buffer.from('pässwörd', 'latin1')), 'malformed_basic'],
+    ['a NUL in the name', encode('al\0ice:secret'), 'malformed_credentials'],
     ['a NUL in the password', encode('alice:sec\0ret')],
     ['a line feed', encode('alice:sec\nret')],
     ['DEL', encode('alice:sec\x7fret')],
-    ['a replacement character, which hides what stood there', encode('alice:sec\ufffdret')],
+    ['a replacement character, which hides what stood there', encode('alice:sec\ufffdret'), 'not_utf8'],
     ['two credentials', `${encode('a:b')} ${encode('c:d').slice(6)}`],
   ];
-  for (const [what, header] of refused) {
-    it(`is refused with ${what}`, () => assert.throws(() => parseBasic(header), { code: 'unauthorized' }));
+  for (const [what, header, reason] of refused) {
+    it(`is refused with ${what}${reason === undefined ? '' : `, for the reason ${reason}`}`, () =>
+      assert.throws(
+        () => parseBasic(header),
+        (error) =>
+          error instanceof CellpassError &&
+          error.code === 'unauthorized' &&
+          (reason === undefined || error.reason === reason),
+      ));
   }
 });

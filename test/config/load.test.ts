@@ -40,6 +40,7 @@ describe('the configuration', () => {
             userClaim: true,
             tokenReuseSeconds: 0,
             issuedAt: false,
+            expandStar: false,
             tokenTtlSeconds: 300,
             pushTtlSeconds: 300,
           },
@@ -101,6 +102,29 @@ describe('the configuration', () => {
     it(`refuses ${name}=${value}`, () => assert.deepEqual(reported({ [name]: value }), [name]));
   }
 
+  const wrongEntries: [name: string, value: string][] = [
+    ['CELLPASS_CORS_ORIGINS', '*'],
+    ['CELLPASS_CORS_ORIGINS', 'null'],
+    ['CELLPASS_CORS_ORIGINS', 'ui.example.com'],
+    ['CELLPASS_CORS_ORIGINS', 'https://ui.example.com/'],
+    ['CELLPASS_CORS_ORIGINS', 'https://ui.example.com/page'],
+    ['CELLPASS_CORS_ORIGINS', 'https://UI.example.com'],
+    ['CELLPASS_CORS_ORIGINS', 'https://ui.example.com:443'],
+    ['CELLPASS_CORS_ORIGINS', 'https://*.example.com'],
+    ['CELLPASS_CORS_ORIGINS', 'file:///page'],
+    ['CELLPASS_TRUSTED_PROXIES', '10.0.0.1'],
+    ['CELLPASS_TRUSTED_PROXIES', '10.0.0.0/33'],
+    ['CELLPASS_TRUSTED_PROXIES', '10/8'],
+    ['CELLPASS_TRUSTED_PROXIES', '0x0a.0.0.0/8'],
+    ['CELLPASS_TRUSTED_PROXIES', '::ffff:10.0.0.0/95'],
+    ['CELLPASS_TRUSTED_PROXIES', '::ffff:0:0/0'],
+    ['CELLPASS_TRUSTED_PROXIES', 'fe80::%eth0/64'],
+  ];
+  for (const [name, value] of wrongEntries) {
+    it(`refuses ${value} in ${name}`, () => assert.deepEqual(reported({ [name]: value }), [`${name}.0`]));
+  }
+
+  const namesOf = ({ services }: Config): readonly string[] => services.map(({ name }) => name);
   const right: [name: string, value: string, read: (config: Config) => unknown, expected: unknown][] = [
     ['CELLPASS_LISTEN', '[::1]:0', ({ listen }) => listen, { host: '::1', port: 0 }],
     [
@@ -109,7 +133,26 @@ describe('the configuration', () => {
       ({ publicUrl }) => publicUrl,
       'https://auth.example.com',
     ],
-    ['CELLPASS_SERVICES', 'a, b', ({ services }) => services.map(({ name }) => name), ['a', 'b']],
+    ['CELLPASS_SERVICES', 'a, b', namesOf, ['a', 'b']],
+    ['CELLPASS_SERVICES', 'Docker registry', namesOf, ['Docker registry']],
+    [
+      'CELLPASS_SERVICES',
+      ' Docker registry ,container_registry,',
+      namesOf,
+      ['Docker registry', 'container_registry'],
+    ],
+    [
+      'CELLPASS_CORS_ORIGINS',
+      'https://ui.example.com, http://127.0.0.1:3000',
+      ({ corsOrigins }) => corsOrigins,
+      ['https://ui.example.com', 'http://127.0.0.1:3000'],
+    ],
+    [
+      'CELLPASS_TRUSTED_PROXIES',
+      '::ffff:10.0.0.0/104,::FFFF:a00:1/128,::ffff:0:0/96,2001:DB8::/32',
+      ({ trustedProxies }) => trustedProxies,
+      ['10.0.0.0/8', '10.0.0.1/32', '0.0.0.0/0', '2001:db8::/32'],
+    ],
     [
       'CELLPASS_TRUSTED_PROXIES',
       '10.0.0.0/8 ::1/128',
@@ -197,6 +240,42 @@ describe('the configuration file', () => {
     ['a mapping', 'services: {plain: null, other: {kid: thumbprint, x5c: false, token_ttl_seconds: 600}}'],
     ['a list', 'services: [plain, {name: other, kid: thumbprint, x5c: false, token_ttl_seconds: 600}]'],
   ];
+  it('has one service where it has one text, whatever the text is', () => {
+    for (const name of ['Docker registry', 'a, b']) {
+      const { services } = loadConfig(write(`services: ${JSON.stringify(name)}`));
+      assert.deepEqual(
+        services.map((service) => service.name),
+        [name],
+      );
+    }
+  });
+
+  it('may say where secrets are, and so may the environment', () => {
+    const secret = join(folder, 'url');
+    writeFileSync(secret, 'postgresql://cellpass:secret@db/cellpass\n');
+    const url = 'postgresql://cellpass:secret@db/cellpass';
+    assert.equal(loadConfig({ CELLPASS_DATABASE_URL_FILE: secret }).databaseUrl, url);
+    assert.equal(loadConfig(write(`database_url_file: ${secret}`)).databaseUrl, url);
+    const wrong: [environment: Record<string, string>, names: string[]][] = [
+      [{ CELLPASS_DATABASE_URL_FILE: secret, CELLPASS_DATABASE_URL: url }, ['CELLPASS_DATABASE_URL_FILE']],
+      [
+        { ...write(`database_url: ${url}`), CELLPASS_DATABASE_URL_FILE: secret },
+        ['CELLPASS_DATABASE_URL_FILE'],
+      ],
+      [{ CELLPASS_DATABASE_URL_FILE: join(folder, 'none') }, ['CELLPASS_DATABASE_URL_FILE']],
+      [{ CELLPASS_DATABASE_URL_FILE: folder }, ['CELLPASS_DATABASE_URL_FILE']],
+    ];
+    for (const [environment, names] of wrong) assert.deepEqual(reported(environment), names);
+    for (const content of ['', ' \n', 'mysql://secret']) {
+      writeFileSync(secret, content);
+      assert.deepEqual(reported({ CELLPASS_DATABASE_URL_FILE: secret }), ['CELLPASS_DATABASE_URL_FILE']);
+    }
+    assert.throws(
+      () => loadConfig({ CELLPASS_DATABASE_URL_FILE: secret }),
+      (error) => error instanceof CellpassError && !error.message.includes('secret'),
+    );
+  });
+
   for (const [what, text] of forms) {
     it(`has settings for each service, as ${what}`, () => {
       const { services } = loadConfig(write(text));
@@ -221,6 +300,16 @@ describe('the configuration file', () => {
     ['unknown settings of a service', 'services: {a: {kidd: x}}', ['CELLPASS_SERVICES.a.kidd']],
     ['a service that is no mapping', 'services: {a: 3}', ['CELLPASS_SERVICES.a']],
     ['services that are neither', 'services: 3', ['CELLPASS_SERVICES']],
+    [
+      'a password that gets less time than a token, or more than a stop waits',
+      'limits: {password_seconds: 1.8}',
+      ['CELLPASS_LIMITS.password_seconds'],
+    ],
+    [
+      'a time for passwords beyond that of clients',
+      'limits: {password_seconds: 11}',
+      ['CELLPASS_LIMITS.password_seconds'],
+    ],
     ['something that is no mapping', '- issuer', ['CELLPASS_CONFIG']],
     ['something that is no YAML', 'issuer: [', ['CELLPASS_CONFIG']],
     [

@@ -231,15 +231,25 @@ const FIELDS: [
   [
     'an address range',
     (value) => `{version: 1, groups: [{path: a, ip_allowlist: [${value}]}]}`,
-    ['10.0.0.0/8', '192.0.2.7', '"2001:db8::/32"', '"::1"', '0.0.0.0/0'],
-    ['10.0.0.0/33', '10', '"010.0.0.1/8"', '0x7f.1', '"fe80::1%eth0"', '"2001:db8::/129"', 'example.com'].map(
-      (value): [string, string] => [
-        value,
-        value === '10'
-          ? 'must be text: put it in quotes'
+    ['10.0.0.0/8', '192.0.2.7', '"2001:db8::/32"', '"::1"', '0.0.0.0/0', '"::ffff:10.0.0.0/104"'],
+    [
+      '"::ffff:10.0.0.0/95"',
+      '"::ffff:0:0/0"',
+      '10.0.0.0/33',
+      '10',
+      '"010.0.0.1/8"',
+      '0x7f.1',
+      '"fe80::1%eth0"',
+      '"2001:db8::/129"',
+      'example.com',
+    ].map((value): [string, string] => [
+      value,
+      value === '10'
+        ? 'must be text: put it in quotes'
+        : value.includes('::ffff')
+          ? 'must be /96 or longer, because IPv4-mapped addresses count as IPv4'
           : 'must be a CIDR range such as 10.0.0.0/8 or an address',
-      ],
-    ),
+    ]),
   ],
   [
     'a token',

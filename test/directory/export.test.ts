@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
+import { parse } from 'yaml';
 import { checkDirectory } from '../../src/directory/check.ts';
 import { describeOnBoth } from '../support/directory/document.ts';
 
@@ -55,5 +56,44 @@ describeOnBoth('an exported directory', (directory) => {
     assert.notEqual(await directory.export(), text);
     await directory.apply(text);
     assert.equal(await directory.export(), text);
+  });
+
+  it('reads alike as YAML 1.2 and as YAML 1.1, whatever the names look like', async () => {
+    const usernames = ['y', 'n', 'yes', 'No', 'on', 'OFF', 'null', '010', '0b11', '1_000', '1e3', '0x1F'];
+    const days = ['2026-01-31', '2001-1-1', '1.5_0', '685_230.15'];
+    const names = [
+      '=',
+      '<<',
+      '~',
+      '12:30',
+      '190:20:30',
+      '190:20:30.15',
+      '+1',
+      '-0',
+      '.5',
+      '.inf',
+      'true',
+      '!x',
+    ];
+    await directory.apply({
+      organizations: [{ path: 'default', id: 1 }],
+      users: [...usernames, ...days].map((username) => ({ username })),
+      access_tokens: names.map((name, at) => ({
+        name,
+        kind: 'personal',
+        user: 'yes',
+        scopes: ['api'],
+        token: `a random text of enough characters ${at}`,
+      })),
+    });
+    const text = await directory.export();
+    const [read, readAs11] = [parse(text), parse(text, { version: '1.1' })];
+    assert.deepEqual(readAs11, read);
+    const found = (list: readonly Record<string, unknown>[], field: string) =>
+      new Set(list.map((one) => one[field]));
+    for (const name of [...usernames, ...days]) assert.ok(found(read.users, 'username').has(name), name);
+    for (const name of names) assert.ok(found(readAs11.access_tokens, 'name').has(name), name);
+    assert.match(text, /name: "="/);
+    assert.equal((await directory.apply(text, { prune: true })).changed, false);
   });
 });

@@ -125,16 +125,7 @@ describe('the registry router', function () {
     });
 
     it('a path of neither registries nor issuers is 404', async () => {
-      for (const path of [
-        '/',
-        '/v1/',
-        '/v22/',
-        '/jwt/authx',
-        '/jwt/auth/',
-        '/metrics',
-        '/admin/v1/keys',
-        '/healthz',
-      ]) {
+      for (const path of ['/', '/v1/', '/v22/', '/jwt/authx', '/metrics', '/admin/v1/keys', '/healthz']) {
         const { status, body } = await ask(path);
         assert.deepEqual(
           [status, (body as { errors: { code: string }[] }).errors[0]?.code],
@@ -286,6 +277,13 @@ describe('the registry router', function () {
   });
 
   describe('to issuers', () => {
+    for (const path of ['/jwt/auth/', '//jwt/auth', '/jwt//auth', '/auth/token', '//auth//token/']) {
+      it(`${path} goes like /jwt/auth`, async () => {
+        const answer = await ask(`${path}?scope=repository:acme/app:pull`);
+        assert.deepEqual(answer, { status: 200, body: { issuer: 2 } });
+      });
+    }
+
     const near: readonly [query: string, issuer: number][] = [
       ['service=x', 1],
       ['scope=repository:acme/app:pull', 2],

@@ -279,7 +279,6 @@ describe('bad input', () => {
   it('in paths and methods is a JSON error, with the methods that a path takes', async () => {
     assertError(await request(server.app).get('/nowhere'), 404, 'UNSUPPORTED');
     assertError(await request(server.app).get('/jwt/auth/x'), 404, 'UNSUPPORTED');
-    assertError(await request(server.app).get('/jwt/auth/'), 404, 'UNSUPPORTED');
     assertError(await request(server.app).get('/%E0%A4%A'), 404, 'UNSUPPORTED');
     for (const method of ['put', 'patch', 'delete', 'options'] as const) {
       const response = await request(server.app)[method]('/jwt/auth');

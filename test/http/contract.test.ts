@@ -7,14 +7,21 @@ import { CONTRACT, violationsOf } from '../support/contract.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 
 const METHODS = ['get', 'post', 'put', 'delete', 'patch'] as const;
-const PUBLIC = ['/jwt/auth', '/.well-known/jwks.json', '/.well-known/token-ca.pem', '/healthz', '/readyz'];
+const PUBLIC = [
+  '/jwt/auth',
+  '/auth/token',
+  '/.well-known/jwks.json',
+  '/.well-known/token-ca.pem',
+  '/healthz',
+  '/readyz',
+];
 
 /** Every path of the contract, with something in place of its parameters. */
 const PATHS = Object.keys(CONTRACT.paths).map((path) => [path, path.replaceAll(/\{[^}]+\}/g, '1')] as const);
 
 /** Enough to lay out the routes; nothing is asked. */
 const NO_DEPS = {
-  token: {},
+  token: { corsOrigins: new Set() },
   requests: { count: () => undefined },
   refusals: {},
   audit: {},
@@ -53,7 +60,8 @@ describe('the contract', () => {
   for (const [template, path] of PATHS) {
     it(`${template}: what it says is there, and nothing else is`, async () => {
       const isPublic = PUBLIC.includes(template);
-      const app = isPublic && template === '/jwt/auth' ? server.app : server.admin;
+      const app =
+        isPublic && (template === '/jwt/auth' || template === '/auth/token') ? server.app : server.admin;
       for (const method of METHODS) {
         const { status, body } = await ask(app, method, path);
         const isDeclared = method in (CONTRACT.paths[template] ?? {});

@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
+import { addImportedAuthority } from '../../src/keys/authority-life.ts';
+import type { AuthorityState, KeySet, StoredAuthority } from '../../src/keys/key-set.ts';
 import type { Keyring } from '../../src/keys/keyring.ts';
+import type { Act } from '../../src/keys/lifecycle.ts';
 import type { SigningKey } from '../../src/keys/signing-key.ts';
 import { AuthorityOperations } from '../../src/rotation/authorities.ts';
 import type { ProbeOutcome } from '../../src/rotation/canary.ts';
@@ -152,5 +155,64 @@ describe('changing the CA', () => {
     assert.equal(cell.store.set.keys[0]!.certificate?.authorityId, old!.id);
     await keyring.refresh();
     assert.equal(leafOf(keyring).authorityId, next);
+  });
+});
+
+describe('importing a CA', () => {
+  const at = (iso: string): Date => new Date(iso);
+  const act: Act = { now: at(START), latest: at(START), actor: 'an admin', reason: null };
+  const ca = (id: string, state: AuthorityState): StoredAuthority => ({
+    id,
+    state,
+    certificatePem: `PEM of ${id}`,
+    encryptedPrivateKey: state === 'retired' ? null : `jwe of ${id}`,
+    createdAt: at('2026-01-01T00:00:00Z'),
+    activatedAt: null,
+    publishedUntil: state === 'retired' ? at('2026-02-01T00:00:00Z') : null,
+    notAfter: at('2030-01-01T00:00:00Z'),
+  });
+  const set = (...list: StoredAuthority[]): KeySet => ({ authorities: list, keys: [] });
+  const [active, pending, retired] = [ca('a', 'active'), ca('p', 'pending'), ca('r', 'retired')];
+  const sameName = () => true;
+
+  it('adds it as pending, and brings a retired or discarded one back', () => {
+    for (const known of [[active], [active, retired]]) {
+      const next = ca('r', 'pending');
+      const change = addImportedAuthority(set(...known), next, act, sameName);
+      assert.deepEqual(change.set.authorities, [active, next]);
+      assert.equal(change.events[0]?.action, 'import_ca');
+    }
+    assert.throws(
+      () => addImportedAuthority(set(active, pending, retired), ca('r', 'pending'), act, sameName),
+      {
+        code: 'conflict',
+        message: /p has been pending since/,
+      },
+    );
+  });
+
+  for (const known of [active, pending]) {
+    it(`gives the ${known.state} one another certificate, which ends later`, () => {
+      const longer = {
+        ...ca(known.id, 'pending'),
+        certificatePem: 'longer',
+        notAfter: at('2040-01-01T00:00:00Z'),
+      };
+      const { set: next } = addImportedAuthority(set(known), longer, act, sameName);
+      const { certificatePem, notAfter } = longer;
+      assert.deepEqual(next.authorities, [{ ...known, certificatePem, notAfter }]);
+      assert.throws(() => addImportedAuthority(next, longer, act, sameName), {
+        code: 'conflict',
+        message: /is already in the key set/,
+      });
+    });
+  }
+
+  it('is refused for the active one where the certificate has another name, which leaves do not have', () => {
+    const other = { ...ca('a', 'pending'), certificatePem: 'other' };
+    assert.throws(() => addImportedAuthority(set(active), other, act, () => false), {
+      code: 'conflict',
+      message: /another subject/,
+    });
   });
 });

@@ -3,6 +3,7 @@ import { isPublished, type KeyState, type StoredKey } from '../../src/keys/key-s
 import {
   type Act,
   activateKey,
+  importKey,
   recordTokenLife,
   retireKey,
   revokeKey,
@@ -55,6 +56,45 @@ describe('staging a key', () => {
       message: /is already in the key set/,
     });
   });
+});
+
+describe('importing a key', () => {
+  const certificate = { authorityId: null, pem: 'PEM', notBefore: T0, notAfter: NOW };
+
+  it('adds it as pending', () => {
+    const { set: next, events } = importKey(set(A), P, ACT);
+    assert.deepEqual(next.keys, [A, { ...P, createdAt: NOW }]);
+    assert.deepEqual(events, [{ at: NOW, actor: 'an admin', action: 'import', subject: 'P', reason: null }]);
+  });
+
+  it('brings a retired or dropped key back as pending, published from this moment on', () => {
+    const again = { ...key('R', 'pending'), longestTokenSeconds: 300, certificate };
+    const { set: next } = importKey(set(A, R), again, ACT);
+    assert.deepEqual(next.keys, [A, { ...again, createdAt: NOW, longestTokenSeconds: 600 }]);
+    assert.throws(() => importKey(set(A, P, R), again, ACT), { ...CONFLICT, message: /P is pending/ });
+  });
+
+  it('never brings a revoked key back', () => {
+    assert.throws(() => importKey(set(A, X), key('X', 'pending'), ACT), {
+      ...CONFLICT,
+      message: /X was revoked.*can't come back/,
+    });
+  });
+
+  for (const known of [A, P]) {
+    it(`gives the ${known.state} key another certificate, and changes nothing else`, () => {
+      const given = { ...key(known.kid, 'pending'), certificate, encryptedPrivateKey: 'another jwe' };
+      const { set: next, events } = importKey(set(known), given, ACT);
+      assert.deepEqual(next.keys, [{ ...known, certificate }]);
+      assert.equal(events[0]?.reason, 'another certificate');
+      for (const same of [given, { ...given, certificate: null }]) {
+        assert.throws(() => importKey(next, same, ACT), {
+          ...CONFLICT,
+          message: /is already in the key set/,
+        });
+      }
+    });
+  }
 });
 
 describe('activating a key', () => {

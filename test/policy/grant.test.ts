@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { expandStar } from '../../src/policy/grant.ts';
 import type { Project } from '../../src/policy/project.ts';
 import { ACTIONS, type RegistryAccess, ROLES, type Visibility } from '../../src/policy/role.ts';
 import type { Person, Subject } from '../../src/policy/subject.ts';
@@ -14,9 +15,11 @@ import {
   circumstances,
   decide,
   decideOn,
+  immutableTags,
   member,
   outcome,
   repositoryRule,
+  tagRule,
 } from '../support/policy/subjects.ts';
 
 const OTHER_PROJECT = 202;
@@ -172,6 +175,36 @@ describe('grantAccess: one request', () => {
 
   it('grants * as * and brings nothing else along', () => {
     assert.equal(outcome(decideOn(aUser(), '*', aProject(as('owner')))), 'acme/app:*');
+  });
+
+  const expanded: [asked: string, granted: string][] = [
+    ['*', '*,pull,push,delete'],
+    ['pull,*', 'pull,*,push,delete'],
+    ['delete,*,pull', 'delete,*,pull,push'],
+    ['pull,push', 'pull,push'],
+    ['delete', 'delete'],
+  ];
+  for (const [asked, granted] of expanded) {
+    it(`expand_star: ${asked} becomes ${granted}, with the same meta`, () => {
+      const project = aProject({
+        ...as('maintainer'),
+        protectedTags: [tagRule('v.*', 'owner', 'owner'), immutableTags('release-.*')],
+      });
+      const { access } = decideOn(aUser(), asked, project);
+      const [entry] = expandStar(access);
+      assert.equal(entry?.actions.join(','), granted);
+      assert.deepEqual(entry?.meta, access[0]?.meta);
+      if (!asked.includes('*')) return;
+      const [all] = decideOn(aUser(), '*,pull,push,delete', project).access;
+      assert.deepEqual(entry?.meta, all?.meta);
+    });
+  }
+
+  it('expand_star: nothing comes with * where * is not granted, or on the registry itself', () => {
+    const { access } = decideOn(aUser(), '*,pull,push', aProject(as('developer')));
+    assert.deepEqual(expandStar(access)[0]?.actions, ['pull', 'push']);
+    const catalog = [{ type: 'registry', name: 'catalog', actions: ['*'] }] as const;
+    assert.deepEqual(expandStar(catalog), catalog);
   });
 
   it('names each resource once, in the order asked, and leaves out those with nothing granted', () => {

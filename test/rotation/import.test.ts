@@ -2,7 +2,15 @@
 import 'reflect-metadata';
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { createPublicKey, generateKeyPairSync, type KeyObject, X509Certificate } from 'node:crypto';
+import {
+  checkPrimeSync,
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  generatePrimeSync,
+  type KeyObject,
+  X509Certificate,
+} from 'node:crypto';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -87,6 +95,110 @@ async function opensslAuthority(key: KeyObject, mask: 'nombstr' | 'utf8only'): P
   }
 }
 
+const prime = (bits: number): bigint => generatePrimeSync(bits, { bigint: true });
+
+interface RsaParts {
+  readonly p: bigint;
+  readonly q: bigint;
+  readonly e: bigint;
+  readonly d: bigint;
+}
+
+/** An RSA key of these numbers; what is left out fits them. */
+function rsaOf(parts: Partial<RsaParts>): KeyObject {
+  const e = parts.e ?? 65_537n;
+  const suits = (one: bigint): boolean => gcd(one - 1n, e) === 1n;
+  const fresh = (): bigint => {
+    for (;;) {
+      const candidate = prime(1024);
+      if (parts.d !== undefined || suits(candidate)) return candidate;
+    }
+  };
+  const { p = fresh(), q = fresh() } = parts;
+  const d = parts.d ?? inverse(e, (p - 1n) * (q - 1n));
+  return toKey({ n: p * q, e, d, p, q });
+}
+
+/** The public half of one key with the private half of another. */
+function mixedRsa(): KeyObject {
+  const [one, other] = [rsa(), rsa()].map((key) => key.export({ format: 'jwk' }));
+  return createPrivateKey({ key: { ...other, n: one?.n ?? '' }, format: 'jwk' });
+}
+
+function closePrimes(): Pick<RsaParts, 'p' | 'q'> {
+  const p = prime(1024);
+  let q = p + 2n;
+  while (!checkPrimeSync(q) || gcd(q - 1n, 65_537n) !== 1n) q += 2n;
+  return { p, q };
+}
+
+function toKey({ n, e, d, p, q }: RsaParts & { readonly n: bigint }): KeyObject {
+  const text = (number: bigint): string => {
+    const hex = number.toString(16);
+    return Buffer.from(hex.length % 2 === 0 ? hex : `0${hex}`, 'hex').toString('base64url');
+  };
+  const key = {
+    kty: 'RSA',
+    n: text(n),
+    e: text(e),
+    d: text(d),
+    p: text(p),
+    q: text(q),
+    dp: text(d % (p - 1n)),
+    dq: text(d % (q - 1n)),
+    qi: text(gcd(q, p) === 1n ? inverse(q, p) : 1n),
+  };
+  return createPrivateKey({ key, format: 'jwk' });
+}
+
+function gcd(a: bigint, b: bigint): bigint {
+  return b === 0n ? a : gcd(b, a % b);
+}
+
+/** The extended algorithm of Euclid; 1 where there is no inverse. */
+function inverse(number: bigint, modulus: bigint): bigint {
+  let [r0, r1, s0, s1] = [number % modulus, modulus, 1n, 0n];
+  while (r1 !== 0n) {
+    const quotient = r0 / r1;
+    [r0, r1, s0, s1] = [r1, r0 - quotient * r1, s1, s0 - quotient * s1];
+  }
+  return r0 === 1n ? ((s0 % modulus) + modulus) % modulus : 1n;
+}
+
+/** Certificates from that of the key up to the root, each with its validity. */
+async function chainOf(key: KeyObject, dates: readonly Made[]): Promise<readonly string[]> {
+  const algorithm = { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' };
+  const keys = await Promise.all(
+    dates.map((_, at) => (at === 0 ? key : rsa())).map((one) => toWebKeys(one, algorithm)),
+  );
+  return Promise.all(
+    dates.map(async ({ fromDays = -1, untilDays = 30 }, at) => {
+      const issuer = Math.min(at + 1, dates.length - 1);
+      const certificate = await x509.X509CertificateGenerator.create({
+        subject: `CN=level ${at}`,
+        issuer: `CN=level ${issuer}`,
+        notBefore: new Date(NOW.getTime() + fromDays * DAY_MS),
+        notAfter: new Date(NOW.getTime() + untilDays * DAY_MS),
+        publicKey: keys[at]!.publicKey,
+        signingKey: keys[issuer]!.privateKey,
+        signingAlgorithm: algorithm,
+        extensions: [new x509.BasicConstraintsExtension(at > 0, undefined, true)],
+      });
+      return `${certificate.toString('pem')}\n`;
+    }),
+  );
+}
+
+async function toWebKeys(key: KeyObject, algorithm: { readonly name: string; readonly hash: string }) {
+  const { subtle } = crypto;
+  const spki = createPublicKey(key).export({ type: 'spki', format: 'der' });
+  const der = key.export({ type: 'pkcs8', format: 'der' });
+  return {
+    publicKey: await subtle.importKey('spki', spki, algorithm, true, ['verify']),
+    privateKey: await subtle.importKey('pkcs8', der, algorithm, true, ['sign']),
+  };
+}
+
 describe('importing', () => {
   let masterKey: MasterKey;
   before(async () => {
@@ -110,14 +222,80 @@ describe('importing', () => {
       });
     }
 
-    it('with its certificate: its tokens show that one, and only the first of a chain', async () => {
+    it('with its certificate: its tokens show that one', async () => {
       const key = rsa(3072);
       const own = await certificateOf(key);
-      const certificatePem = own + (await certificateOf(rsa()));
-      const stored = await importKey({ keyPem: pkcs8(key), certificatePem });
+      const stored = await importKey({ keyPem: pkcs8(key), certificatePem: own });
       const opened = await openSigningKey(stored, masterKey);
       assert.deepEqual(opened?.x5c, toX5c(own));
       assert.equal(stored.certificate?.authorityId, null);
+    });
+
+    describe('with a chain of certificates', () => {
+      const key = rsa();
+      let chain: readonly string[];
+      let unrelated: string;
+      before(async () => {
+        chain = await chainOf(key, [{}, { untilDays: 20 }, {}]);
+        unrelated = await certificateOf(rsa(), { ca: true });
+      });
+      const importChain = (...pems: readonly string[]) =>
+        importKey({ keyPem: pkcs8(key), certificatePem: pems.join('some text\n') });
+
+      it('shows them up to the root, which is left out, and ends with the first that ends', async () => {
+        for (const given of [chain, chain.slice(0, 2)]) {
+          const stored = await importChain(...given);
+          const opened = await openSigningKey(stored, masterKey);
+          assert.deepEqual(opened?.x5c, toX5c(chain.slice(0, 2).join('')));
+          assert.deepEqual(stored.certificate?.notAfter, new Date(NOW.getTime() + 20 * DAY_MS));
+        }
+      });
+
+      it('is refused where one did not issue the one before', async () => {
+        const [leaf = '', middle = '', root = ''] = chain;
+        const wrong: [pems: readonly string[], message: RegExp][] = [
+          [[leaf, unrelated], /certificate 2 did not issue certificate 1/],
+          [[leaf, root], /certificate 2 did not issue certificate 1/],
+          [[leaf, middle, unrelated], /certificate 3 did not issue certificate 2/],
+          [[leaf, root, middle], /certificate 2 did not issue certificate 1/],
+          [[middle, leaf], /belongs to another private key/],
+        ];
+        for (const [pems, message] of wrong) {
+          await assert.rejects(importChain(...pems), { code: 'invalid', message });
+        }
+      });
+
+      it('is refused where one is not valid now, or where a token would get too long', async () => {
+        const expired = await chainOf(key, [{}, { fromDays: -9, untilDays: -1 }, {}]);
+        await assert.rejects(importChain(...expired), { code: 'invalid', message: /valid from .* not now/ });
+        const long = await chainOf(key, [{}, {}, {}, {}, {}, {}]);
+        await assert.rejects(importChain(...long), { code: 'invalid', message: /at most 4/ });
+        await importChain(...(await chainOf(key, [{}, {}, {}, {}, {}])));
+      });
+    });
+
+    const weak: [what: string, message: RegExp, make: () => KeyObject][] = [
+      ['with the exponent 1', /public exponent is 1\b/, () => rsaOf({ e: 1n })],
+      ['with the exponent 3', /public exponent is 3\b/, () => rsaOf({ e: 3n })],
+      ['with an even exponent', /public exponent is 65538\b/, () => rsaOf({ e: 65_538n, d: 1n })],
+      ['with a small factor', /small factor 65521/, () => rsaOf({ p: 65_521n, q: prime(2040) })],
+      ['with 3 as a factor', /small factor 3\b/, () => rsaOf({ p: 3n, q: prime(2048) })],
+      ['of close primes', /close to each other/, () => rsaOf(closePrimes())],
+      ['of factors that are not prime', /not prime/, () => rsaOf({ p: prime(512) * prime(512) })],
+      ['whose private exponent is of another key', /exponents do not match/, () => rsaOf({ d: 65_537n })],
+      ['whose primes are of another key', /does not fit/, () => mixedRsa()],
+    ];
+    for (const [what, message, make] of weak) {
+      it(`${what} is refused: ${message.source}`, async () => {
+        await assert.rejects(importKey({ keyPem: pkcs8(make()), certificatePem: null }), {
+          code: 'invalid',
+          message,
+        });
+      });
+    }
+
+    it('is taken with another exponent than the usual one', async () => {
+      await importKey({ keyPem: pkcs8(rsaOf({ e: 65_539n })), certificatePem: null });
     });
 
     const key = rsa();
@@ -151,7 +329,7 @@ describe('importing', () => {
       ],
       [
         'with a certificate that has expired',
-        /valid from .* not now/,
+        /valid from .* not now.* import the key without a certificate/,
         async () => ({
           keyPem: pkcs8(key),
           certificatePem: await certificateOf(key, { fromDays: -9, untilDays: -1 }),

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import type { AddressInfo } from 'node:net';
 import { decodeJwt } from 'jose';
 import request from 'supertest';
+import { TOKEN_PATHS } from '../../src/http/token/paths.ts';
 import type { AdminTokenBody } from '../../src/http/types.ts';
 import { CONTRACT } from '../support/contract.ts';
 import { ACME, LOGIN } from '../support/directory/acme.ts';
@@ -16,7 +17,7 @@ const AT_ONCE = 50;
 /** The routes that admins reach over TCP: the whole contract except the public endpoints. */
 const ROUTES = Object.entries(CONTRACT.paths).flatMap(([path, operations]) =>
   Object.keys(operations)
-    .filter((verb) => METHODS.includes(verb) && path !== '/jwt/auth')
+    .filter((verb) => METHODS.includes(verb) && !TOKEN_PATHS.some((one) => one === path))
     .map((verb) => [verb.toUpperCase(), path.replaceAll(/\{\w+\}/g, '1')] as const),
 );
 

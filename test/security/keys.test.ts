@@ -285,7 +285,7 @@ describe('security checks: keys and tokens', () => {
         assert.equal(answer.headers['location'], undefined);
         assert.ok(!JSON.stringify([answer.headers, answer.body]).includes(evil), `${name} ${path}`);
         if (answer.status === 401) {
-          assert.equal(answer.headers['www-authenticate'], 'Basic realm="cellpass"');
+          assert.equal(answer.headers['www-authenticate'], 'Basic realm="cellpass", charset="UTF-8"');
         }
       }
     }

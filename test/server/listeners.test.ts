@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import Koa from 'koa';
 import { loadConfig } from '../../src/config/load.ts';
+import type { UnreadRequest } from '../../src/http/listener/unread-requests.ts';
 import type { RequestState } from '../../src/http/request-state.ts';
 import { type Closers, closeAll } from '../../src/server/closers.ts';
 import { openMetricsListener } from '../../src/server/listeners.ts';
@@ -23,12 +24,14 @@ describe('the listener of the metrics', () => {
     const config = loadConfig({ CELLPASS_METRICS_LISTEN: `127.0.0.1:${port}` });
     const connections = { ...config.limits.connections, total: 1 };
     const metrics = new Koa<RequestState>();
+    const unread: string[] = [];
+    const observeUnread = ({ reason }: UnreadRequest): void => void unread.push(reason);
     metrics.use((ctx) => {
       ctx.body = 'metrics';
     });
     await openMetricsListener(
       { ...config, limits: { ...config.limits, connections } },
-      { metrics },
+      { metrics, observeUnread },
       { log, closers: opened },
     );
     const ask = async (): Promise<string> => {
@@ -39,5 +42,6 @@ describe('the listener of the metrics', () => {
       return String(answer).slice(0, 'HTTP/1.1 200'.length);
     };
     assert.deepEqual([await ask(), await ask()], ['HTTP/1.1 200', 'HTTP/1.1 503']);
+    assert.deepEqual(unread, ['connections']);
   });
 });

@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict';
 import { chmod, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { Agent, fetch } from 'undici';
 import { freePort, sharedPostgres } from '../support/database/postgres.ts';
-import { assertRefused, makeSite, type Site } from '../support/processes/site.ts';
+import { assertRefused, type DatabaseKind, makeSite, type Site } from '../support/processes/site.ts';
 import { makeTls, untilServed } from '../support/processes/tls.ts';
 
 /** Starts and stops once, so that there are keys. */
-async function madeSite(): Promise<Site> {
-  const site = await makeSite('postgresql');
+async function madeSite(kind: DatabaseKind): Promise<Site> {
+  const site = await makeSite(kind);
   const server = await site.serve();
   assert.equal(await server.stop(), 0);
   return site;
@@ -24,7 +24,7 @@ describe('a server that must not start', () => {
     let site: Site;
     let original: string;
     before(async () => {
-      site = await madeSite();
+      site = await madeSite('postgresql');
       original = await readFile(site.masterKey, 'utf8');
     });
     after(() => site.remove());
@@ -55,6 +55,40 @@ describe('a server that must not start', () => {
       assert.equal((await fetch(`${server.url}/readyz`)).status, 200);
       assert.equal(await server.stop(), 0);
     });
+  });
+
+  describe('in folders that every user can write to', () => {
+    let site: Site;
+    before(async () => {
+      site = await madeSite('embedded');
+    });
+    after(() => site.remove());
+    const withMode = async (folder: string, mode: number, work: () => Promise<void>): Promise<void> => {
+      await chmod(folder, mode);
+      try {
+        await work();
+      } finally {
+        await chmod(folder, 0o700);
+      }
+    };
+
+    for (const mode of [0o777, 0o1777, 0o702]) {
+      it(`names the keys folder of mode ${mode.toString(8)}`, () =>
+        withMode(dirname(site.masterKey), mode, async () =>
+          assertRefused(await site.run(['serve']), /CELLPASS_KEYS_DIR: .*chmod o-w/),
+        ));
+
+      it(`names the data folder of mode ${mode.toString(8)} with the embedded database`, () =>
+        withMode(site.dataDir, mode, async () =>
+          assertRefused(await site.run(['serve']), /CELLPASS_DATA_DIR: .*replace the database.*chmod o-w/),
+        ));
+    }
+
+    it('starts where only its group can write', () =>
+      withMode(site.dataDir, 0o770, async () => {
+        const server = await site.serve();
+        assert.equal(await server.stop(), 0);
+      }));
   });
 
   describe('with settings, files or a database that do not fit', () => {

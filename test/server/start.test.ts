@@ -4,7 +4,7 @@ import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { freePort } from '../support/database/postgres.ts';
 import { startChild, until } from '../support/processes/child.ts';
-import { hashersOf } from '../support/processes/children.ts';
+import { hashersOf, workersOf } from '../support/processes/children.ts';
 import {
   ALICE,
   assertRefused,
@@ -111,6 +111,32 @@ describe('a server that is killed', () => {
         () => 'it is still there',
         10_000,
       );
+    } finally {
+      await site.remove();
+    }
+  });
+});
+
+describe('SIGUSR1', () => {
+  it('opens the debugger of no process, which other users of the machine could connect to', async function () {
+    this.timeout(60_000);
+    const site = await makeSite('postgresql');
+    try {
+      const port = await freePort();
+      const server = await site.serve({
+        CELLPASS_WORKERS: '2',
+        NODE_OPTIONS: `--inspect-port=127.0.0.1:${port}`,
+      });
+      await done(site, 'directory', 'apply', '-f', EXAMPLE);
+      const { pid = 0 } = server.child;
+      const processes = [pid, ...workersOf(pid), ...hashersOf(pid)];
+      assert.equal(processes.length, 4);
+      for (const one of processes) process.kill(one, 'SIGUSR1');
+      // Each process has answered after the signal, so that it has had time to open it.
+      for (let login = 0; login < 10; login++) await fetchToken(server.url, ALICE, PUSH);
+      await assert.rejects(fetch(`http://127.0.0.1:${port}/json`));
+      assert.doesNotMatch(server.child.output(), /Debugger/);
+      assert.ok(processes.every(isAlive));
     } finally {
       await site.remove();
     }

@@ -44,7 +44,7 @@ const violations: string[] = [];
  */
 export function watched(listener: RequestListener): RequestListener {
   return (request, response) => {
-    const path = new URL(request.url ?? '/', 'http://localhost').pathname;
+    const path = normalPath(request.url ?? '/');
     capture(response, (body) => {
       const headers = response.getHeaders();
       const exchange = { method: request.method ?? '', path, status: response.statusCode, headers, body };
@@ -98,6 +98,12 @@ export function violationsOf({ method, path, status, headers, body }: Exchange):
     ...checkHeaders(name, response, headers),
     ...checkContent(name, response, headers, method === 'HEAD' ? null : body),
   ];
+}
+
+/** Without the query, and without doubled and trailing slashes, which do not change a path. */
+function normalPath(url: string): string {
+  const [path = '/'] = url.split('?');
+  return path.replaceAll(/\/+/g, '/').replace(/(.)\/$/, '$1');
 }
 
 function matches(template: string, path: string): boolean {

@@ -3,6 +3,7 @@ import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createLocalJWKSet, type JSONWebKeySet, type JWTPayload, jwtVerify } from 'jose';
 import request, { type Test } from 'supertest';
+import type { PasswordHashing } from '../../src/authn/password-schemes.ts';
 import { type Config, loadConfig } from '../../src/config/load.ts';
 import { createHttpServer } from '../../src/http/listener/server.ts';
 import type { Keyring } from '../../src/keys/keyring.ts';
@@ -43,7 +44,7 @@ export interface TestServer {
   readonly log: readonly Record<string, unknown>[];
   /** Applies a directory document, given as text or as the data it would hold. */
   apply(document: string | object, options?: { readonly prune?: boolean }): Promise<void>;
-  /** Sends Sends `GET /jwt/auth` for the default service. */
+  /** Sends `GET /jwt/auth` for the default service. */
   ask(options?: Ask): Test;
   /**
    * Verifies as a registry does, with the published JWK Set. `audience` null: the JWT has none.
@@ -75,6 +76,8 @@ export interface TestServerOptions {
   readonly isDraining?: () => boolean;
   /** The clock that is compared with the database's; default: the system's. */
   readonly machineClock?: ServerInputs['machineClock'];
+  /** How passwords are hashed; default: for real, in this process. */
+  readonly argon2id?: PasswordHashing;
 }
 
 /** Most tests send many wrong credentials, all from the same address. */
@@ -106,6 +109,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     ...(options.monotonicMs && { monotonicMs: options.monotonicMs }),
     ...(options.machineClock && { machineClock: options.machineClock }),
     ...(options.topologyPollMs && { topologyPollMs: options.topologyPollMs }),
+    ...(options.argon2id && { argon2id: options.argon2id }),
   };
   const assembly = await assembleServer(inputs, closers);
   const { app, admin, remoteAdmin, keyring, schedule, directory } = assembly;

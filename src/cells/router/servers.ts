@@ -3,6 +3,8 @@ import { nameOf, type RouterCell, type RouterSettings } from './router.ts';
 
 /** The backends of the registry router: where requests go. */
 
+/** Longer than the most that `limits.password_seconds` allows, and than forwarding adds to it. */
+const PASSWORD_TIMEOUT = '12s';
 /** The most connections to one registry or issuer; further requests wait in its queue. */
 const CONNECTIONS = 1000;
 
@@ -51,6 +53,8 @@ export function issuers({ cells, caFile, followDns }: RouterSettings, namespaces
     ...cells
       .filter(({ legacy }) => legacy)
       .map((cell) => `  http-request set-var(txn.near) str(${nameOf(cell)}) if !{ var(txn.near) -m found }`),
+    '  # A password may wait for its turn to be hashed, and which credentials are passwords only the issuer knows.',
+    `  http-request set-timeout server ${PASSWORD_TIMEOUT} if { method POST } or { req.hdr(authorization) -m found }`,
     ...hosts.flatMap(
       ([host, { id }]) => `  use-server ${host} if { var(txn.near) -m str ${nameOf({ id })} }`,
     ),

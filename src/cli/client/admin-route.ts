@@ -3,6 +3,7 @@ import { Option } from 'commander';
 import { isAdminTokenSecret } from '../../authn/admin-token.ts';
 import { loadConfig } from '../../config/load.ts';
 import { isLoopback } from '../../config/loopback.ts';
+import { secretOf } from '../../config/secret-files.ts';
 import { httpUrl } from '../../config/settings.ts';
 import { CellpassError } from '../../errors.ts';
 import { adminSocketPath } from '../../server/socket-path.ts';
@@ -43,8 +44,15 @@ export interface AdminRoute {
  * @throws {CellpassError} `invalid` for a URL to which the token must not be sent, and without a
  * token for it.
  */
-export function routeToAdmin({ environment }: Terminal, { adminUrl }: AdminFlags): AdminRoute {
-  return adminUrl === undefined ? overSocket(environment) : overTcp(adminUrl, environment);
+export function routeToAdmin({ environment, stderr }: Terminal, { adminUrl }: AdminFlags): AdminRoute {
+  if (adminUrl === undefined) return overSocket(environment);
+  const route = overTcp(adminUrl, environment);
+  if (new URL(route.baseUrl).protocol === 'http:') {
+    stderr(
+      `warning: ${route.baseUrl} is not encrypted: while the server is down, another user of this machine can listen there and get the admin token; use https, or the admin socket\n`,
+    );
+  }
+  return route;
 }
 
 type Environment = Terminal['environment'];
@@ -87,10 +95,10 @@ function readAdminUrl(text: string): string {
  * shows it.
  */
 function readAdminToken(environment: Environment): string {
-  const token = environment['CELLPASS_ADMIN_TOKEN']?.trim() ?? '';
-  if (token === '') {
+  const token = secretOf(environment, 'CELLPASS_ADMIN_TOKEN');
+  if (token === undefined) {
     throw invalid(
-      '--admin-url needs CELLPASS_ADMIN_TOKEN: create a token with "cellpass admin-token create"',
+      '--admin-url needs CELLPASS_ADMIN_TOKEN or CELLPASS_ADMIN_TOKEN_FILE: create a token with "cellpass admin-token create"',
     );
   }
   if (!isAdminTokenSecret(token)) {

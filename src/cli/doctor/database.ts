@@ -1,9 +1,11 @@
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Config } from '../../config/load.ts';
+import { isTrial } from '../../config/trial.ts';
 import { CellpassError } from '../../errors.ts';
 import type { Log } from '../../log.ts';
 import { withDataDir } from '../../server/data-dir.ts';
+import { warnOfExamples } from '../../server/example-credentials.ts';
 import { openDatabase } from '../../server/open-database.ts';
 import { readClocks } from '../../store/clocks.ts';
 import type { Database } from '../../store/database/drivers.ts';
@@ -16,7 +18,17 @@ import {
 import { pendingMigrations } from '../../store/database/migrate.ts';
 import { createKeyStore } from '../../store/keys.ts';
 import { DATABASE_CLOCK, judgeClock, judgeReplicas } from './clocks.ts';
-import { check, checkWithValue, failed, named, ok, reasonOf, type Verdict, warning } from './finding.ts';
+import {
+  check,
+  checkWithValue,
+  type Finding,
+  failed,
+  named,
+  ok,
+  reasonOf,
+  type Verdict,
+  warning,
+} from './finding.ts';
 import { checkMasterKey, factsOf, NO_KEYS, type StoredState } from './stored-state.ts';
 
 const OLDEST_POSTGRESQL = 13;
@@ -115,11 +127,23 @@ async function inspectKeys(database: Database, config: Config, now: () => Date):
   });
   if (set === undefined) return { findings: [cell, finding], keys: undefined, signingKeys: [] };
   const masterKey = await checkWithValue('master key', () => checkMasterKey(config.keysDir, set));
+  const examples = await checkExamples(database, config);
   return {
-    findings: [cell, finding, masterKey.finding],
+    findings: [cell, finding, masterKey.finding, ...examples],
     keys: factsOf(set, config, now()),
     signingKeys: masterKey.value ?? [],
   };
+}
+
+/** A warning where the secrets of `examples/` are stored and clients of other machines know them. */
+async function checkExamples(database: Database, config: Config): Promise<readonly Finding[]> {
+  if (isTrial(config)) return [];
+  return [
+    await check('example credentials', async () => {
+      const warningText = await warnOfExamples(database);
+      return warningText === null ? ok('no token of examples/ is stored') : warning(warningText);
+    }),
+  ];
 }
 
 /**

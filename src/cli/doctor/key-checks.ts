@@ -43,6 +43,7 @@ export function checkKeys({ listing, leaf }: KeyFacts, at: Circumstances): reado
       ? [named('leaf certificate', checkLeaf(leaf, at))]
       : []),
     ...[active, ...pending].flatMap((key) => checkImported(key, at)),
+    ...checkRotationAway(active, at),
     ...listing.authorities.flatMap((authority) => checkAuthority(authority, at)),
   ];
 }
@@ -99,6 +100,20 @@ function checkImported(key: KeyListing | undefined, { now }: Circumstances): rea
         ? warning(`${key.kid}: expires ${not_after}: ${LEAVE_IMPORTED}`)
         : ok(`${key.kid}: valid until ${not_after}`);
   return [named('imported certificate', verdict)];
+}
+
+/** An active key that was imported, which the schedule replaces by a key of the CA. */
+function checkRotationAway(
+  key: KeyListing | undefined,
+  { rotateEveryDays }: Circumstances,
+): readonly Finding[] {
+  const isImported = key !== undefined && (key.certificate === null || key.certificate.imported);
+  if (!isImported || rotateEveryDays === 0) return [];
+  const { what, at } = key.next;
+  const verdict = warning(
+    `${key.kid} was imported, and the schedule replaces it by a key of the CA (${what}${at === null ? '' : `: ${at}`}): registries that trust only this key then refuse every token; give them "cellpass keys export-ca" before, or set keys.rotate_every_days to 0`,
+  );
+  return [named('imported key', verdict)];
 }
 
 const LEAVE_IMPORTED =

@@ -1,6 +1,6 @@
-import ipaddr from 'ipaddr.js';
 import { RE2JS } from 're2js';
 import { z } from 'zod';
+import { parseRange, rangeProblem } from '../../addresses.ts';
 import { lowerCaseAscii } from '../../ascii.ts';
 import { FIRST_UNNAMED_ID } from '../../store/directory/rows.ts';
 
@@ -140,17 +140,10 @@ export const scopes = z
   .min(1, 'must name at least one scope')
   .transform((list) => [...new Set(list)]);
 
-/**
- * A CIDR range or one address, as in `ClientAddress.isIn`. Refuses forms that ipaddr.js reads
- * leniently (10, 0x7f.1).
- */
-export const ipRange = text.refine(
-  (range) =>
-    ipaddr.IPv4.isValidFourPartDecimal(range) ||
-    ipaddr.IPv4.isValidCIDRFourPartDecimal(range) ||
-    (!range.includes('%') && (ipaddr.IPv6.isValid(range) || ipaddr.IPv6.isValidCIDR(range))),
-  'must be a CIDR range such as 10.0.0.0/8 or an address',
-);
+/** A CIDR range or one address, as in `ClientAddress.isIn`. */
+export const ipRange = text.refine((range) => parseRange(range) !== null, {
+  error: ({ input }) => rangeProblem(String(input), 'must be a CIDR range such as 10.0.0.0/8 or an address'),
+});
 
 const MAX_PATTERN_LENGTH = 100;
 

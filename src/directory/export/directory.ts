@@ -1,4 +1,4 @@
-import { stringify } from 'yaml';
+import { Document, Scalar, visit } from 'yaml';
 import type { Database } from '../../store/database/drivers.ts';
 import { changeDirectory } from '../../store/directory/directory.ts';
 import { readDirectory } from '../../store/directory/read-rows.ts';
@@ -19,7 +19,22 @@ import { exportAccessTokens, exportDeployTokens, exportJobTokens } from './token
 /** The directory as a document without secrets, in a stable order. Applying it changes nothing. */
 export async function exportDirectory(database: Pick<Database, 'transaction'>): Promise<string> {
   const rows = await changeDirectory(database, readDirectory);
-  return stringify(toDocument(rows), { lineWidth: 0, aliasDuplicateObjects: false });
+  return printYaml(toDocument(rows));
+}
+
+/**
+ * YAML 1.2 in which quotes mark what YAML 1.1 reads as another type than text (`yes`, `010`,
+ * `12:30`): many tools that read the document, such as PyYAML, know only YAML 1.1.
+ */
+function printYaml(content: Plain): string {
+  const document = new Document(content, { aliasDuplicateObjects: false, compat: 'yaml-1.1' });
+  visit(document, {
+    Scalar: (_, scalar) => {
+      // The type "value" of YAML 1.1, which `compat` does not know; PyYAML stops at it.
+      if (scalar.value === '=') scalar.type = Scalar.QUOTE_DOUBLE;
+    },
+  });
+  return document.toString({ lineWidth: 0 });
 }
 
 function toDocument(rows: DirectoryRows): Plain {

@@ -93,9 +93,11 @@ const CREDENTIAL_REASONS: Partial<Record<string, string>> = {
   ci_disabled: "CI is disabled on the job's project",
   project_deletion_scheduled: "the job's project is scheduled for deletion",
   malformed_basic: 'the Authorization header holds no valid Basic credentials',
-  malformed_credentials: 'the user name or the password has control characters or is not UTF-8',
+  malformed_credentials: 'the user name or the password has control characters',
+  not_utf8: 'the user name or the password is not in UTF-8, but in another encoding such as Latin-1',
   no_credentials: 'the form has neither user name nor password',
   no_password: 'the password is empty',
+  example_secret: 'the secret is one of the examples of cellpass, which everybody knows',
   too_many_failures: 'too many attempts failed from this address, in total or for this account',
   refresh_token: 'cellpass issues no refresh tokens',
 };

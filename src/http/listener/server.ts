@@ -1,18 +1,12 @@
 import { createPrivateKey, randomUUID, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import {
-  createServer,
-  type RequestListener,
-  type Server,
-  type ServerResponse,
-  STATUS_CODES,
-} from 'node:http';
+import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
-import type { Duplex } from 'node:stream';
 import { createSecureContext } from 'node:tls';
 import { CellpassError } from '../../errors.ts';
 import { toErrorAnswer } from '../error-handler.ts';
 import { boundConnections, type ConnectionBounds } from './connections.ts';
+import { answerUnread, clientOf, JSON_TYPE, type ObserveUnread } from './unread-requests.ts';
 
 /** PEM files. */
 interface TlsFiles {
@@ -34,6 +28,8 @@ export interface ServerOptions {
   readonly periods?: Partial<ServerPeriods>;
   /** Gets the error when the system refuses a connection, for example EMFILE. */
   readonly onAcceptError?: (error: Error) => void;
+  /** Sees the requests that no listener gets. */
+  readonly observeUnread?: ObserveUnread;
 }
 
 /** Timeouts of a connection. */
@@ -77,8 +73,12 @@ export function createHttpServer(listener: RequestListener, options: ServerOptio
       ? createServer(limits)
       : createTlsServer({ ...limits, handshakeTimeout: periods.headersMs, ...tls });
   server.timeout = periods.stallMs;
-  server.on('request', connections === undefined ? listener : refuseOver(server, listener, connections));
-  server.on('clientError', answerBare);
+  const observe = options.observeUnread ?? (() => undefined);
+  server.on(
+    'request',
+    connections === undefined ? listener : refuseOver({ server, listener, observe }, connections),
+  );
+  server.on('clientError', answerUnread(observe));
   // Without a listener, a connection that the system refuses would end the process. An error before
   // the server listens is the business of its caller.
   server.on('error', (error) => {
@@ -87,22 +87,32 @@ export function createHttpServer(listener: RequestListener, options: ServerOptio
   return server;
 }
 
-function refuseOver(server: Server, listener: RequestListener, bounds: ConnectionBounds): RequestListener {
+interface Refusing {
+  readonly server: Server;
+  readonly listener: RequestListener;
+  readonly observe: ObserveUnread;
+}
+
+function refuseOver({ server, listener, observe }: Refusing, bounds: ConnectionBounds): RequestListener {
   const isOver = boundConnections(server, isTlsServer(server) ? 'secureConnection' : 'connection', bounds);
-  return (request, response) =>
-    isOver(request.socket)
-      ? answerUnavailable(response, 'too many connections')
-      : listener(request, response);
+  return (request, response) => {
+    if (!isOver(request.socket)) return listener(request, response);
+    const requestId = randomUUID();
+    observe({ reason: 'connections', status: 503, requestId, client: clientOf(request.socket) });
+    answerUnavailable(response, 'too many connections', requestId);
+  };
 }
 
 /** Answers 503 where no app answers, and closes the connection. */
-export function answerUnavailable(response: ServerResponse, message: string): void {
+export function answerUnavailable(
+  response: ServerResponse,
+  message: string,
+  requestId: string = randomUUID(),
+): void {
   const cause = new CellpassError('unavailable', message, { reason: 'connections', closesConnection: true });
-  const { status, headers, body } = toErrorAnswer(cause, randomUUID());
+  const { status, headers, body } = toErrorAnswer(cause, requestId);
   response.writeHead(status, { ...headers, 'Content-Type': JSON_TYPE }).end(JSON.stringify(body));
 }
-
-const JSON_TYPE = 'application/json; charset=utf-8';
 
 /** Replaces certificate and key, for new connections. Does nothing for a server without TLS. */
 export function replaceTls(server: Server, tls: TlsPair): void {
@@ -158,34 +168,6 @@ function parseAs<T>(variable: string, file: string, what: string, parse: () => T
   } catch (error) {
     throw new CellpassError('invalid', `${variable}: ${file} holds no ${what} as PEM`, { cause: error });
   }
-}
-
-/** Answers what Node's parser refuses. It never becomes a request, so no middleware sees it. */
-function answerBare(error: NodeJS.ErrnoException, socket: Duplex): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
-    socket.destroy();
-    return;
-  }
-  const { status, cause } = describe(error.code);
-  const answer = toErrorAnswer(cause, randomUUID());
-  const body = JSON.stringify(answer.body);
-  const head = [
-    `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
-    `Content-Type: ${JSON_TYPE}`,
-    `Content-Length: ${Buffer.byteLength(body)}`,
-    'Connection: close',
-  ];
-  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
-}
-
-function describe(code: string | undefined): { readonly status: number; readonly cause: CellpassError } {
-  if (code === 'HPE_HEADER_OVERFLOW') {
-    return { status: 431, cause: new CellpassError('size', 'the request line and headers are too large') };
-  }
-  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') {
-    return { status: 408, cause: new CellpassError('malformed', 'the request took too long to arrive') };
-  }
-  return { status: 400, cause: new CellpassError('malformed', 'the request is not valid HTTP') };
 }
 
 /**

@@ -3,6 +3,7 @@ import { Counter, Histogram, type Registry } from 'prom-client';
 import { CellpassError } from '../../errors.ts';
 import type { RequestState } from '../request-state.ts';
 import type { Forwarder } from '../token/forward.ts';
+import { TOKEN_PATHS } from '../token/paths.ts';
 
 const STEPS = ['authenticate', 'authorize', 'sign', 'forward', 'total'] as const;
 /** A step of a token request; `total` is the whole request, whatever the answer. */
@@ -23,7 +24,8 @@ export interface RequestMetrics {
 /** From the fastest answers to those that come too late. Few, because each is a series per step. */
 const BUCKETS_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 3];
 const MS = 1000;
-const TOKEN_ROUTE = '/jwt/auth';
+/** One label for all paths of the token endpoint, so that one alert sees them all. */
+const [TOKEN_ROUTE] = TOKEN_PATHS;
 
 export function createRequestMetrics(registry: Registry): RequestMetrics {
   const registers = [registry];
@@ -87,6 +89,7 @@ export function createRequestMetrics(registry: Registry): RequestMetrics {
 
 /** The route's template, never the path that a client sent. */
 function routeOf(template: unknown): string {
+  if (TOKEN_PATHS.some((path) => path === template)) return TOKEN_ROUTE;
   return typeof template === 'string' ? template : 'none';
 }
 

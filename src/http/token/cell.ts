@@ -5,6 +5,7 @@ import { readCredentialForm } from '../../cells/credential-form.ts';
 import type { Cell } from '../../cells/topology.ts';
 import { CellpassError } from '../../errors.ts';
 import type { AskedScopes } from '../../policy/scope.ts';
+import { BASIC_CHALLENGE } from '../error-handler.ts';
 import type { RequestState } from '../request-state.ts';
 import type { ForwardedAnswer, IncomingRequest } from './forward.ts';
 import type { TokenRequest } from './request.ts';
@@ -28,21 +29,34 @@ export async function choose(
   return choice;
 }
 
-/** @throws {CellpassError} `unavailable` if cells disagree, `other_cell` if forwarding is off. */
-export function refuseToForward({ topology }: CellView, cell: Cell, { forwarded }: TokenRequest): void {
+/**
+ * A stranger's hop header is refused like a cell's, because to ignore it could make a loop; but it
+ * says nothing about the cells, so the reason is another one, which makes no alert.
+ * @throws {CellpassError} `unavailable` if cells disagree, `other_cell` if forwarding is off.
+ */
+export function refuseToForward(
+  { topology }: CellView,
+  cell: Cell,
+  { forwarded, isTrusted }: Pick<TokenRequest, 'forwarded'> & { readonly isTrusted: boolean },
+): void {
   if (forwarded) {
     throw new CellpassError('unavailable', 'the cells disagree about which of them answers this; try again', {
-      reason: 'forwarding_loop',
+      reason: isTrusted ? 'forwarding_loop' : 'hop_of_a_stranger',
     });
   }
   if (topology.forwarding) return;
   throw new CellpassError('other_cell', `cell ${cell.id} answers this`, { detail: cell.url });
 }
 
-export function incomingRequest(ctx: TokenContext, { form, credentials }: TokenRequest): IncomingRequest {
+export function incomingRequest(
+  ctx: TokenContext,
+  { form, credentials }: TokenRequest,
+  webPage: string | null,
+): IncomingRequest {
   return {
     form,
     credentials,
+    webPage,
     search: ctx.search,
     authorization: ctx.get('Authorization'),
     userAgent: ctx.get('User-Agent'),
@@ -50,8 +64,10 @@ export function incomingRequest(ctx: TokenContext, { form, credentials }: TokenR
   };
 }
 
+/** The challenge is this cell's own: that of another cell could send the client elsewhere. */
 export function writeForwarded(ctx: TokenContext, { status, headers, body }: ForwardedAnswer): void {
   for (const [name, value] of headers) ctx.set(name, value);
+  if (status === 401) ctx.set('WWW-Authenticate', BASIC_CHALLENGE);
   ctx.status = status;
   ctx.type = 'application/json';
   ctx.body = body;

@@ -1,5 +1,6 @@
+import type { ServiceSettings } from '../../config/services.ts';
 import { CellpassError } from '../../errors.ts';
-import { type Decision, type Denial, grantAccess } from '../../policy/grant.ts';
+import { type Decision, type Denial, expandStar, grantAccess } from '../../policy/grant.ts';
 import type { ClientAddress, Facts } from '../../policy/project.ts';
 import type { RuleId } from '../../policy/rules.ts';
 import { type AskedScopes, projectPaths } from '../../policy/scope.ts';
@@ -20,10 +21,17 @@ export interface DecidedAnswer {
   readonly refusal: CellpassError | null;
 }
 
-/** Decides, and says how that is answered; the token endpoint and `explain` share this function. */
-export function decide({ subject, asked, facts, now, clientAddress }: Question): DecidedAnswer {
+/**
+ * Decides, and says how that is answered; the token endpoint and `explain` share this function.
+ * @param service how its registry reads `*`; `explain` leaves it out, because no rule depends on it.
+ */
+export function decide(
+  { subject, asked, facts, now, clientAddress }: Question,
+  service: Pick<ServiceSettings, 'expandStar'> = { expandStar: false },
+): DecidedAnswer {
   const { instance, projects } = facts;
-  const decision = grantAccess(subject, asked.scopes, projects, { now, clientAddress, instance });
+  const decided = grantAccess(subject, asked.scopes, projects, { now, clientAddress, instance });
+  const decision = service.expandStar ? { ...decided, access: expandStar(decided.access) } : decided;
   return { decision, refusal: refusalOf(facts, decision) };
 }
 

@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import type { Middleware } from 'koa';
 import { type Authenticator, authenticate } from '../../authn/authenticate.ts';
+import { unauthorized } from '../../authn/basic.ts';
 import { questionOf } from '../../authn/credential-kinds.ts';
+import { isExampleSecret } from '../../authn/example-secrets.ts';
 import { type DirectorySource, isAbout } from '../../authn/source.ts';
 import type { CellView } from '../../cells/choose-cell.ts';
 import type { Limits } from '../../config/load.ts';
@@ -31,6 +33,7 @@ import {
   writeForwarded,
 } from './cell.ts';
 import { clientGone } from './client-gone.ts';
+import { allowOrigin, challengeIfAnonymous } from './cors.ts';
 import { withDeadline } from './deadline.ts';
 import { decide, pathsOf } from './decide.ts';
 import type { Forwarder } from './forward.ts';
@@ -49,11 +52,21 @@ export interface TokenEndpoint {
   readonly signOrReuse: SignOrReuse;
   readonly issuer: string;
   readonly services: ReadonlyMap<string, ServiceSettings>;
+  /** The origins of web pages that may ask for tokens. */
+  readonly corsOrigins: ReadonlySet<string>;
+  /** True: the secrets of `examples/` are wrong credentials, whatever the directory says. */
+  readonly refusesExamples: boolean;
+  /** Whether a connection comes from a trusted proxy, as those of other cells do. */
+  readonly isTrustedSender: (socketAddress: string | undefined) => boolean;
   readonly limits: Limits;
   readonly timed: RequestMetrics['timed'];
 }
 
-/** Clients need an answer within 2 s. The Topology Service has a shorter timeout of its own. */
+/**
+ * Clients need an answer within 2 s. The Topology Service has a shorter timeout of its own.
+ * Passwords may take longer (`limits.passwordSeconds`): they wait for their turn to be hashed, and
+ * clients do not repeat a token request that gets 503.
+ */
 const ANSWER_TIMEOUT_MS = 1800;
 
 /**
@@ -78,6 +91,7 @@ export function tokenEndpoint(deps: TokenEndpoint, observe: OutcomeObserver): Mi
 
 /** The steps of the endpoint, from top to bottom. */
 async function answer(deps: TokenEndpoint, ctx: TokenContext, outcome: OutcomeDraft): Promise<void> {
+  const webPage = allowOrigin(ctx, deps.corsOrigins);
   const request = await readTokenRequest(ctx, deps.limits);
   const asked = parseScopes(request.scopes);
   outcome.asked = { service: request.service, scopes: asked };
@@ -87,22 +101,21 @@ async function answer(deps: TokenEndpoint, ctx: TokenContext, outcome: OutcomeDr
   const choice = await choose(view, request, asked);
   outcome.cell = { ...cell, answering: choice.cell.id };
   if (choice.kind === 'there') {
-    refuseToForward(view, choice.cell, request);
+    const isTrusted = deps.isTrustedSender(ctx.req.socket.remoteAddress);
+    refuseToForward(view, choice.cell, { ...request, isTrusted });
     outcome.cell = { ...outcome.cell, forwarded: true };
     const destination = { ...choice, self: view.self };
-    const forwarded = await deps.forwarder.forward(incomingRequest(ctx, request), destination);
-    return writeForwarded(ctx, forwarded);
+    const incoming = incomingRequest(ctx, request, webPage);
+    return writeForwarded(ctx, await deps.forwarder.forward(incoming, destination));
   }
-  const leftMs = Math.max(1, ANSWER_TIMEOUT_MS - (performance.now() - ctx.state.startedAtMs));
-  ctx.body = await withDeadline(leftMs, (late) =>
-    issue(deps, ctx.state, outcome, {
-      request,
-      asked,
-      view,
-      choice,
-      clientGone: () => AbortSignal.any([clientGone(ctx.res), late()]),
-    }),
-  );
+  const { startedAtMs } = ctx.state;
+  ctx.body = await withDeadline(startedAtMs + ANSWER_TIMEOUT_MS, (deadline) => {
+    const waitForPassword = (): AbortSignal => {
+      deadline.moveTo(startedAtMs + deps.limits.passwordSeconds * 1000);
+      return AbortSignal.any([clientGone(ctx.res), deadline.signal()]);
+    };
+    return issue(deps, ctx.state, outcome, { request, asked, view, choice, webPage, waitForPassword });
+  });
 }
 
 /** The parts of a request that are known before the directory is asked. */
@@ -111,8 +124,13 @@ interface Admitted {
   readonly asked: AskedScopes;
   readonly view: CellView;
   readonly choice: CellChoice;
-  /** Aborted when no client waits for the answer any more. */
-  readonly clientGone: () => AbortSignal;
+  /** The listed origin of the web page that asks; null: another client. */
+  readonly webPage: string | null;
+  /**
+   * Allows the request the time of a password. The signal is aborted when no client waits for the
+   * answer any more.
+   */
+  readonly waitForPassword: () => AbortSignal;
 }
 
 /** The steps of a request that this cell answers. */
@@ -120,17 +138,20 @@ async function issue(
   deps: TokenEndpoint,
   { now, clientAddress }: RequestContext,
   outcome: OutcomeDraft,
-  { request, asked, view, choice, clientGone }: Admitted,
+  { request, asked, view, choice, webPage, waitForPassword }: Admitted,
 ): Promise<TokenResponse> {
   const { timed, source } = deps;
   // Before the credentials, because a wrong clock takes valid ones for expired.
   deps.clock.assertRight();
   const credentials = choice.takesCredentials ? request.credentials : dropCredentials(choice.cell, asked);
+  if (deps.refusesExamples && credentials !== null && isExampleSecret(credentials.password)) {
+    throw unauthorized('example_secret');
+  }
   const paths = pathsOf(asked);
   const question = questionOf(credentials);
   const { answer, subject } = await timed('authenticate', async () => {
     const answer = await source.ask(question, paths);
-    const circumstances = { now, network: toNetwork(clientAddress), clientGone };
+    const circumstances = { now, network: toNetwork(clientAddress), clientGone: waitForPassword };
     const subject = await authenticate(deps.authenticator, credentials, answer.credentials, circumstances);
     return { answer, subject };
   });
@@ -140,10 +161,10 @@ async function issue(
   const { decision, refusal } = await timed('authorize', async () => {
     const facts = isAbout(answer, subject) ? answer.facts : await source.facts(subject, paths);
     outcome.facts = facts;
-    return decide({ subject, asked, facts, now, clientAddress });
+    return decide({ subject, asked, facts, now, clientAddress }, service);
   });
   outcome.decision = decision;
-  if (refusal !== null) throw choice.takesCredentials ? refusal : refusalForOtherCell(choice.cell, refusal);
+  if (refusal !== null) throw refusalFor(refusal, { choice, webPage });
   if (decision.access.length > 0) source.keep?.(question, paths, answer);
 
   const key = deps.keyring.active();
@@ -151,6 +172,14 @@ async function issue(
   const signed = await timed('sign', async () => deps.signOrReuse(claims, key, service));
   outcome.issued = { claims: signed.claims, kid: key.kid, cell: view.self, reused: signed.reused };
   return toTokenResponse(signed, now, service);
+}
+
+function refusalFor(
+  refusal: CellpassError,
+  { choice, webPage }: Pick<Admitted, 'choice' | 'webPage'>,
+): CellpassError {
+  if (!choice.takesCredentials) return refusalForOtherCell(choice.cell, refusal);
+  return webPage === null ? refusal : challengeIfAnonymous(refusal);
 }
 
 function findService(services: ReadonlyMap<string, ServiceSettings>, name: string | null): ServiceSettings {

@@ -1,4 +1,5 @@
 import { Agent, type Dispatcher, request } from 'undici';
+import { mayBePassword } from '../../authn/credential-kinds.ts';
 import type { Cell } from '../../cells/topology.ts';
 import { CellpassError } from '../../errors.ts';
 import { HELD_BACK, HELD_BACK_HEADER, HOP_HEADER, type TokenRequest } from './request.ts';
@@ -14,6 +15,8 @@ interface Destination {
 
 /** A token request as it came, as far as another server needs it. */
 export interface IncomingRequest extends Pick<TokenRequest, 'form' | 'credentials'> {
+  /** The origin of a web page that may ask for tokens; null: another client. */
+  readonly webPage: string | null;
   /** The query with its question mark; empty: none. */
   readonly search: string;
   /** Headers; empty: missing. */
@@ -40,6 +43,8 @@ export interface Forwarder {
 export interface ForwarderOptions {
   /** From the first byte sent to the last byte received. Clients give up after 15 s. */
   readonly deadlineMs?: number;
+  /** The same for credentials that may be a password, which the other cell hashes in its turn. */
+  readonly passwordDeadlineMs?: number;
 }
 
 const DEADLINE_MS = 3000;
@@ -48,9 +53,22 @@ const CONNECTIONS = 128;
 const KEEP_ALIVE_MS = 30_000;
 /** Ten times an issuer's largest answer. */
 const LONGEST_ANSWER_BYTES = 262_144;
-const RETURNED_HEADERS = ['www-authenticate', 'retry-after', 'cache-control', 'x-request-id'] as const;
+/**
+ * The headers that the client gets, with the form that each must have, so that a cell that was taken
+ * over can't send clients elsewhere. The challenge of a 401 is this cell's own.
+ */
+const RETURNED_HEADERS: Readonly<Record<string, RegExp>> = {
+  'retry-after': /^\d{1,6}$/,
+  'cache-control': /^no-store$/,
+  'x-request-id': /^[A-Za-z0-9-]{1,64}$/,
+};
+/** The statuses of the contract that another cell may answer. */
+const RETURNED_STATUSES: ReadonlySet<number> = new Set([200, 400, 401, 403, 404, 421, 429, 431, 503]);
 
-export function createForwarder({ deadlineMs = DEADLINE_MS }: ForwarderOptions = {}): Forwarder {
+export function createForwarder({
+  deadlineMs = DEADLINE_MS,
+  passwordDeadlineMs = deadlineMs,
+}: ForwarderOptions = {}): Forwarder {
   const agent = new Agent({
     connections: CONNECTIONS,
     keepAliveTimeout: KEEP_ALIVE_MS,
@@ -58,10 +76,14 @@ export function createForwarder({ deadlineMs = DEADLINE_MS }: ForwarderOptions =
     maxResponseSize: LONGEST_ANSWER_BYTES,
   });
   return {
-    forward: (incoming, destination) =>
-      ask(agent, toOutgoing(incoming, destination), deadlineMs).catch((error: unknown) => {
+    forward: (incoming, destination) => {
+      const isPassword =
+        destination.takesCredentials && incoming.credentials !== null && mayBePassword(incoming.credentials);
+      const ms = isPassword ? passwordDeadlineMs : deadlineMs;
+      return ask(agent, toOutgoing(incoming, destination), ms).catch((error: unknown) => {
         throw unavailable(destination.cell, error);
-      }),
+      });
+    },
     close: () => agent.close(),
   };
 }
@@ -74,7 +96,7 @@ interface Outgoing {
 }
 
 function toOutgoing(incoming: IncomingRequest, destination: Destination): Outgoing {
-  const { form, credentials, search, authorization, userAgent, clientAddress } = incoming;
+  const { form, credentials, webPage, search, authorization, userAgent, clientAddress } = incoming;
   const { cell, self, takesCredentials } = destination;
   // Without this header the other cell could not tell held-back credentials from none.
   const heldBack = !takesCredentials;
@@ -86,6 +108,7 @@ function toOutgoing(incoming: IncomingRequest, destination: Destination): Outgoi
       'User-Agent': userAgent || 'cellpass',
       'X-Forwarded-For': clientAddress,
       [HOP_HEADER]: `cell-${self}`,
+      ...(webPage !== null && { Origin: webPage }),
       ...(heldBack && { [HELD_BACK_HEADER]: HELD_BACK }),
       ...(form !== null && { 'Content-Type': 'application/x-www-form-urlencoded' }),
       ...(!heldBack && form === null && credentials !== null && { Authorization: authorization }),
@@ -120,14 +143,14 @@ async function send(
   const response = await request(url, { method, headers, body, dispatcher: agent, signal });
   const bytes = Buffer.from(await response.body.arrayBuffer());
   // A proxy's error page, or another kind of server: clients would not understand it.
-  if (!isJson(response.headers['content-type']) || isRedirect(response.statusCode)) {
+  if (!isJson(response.headers['content-type']) || !RETURNED_STATUSES.has(response.statusCode)) {
     throw new Error(`${url.split('?', 1)[0]} answered ${response.statusCode} that is no issuer's`);
   }
   return {
     status: response.statusCode,
-    headers: RETURNED_HEADERS.flatMap((name) => {
+    headers: Object.entries(RETURNED_HEADERS).flatMap(([name, form]) => {
       const value = response.headers[name];
-      return typeof value === 'string' ? [[name, value] as const] : [];
+      return typeof value === 'string' && form.test(value) ? [[name, value] as const] : [];
     }),
     body: bytes,
   };
@@ -135,10 +158,6 @@ async function send(
 
 function isJson(contentType: string | string[] | undefined): boolean {
   return typeof contentType === 'string' && /^application\/json\b/i.test(contentType);
-}
-
-function isRedirect(status: number): boolean {
-  return status >= 300 && status < 400;
 }
 
 const LOST: ReadonlySet<string> = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE']);

@@ -1,3 +1,4 @@
+import { isTrial } from '../../config/trial.ts';
 import { applyDirectory } from '../../directory/apply.ts';
 import { exportDirectory } from '../../directory/export/directory.ts';
 import type { DirectoryResource } from '../../http/admin/directory.ts';
@@ -7,11 +8,11 @@ import type { ServerInputs } from './inputs.ts';
 
 /** Applies and exports documents where the server plans them. */
 export function openDirectory(
-  { database, now, openPlanner }: ServerInputs,
+  { config, database, now, openPlanner }: ServerInputs,
   { passwords }: Pick<SharedServices, 'passwords'>,
   closers: Closers,
 ): DirectoryResource {
-  const services = { database, passwords, now };
+  const services = { database, passwords, now, refusesExamples: !isTrial(config) };
   if (openPlanner === undefined) {
     return {
       apply: (document, options) => applyDirectory(services, document, options),

@@ -4,11 +4,13 @@ import type { PasswordHasher } from '../../authn/password.ts';
 import type { DirectorySource } from '../../authn/source.ts';
 import type { CurrentTopology } from '../../cells/current-topology.ts';
 import { longestTokenLifeSeconds } from '../../config/periods.ts';
+import { isTrial } from '../../config/trial.ts';
 import { mintToken } from '../../directory/tokens/mint.ts';
 import { readTokenPage } from '../../directory/tokens/page.ts';
 import type { DirectoryResource } from '../../http/admin/directory.ts';
-import { createClientAddressReader } from '../../http/client-address.ts';
+import { createClientAddressReader, toClientAddress, trustIn } from '../../http/client-address.ts';
 import { loadContract } from '../../http/contract.ts';
+import type { ObserveUnread } from '../../http/listener/unread-requests.ts';
 import type { MetricsReport } from '../../http/metrics/report.ts';
 import type { RequestMetrics } from '../../http/metrics/requests.ts';
 import type { TokenEndpoint } from '../../http/token/endpoint.ts';
@@ -42,6 +44,8 @@ export interface SharedServices {
   /** What this process counts. */
   readonly registry: MetricsRegistry;
   readonly requests: RequestMetrics;
+  /** Logs and counts what ends before the apps see it. */
+  readonly observeUnread: ObserveUnread;
 }
 
 interface PublicServices extends SharedServices {
@@ -138,9 +142,17 @@ function tokenEndpointOf(
     userClaims: createUserClaims({ now, ttlSeconds: longestTokenLifeSeconds(config.services) }),
     issuer: config.issuer,
     services: new Map(config.services.map((service) => [service.name, service])),
+    corsOrigins: new Set(config.corsOrigins),
+    refusesExamples: !isTrial(config),
+    isTrustedSender: trustSenders(config.trustedProxies),
     limits: config.limits,
     timed: requests.timed,
   };
+}
+
+function trustSenders(trustedProxies: readonly string[]): TokenEndpoint['isTrustedSender'] {
+  const isTrusted = trustIn(trustedProxies);
+  return (socketAddress) => isTrusted(toClientAddress(socketAddress ?? ''));
 }
 
 function tokensOf(

@@ -20,8 +20,9 @@ export interface HasherReady {
  */
 const NICE = 10;
 
-// Only the process that started this one acts on signals.
-for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => undefined);
+// Only the process that started this one acts on signals. SIGUSR1 would open Node's debugger, which
+// any user of this machine can connect to.
+for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGUSR1'] as const) process.on(signal, () => undefined);
 // The parent is gone, so no answer is waited for.
 process.on('disconnect', () => process.exit());
 process.on('message', async (question: HashingQuestion) =>

@@ -5,7 +5,13 @@ import type { Database, Row, Sql, Statement, TransactionOptions } from '../../st
 
 /** Work for the planning process. `nowMs` is in milliseconds since 1970. */
 export type PlanningJob =
-  | { readonly kind: 'apply'; readonly text: string; readonly prune: boolean; readonly nowMs: number }
+  | {
+      readonly kind: 'apply';
+      readonly text: string;
+      readonly prune: boolean;
+      readonly refusesExamples: boolean;
+      readonly nowMs: number;
+    }
   | { readonly kind: 'export' };
 
 /** What the planning process asks of the server: it has no database and hashes no passwords. */

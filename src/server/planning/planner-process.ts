@@ -41,8 +41,9 @@ async function run(job: PlanningJob): Promise<void> {
 async function resultOf(job: PlanningJob): Promise<unknown> {
   if (job.kind === 'export') return exportDirectory(client.database);
   const { database, passwords } = client;
-  const { text, prune, nowMs } = job;
-  return applyDirectory({ database, passwords, now: () => new Date(nowMs) }, text, { prune });
+  const { text, prune, refusesExamples, nowMs } = job;
+  const services = { database, passwords, now: () => new Date(nowMs), refusesExamples };
+  return applyDirectory(services, text, { prune });
 }
 
 function tell(message: FromPlanner): void {

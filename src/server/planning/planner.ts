@@ -71,7 +71,8 @@ export function createPlanner(services: ApplyDependencies, limits: PlannerLimits
   return {
     apply: async (text, { prune }) => {
       const nowMs = services.now().getTime();
-      const result = await enqueue({ kind: 'apply', text, prune, nowMs });
+      const { refusesExamples = false } = services;
+      const result = await enqueue({ kind: 'apply', text, prune, refusesExamples, nowMs });
       if (typeof result === 'object' && result !== null) return result;
       throw new Error('the planning process gave no result');
     },

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { writeRouter } from '../../../src/cells/router/configuration.ts';
 import type { RouterSettings } from '../../../src/cells/router/router.ts';
 
@@ -92,6 +93,40 @@ describe("the registry router's configuration", () => {
   it('writes a challenge as a literal', () => {
     const { config } = write({ service: `a"b\\c%[src]'d` });
     assert.ok(config.includes(`service="a\\"b\\\\c%%[src]'\\''d"`), config);
+  });
+
+  const tokenPaths: [path: string, isTokenEndpoint: boolean][] = [
+    ['/jwt/auth', true],
+    ['/jwt/auth/', true],
+    ['//jwt/auth', true],
+    ['/jwt//auth//', true],
+    ['/auth/token', true],
+    ['//auth//token/', true],
+    ['/jwt/authx', false],
+    ['/jwt/auth/x', false],
+    ['/x/jwt/auth', false],
+    ['/v2/jwt/auth', false],
+    ['/jwt/auth#', false],
+    ['/jwt%2fauth', false],
+  ];
+  for (const [path, isTokenEndpoint] of tokenPaths) {
+    it(`${isTokenEndpoint ? 'sends' : "doesn't send"} ${path} to the issuers, as deploy/haproxy.cfg does`, () => {
+      const [rule = ''] = linesOf(write({}).config, 'acl token_endpoint path -m reg');
+      const [, regex = ''] = /'(.+)'$/.exec(rule) ?? [];
+      assert.equal(new RegExp(regex).test(path), isTokenEndpoint);
+      const example = readFileSync('deploy/haproxy.cfg', 'utf8');
+      const [, list = ''] = /^ +acl token-endpoint path_reg (.+)$/m.exec(example) ?? [];
+      assert.equal(
+        list.split(' ').some((one) => new RegExp(one).test(path)),
+        isTokenEndpoint,
+      );
+    });
+  }
+
+  it('gives a request with credentials the time of a password', () => {
+    assert.deepEqual(linesOf(write({}).config, 'http-request set-timeout'), [
+      'http-request set-timeout server 12s if { method POST } or { req.hdr(authorization) -m found }',
+    ]);
   });
 
   it('shows no statistics', () => {

@@ -1,13 +1,20 @@
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { routeToAdmin } from '../../../src/cli/client/admin-route.ts';
 import { CellpassError } from '../../../src/errors.ts';
 
 const TOKEN = `cpat-${'A'.repeat(43)}`;
 
 describe('the way to the admin API', () => {
+  const warnings: string[] = [];
+  beforeEach(() => {
+    warnings.length = 0;
+  });
   const route = (adminUrl: string | undefined, environment: Record<string, string> = {}) =>
     routeToAdmin(
-      { environment, stdout: () => undefined, stderr: () => undefined },
+      { environment, stdout: () => undefined, stderr: (text) => warnings.push(text) },
       adminUrl === undefined ? {} : { adminUrl },
     );
   const refusal = (adminUrl: string, token: string | undefined): string => {
@@ -44,6 +51,13 @@ describe('the way to the admin API', () => {
       assert.deepEqual([baseUrl, connect], [base, {}]);
       assert.deepEqual(headers, [['Authorization', `Bearer ${TOKEN}`]]);
     });
+
+    const isPlain = url.startsWith('http:');
+    it(`is ${url}, ${isPlain ? 'with a warning that another user may listen there' : 'without a warning'}`, () => {
+      route(url, { CELLPASS_ADMIN_TOKEN: TOKEN });
+      assert.equal(warnings.length, isPlain ? 1 : 0);
+      for (const warning of warnings) assert.match(warning, /not encrypted.*another user/);
+    });
   }
 
   const unsafe = [
@@ -61,6 +75,28 @@ describe('the way to the admin API', () => {
   for (const url of unsafe) {
     it(`is not ${url || 'nothing'}`, () => assert.match(refusal(url, TOKEN), /^--admin-url/));
   }
+
+  it('reads the token from the file that CELLPASS_ADMIN_TOKEN_FILE names', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'cellpass-admin-token-'));
+    const file = join(folder, 'token');
+    const url = 'https://admin.example.com';
+    try {
+      writeFileSync(file, `${TOKEN}\n`);
+      assert.deepEqual(route(url, { CELLPASS_ADMIN_TOKEN_FILE: file }).headers, [
+        ['Authorization', `Bearer ${TOKEN}`],
+      ]);
+      assert.throws(
+        () => route(url, { CELLPASS_ADMIN_TOKEN_FILE: file, CELLPASS_ADMIN_TOKEN: TOKEN }),
+        /CELLPASS_ADMIN_TOKEN_FILE: is set together with CELLPASS_ADMIN_TOKEN/,
+      );
+      assert.throws(
+        () => route(url, { CELLPASS_ADMIN_TOKEN_FILE: join(folder, 'none') }),
+        /CELLPASS_ADMIN_TOKEN_FILE: can't be read/,
+      );
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
 
   it('needs a token from the environment, and shows nothing of it', () => {
     for (const token of [undefined, '', ' \n']) {

@@ -114,6 +114,31 @@ describe('cellpass keys', () => {
     await run('retire', staged!);
   });
 
+  it('import takes DER, and standard input, and says what it can not read', async () => {
+    const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+    const file = join(site.dir, 'imported.der');
+    for (const type of ['pkcs1', 'pkcs8'] as const) {
+      await writeFile(file, privateKey.export({ type, format: 'der' }));
+      const { staged } = await json<KeyOutcome>('import', '--pem', file);
+      assert.equal(staged, await kidOf('pending'));
+      await run('retire', staged!);
+    }
+    const input = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+    const outcome = await site.run(['keys', 'import', '--pem', '-', '--json'], { input });
+    assert.equal(outcome.code, 0, outcome.stderr);
+    const { staged }: KeyOutcome = JSON.parse(outcome.stdout);
+    await run('retire', staged!);
+    assertRefused(
+      await site.run(['keys', 'import', '--pem', '-', '--cert', '-'], { input }),
+      /is not an X\.509 certificate/,
+    );
+    await writeFile(file, Buffer.from([0x30, 0x03, 0x02, 0x01, 0x00]));
+    assertRefused(
+      await site.run(['keys', 'import', '--pem', file]),
+      /imported\.der holds no unencrypted private key.*PEM or DER/,
+    );
+  });
+
   it('rewrap changes the master key, and the next start opens everything with it', async () => {
     const before = await readFile(site.masterKey, 'utf8');
     assert.match(await run('rewrap'), /copy it to every other host/);

@@ -208,7 +208,7 @@ describe('two cells', () => {
         answers.push({ status, message: body.errors[0].message, challenge: headers['www-authenticate'] });
       }
       assert.deepEqual(answers[0], answers[1]);
-      assert.equal(answers[0]?.challenge, 'Basic realm="cellpass"');
+      assert.equal(answers[0]?.challenge, 'Basic realm="cellpass", charset="UTF-8"');
     }
   });
 
@@ -290,6 +290,7 @@ describe('a request for another cell', () => {
   });
 
   const scope = 'repository:acme/app:pull';
+  const detail = 'request 123e4567-e89b-42d3-a456-426614174000';
 
   it('goes there as it came, with the credentials that the cell takes and the address of the client', async () => {
     const url = `/jwt/auth?service=container_registry&scope=${encodeURIComponent(scope)}&account=alice&x=%F0%9F%90%8B+y`;
@@ -346,6 +347,55 @@ describe('a request for another cell', () => {
     assert.equal(seen[0]?.headers['cellpass-credentials'], undefined);
   });
 
+  const challenges = [
+    'Bearer realm="https://evil.example/token",service="container_registry"',
+    'Basic realm="evil", charset="UTF-8"',
+    'Negotiate',
+    '',
+  ];
+  for (const challenge of challenges) {
+    it(`is answered with this cell's own challenge where the cell sends ${JSON.stringify(challenge)}`, async () => {
+      const body = { errors: [{ code: 'UNAUTHORIZED', message: 'no', detail }] };
+      answer = json(401, body, {
+        ...(challenge !== '' && { 'WWW-Authenticate': challenge }),
+        'Retry-After': 'Fri, 31 Dec 9999 23:59:59 GMT',
+        'X-Request-Id': 'x'.repeat(65),
+        Location: 'https://evil.example/',
+        'Set-Cookie': 'a=b',
+      });
+      const { status, headers } = await cell.ask({ scope });
+      assert.equal(status, 401);
+      assert.equal(headers['www-authenticate'], 'Basic realm="cellpass", charset="UTF-8"');
+      assert.deepEqual(
+        [headers['retry-after'], headers['location'], headers['set-cookie']],
+        [undefined, undefined, undefined],
+      );
+      assert.match(headers['x-request-id'] ?? '', /^[0-9a-f-]{36}$/);
+    });
+  }
+
+  it("is 503 with a stranger's hop, too, but no error in the log, and has a reason of its own", async () => {
+    const stranger = await startTestServer({
+      environment: { CELLPASS_CELLS_FILE: file, CELLPASS_CELL: '1', CELLPASS_TRUSTED_PROXIES: '10.0.0.0/8' },
+    });
+    try {
+      for (const [server, level, reason] of [
+        [stranger, 'info', 'hop_of_a_stranger'],
+        [cell, 'error', 'forwarding_loop'],
+      ] as const) {
+        const { status, body } = await server.ask({ scope }).set('Cellpass-Hop', 'cell-2');
+        assert.deepEqual([status, body.errors[0].code], [503, 'UNAVAILABLE']);
+        const line = server.log.at(-1);
+        assert.deepEqual([line?.['level'], line?.['reason']], [level, reason]);
+        const sample = `cellpass_requests_total{route="/jwt/auth",status="503",reason="${reason}"}`;
+        assert.ok(((await readMetrics(server.admin)).get(sample) ?? 0) > 0);
+      }
+      assert.equal(seen.length, 0);
+    } finally {
+      await stranger.close();
+    }
+  });
+
   it('is not passed on a second time', async () => {
     const { status, body } = await cell.ask({ scope }).set('Cellpass-Hop', 'cell-2');
     assert.deepEqual([status, body.errors[0].code, seen.length], [503, 'UNAVAILABLE', 0]);
@@ -381,12 +431,11 @@ describe('a request for another cell', () => {
     }
   });
 
-  const detail = 'request 123e4567-e89b-42d3-a456-426614174000';
   const REFUSALS: readonly [number, object, Record<string, string>][] = [
     [
       401,
       { errors: [{ code: 'UNAUTHORIZED', message: 'no', detail }] },
-      { 'WWW-Authenticate': 'Basic realm="cellpass"' },
+      { 'WWW-Authenticate': 'Basic realm="cellpass", charset="UTF-8"' },
     ],
     [403, { errors: [{ code: 'DENIED', message: 'no', detail }] }, {}],
     [503, { errors: [{ code: 'UNAVAILABLE', message: 'no', detail }] }, { 'Retry-After': '7' }],
@@ -402,9 +451,14 @@ describe('a request for another cell', () => {
     });
   }
 
-  const BROKEN: readonly [what: string, answer: (response: ServerResponse) => void][] = [
+  const BROKEN_ROWS: [what: string, answer: (response: ServerResponse) => void][] = [];
+  const BROKEN: typeof BROKEN_ROWS = [
     ['a page', (response) => response.writeHead(502, { 'Content-Type': 'text/html' }).end('<html>')],
     ['a redirect', json(302, {}, { Location: 'https://example.com/' })],
+    ...[201, 204, 304, 402, 407, 418, 451, 500, 502, 511].map((status): (typeof BROKEN_ROWS)[number] => [
+      `the status ${status}, which no contract has`,
+      json(status, {}),
+    ]),
     [
       'an endless body',
       (response) => response.writeHead(200, { 'Content-Type': 'application/json' }).end(' '.repeat(300_000)),

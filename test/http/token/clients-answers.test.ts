@@ -113,7 +113,10 @@ describe('what clients and registries need: answers', () => {
 
   it('requirement 44: a 401 has a Basic challenge, and no other answer has any', () => {
     for (const { status, headers } of [...answers, ...errors]) {
-      assert.equal(headers['www-authenticate'], status === 401 ? 'Basic realm="cellpass"' : undefined);
+      assert.equal(
+        headers['www-authenticate'],
+        status === 401 ? 'Basic realm="cellpass", charset="UTF-8"' : undefined,
+      );
     }
   });
 

@@ -29,7 +29,7 @@ describe('the token endpoint', () => {
       it(cause, async () => {
         const response = await server.ask({ as, scope: 'repository:acme/site:pull' });
         assert.equal(assertError(response, 401, 'UNAUTHORIZED'), 'invalid username or password');
-        assert.equal(response.headers['www-authenticate'], 'Basic realm="cellpass"');
+        assert.equal(response.headers['www-authenticate'], 'Basic realm="cellpass", charset="UTF-8"');
       });
     }
 

@@ -145,6 +145,22 @@ describe('failed attempts', () => {
       assert.equal((await guess(server, 'bob', ip, SECRETS.token)).status, 200);
     });
 
+    it('are one number, by its name and by its e-mail address', async () => {
+      const ip = newAddress();
+      const logins = ['bob', 'bob@example.com', 'Bob@Example.com', 'BOB'];
+      for (const login of logins) assert.equal((await guess(server, login, ip)).status, 401);
+      for (const login of logins) assertError(await logIn(server, login, ip), 429, 'TOOMANYREQUESTS');
+      assert.equal((await logIn(server, 'alice', ip)).status, 200);
+    });
+
+    it('are forgotten by its name when it succeeds by its e-mail address', async () => {
+      const ip = newAddress();
+      for (let round = 0; round < 2; round++) {
+        assert.deepEqual(await statusesOf(3, () => guess(server, 'bob', ip)), times(3, 401));
+        assert.equal((await logIn(server, 'bob@example.com', ip)).status, 200);
+      }
+    });
+
     it('are forgotten when it succeeds', async () => {
       const ip = newAddress();
       for (let round = 0; round < 2; round++) {

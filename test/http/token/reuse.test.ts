@@ -16,6 +16,7 @@ const REUSING: ServiceSettings = {
   x5c: true,
   userClaim: true,
   issuedAt: true,
+  expandStar: false,
   tokenTtlSeconds: TTL_SECONDS,
   pushTtlSeconds: TTL_SECONDS,
   tokenReuseSeconds: REUSE_SECONDS,

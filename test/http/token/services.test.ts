@@ -15,6 +15,7 @@ const PLAIN: ServiceSettings = {
   userClaim: true,
   tokenReuseSeconds: 0,
   issuedAt: false,
+  expandStar: false,
   tokenTtlSeconds: 300,
   pushTtlSeconds: 300,
 };
@@ -24,6 +25,7 @@ const SERVICES: readonly ServiceSettings[] = [
   { ...PLAIN, name: 'bare', x5c: false },
   { ...PLAIN, name: 'untracked', userClaim: false },
   { ...PLAIN, name: 'dated', issuedAt: true },
+  { ...PLAIN, name: 'words', expandStar: true },
   { ...PLAIN, name: 'slow', tokenTtlSeconds: 60, pushTtlSeconds: 1800 },
 ];
 
@@ -112,6 +114,15 @@ describe('what a service says of its tokens', () => {
   it('issued_at: on adds the time, in whole seconds and UTC', async () => {
     assert.equal((await issue('dated')).response.body.issued_at, '2026-11-24T23:58:00.000Z');
     assert.equal('issued_at' in (await issue('container_registry')).response.body, false);
+  });
+
+  it('expand_star: on puts the actions that * stands for into the token, for the service that says so', async () => {
+    const scope = 'repository:acme/app:*';
+    const actionsFor = async (service: string) => (await issue(service, scope)).claims.access[0]?.actions;
+    assert.deepEqual(await actionsFor('words'), ['*', 'pull', 'push', 'delete']);
+    assert.deepEqual(await actionsFor('container_registry'), ['*']);
+    const { claims } = await issue('words', 'repository:acme/trial:*,pull');
+    assert.deepEqual(claims.access[0]?.actions, ['pull']);
   });
 
   const lives: [scope: string, seconds: number][] = [

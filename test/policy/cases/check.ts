@@ -42,7 +42,9 @@ function errorDifferences(answer: Answer): readonly string[] {
   const challenge = answer.headers['www-authenticate'];
   return [
     ...(isRight ? [] : [`error code ${code} with ${answer.status}`]),
-    ...(answer.status === 401 && challenge !== 'Basic realm="cellpass"' ? [`challenge ${challenge}`] : []),
+    ...(answer.status === 401 && challenge !== 'Basic realm="cellpass", charset="UTF-8"'
+      ? [`challenge ${challenge}`]
+      : []),
   ];
 }
 

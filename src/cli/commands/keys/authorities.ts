@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import type { Terminal } from '../../../terminal.ts';
 import { dataOf } from '../../client/admin-client.ts';
 import { withAdminOptions } from '../../client/admin-command.ts';
-import { readTextFile } from '../../client/read-file.ts';
+import { readPemPair } from '../../client/read-pem.ts';
 import { type ChangeFlags, showChange } from './show-change.ts';
 
 /** The commands that change the CA, which registries trust for years. */
@@ -18,11 +18,14 @@ export function addAuthorityCommands(keys: Command, terminal: Terminal): void {
     keys
       .command('import-ca')
       .description('import a CA as pending: exported with the active CA, issuing no certificates yet')
-      .requiredOption('--pem <file>', 'its private key: EC P-256, or RSA of 2048 bits or more')
+      .requiredOption(
+        '--pem <file>',
+        'its private key: EC P-256, or RSA of 2048 bits or more, as PEM or DER; - for standard input',
+      )
       .requiredOption('--cert <file>', 'its certificate'),
   ).action(({ pem, cert, ...flags }: ChangeFlags & { readonly pem: string; readonly cert: string }) =>
     showChange(terminal, flags, async ({ api }) => {
-      const body = { key_pem: readTextFile(pem), certificate_pem: readTextFile(cert) };
+      const body = readPemPair(pem, cert);
       return dataOf(await api.POST('/admin/v1/authorities/import', { body }));
     }),
   );

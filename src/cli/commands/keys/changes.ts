@@ -3,7 +3,7 @@ import type { Terminal } from '../../../terminal.ts';
 import { dataOf } from '../../client/admin-client.ts';
 import { withAdminOptions } from '../../client/admin-command.ts';
 import { findKid } from '../../client/find-kid.ts';
-import { readTextFile } from '../../client/read-file.ts';
+import { readKeyPem, readPemPair } from '../../client/read-pem.ts';
 import { type ChangeFlags, showChange } from './show-change.ts';
 
 const FORCE = 'activate the key even if a registry may refuse its tokens';
@@ -68,14 +68,17 @@ export function addRareKeyChanges(keys: Command, terminal: Terminal): void {
     keys
       .command('import')
       .description('import an RSA key that registries already trust; it becomes the pending key')
-      .requiredOption('--pem <file>', 'the private key, as PKCS #1 or PKCS #8')
-      .option('--cert <file>', 'the certificate that tokens carry as x5c; without it they carry none'),
+      .requiredOption(
+        '--pem <file>',
+        'the private key: PKCS #1 or PKCS #8, as PEM or DER; - for standard input',
+      )
+      .option(
+        '--cert <file>',
+        'the certificate, or a chain of them, that tokens carry as x5c; without it they carry none',
+      ),
   ).action(({ pem, cert, ...flags }: ChangeFlags & { readonly pem: string; readonly cert?: string }) =>
     showChange(terminal, flags, async ({ api }) => {
-      const body = {
-        key_pem: readTextFile(pem),
-        ...(cert !== undefined && { certificate_pem: readTextFile(cert) }),
-      };
+      const body = cert === undefined ? { key_pem: readKeyPem(pem) } : readPemPair(pem, cert);
       return dataOf(await api.POST('/admin/v1/keys/import', { body }));
     }),
   );
