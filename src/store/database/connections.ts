@@ -97,6 +97,7 @@ export async function borrow(pool: pg.Pool): Promise<Lease> {
   });
   let isWhole = true;
   let hasFailed = false;
+  let stopping: Promise<void> | null = null;
   // Without a listener a connection that breaks would end the process.
   const onError = (): void => {
     isWhole = false;
@@ -112,15 +113,19 @@ export async function borrow(pool: pg.Pool): Promise<Lease> {
         hasFailed = true;
         if (!(error instanceof pg.DatabaseError)) {
           isWhole = false;
-          if (client instanceof WritableClient) client.stopStatement();
+          if (client instanceof WritableClient) stopping = client.stopStatement();
         }
         throw toUnavailable(error);
       }
     },
     isWhole: () => isWhole,
     release() {
-      client.off('error', onError);
-      client.release(hasFailed || !isWhole);
+      const end = (): void => {
+        client.off('error', onError);
+        client.release(hasFailed || !isWhole);
+      };
+      if (stopping === null) end();
+      else void stopping.then(end);
     },
   };
 }

@@ -14,7 +14,7 @@ interface WritableClientOptions {
  * How long the message to stop a statement may take. No answer comes: the server closes the
  * connection.
  */
-const STOP_TIMEOUT_MS = 2000;
+const STOP_TIMEOUT_MS = 1000;
 /** The code of a CancelRequest (PostgreSQL documentation, "Message Formats"). */
 const CANCEL_REQUEST_CODE = 80_877_102;
 
@@ -63,18 +63,22 @@ export class WritableClient extends pg.Client {
   /**
    * Asks the server to stop what it does for this connection. It doesn't notice by itself that its
    * client is gone: a COMMIT that waits for a synchronous standby waits on, with all its locks, and
-   * no timeout of PostgreSQL ends it.
+   * no timeout of PostgreSQL ends it. Resolves when the connection may be closed: a pooler passes
+   * the request on only for a client that is still there.
    */
-  stopStatement(): void {
+  async stopStatement(): Promise<void> {
     const message = cancelRequest(this);
     if (message === null) return;
     const isSocketFile = this.host.startsWith('/');
     const socket = isSocketFile
       ? connect(`${this.host}/.s.PGSQL.${this.port}`)
       : connect(this.port, this.#address?.ip ?? this.host);
-    socket.setTimeout(STOP_TIMEOUT_MS, () => socket.destroy());
+    const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()));
+    socket.unref().setTimeout(STOP_TIMEOUT_MS, () => socket.destroy());
     socket.on('error', () => socket.destroy());
-    socket.end(message);
+    // The server closes the connection; a pooler drops the request if the client does it first.
+    socket.resume().write(message);
+    if (this.#options.statementTimeoutMs === null) await closed;
   }
 
   async #connectInTime(): Promise<pg.Client> {
