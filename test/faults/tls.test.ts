@@ -62,6 +62,10 @@ describe('TLS files that are wrong at SIGHUP', function () {
         server.child.signal('SIGHUP');
         await untilServed(server.url, 'second.example.com');
         for (let i = 0; i < 2 * workers; i++) await untilServed(server.url, 'second.example.com');
+        await until(
+          () => (count(RELOADED) > 0 ? true : undefined),
+          () => server.child.output(),
+        );
         assert.equal(count(RELOADED), 1);
         assert.equal(await server.stop(), 0);
       });

@@ -124,12 +124,16 @@ export class WorkerPool {
       standIn.end();
       this.#listening.add(worker);
     });
-    // The cluster module has closed the worker's share of the port by now.
-    worker.once('disconnect', () => {
+    const onGone = (): void => {
+      // The cluster module closes the worker's share of the port when the channel is closed, at
+      // whichever of the two events finds it so.
+      if (worker.isConnected()) return;
       this.#listening.delete(worker);
       if (this.#listening.size > 0 || !this.#isReplacing || this.#stopping.signal.aborted) return;
       standIn.begin();
-    });
+    };
+    worker.once('disconnect', onGone);
+    worker.once('exit', onGone);
   }
 
   async #hash(worker: Worker, question: HashingQuestion): Promise<void> {

@@ -52,7 +52,7 @@ describe('where lines are written', () => {
     assert.throws(() => openSink(open('/dev/full', constants.O_WRONLY)).write(LINE), { code: 'ENOSPC' });
   });
 
-  it('a descriptor that is closed throws EBADF', () => {
-    assert.throws(() => openSink(987).write(LINE), { code: 'EBADF' });
+  it('a descriptor that is closed fails with EBADF', async () => {
+    await assert.rejects(async () => openSink(987).write(LINE), { code: 'EBADF' });
   });
 });
