@@ -111,12 +111,7 @@ interface Host {
   readonly database: Database;
 }
 
-async function openHost(
-  config: Config,
-  log: Log,
-  closers: Closers,
-  role: ProcessRole,
-): Promise<Host> {
+async function openHost(config: Config, log: Log, closers: Closers, role: ProcessRole): Promise<Host> {
   // Refuse wrong TLS files before anything is created on disk.
   if (config.tls !== null) readTls(config.tls);
   const dataDir = await holdDataDir(config);

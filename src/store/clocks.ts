@@ -2,7 +2,8 @@ import type { ClockReading, ClockStore, OtherClock, OwnClock } from '../keys/clo
 import type { Database, Row, Sql } from './database/drivers.ts';
 
 /** Rows that are older, or from the future, date from before the database's clock was set. */
-const FRESH = "seen_at BETWEEN clock_timestamp() - interval '30 seconds' AND clock_timestamp() + interval '1 second'";
+const FRESH =
+  "seen_at BETWEEN clock_timestamp() - interval '30 seconds' AND clock_timestamp() + interval '1 second'";
 
 const SAVE_OWN = `
 WITH own AS (

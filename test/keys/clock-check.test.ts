@@ -137,7 +137,11 @@ describe('comparing clocks', () => {
   const moves: [what: string, move: () => void, verdict: ClockVerdict][] = [
     ['its own is set forward', () => (wallMs += HOUR_S * 1000), 'own_wrong'],
     ['its own is set back', () => (wallMs -= HOUR_S * 1000), 'own_wrong'],
-    ['the database’s is set forward, as after a failover', () => (databaseMs += HOUR_S * 1000), 'database_wrong'],
+    [
+      'the database’s is set forward, as after a failover',
+      () => (databaseMs += HOUR_S * 1000),
+      'database_wrong',
+    ],
     ['the database’s is set back', () => (databaseMs -= HOUR_S * 1000), 'database_wrong'],
     [
       'the machine was suspended for an hour',
@@ -198,11 +202,26 @@ describe('the clocks of several machines on one PostgreSQL', () => {
   };
 
   const rows: [aheadS: readonly number[], verdicts: readonly ClockVerdict[]][] = [
-    [[0, HOUR_S], ['right', 'own_wrong']],
-    [[0, 0, -HOUR_S], ['right', 'right', 'own_wrong']],
-    [[HOUR_S, HOUR_S, HOUR_S], ['database_wrong', 'database_wrong', 'database_wrong']],
-    [[-40, -45], ['database_wrong', 'database_wrong']],
-    [[HOUR_S, -HOUR_S], ['own_wrong', 'own_wrong']],
+    [
+      [0, HOUR_S],
+      ['right', 'own_wrong'],
+    ],
+    [
+      [0, 0, -HOUR_S],
+      ['right', 'right', 'own_wrong'],
+    ],
+    [
+      [HOUR_S, HOUR_S, HOUR_S],
+      ['database_wrong', 'database_wrong', 'database_wrong'],
+    ],
+    [
+      [-40, -45],
+      ['database_wrong', 'database_wrong'],
+    ],
+    [
+      [HOUR_S, -HOUR_S],
+      ['own_wrong', 'own_wrong'],
+    ],
     [[HOUR_S], ['own_wrong']],
   ];
   for (const [aheadS, expected] of rows) {
@@ -214,7 +233,9 @@ describe('the clocks of several machines on one PostgreSQL', () => {
   it('one that has ended is no witness', async () => {
     const machines = [machineWith('a', 0), machineWith('b', HOUR_S), machineWith('c', HOUR_S)];
     await verdicts(machines);
-    await database.query("UPDATE replica_clocks SET seen_at = seen_at - interval '31 seconds' WHERE machine = 'a'");
+    await database.query(
+      "UPDATE replica_clocks SET seen_at = seen_at - interval '31 seconds' WHERE machine = 'a'",
+    );
     assert.deepEqual(await verdicts(machines.slice(1)), ['database_wrong', 'database_wrong']);
   });
 });

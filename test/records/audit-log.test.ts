@@ -107,7 +107,7 @@ describe('recording issued tokens', () => {
       name: 'n'.repeat(250),
       actions: ['pull'],
     }));
-    addMany(10_000, 'alice', { access });
+    for (const subject of ['alice', 'bob', 'carol', 'dave']) addMany(2500, subject, { access });
     assert.ok(audit.stats().waiting < 1000, `${audit.stats().waiting}`);
     addMany(1, '', { access });
     assert.equal(audit.stats().lost.buffer_full, 10_000 - audit.stats().waiting + 1);

@@ -56,7 +56,10 @@ describe('keeping refusals', () => {
   });
 
   /** How many of 1000 refusals, written at once each, are recorded. */
-  const countRecorded = async (subjectOf: (n: number) => Subject | null, networkOf: (n: number) => string) => {
+  const countRecorded = async (
+    subjectOf: (n: number) => Subject | null,
+    networkOf: (n: number) => string,
+  ) => {
     let nowMs = 0;
     const log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
     let recorded = 0;
@@ -80,7 +83,12 @@ describe('keeping refusals', () => {
     return inOneMinute;
   };
 
-  const shares: [whose: string, subject: (n: number) => Subject | null, network: (n: number) => string, kept: number][] = [
+  const shares: [
+    whose: string,
+    subject: (n: number) => Subject | null,
+    network: (n: number) => string,
+    kept: number,
+  ][] = [
     ['of one address without credentials: 64 KB a minute', () => null, () => NETWORK, 128],
     ['of all addresses without credentials: 1 MB a minute', () => ANONYMOUS, (n) => `network ${n}`, 2000],
     ['of one subject, from any address: 256 KB a minute', () => KNOWN, (n) => `network ${n}`, 512],

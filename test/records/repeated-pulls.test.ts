@@ -83,7 +83,10 @@ describe('repeated pulls', () => {
   it('are taken at once at the end, each once', () => {
     pulls.count(issue());
     for (let n = 0; n < 10; n++) pulls.count(issue());
-    assert.deepEqual(pulls.takeAll().map(({ repeats }) => repeats?.count), [9]);
+    assert.deepEqual(
+      pulls.takeAll().map(({ repeats }) => repeats?.count),
+      [9],
+    );
     nowMs = 60_000;
     assert.deepEqual([pulls.takeAll(), pulls.takeDue()], [[], []]);
   });

@@ -19,7 +19,7 @@ describe('old records', () => {
       const text = typeof statement === 'string' ? statement : statement.text;
       const [table] = /trim_issued_tokens|refusals|fail\w+/.exec(text) ?? [];
       if (table !== undefined) tables.add(table);
-      return text.includes('retention_turns') ? isOurTurn ? [{ mine: true }] : [] : [];
+      return text.includes('retention_turns') ? (isOurTurn ? [{ mine: true }] : []) : [];
     };
     const config = loadConfig({});
     const inputs = {
@@ -65,7 +65,7 @@ describe('the bytes for issued tokens', () => {
 
   const rows: [known: number | null, anonymous: number | null, tooMuch: object | null][] = [
     [null, null, null],
-    [0.9 * GB / 720, 0.1 * GB / 720, null],
+    [(0.9 * GB) / 720, (0.1 * GB) / 720, null],
     [GB / 720, null, { kind: 'known', days_that_fit: 27, audit_days: 30 }],
     [0, GB / 720, { kind: 'anonymous', days_that_fit: 3, audit_days: 30 }],
   ];

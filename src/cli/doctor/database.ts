@@ -5,6 +5,7 @@ import { CellpassError } from '../../errors.ts';
 import type { Log } from '../../log.ts';
 import { withDataDir } from '../../server/data-dir.ts';
 import { openDatabase } from '../../server/open-database.ts';
+import { readClocks } from '../../store/clocks.ts';
 import type { Database } from '../../store/database/drivers.ts';
 import {
   hearsNotices,
@@ -13,7 +14,6 @@ import {
   readMajorVersion,
 } from '../../store/database/inspection.ts';
 import { pendingMigrations } from '../../store/database/migrate.ts';
-import { readClocks } from '../../store/clocks.ts';
 import { createKeyStore } from '../../store/keys.ts';
 import { DATABASE_CLOCK, judgeClock, judgeReplicas } from './clocks.ts';
 import { check, checkWithValue, failed, named, ok, reasonOf, type Verdict, warning } from './finding.ts';

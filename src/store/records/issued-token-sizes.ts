@@ -30,7 +30,7 @@ const FRESH = "interval '2 minutes'";
  * hour before is replaced. The first sizes count as nothing written.
  */
 const SAVE = `
-INSERT INTO issued_tokens_sizes AS known (parent, bytes, bytes_open, measured_at, hour_began_at)
+INSERT INTO record_sizes AS known (parent, bytes, bytes_open, measured_at, hour_began_at)
 SELECT parent, bytes, bytes_open, clock_timestamp(), clock_timestamp()
 FROM json_to_recordset($1::json) AS found (parent text, bytes bigint, bytes_open bigint, bytes_dropped bigint)
 ON CONFLICT (parent) DO UPDATE SET bytes = excluded.bytes, bytes_open = excluded.bytes_open, measured_at = excluded.measured_at,
@@ -38,11 +38,11 @@ ON CONFLICT (parent) DO UPDATE SET bytes = excluded.bytes, bytes_open = excluded
     + greatest(0, excluded.bytes + ($2::json ->> known.parent)::bigint - known.bytes)`;
 
 const NEXT_HOUR = `
-UPDATE issued_tokens_sizes SET hour_began_at = measured_at, hour_began_bytes = written_bytes,
+UPDATE record_sizes SET hour_began_at = measured_at, hour_began_bytes = written_bytes,
   bytes_an_hour = (written_bytes - hour_began_bytes) * 3600 / greatest(3600, extract(epoch FROM measured_at - hour_began_at))
 WHERE measured_at NOT BETWEEN hour_began_at AND hour_began_at + interval '1 hour'`;
 
-const READ = 'SELECT parent, bytes, bytes_open, bytes_an_hour FROM issued_tokens_sizes';
+const READ = 'SELECT parent, bytes, bytes_open, bytes_an_hour FROM record_sizes';
 
 interface SizeRow extends Row {
   readonly parent: string;

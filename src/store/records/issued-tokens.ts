@@ -24,7 +24,7 @@ export interface IssuedToken {
 }
 
 /** Tokens of the same subject, address, service, key and access, issued within a minute or so. */
-export interface TokenRepeats {
+interface TokenRepeats {
   /** Without the first token. */
   readonly count: number;
   readonly lastJti: string;

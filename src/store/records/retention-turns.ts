@@ -13,7 +13,11 @@ RETURNING true AS mine`;
  * Begins a turn of the task; false if a replica began one within the last `everyMs`. The replica
  * that begins it does the work. If it fails, any replica can begin the next turn.
  */
-export async function beginTurn(sql: Pick<Sql, 'query'>, task: RetentionTask, everyMs: number): Promise<boolean> {
+export async function beginTurn(
+  sql: Pick<Sql, 'query'>,
+  task: RetentionTask,
+  everyMs: number,
+): Promise<boolean> {
   const rows = await sql.query(BEGIN, [task, everyMs / 1000]);
   return rows.length > 0;
 }

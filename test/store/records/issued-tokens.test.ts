@@ -161,7 +161,9 @@ for (const [driver, open] of DRIVERS) {
       const at = (time: string): Date => new Date(`2026-11-24T${time}Z`);
       const fill = (time: string): Promise<void> =>
         tokens.save(
-          Array.from({ length: 200 }, () => issued(0, { issuedAt: at(time), subject: `at-${time.slice(0, 2)}` })),
+          Array.from({ length: 500 }, () =>
+            issued(0, { issuedAt: at(time), subject: `at-${time.slice(0, 2)}` }),
+          ),
         );
       const hours = async () => [...new Set(await subjects())];
       /** Ends the current partition with each hour, and returns what one of them takes. */
@@ -199,7 +201,11 @@ for (const [driver, open] of DRIVERS) {
         const names = (await partitions()).filter((name) => name.startsWith('issued_tokens_known_20261124'));
         assert.equal(names.length, 3, names.join());
         for (const name of names) {
-          for (const change of [`TRUNCATE ${name}`, `DELETE FROM ${name}`, `UPDATE ${name} SET subject = ''`]) {
+          for (const change of [
+            `TRUNCATE ${name}`,
+            `DELETE FROM ${name}`,
+            `UPDATE ${name} SET subject = ''`,
+          ]) {
             const [row] = await database.query(`SELECT count(*) AS count FROM ${name}`);
             if (row?.['count'] === 0 && !change.startsWith('TRUNCATE')) continue;
             await assert.rejects(database.execute(change), /append-only/, change);
@@ -212,7 +218,7 @@ for (const [driver, open] of DRIVERS) {
       await tokens.trim(KEEP, NOW);
       await tokens.save(Array.from({ length: 500 }, () => issued(0)));
       assert.equal((await tokens.trim(KEEP, NOW)).known.bytesAnHour, null, 'the first hour is not over');
-      await database.query("UPDATE issued_tokens_sizes SET hour_began_at = hour_began_at - interval '2 hours'");
+      await database.query("UPDATE record_sizes SET hour_began_at = hour_began_at - interval '2 hours'");
       const { known } = await tokens.trim(KEEP, NOW);
       const written = known.bytesAnHour! * 2;
       assert.ok(written > 50_000 && written < known.bytes, `${written} of ${known.bytes}`);
@@ -224,7 +230,7 @@ for (const [driver, open] of DRIVERS) {
       await tokens.save(Array.from({ length: 500 }, () => issued(0)));
       const other = createIssuedTokens(database);
       assert.equal((await other.measure(NOW)).known.bytes, known.bytes, 'what the trim found');
-      await database.query("UPDATE issued_tokens_sizes SET measured_at = measured_at - interval '3 minutes'");
+      await database.query("UPDATE record_sizes SET measured_at = measured_at - interval '3 minutes'");
       assert.ok((await other.measure(NOW)).known.bytes > known.bytes, 'measured anew');
     });
 
@@ -233,11 +239,20 @@ for (const [driver, open] of DRIVERS) {
       const one = issued(0, { repeats: { count: 7, lastJti: randomUUID(), lastIssuedAt } });
       await tokens.save([one, issued(0)]);
       const search = (more: object) =>
-        searchIssuedTokens(database, { since: new Date(NOW.getTime() - DAY_MS), after: null, limit: 10, ...more });
+        searchIssuedTokens(database, {
+          since: new Date(NOW.getTime() - DAY_MS),
+          after: null,
+          limit: 10,
+          ...more,
+        });
       for (const jti of [one.jti, one.repeats!.lastJti]) {
         assert.deepEqual((await search({ jti })).tokens, [one]);
       }
-      assert.deepEqual((await search({ since: new Date(NOW.getTime() + 20_000) })).tokens, [one], 'its last one');
+      assert.deepEqual(
+        (await search({ since: new Date(NOW.getTime() + 20_000) })).tokens,
+        [one],
+        'its last one',
+      );
       assert.deepEqual((await search({ since: new Date(NOW.getTime() + 50_000) })).tokens, []);
     });
 
@@ -251,7 +266,10 @@ for (const [driver, open] of DRIVERS) {
       );
       const question = { since: new Date(NOW.getTime() - DAY_MS), after: null, limit: 10 };
       const { tokens: found } = await searchIssuedTokens(database, { ...question, repository: 'acme/old' });
-      assert.deepEqual(found.map((token) => token.access), [access]);
+      assert.deepEqual(
+        found.map((token) => token.access),
+        [access],
+      );
     });
 
     it('find their day again when somebody else has dropped it', async () => {

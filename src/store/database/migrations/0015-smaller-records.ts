@@ -68,7 +68,7 @@ BEGIN
   END LOOP;
 END $$;
 
--- Ends the partition that is being written when it takes more than a sixteenth of its kind's bytes.
+-- Ends the last partition of the day when it takes more than a sixteenth of its kind's bytes, and 128 KB.
 CREATE FUNCTION end_large_issued_tokens_partitions(at_time timestamptz, most_known bigint, most_anonymous bigint)
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
@@ -80,13 +80,15 @@ DECLARE
 BEGIN
   PERFORM lock_issued_tokens_partitions();
   FOREACH parent IN ARRAY ARRAY['issued_tokens_known', 'issued_tokens_anonymous'] LOOP
-    SELECT * INTO large FROM issued_tokens_partitions(parent) WHERE starts <= at_time ORDER BY starts DESC LIMIT 1;
-    CONTINUE WHEN large IS NULL OR large.size <= (CASE parent WHEN 'issued_tokens_known' THEN most_known ELSE most_anonymous END) / 16;
+    SELECT * INTO large FROM issued_tokens_partitions(parent)
+    WHERE (starts AT TIME ZONE 'UTC')::date = (at_time AT TIME ZONE 'UTC')::date ORDER BY starts DESC LIMIT 1;
+    CONTINUE WHEN large IS NULL;
+    CONTINUE WHEN large.size <= greatest(131072, (CASE parent WHEN 'issued_tokens_known' THEN most_known ELSE most_anonymous END) / 16);
     LOCK TABLE issued_tokens IN ACCESS EXCLUSIVE MODE;
     EXECUTE format('SELECT max(issued_at) FROM %I', large.partition) INTO latest;
     cut := date_trunc('second', greatest(latest, at_time)) + interval '1 second';
     ends := ((large.starts AT TIME ZONE 'UTC')::date + 1)::timestamp AT TIME ZONE 'UTC';
-    CONTINUE WHEN cut >= ends;
+    CONTINUE WHEN latest IS NULL OR cut >= ends;
     EXECUTE format('ALTER TABLE %I DETACH PARTITION %I', parent, large.partition);
     EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', parent, large.partition, large.starts, cut);
     PERFORM create_issued_tokens_partition(parent, parent || to_char(cut AT TIME ZONE 'UTC', '_YYYYMMDD_HH24MISS'), cut, ends);
@@ -128,7 +130,7 @@ RETURNS TABLE (parent text, bytes bigint, bytes_today bigint) LANGUAGE sql AS $$
 $$;
 
 -- What the last trim found, one row per kind. written_bytes counts since this table exists; the hour is the last whole one.
-CREATE TABLE issued_tokens_sizes (
+CREATE TABLE record_sizes (
   parent text PRIMARY KEY,
   bytes bigint NOT NULL,
   bytes_open bigint NOT NULL,
