@@ -15,9 +15,9 @@ const STATEMENTS: readonly string[] = [
   `UPDATE projects SET job_token_open = NOT job_token_open
    WHERE id = (SELECT min(id) FROM projects WHERE namespace_id = $1 AND $2::bigint IS NOT NULL)`,
   `INSERT INTO projects (id, namespace_id, path, path_key)
-   SELECT $2, id, path || '/new-' || $2, path_key || '/new-' || $2 FROM namespaces WHERE id = $1`,
+   SELECT $2::bigint, id, path || '/new-' || $2::bigint, path_key || '/new-' || $2::bigint FROM namespaces WHERE id = $1`,
   `INSERT INTO access_tokens (id, kind, name, user_id, scopes, token_digest)
-   SELECT $2, 'personal', 'new', $1, '{api}', sha256(('new-' || $2)::bytea)`,
+   SELECT $2::bigint, 'personal', 'new', $1, '{api}', sha256(('new-' || $2::bigint)::bytea)`,
 ];
 
 interface Changes {
@@ -36,6 +36,8 @@ export function startChanges(database: Database, perSecond: number): Changes {
     made += 1;
     const parameters = [group, FIRST_ID + made];
     last = last.then(() => database.query(statement, parameters));
+    // `stop` throws it.
+    last.catch(() => undefined);
   };
   const timer = perSecond > 0 ? setInterval(change, 1000 / perSecond) : undefined;
   return {

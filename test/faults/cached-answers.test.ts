@@ -16,7 +16,7 @@ describe('a directory that changes all the time', () => {
       this.timeout(180_000);
       const database = await open();
       await fillDirectory(database);
-      await assertNeverStale(database, { runs: 100, steps: 80 });
+      await assertNeverStale(database, { runs: 25, steps: 60 });
       await database.close();
     });
   }
