@@ -36,6 +36,8 @@ const { values } = parseArgs({
   },
 });
 const seconds = Number(values.seconds);
+/** How many documents were applied so far. */
+let documents = 0;
 
 console.log(`${machineInWords()}, one process, PostgreSQL and wrk on the same processors\n`);
 console.log(
@@ -120,8 +122,6 @@ async function applyBeside(server: BenchServer, entries: number, file: string) {
   await changes;
   return { figures, perSecond: (1000 * applied) / (performance.now() - startedAt) };
 }
-
-let documents = 0;
 
 /** Changes the e-mail addresses of some users, which are others each time. */
 async function apply(server: BenchServer, entries: number): Promise<void> {
