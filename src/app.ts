@@ -27,6 +27,7 @@ import { normalPath } from './http/normal-path.ts';
 import { notFound } from './http/not-found.ts';
 import { requestContext } from './http/request-context.ts';
 import type { RequestState } from './http/request-state.ts';
+import { refuseUnreadableTarget } from './http/request-target.ts';
 import { preflight } from './http/token/cors.ts';
 import { type TokenEndpoint, tokenEndpoint } from './http/token/endpoint.ts';
 import { TOKEN_PATHS } from './http/token/paths.ts';
@@ -163,6 +164,7 @@ function assemble(
   app.use(requests.count);
   if (readiness !== undefined) app.use(endConnections(readiness.isDraining));
   app.use(errorHandler());
+  app.use(refuseUnreadableTarget);
   for (const middleware of beforeRoutes) app.use(middleware);
   app.use(router.routes());
   app.use(notFound);

@@ -1,6 +1,7 @@
 import { CommanderError } from 'commander';
 import { createProgram } from './cli/program.ts';
 import { CellpassError } from './errors.ts';
+import { escapeOutput } from './printable.ts';
 import { readVersion } from './version.ts';
 
 /**
@@ -11,8 +12,8 @@ export async function main(argv: readonly string[]): Promise<number> {
   const program = createProgram(
     {
       environment: process.env,
-      stdout: (text) => process.stdout.write(text),
-      stderr: (text) => process.stderr.write(text),
+      stdout: (text) => process.stdout.write(escapeOutput(text)),
+      stderr: (text) => process.stderr.write(escapeOutput(text)),
     },
     readVersion(),
   );
@@ -27,8 +28,8 @@ export async function main(argv: readonly string[]): Promise<number> {
 function report(error: unknown): number {
   // commander has already printed its message, or the help.
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
-  process.stderr.write(`cellpass: ${error instanceof Error ? error.message : String(error)}\n`);
-  if (error instanceof Error && !needsNoStack(error)) process.stderr.write(`${error.stack}\n`);
+  process.stderr.write(escapeOutput(`cellpass: ${error instanceof Error ? error.message : String(error)}\n`));
+  if (error instanceof Error && !needsNoStack(error)) process.stderr.write(escapeOutput(`${error.stack}\n`));
   return 1;
 }
 

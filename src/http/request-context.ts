@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Middleware } from 'koa';
 import type { ReadClientAddress } from './client-address.ts';
 import type { RequestState } from './request-state.ts';
+import { readTarget } from './request-target.ts';
 
 /** The first middleware: sets the request's time, id and client address, once. */
 export function requestContext(
@@ -15,6 +16,7 @@ export function requestContext(
       now: now(),
       startedAtMs: performance.now(),
       clientAddress: readClientAddress(ctx.req.socket.remoteAddress, ctx.get('X-Forwarded-For') || undefined),
+      hasTarget: readTarget(ctx.req),
       logFields: {},
       successReason: 'none',
     };

@@ -15,6 +15,8 @@ export interface RequestContext {
   /** The same moment, as `performance.now()` says it: for durations. */
   readonly startedAtMs: number;
   readonly clientAddress: ClientAddress;
+  /** False: the client sent no target that can be read, and `ctx.path` is `/`. */
+  readonly hasTarget: boolean;
   /** Fields that handlers add to the request's log line. Never a secret. */
   readonly logFields: Record<string, unknown>;
   /** The metrics' label `reason` for an answer that is no error. */

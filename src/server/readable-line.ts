@@ -1,11 +1,11 @@
+import { escapeUnprintable } from '../printable.ts';
+
 /** The fields of a pino line that every line has, or that are printed in a form of their own. */
 const OWN_FORM: ReadonlySet<string> = new Set(['level', 'time', 'msg', 'err', 'registry_configuration']);
 /** What one request's line shows, in this order; the JSON line has more. */
 const REQUEST_FIELDS = ['subject', 'client', 'asked', 'granted', 'refused', 'reason', 'request_id', 'worker'];
 const LEVELS: Readonly<Record<number, string>> = { 20: 'debug', 30: 'info', 40: 'warn', 50: 'error' };
 const LEVEL_WIDTH = 5;
-/** C0, DEL, C1, and what changes the direction of text or ends a line for some terminals. */
-const UNPRINTABLE = /[\p{Cc}\p{Zl}\p{Zp}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
 
 /**
  * One line of the JSON log for a person at a terminal: time (UTC), level, message, and the fields
@@ -69,11 +69,4 @@ function failure(err: unknown, level: string): string {
     .split('\n')
     .filter((line) => /^\s+at /.test(line));
   return [text, ...frames.map(escapeUnprintable)].join('\n');
-}
-
-function escapeUnprintable(text: string): string {
-  return text.replace(
-    UNPRINTABLE,
-    (character) => `\\u${(character.codePointAt(0) ?? 0).toString(16).padStart(4, '0')}`,
-  );
 }

@@ -85,9 +85,10 @@ export function violationsOf({ method, path, status, headers, body }: Exchange):
   const name = `${method} ${route ?? path} ${status}`;
   const declared = operation?.responses?.[String(status)];
   if (declared === undefined) {
-    // Errors for unknown routes and unauthenticated requests are not in the document, but they must
-    // have the body of every other error.
-    if (status === 401 || status === 404 || status === 405)
+    // Errors for unknown routes, unauthenticated requests and targets that are no path are not in
+    // the document, but they must have the body of every other error.
+    const isNoPath = status === 400 && !path.startsWith('/');
+    if (isNoPath || status === 401 || status === 404 || status === 405)
       return method === 'HEAD' ? [] : checkBody(name, errorsSchema(), body);
     return [
       `${name}: ${operation === undefined ? 'not in the contract' : 'this status is not in the contract'}`,
@@ -100,9 +101,12 @@ export function violationsOf({ method, path, status, headers, body }: Exchange):
   ];
 }
 
-/** Without the query, and without doubled and trailing slashes, which do not change a path. */
+/**
+ * Without host and query, and without doubled and trailing slashes, which do not change a path.
+ */
 function normalPath(url: string): string {
-  const [path = '/'] = url.split('?');
+  const target = URL.canParse(url) && /^https?:/i.test(url) ? new URL(url).pathname : url;
+  const [path = '/'] = target.split('?');
   return path.replaceAll(/\/+/g, '/').replace(/(.)\/$/, '$1');
 }
 

@@ -52,6 +52,7 @@ const CONTEXT: RequestContext = {
   startedAtMs: 0,
   clientAddress: CLIENT,
   logFields: {},
+  hasTarget: true,
   successReason: 'none',
 };
 
