@@ -171,7 +171,8 @@ function toCidrRange(text: string, context: z.core.$RefinementCtx): string {
 }
 
 function isWebOrigin(text: string): boolean {
-  return URL.canParse(text) && /^https?:/.test(text) && new URL(text).origin === text;
+  // A host name has no asterisk, but the URL parser lets it through.
+  return URL.canParse(text) && /^https?:[^*]+$/.test(text) && new URL(text).origin === text;
 }
 
 /** `host:port`, with an IPv6 host in brackets. For port 0 the system chooses a free port. */

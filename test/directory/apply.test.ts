@@ -184,8 +184,8 @@ describeOnBoth('applying a directory document', (directory) => {
       ],
     });
     const text = await directory.export();
-    assert.equal(text.match(/expires_at: 2099-01-31$/gm)?.length, 2);
-    assert.match(text, /expires_at: 2099-01-30T23:30:00.000Z/);
+    assert.equal(text.match(/expires_at: "2099-01-31"$/gm)?.length, 2);
+    assert.match(text, /expires_at: "2099-01-30T23:30:00.000Z"$/m);
   });
 
   it('makes a bot for the token of a project or group, with its role there', async () => {

@@ -11,6 +11,12 @@ const ROWS_PER_STATEMENT = 1000;
 /** Values by column: a row matches that has one of the values in each of these columns. */
 export type Match<R> = { readonly [C in keyof R & string]?: readonly (string | number)[] };
 
+/**
+ * A row `t` as JSON text. Without its version, which belongs to the cache of answers and is not
+ * part of the directory.
+ */
+const ROW = `(to_jsonb(t) - 'version')::text AS row`;
+
 /** A row as JSON text, so that the process which plans parses it, and not the one that answers. */
 interface TextRow extends Row {
   readonly row: string;
@@ -26,9 +32,7 @@ export async function readTable<T extends TableName>(
   sql: Sql,
   table: T,
 ): Promise<readonly DirectoryTables[T][]> {
-  await sql.query(
-    `DECLARE directory_rows NO SCROLL CURSOR FOR SELECT to_jsonb(t)::text AS row FROM ${table} AS t`,
-  );
+  await sql.query(`DECLARE directory_rows NO SCROLL CURSOR FOR SELECT ${ROW} FROM ${table} AS t`);
   const found: DirectoryTables[T][] = [];
   let count = ROWS_PER_STATEMENT;
   while (count === ROWS_PER_STATEMENT) {
@@ -55,7 +59,7 @@ export async function findRows<T extends TableName>(
   const [first, ...others] = columns;
   if (first === undefined || columns.some(({ values }) => values.length === 0)) return [];
   const conditions = columns.map(({ column, values }, at) => condition(column, values, at + 1));
-  const statement = `SELECT to_jsonb(t)::text AS row FROM ${table} AS t WHERE ${conditions.join(' AND ')}`;
+  const statement = `SELECT ${ROW} FROM ${table} AS t WHERE ${conditions.join(' AND ')}`;
   const found: DirectoryTables[T][] = [];
   for (let from = 0; from < first.values.length; from += ROWS_PER_STATEMENT) {
     const some = first.values.slice(from, from + ROWS_PER_STATEMENT);
@@ -74,7 +78,7 @@ export async function findDefaultOrganization(
   sql: Sql,
 ): Promise<readonly DirectoryTables['organizations'][]> {
   const rows = await sql.query<TextRow>(
-    'SELECT to_jsonb(t)::text AS row FROM organizations AS t ORDER BY position, id LIMIT 1',
+    `SELECT ${ROW} FROM organizations AS t ORDER BY position, id LIMIT 1`,
   );
   return rows.map(({ row }) => parseRow<'organizations'>(row));
 }

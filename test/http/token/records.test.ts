@@ -131,7 +131,7 @@ describe('the observers of token requests', () => {
       ],
       { error: () => undefined },
     );
-    const deps = { limits: { scopes: 0 } } as unknown as TokenEndpoint;
+    const deps = { limits: { scopes: 0 }, corsOrigins: new Set() } as unknown as TokenEndpoint;
     const app = new Koa<RequestState>()
       .use(
         requestContext(
