@@ -4,6 +4,7 @@ import { createServer, type Server as HttpServer } from 'node:http';
 import { type AddressInfo, createServer as createTcpServer } from 'node:net';
 import type { AdminTokenBody, KeyHistory, KeyList } from '../../../src/http/types.ts';
 import { freePort } from '../../support/database/postgres.ts';
+import type { Outcome } from '../../support/processes/child.ts';
 import {
   assertRefused,
   done,
@@ -17,6 +18,13 @@ import { makeTls, untilServed } from '../../support/processes/tls.ts';
 const UNKNOWN = `cpat-${'A'.repeat(43)}`;
 
 /** One story on one server with TLS and two workers: each test goes on where the last one ended. */
+/** Without the first line, which must warn of plain http. */
+function afterWarning(outcome: Outcome): Outcome {
+  const warning = /^warning: http:\/\/127\.0\.0\.1:\d+ is not encrypted: .+\n/;
+  assert.match(outcome.stderr, warning);
+  return { ...outcome, stderr: outcome.stderr.replace(warning, '') };
+}
+
 describe('the admin API from another machine', function () {
   this.timeout(60_000);
   let site: Site;
@@ -138,7 +146,7 @@ describe('the admin API from another machine', function () {
     try {
       const env = { CELLPASS_ADMIN_TOKEN: token };
       const outcome = await site.run(['keys', 'list', '--admin-url', urlOf(first)], { env });
-      assertRefused(outcome, urlOf(first), '--admin-url');
+      assertRefused(afterWarning(outcome), urlOf(first), '--admin-url');
       assert.deepEqual(followed, []);
     } finally {
       first.close();
@@ -152,7 +160,7 @@ describe('the admin API from another machine', function () {
     const plain = site.run(['keys', 'list', '--admin-url', `http://127.0.0.1:${port}`], {
       env: { CELLPASS_ADMIN_TOKEN: token },
     });
-    assertRefused(await plain, `127.0.0.1:${port}`);
+    assertRefused(afterWarning(await plain), `127.0.0.1:${port}`);
     await makeTls(site, 'second.example.com');
     server.child.signal('SIGHUP');
     await untilServed(url, 'second.example.com');
