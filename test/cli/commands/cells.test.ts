@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createPublicKey, type KeyObject, randomBytes } from 'node:crypto';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
@@ -159,6 +159,25 @@ describe('the commands for cells', () => {
       const { result, notes } = await write();
       assert.deepEqual(result.cells[1], { id: 2, keys: 1, source: 'published' });
       assert.match(notes, /cell 2: 2 of its keys/);
+    });
+
+    it('warns of a HAProxy without the fix for CVE-2025-11230, and writes nevertheless', async () => {
+      const program = join(dir, 'haproxy');
+      for (const [version, warnings] of [
+        ['2.8.15', 1],
+        ['2.8.16', 0],
+      ] as const) {
+        await writeFile(
+          program,
+          `#!/bin/sh\n[ "$1" = -c ] || echo "HAProxy version ${version} 2025/01/01"\n`,
+        );
+        await chmod(program, 0o755);
+        const { result, notes } = await write('--check', program);
+        assert.equal(result.cells.length, 2);
+        assert.equal(result.warnings.length, warnings, notes);
+        assert.equal(/warning: .*haproxy is version 2\.8\.15, .*CVE-2025-11230/.test(notes), warnings === 1);
+      }
+      assert.deepEqual((await write()).result.warnings, [], 'without --check no program is run');
     });
 
     it('touches nothing when it refuses', async () => {
