@@ -333,6 +333,20 @@ describe('the commands for cells', () => {
       );
     });
 
+    it('refuses cells by http beyond this machine, unless the file says insecure: true', async () => {
+      const cells = [{ ...routed(one), legacy: true, registry_url: 'http://0.0.0.0:9' }];
+      await writeTopology({ cells });
+      const { refusal, of } = await examine();
+      assert.ok(refusal !== undefined);
+      assert.deepEqual(
+        of('topology').map(({ outcome }) => outcome),
+        ['failed'],
+      );
+      assert.match(of('topology')[0]?.message ?? '', /cells\.0\.registry_url: http:\/\/0\.0\.0\.0:9 is http/);
+      await writeTopology({ insecure: true, cells });
+      assert.equal((await examine()).of('topology')[0]?.outcome, 'ok');
+    });
+
     it('only warns of a machine that is no cell', async () => {
       const { refusal, of } = await examine({ CELLPASS_CELL: '7' });
       assert.deepEqual([refusal, of('topology')[0]?.outcome], [undefined, 'warning']);
