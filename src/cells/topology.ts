@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { lowerCaseAscii } from '../ascii.ts';
 import { explainIssue, IN_WORDS } from '../config/issues.ts';
 import { cellId, httpUrl } from '../config/settings.ts';
+import { isUnencrypted } from '../config/unencrypted.ts';
 import { type Path, readYaml } from '../config/yaml.ts';
 import { CellpassError, type Problem, printProblems } from '../errors.ts';
 
@@ -58,6 +59,8 @@ const cell = z.strictObject({
 });
 
 const file = z.strictObject({
+  /** True: URLs beyond this machine may be http. */
+  insecure: z.boolean().default(false),
   cells: z.array(cell).min(1, 'must name at least one cell'),
   topology_service: z
     .strictObject({
@@ -89,7 +92,7 @@ export function parseTopology(text: string, self: number | null): Topology {
   if (!parsed.success) {
     throw invalid(parsed.error.issues.flatMap((issue) => explainIssue(issue, content)).map(locate));
   }
-  const problems = contradictions(parsed.data, self).map(locate);
+  const problems = [...contradictions(parsed.data, self), ...unencrypted(parsed.data)].map(locate);
   if (problems.length > 0) throw invalid(problems);
   return toTopology(parsed.data);
 }
@@ -151,6 +154,36 @@ function contradictions(
     });
   }
   return found;
+}
+
+/**
+ * Cells send each other passwords, and the router fetches the keys that it trusts, so the operator
+ * must allow http explicitly.
+ */
+function unencrypted({
+  insecure,
+  cells,
+  topology_service,
+  router_url,
+}: TopologyFile): readonly Contradiction[] {
+  if (insecure) return [];
+  const urls: readonly (readonly [path: Path, url: string | null | undefined])[] = [
+    ...cells.flatMap(
+      ({ url, registry_url }, at) =>
+        [
+          [['cells', at, 'url'], url],
+          [['cells', at, 'registry_url'], registry_url],
+        ] as const,
+    ),
+    [['topology_service', 'url'], topology_service?.url],
+    [['router_url'], router_url],
+  ];
+  return urls
+    .filter(([, url]) => url != null && isUnencrypted(url))
+    .map(([path, url]) => ({
+      path,
+      message: `${url} is http beyond this machine, so others on the network could read passwords and forge keys: use https, or write insecure: true at the top of the file`,
+    }));
 }
 
 function toTopology({ cells, topology_service, forwarding, router_url }: TopologyFile): Topology {

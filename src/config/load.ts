@@ -14,6 +14,8 @@ export interface RegistrySettings {
   readonly url: string;
   /** One of `services`: the name by which the registry asks for tokens. */
   readonly service: string;
+  /** True: the operator knows that its URL has no TLS. */
+  readonly insecure: boolean;
 }
 
 export interface Limits {
@@ -196,7 +198,7 @@ function toConfig(given: Settings, unknownVariables: readonly string[]): Config 
 /** A registry without a service belongs to the first one. */
 function toRegistries({ registries, services }: Settings): readonly RegistrySettings[] {
   const [first = ''] = Object.keys(services);
-  return registries.map(({ name, url, service = first }) => ({ name, url, service }));
+  return registries.map(({ name, url, service = first, insecure }) => ({ name, url, service, insecure }));
 }
 
 function toLimits(given: Settings['limits']): Limits {

@@ -107,6 +107,7 @@ const registry = z.strictObject({
   name: z.string().min(1).max(255),
   url: httpUrl,
   service: serviceName.optional(),
+  insecure: flag.default(false),
 });
 
 export const settings = z.strictObject({

@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { PasswordHashing } from '../authn/password-schemes.ts';
 import type { Config } from '../config/load.ts';
 import { isTrial } from '../config/trial.ts';
+import { warnOfUnencrypted } from '../config/unencrypted.ts';
 import { readTls } from '../http/listener/server.ts';
 import type { Snapshot } from '../http/metrics/report.ts';
 import { processMetrics } from '../http/metrics/sources.ts';
@@ -153,6 +154,7 @@ async function openHost(
   closers.push(() => dataDir.release());
   const warning = warnOfDataDir(config);
   if (warning !== null) log.warn({}, warning);
+  for (const sentence of warnOfUnencrypted(config)) log.warn({}, sentence);
   const argon2id = await startHasher({ lanes: config.limits.argon2Lanes, log });
   closers.push(() => argon2id.close());
   const database = await openDatabase(config, log, role);

@@ -44,6 +44,60 @@ router_url: https://registry.example.com
     );
   });
 
+  describe('by http', () => {
+    const places: readonly [path: string, text: (url: string) => string][] = [
+      ['cells.0.url', (url) => `cells:\n  - {id: 2, legacy: true, url: '${url}'}`],
+      [
+        'cells.1.registry_url',
+        (url) => `cells:\n  - ${ONE}\n  - {id: 2, url: https://cell-2.example.com, registry_url: '${url}'}`,
+      ],
+      ['topology_service.url', (url) => `cells: [${ONE}, ${TWO}]\ntopology_service: {url: '${url}'}`],
+      ['router_url', (url) => `cells: [${ONE}, ${TWO}]\nrouter_url: '${url}'`],
+    ];
+    const beyond = [
+      'http://cell-9.example.com',
+      'http://10.0.0.9:8080',
+      'http://[2001:db8::9]',
+      'http://0.0.0.0:5000',
+      'HTTP://Cell-9.Example.com',
+      'http://localhost.example.com',
+    ];
+    for (const [path, text] of places) {
+      it(`refuses ${path} beyond this machine, unless insecure: true stands at the top`, () => {
+        for (const url of beyond) {
+          assert.throws(() => parseTopology(text(url), 2), {
+            message: new RegExp(`line \\d: ${path.replaceAll('.', '\\.')}: .* is http .*insecure: true`),
+          });
+          assert.throws(() => parseTopology(`insecure: false\n${text(url)}`, 2), /is http/);
+          assert.doesNotThrow(() => parseTopology(`insecure: true\n${text(url)}`, 2));
+          assert.doesNotThrow(() => parseTopology(text(url.replace(/^http/i, 'https')), 2));
+        }
+      });
+
+      it(`takes ${path} on this machine`, () => {
+        for (const host of ['localhost:1', '127.0.0.1', '127.1.2.3:8080', '[::1]:5000']) {
+          assert.doesNotThrow(() => parseTopology(text(`http://${host}`), 2), host);
+        }
+      });
+    }
+
+    it('names every such URL at once', () => {
+      const text =
+        'cells: [{id: 2, legacy: true, url: http://a, registry_url: http://b}]\ntopology_service: {url: http://c}\nrouter_url: http://d';
+      assert.throws(
+        () => parseTopology(text, 2),
+        (error) => error instanceof CellpassError && error.details.problems?.length === 4,
+      );
+    });
+
+    it('takes nothing but true and false for insecure', () => {
+      assert.throws(
+        () => parseTopology(`insecure: yes please\ncells: [${TWO}]`, 2),
+        /insecure: must be true or false/,
+      );
+    });
+  });
+
   const WRONG: readonly [what: string, text: string, ...problems: RegExp[]][] = [
     ['no YAML', 'cells: [', /line 1: /],
     ['nothing', '', /line 1: cells: is missing/],
@@ -51,25 +105,25 @@ router_url: https://registry.example.com
     ['a key that is not known', `cells: [${ONE}]\ncels: []`, /line 2: cels: is not a known field/],
     [
       'a key of a cell that is not known',
-      'cells:\n  - {id: 1, legacy: true, url: http://a, name: x}',
+      'cells:\n  - {id: 1, legacy: true, url: https://a, name: x}',
       /line 2: cells\.0\.name: is not a known field/,
     ],
     [
       'no legacy cell',
-      'cells:\n  - {id: 1, url: http://a}',
+      'cells:\n  - {id: 1, url: https://a}',
       /cells: exactly one cell must be legacy: true; 0 are/,
     ],
     [
       'two legacy cells',
-      `cells:\n  - ${ONE}\n  - {id: 2, legacy: true, url: http://b}`,
+      `cells:\n  - ${ONE}\n  - {id: 2, legacy: true, url: https://b}`,
       /exactly one cell must be legacy: true; 2 are/,
     ],
     [
       'an id twice',
-      `cells:\n  - ${ONE}\n  - {id: 1, url: http://b}`,
+      `cells:\n  - ${ONE}\n  - {id: 1, url: https://b}`,
       /line 3: cells\.1\.id: the id 1 is also that of cells\.0/,
     ],
-    ['an id that is none', 'cells:\n  - {id: 0, legacy: true, url: http://a}', /cells\.0\.id/],
+    ['an id that is none', 'cells:\n  - {id: 0, legacy: true, url: https://a}', /cells\.0\.id/],
     [
       'a url twice',
       `cells:\n  - ${ONE}\n  - {id: 2, url: https://cell-1.example.com/}`,
@@ -77,7 +131,7 @@ router_url: https://registry.example.com
     ],
     [
       'a host twice, which the Topology Service could not tell apart',
-      `cells:\n  - ${ONE}\n  - {id: 2, url: https://cell-1.example.com/two}\ntopology_service: {url: http://t}`,
+      `cells:\n  - ${ONE}\n  - {id: 2, url: https://cell-1.example.com/two}\ntopology_service: {url: https://t}`,
       /the host cell-1\.example\.com/,
     ],
     [
@@ -87,23 +141,23 @@ router_url: https://registry.example.com
     ],
     [
       'a namespace twice, however written',
-      `cells:\n  - {id: 1, legacy: true, url: http://a, namespaces: [ACME]}\n  - ${TWO}`,
+      `cells:\n  - {id: 1, legacy: true, url: https://a, namespaces: [ACME]}\n  - ${TWO}`,
       /line 3: cells\.1\.namespaces\.0: the namespace acme is also that of cells\.0/,
     ],
     [
       'a namespace below the top level',
-      'cells:\n  - {id: 1, legacy: true, url: http://a, namespaces: [acme/x]}',
+      'cells:\n  - {id: 1, legacy: true, url: https://a, namespaces: [acme/x]}',
       /must be a top-level group or user/,
     ],
     [
       'a Topology Service that may take longer than is left of 4 s',
-      `cells: [${ONE}, ${TWO}]\ntopology_service: {url: http://t, timeout_ms: 1001}`,
+      `cells: [${ONE}, ${TWO}]\ntopology_service: {url: https://t, timeout_ms: 1001}`,
       /line 2: topology_service\.timeout_ms: .*1000/,
     ],
     ['a topology without this cell', `cells: [${ONE}]`, /this cell, 2, is not among them/],
     [
       'several things at once',
-      'cells:\n  - {id: x, url: nowhere}\n  - {id: 2, url: http://b, namespaces: [a b]}',
+      'cells:\n  - {id: x, url: nowhere}\n  - {id: 2, url: https://b, namespaces: [a b]}',
       /line 2: cells\.0\.id/,
       /line 2: cells\.0\.url/,
       /line 3: cells\.1\.namespaces\.0/,

@@ -179,6 +179,8 @@ describe('the registry router', function () {
         .map((part) => Buffer.from(JSON.stringify(part)).toString('base64url'))
         .concat(signature)
         .join('.');
+    const forged = (payload: string, header = '{"alg":"RS256"}') =>
+      [header, payload, 'x'].map((part) => Buffer.from(part).toString('base64url')).join('.');
     const publicPem = (key: KeyObject) => createPublicKey(key).export({ type: 'spki', format: 'pem' });
 
     const refused: readonly [what: string, lines: () => Promise<readonly string[]>][] = [
@@ -198,6 +200,13 @@ describe('the registry router', function () {
       ],
       ['with alg none', async () => [`Bearer ${unsigned('none', '')}`]],
       ['with alg none and a signature', async () => [`Bearer ${unsigned('none', 'AAAA')}`]],
+      ['with a huge number that nobody signed', async () => [`Bearer ${forged('{"cell":1e999999999}')}`]],
+      [
+        'with a huge number before the cell',
+        async () => [`Bearer ${forged('{"n":1e-999999999,"cell":"cell-2"}')}`],
+      ],
+      ['with a huge number in its header', async () => [`Bearer ${forged('{}', '{"alg":1e999999999}')}`]],
+      ['with JSON that is cut off', async () => [`Bearer ${forged('{"cell":')}`]],
       [
         "with HS256 over the path of the key's file, as the configuration has it",
         async () => [`Bearer ${await hs256(`keys/${await keyOf(2)}`)}`],

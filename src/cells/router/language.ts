@@ -15,12 +15,6 @@ export function errorBody(code: string, message: string): string {
   return JSON.stringify({ errors: [{ code, message, detail: 'the registry router' }] });
 }
 
-/** An anonymous ACL; quotes the part before the first ` -m `. */
-export function acl(expression: string): string {
-  const [fetch = '', ...rest] = expression.split(' -m ');
-  return `{ ${quote(fetch)} -m ${rest.join(' -m ')} }`;
-}
-
 /** Quotes one word: within single quotes only the closing quote is special. */
 export function quote(text: string): string {
   if (CONTROL.test(text)) {

@@ -9,6 +9,7 @@ import type { Terminal } from '../../terminal.ts';
 import { toJsonLine } from '../client/admin-command.ts';
 import { printTable, whole } from '../client/table.ts';
 import { type CellKeys, fetchKeys } from './fetch-keys.ts';
+import { warnOfVersion } from './haproxy-version.ts';
 import { CONFIG_NAME, writeRouterFolder } from './router-folder.ts';
 import { topologyOf } from './topology-of.ts';
 
@@ -35,7 +36,13 @@ export async function writeHaproxy(terminal: Terminal, options: HaproxyOptions):
   const topology = topologyOf(config);
   const dir = resolve(options.output);
   const fetched = await fetchKeys(topology.cells, dir, options.caFile ?? null);
-  const warnings = [...fetched.flatMap((cell) => cell.warnings), ...unreachableIssuers(topology)];
+  const checker = checkerOf(options);
+  const oldHaproxy = checker === null ? null : await warnOfVersion(checker);
+  const warnings = [
+    ...fetched.flatMap((cell) => cell.warnings),
+    ...unreachableIssuers(topology),
+    ...(oldHaproxy === null ? [] : [oldHaproxy]),
+  ];
   for (const warning of warnings) terminal.stderr(`warning: ${warning}\n`);
   if (fetched.every(({ keys }) => keys.length === 0)) {
     throw new CellpassError(
@@ -52,7 +59,7 @@ export async function writeHaproxy(terminal: Terminal, options: HaproxyOptions):
     service: options.service ?? config.services[0]?.name ?? '',
     followDns: options.followDns === true,
   });
-  const changed = await writeRouterFolder(dir, files, checkerOf(options));
+  const changed = await writeRouterFolder(dir, files, checker);
   const result = {
     changed,
     config: join(dir, CONFIG_NAME),

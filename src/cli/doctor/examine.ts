@@ -1,11 +1,12 @@
 import { X509Certificate } from 'node:crypto';
 import { type Config, loadConfig } from '../../config/load.ts';
+import { warnOfUnencrypted } from '../../config/unencrypted.ts';
 import { readTls } from '../../http/listener/server.ts';
 import { activeKey } from '../../keys/key-set.ts';
 import { adminSocketPath } from '../../server/socket-path.ts';
 import type { Terminal } from '../../terminal.ts';
 import { checkDatabase } from './database.ts';
-import { check, checkWithValue, type Finding, failed, ok, type Verdict, warning } from './finding.ts';
+import { check, checkWithValue, type Finding, failed, named, ok, type Verdict, warning } from './finding.ts';
 import { checkKeys } from './key-checks.ts';
 import { comparePublishedKeys, judgePublicUrl, lookForCellpass, publicUrlOf, realmOf } from './public-url.ts';
 import { checkCanaries, checkRegistries } from './registries.ts';
@@ -28,6 +29,7 @@ export async function examine(terminal: Terminal, now: () => Date): Promise<read
   const keys = stored.keys === undefined ? [] : checkKeys(stored.keys, { ...config.keys, now: now() });
   return [
     finding,
+    ...warnOfUnencrypted(config).map((sentence) => named('encryption', warning(sentence))),
     ...stored.findings,
     ...keys,
     ...(await checkAddress(config, stored, now)),

@@ -37,19 +37,156 @@ const linesOf = (config: string, start: string) =>
     .filter((line) => line.startsWith(start));
 
 describe("the registry router's configuration", () => {
-  it('has one file and one rule for each key, with the algorithm in letters, for tokens of its cell alone', () => {
+  it('has one file and one rule for each key, with the algorithm in letters', () => {
     const { config, files } = write({});
     const rules = config.split('\n').filter((line) => line.includes('jwt_verify'));
+    const parts =
+      /set-var\(txn\.verified\) str\((\S+)\) if \{ var\(txn\.token\) -m found } !\{ var\(txn\.verified\) -m found } \{ 'var\(txn\.token\),jwt_verify\("RS256","([^"]+)"\)' -m int 1 }$/;
     assert.deepEqual(
-      rules.map((rule) => /-m str (\S+) .*jwt_verify\("RS256","([^"]+)"\)' -m int 1 }/.exec(rule)?.slice(1)),
+      rules.map((rule) => parts.exec(rule)?.slice(1)),
       [
-        ['cell-1', `keys/cell-1-${'a'.repeat(43)}.pem`],
-        ['cell-2', `keys/cell-2-${'b'.repeat(43)}.pem`],
-        ['cell-2', `keys/cell-2-${'c'.repeat(43)}.pem`],
+        [`key-${'a'.repeat(43)}`, `keys/cell-1-${'a'.repeat(43)}.pem`],
+        [`key-${'b'.repeat(43)}`, `keys/cell-2-${'b'.repeat(43)}.pem`],
+        [`key-${'c'.repeat(43)}`, `keys/cell-2-${'c'.repeat(43)}.pem`],
       ],
     );
     assert.equal(files.get(`keys/cell-2-${'c'.repeat(43)}.pem`), 'PEM c\n');
     assert.match(config, /tune\.bufsize 65536/);
+  });
+
+  it('takes a token for the cell that it names, if that cell publishes its key', () => {
+    const owners = (cells: RouterSettings['cells']) =>
+      linesOf(write({ cells }).config, 'http-request set-var(txn.cell) str(cell-')
+        .map((line) =>
+          /str\((\S+)\) if \{ var\(txn\.verified\) -m str key-(\S)\S* } \{ var\(txn\.claimed\) -m str (\S+) }$/.exec(
+            line,
+          ),
+        )
+        .flatMap((found) => (found === null ? [] : [found.slice(1).join(' ')]));
+    assert.deepEqual(owners([ONE, TWO]), ['cell-1 a cell-1', 'cell-2 b cell-2', 'cell-2 c cell-2']);
+    const shared = [ONE, { ...TWO, keys: [key('a')] }];
+    assert.deepEqual(owners(shared), ['cell-1 a cell-1', 'cell-2 a cell-2']);
+    assert.equal(write({ cells: shared }).config.match(/jwt_verify/g)?.length, 1, 'one key, one check');
+  });
+
+  describe('reads no JSON that nobody has signed', () => {
+    const READS = /jwt_(?:payload|header)_query|json_query/;
+    /** What is wrong with the order, in the order in which HAProxy evaluates the frontend. */
+    const problemsOf = (config: string): readonly string[] => {
+      const lines = config
+        .split('\n')
+        .map((line) => line.trim())
+        .filter((line) => !line.startsWith('#'));
+      const [start, end] = ['frontend router', 'backend issuers'].map((line) => lines.indexOf(line));
+      const lastCheck = lines.findLastIndex((line) => line.includes('jwt_verify('));
+      const problems = lines.flatMap((line, at) => {
+        if (/set-var\(txn\.verified\)|set-var-fmt\(txn\.verified\)/.test(line)) {
+          return / \{ 'var\(txn\.token\),jwt_verify\("RS256","keys\/[^"]+"\)' -m int 1 }$/.test(line)
+            ? []
+            : [`sets the variable without a signature: ${line}`];
+        }
+        if (!READS.test(line)) return [];
+        if (!line.startsWith('http-request ')) return [`has no place in the order: ${line}`];
+        if (at < lastCheck || at < (start ?? 0) || at > (end ?? 0)) return [`is too early: ${line}`];
+        return / if \{ var\(txn\.verified\) -m found }$/.test(line) ? [] : [`has no condition: ${line}`];
+      });
+      return lastCheck === -1 ? ['verifies nothing', ...problems] : problems;
+    };
+    const shapes: readonly [what: string, changes: Partial<RouterSettings>][] = [
+      ['two cells', {}],
+      ['one cell', { cells: [ONE] }],
+      ['a cell without keys', { cells: [ONE, { ...TWO, keys: [] }] }],
+      ['a key of two cells', { cells: [ONE, { ...TWO, keys: [key('a'), key('b')] }] }],
+      ['many keys', { cells: [{ ...ONE, keys: [...'abcdefghij'].map(key) }, TWO] }],
+      ['plain http, and DNS', { certificateFile: null, followDns: true }],
+    ];
+    for (const [what, changes] of shapes) {
+      it(`with ${what}`, () => {
+        const { config } = write(changes);
+        assert.deepEqual(problemsOf(config), []);
+        assert.equal(config.match(new RegExp(READS, 'g'))?.length, 1, 'only $.cell is read');
+        assert.doesNotMatch(config, /\$\.alg|jwt_header_query/);
+      });
+    }
+
+    const query = `var(txn.token),jwt_payload_query('$.cell')`;
+    const isRule = (line: string, part: string) => line.includes(part);
+    const wrong: readonly [what: string, change: (lines: string[]) => string[], problem: RegExp][] = [
+      [
+        'the reading comes first',
+        (lines) => {
+          const read = lines.filter((line) => isRule(line, 'jwt_payload_query'));
+          const rest = lines.filter((line) => !isRule(line, 'jwt_payload_query'));
+          const at = rest.findIndex((line) => isRule(line, 'jwt_verify'));
+          return rest.toSpliced(at, 0, ...read);
+        },
+        /^is too early/,
+      ],
+      [
+        'the reading depends on the algorithm in the header',
+        (lines) =>
+          lines.map((line) =>
+            isRule(line, 'jwt_payload_query')
+              ? line.replace(/ if .*$/, ` if { "var(txn.token),jwt_header_query('$.alg')" -m str RS256 }`)
+              : line,
+          ),
+        /^has no condition/,
+      ],
+      [
+        'the reading depends on nothing',
+        (lines) =>
+          lines.map((line) => (isRule(line, 'jwt_payload_query') ? line.replace(/ if .*$/, '') : line)),
+        /^has no condition/,
+      ],
+      [
+        'an acl reads, which HAProxy evaluates where it is used',
+        (lines) =>
+          lines.flatMap((line) => (line === 'defaults' ? [line, `acl x ${query} -m found`] : [line])),
+        /^has no place/,
+      ],
+      [
+        'the log reads',
+        (lines) => lines.map((line) => (isRule(line, 'log-format') ? `log-format %[${query}]` : line)),
+        /^has no place/,
+      ],
+      [
+        'a backend is chosen by what the token says',
+        (lines) => lines.map((line) => (isRule(line, 'use_backend r') ? `use_backend %[${query}]` : line)),
+        /^has no place/,
+      ],
+      [
+        'a backend reads the body',
+        (lines) => [...lines, `http-request set-var(txn.x) req.body,json_query('$.x')`],
+        /^is too early/,
+      ],
+      [
+        'the token counts as verified without a signature',
+        (lines) =>
+          lines.map((line) =>
+            isRule(line, 'jwt_verify')
+              ? 'http-request set-var(txn.verified) str(x) if { var(txn.token) -m found }'
+              : line,
+          ),
+        /without a signature/,
+      ],
+      [
+        'the algorithm comes from the token',
+        (lines) => lines.map((line) => line.replace('jwt_verify("RS256",', 'jwt_verify(txn.alg,')),
+        /without a signature/,
+      ],
+    ];
+    for (const [what, change, problem] of wrong) {
+      it(`and this test notices if ${what}`, () => {
+        const lines = write({})
+          .config.split('\n')
+          .map((line) => line.trim());
+        const problems = problemsOf(change(lines).join('\n'));
+        assert.ok(
+          problems.some((one) => problem.test(one)),
+          problems.join('\n'),
+        );
+      });
+    }
   });
 
   it('lists namespaces in a file, and names every file that it needs', () => {

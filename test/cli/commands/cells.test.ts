@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createPublicKey, type KeyObject, randomBytes } from 'node:crypto';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
@@ -161,6 +161,25 @@ describe('the commands for cells', () => {
       assert.match(notes, /cell 2: 2 of its keys/);
     });
 
+    it('warns of a HAProxy without the fix for CVE-2025-11230, and writes nevertheless', async () => {
+      const program = join(dir, 'haproxy');
+      for (const [version, warnings] of [
+        ['2.8.15', 1],
+        ['2.8.16', 0],
+      ] as const) {
+        await writeFile(
+          program,
+          `#!/bin/sh\n[ "$1" = -c ] || echo "HAProxy version ${version} 2025/01/01"\n`,
+        );
+        await chmod(program, 0o755);
+        const { result, notes } = await write('--check', program);
+        assert.equal(result.cells.length, 2);
+        assert.equal(result.warnings.length, warnings, notes);
+        assert.equal(/warning: .*haproxy is version 2\.8\.15, .*CVE-2025-11230/.test(notes), warnings === 1);
+      }
+      assert.deepEqual((await write()).result.warnings, [], 'without --check no program is run');
+    });
+
     it('touches nothing when it refuses', async () => {
       const { result } = await write();
       const before = await readFile(result.config, 'utf8');
@@ -312,6 +331,20 @@ describe('the commands for cells', () => {
         of('topology').map(({ message }) => message.slice(file.length).split(' ')[0]),
         [':2:', ':3:'],
       );
+    });
+
+    it('refuses cells by http beyond this machine, unless the file says insecure: true', async () => {
+      const cells = [{ ...routed(one), legacy: true, registry_url: 'http://0.0.0.0:9' }];
+      await writeTopology({ cells });
+      const { refusal, of } = await examine();
+      assert.ok(refusal !== undefined);
+      assert.deepEqual(
+        of('topology').map(({ outcome }) => outcome),
+        ['failed'],
+      );
+      assert.match(of('topology')[0]?.message ?? '', /cells\.0\.registry_url: http:\/\/0\.0\.0\.0:9 is http/);
+      await writeTopology({ insecure: true, cells });
+      assert.equal((await examine()).of('topology')[0]?.outcome, 'ok');
     });
 
     it('only warns of a machine that is no cell', async () => {

@@ -128,6 +128,27 @@ describe('doctor on PostgreSQL', () => {
       assertVerdict(find(findings, 'configuration'), 'warning', 'CELLPASS_SERVCES');
     });
 
+    it('warns of a database and registries in clear text', async () => {
+      const file = join(dir, 'clear-text.yaml');
+      const registries = [
+        { name: 'plain', url: 'http://0.0.0.0:9' },
+        { name: 'known', url: 'http://0.0.0.0:9', insecure: true },
+      ];
+      await writeFile(file, JSON.stringify({ registries }));
+      const remote = databaseUrl.replace(/127\.0\.0\.1|localhost/, '0.0.0.0');
+      const findings = await run({ CELLPASS_CONFIG: file, CELLPASS_DATABASE_URL: remote });
+      assert.deepEqual(
+        findings
+          .filter(({ name }) => name === 'encryption')
+          .map(({ outcome, message }) => [outcome, message.split(' ').slice(0, 2).join(' ')]),
+        [
+          ['warning', 'CELLPASS_DATABASE_URL: the'],
+          ['warning', 'registries: plain'],
+        ],
+      );
+      assert.ok((await run()).every(({ name }) => name !== 'encryption'));
+    });
+
     it('asks each registry without a token, and with one', async () => {
       // Of another cell: healthy, but without this cell's keys.
       const publicUrl = await listen((_request, response) => response.end('{"status":"ok"}'));
