@@ -25,7 +25,8 @@ export function startCrowd({ origin, clients, path, headers = {} }: CrowdOptions
   let ended = 0;
   let stopped = false;
   const loop = async (): Promise<void> => {
-    const client = new Client(origin, { keepAliveTimeout: 60_000 });
+    // A connection that was handed to a worker as it was killed gets no answer.
+    const client = new Client(origin, { keepAliveTimeout: 60_000, headersTimeout: 15_000 });
     while (!stopped) {
       try {
         const { statusCode, body } = await client.request({ method: 'GET', path, headers });
