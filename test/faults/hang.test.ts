@@ -24,7 +24,7 @@ const ANSWER_MS = 6500;
 const REPLACED_MS = 25_000;
 const EXIT_MS = 20_000;
 /** When a client gives up. */
-const IMPATIENT_MS = 5000;
+const IMPATIENT_MS = 7000;
 
 interface Answer {
   /** 0: no answer. */

@@ -53,8 +53,9 @@ export function issuers({ cells, caFile, followDns }: RouterSettings, namespaces
     ...cells
       .filter(({ legacy }) => legacy)
       .map((cell) => `  http-request set-var(txn.near) str(${nameOf(cell)}) if !{ var(txn.near) -m found }`),
-    '  # A password may wait for its turn to be hashed, and which credentials are passwords only the issuer knows.',
-    `  http-request set-timeout server ${PASSWORD_TIMEOUT} if { method POST } or { req.hdr(authorization) -m found }`,
+    '  # A password may wait for its turn to be hashed. A secret with the form of a token is no password;',
+    '  # a POST may be a login whose secret is in its body.',
+    `  http-request set-timeout server ${PASSWORD_TIMEOUT} if { method POST } or { http_auth_pass -m found } !{ http_auth_pass -m reg ^gl[a-z]{1,10}- }`,
     ...hosts.flatMap(
       ([host, { id }]) => `  use-server ${host} if { var(txn.near) -m str ${nameOf({ id })} }`,
     ),

@@ -262,7 +262,7 @@ describe("the registry router's configuration", () => {
 
   it('gives a request with credentials the time of a password', () => {
     assert.deepEqual(linesOf(write({}).config, 'http-request set-timeout'), [
-      'http-request set-timeout server 12s if { method POST } or { req.hdr(authorization) -m found }',
+      'http-request set-timeout server 12s if { method POST } or { http_auth_pass -m found } !{ http_auth_pass -m reg ^gl[a-z]{1,10}- }',
     ]);
   });
 

@@ -155,7 +155,7 @@ const JOBS = [
 const SHARES = [
   "INSERT INTO group_group_links (shared_group_id, shared_with_group_id, role) VALUES (20, 21, 'reporter') ON CONFLICT DO NOTHING",
   'DELETE FROM group_group_links',
-  'UPDATE group_group_links SET shared_group_id = 43 - shared_group_id',
+  'UPDATE group_group_links SET shared_group_id = 43 - shared_group_id WHERE (SELECT count(*) FROM group_group_links) = 1',
   "INSERT INTO project_group_links (project_id, group_id, role) VALUES (104, 22, 'developer') ON CONFLICT DO NOTHING",
   'UPDATE project_group_links SET group_id = 43 - group_id',
   'DELETE FROM project_group_links',
