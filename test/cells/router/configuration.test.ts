@@ -260,7 +260,7 @@ describe("the registry router's configuration", () => {
     });
   }
 
-  it('gives a request with credentials the time of a password', () => {
+  it('gives a request that may be a password login the time of a password, and a token no more than others', () => {
     assert.deepEqual(linesOf(write({}).config, 'http-request set-timeout'), [
       'http-request set-timeout server 12s if { method POST } or { http_auth_pass -m found } !{ http_auth_pass -m reg ^gl[a-z]{1,10}- }',
     ]);
