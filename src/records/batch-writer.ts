@@ -1,5 +1,6 @@
 import { CellpassError } from '../errors.ts';
 import type { Log } from '../log.ts';
+import { within } from '../within.ts';
 import { type BoundedQueue, createBoundedQueue, type QueueBound } from './bounded-queue.ts';
 import { createLosses, type LossCounts, type Losses } from './losses.ts';
 import { createRepeatingRun, type RepeatingRun } from './repeating-run.ts';
@@ -169,13 +170,4 @@ async function failureOf(work: () => Promise<void>): Promise<{ readonly error: u
   } catch (error) {
     return { error };
   }
-}
-
-/** Resolves when the work is done, or when the time is up; the work then goes on alone. */
-async function within(timeoutMs: number, work: Promise<void>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const timeUp = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, timeoutMs);
-  });
-  await Promise.race([work, timeUp]).finally(() => clearTimeout(timer));
 }

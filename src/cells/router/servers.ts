@@ -1,3 +1,4 @@
+import { TOKEN_FORM } from '../../authn/credential-kinds.ts';
 import { quote } from './language.ts';
 import { nameOf, type RouterCell, type RouterSettings } from './router.ts';
 
@@ -55,7 +56,7 @@ export function issuers({ cells, caFile, followDns }: RouterSettings, namespaces
       .map((cell) => `  http-request set-var(txn.near) str(${nameOf(cell)}) if !{ var(txn.near) -m found }`),
     '  # A password may wait for its turn to be hashed. A secret with the form of a token is no password;',
     '  # a POST may be a login whose secret is in its body.',
-    `  http-request set-timeout server ${PASSWORD_TIMEOUT} if { method POST } or { http_auth_pass -m found } !{ http_auth_pass -m reg ^gl[a-z]{1,10}- }`,
+    `  http-request set-timeout server ${PASSWORD_TIMEOUT} if { method POST } or { http_auth_pass -m found } !{ http_auth_pass -m reg ${TOKEN_FORM.source} }`,
     ...hosts.flatMap(
       ([host, { id }]) => `  use-server ${host} if { var(txn.near) -m str ${nameOf({ id })} }`,
     ),

@@ -142,18 +142,6 @@ export async function borrowPatiently(pool: pg.Pool): Promise<Lease> {
 }
 
 /**
- * Waits for `closing`, but no longer than `timeoutMs`: a server that hangs never confirms the end.
- */
-export async function within(timeoutMs: number, closing: Promise<unknown>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const overdue = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, timeoutMs);
-  });
-  await Promise.race([closing, overdue]);
-  clearTimeout(timer);
-}
-
-/**
  * pg gives errors of the server a SQLSTATE. An error without one didn't reach the server or lost
  * it.
  */

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
-import { type ClientClass, within } from './connections.ts';
+import { within } from '../../within.ts';
+import type { ClientClass } from './connections.ts';
 
 /** Plus up to as much again at random, so that replicas don't all reconnect at the same moment. */
 const RECONNECT_MS = 700;

@@ -1,6 +1,7 @@
 import pg from 'pg';
 import { type DatabaseUrl, readDatabaseUrl } from '../../config/database-url.ts';
 import { CellpassError } from '../../errors.ts';
+import { within } from '../../within.ts';
 import {
   borrow,
   borrowPatiently,
@@ -8,7 +9,6 @@ import {
   createClientClass,
   createPool,
   type Lease,
-  within,
 } from './connections.ts';
 import { type Database, LONGEST_STATEMENT_MS, TYPE_OIDS } from './drivers.ts';
 import { listenOnPostgres } from './listen.ts';
