@@ -1,6 +1,7 @@
 /** The import direction of src/, lowest first; see docs/architecture.md. */
 const ORDER = [
   '(addresses|ascii|errors|expiring-map|log|printable|terminal|version|within)\\.ts',
+  'shares/',
   'config/',
   'policy/',
   'authn/',

@@ -68,8 +68,11 @@ async function measureCellChoice(file: string): Promise<void> {
     log: { info: () => undefined, error: () => undefined },
   });
   const { scopes } = parseScopes(['repository:acme/private:pull,push', 'repository:gitlab-org/base:pull']);
-  const decide = () =>
-    chooseCell({ scopes, form: readCredentialForm({ username: 'alice', password: token }) }, topology.view());
+  const requester = { network: '127.0.0.1', isKnown: true, gone: () => new AbortController().signal };
+  const decide = () => {
+    const form = readCredentialForm({ username: 'alice', password: token });
+    return chooseCell({ scopes, form, requester }, topology.view());
+  };
   const startedAt = performance.now();
   for (let done = 0; done < DECISIONS; done++) await decide();
   const microseconds = ((performance.now() - startedAt) * 1000) / DECISIONS;

@@ -6,10 +6,10 @@ import type { CredentialRecords } from './account.ts';
 import type { Credentials } from './basic.ts';
 import { type Evidence, type HashedKind, kindsOf, verifyByRecord } from './credential-kinds.ts';
 import type { Attempt, FailedAttempts } from './failed-attempts.ts';
-import type { PasswordHasher } from './password.ts';
+import type { PasswordHasher, VerifyPassword } from './password.ts';
 
 export interface Authenticator {
-  readonly passwords: Pick<PasswordHasher, 'inTurn' | 'refuseIfFull'>;
+  readonly passwords: Pick<PasswordHasher, 'inTurn' | 'refuseIfFull' | 'charge'>;
   readonly failedAttempts: Pick<FailedAttempts, 'refuseKnown' | 'admitPassword' | 'tokenFailed'>;
 }
 
@@ -74,15 +74,18 @@ async function verifyByHash(
   const { credentials, records } = evidence;
   failedAttempts.refuseKnown(attempt);
   // Before the database counts failures: in a flood of guesses most end here.
-  passwords.refuseIfFull();
+  const holder = { address: attempt.network, account: attempt.loginKey };
+  passwords.refuseIfFull(holder);
   const admitted = await failedAttempts.admitPassword(attempt);
-  return passwords.inTurn(async (verify) => {
+  const work = async (verify: VerifyPassword): Promise<Subject> => {
     admitted.refuseIfLimited();
     // A refused token costs the same hash, so that the time does not tell it from a wrong password.
     const matches = await verify(kind.hashOf(records), credentials.password);
     const verdict = refusal ?? kind.verify(evidence, matches);
     if (typeof verdict === 'string') throw await admitted.failed(verdict);
     admitted.succeeded();
+    passwords.charge(holder.account);
     return verdict;
-  }, clientGone());
+  };
+  return passwords.inTurn(holder, work, clientGone());
 }

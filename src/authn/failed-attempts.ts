@@ -57,8 +57,8 @@ export interface FailedAttempts {
   /** @throws {CellpassError} `too_many_failures`, `unavailable` */
   admitPassword(attempt: Attempt): Promise<PasswordAttempt>;
   /**
-   * Counts a refused token, by address alone, because its login name proves nothing. Resolves with
-   * the error to answer.
+   * Counts a refused token, by address and not by account, because its login name proves nothing.
+   * Resolves with the error to answer.
    */
   tokenFailed(attempt: Attempt, reason: Reason): Promise<CellpassError>;
   /** Lockouts that this process has seen. */
@@ -101,17 +101,25 @@ export function createFailedAttempts(options: FailedAttemptsOptions): FailedAtte
   const tally = async (place: Place, method: 'read' | 'add'): Promise<Tally> => {
     const count = await place.counter[method](place.key);
     if (count.failures >= place.limit) limited.set(place.name, monotonicMs() + count.endsInMs);
-    return { ...place, ...count };
+    return { ...place, ...count, isNew: method === 'add' };
   };
 
-  const count = async (attempt: Attempt, places: readonly Place[]): Promise<void> => {
-    refuseIfLimited(places);
+  /** Counts for the credential first, which says whether it counts for the address, too. */
+  const countAt = async ({ credential, address }: Places): Promise<readonly Tally[]> => {
+    if (address === null && !Number.isFinite(credential.limit)) return [];
+    const own = await tally(credential, 'add');
+    if (address === null) return [own];
+    return [own, await tally(address, own.failures <= COUNTED_OF_ONE ? 'add' : 'read')];
+  };
+
+  const count = async (attempt: Attempt, places: Places): Promise<void> => {
+    refuseIfLimited(limitedOf(places));
     const begun = beginAttempt(attempt);
     if (begun === 'repeated') return;
     try {
-      const tallies = await Promise.all(places.map((place) => tally(place, 'add')));
-      for (const { by, failures, limit } of tallies) {
-        if (failures !== limit) continue;
+      const tallies = await countAt(places);
+      for (const { by, failures, limit, isNew } of tallies) {
+        if (failures !== limit || !isNew) continue;
         lockouts[by] += 1;
         onLockout({ by, network: attempt.network });
       }
@@ -122,31 +130,27 @@ export function createFailedAttempts(options: FailedAttemptsOptions): FailedAtte
     }
   };
 
-  const answer = (attempt: Attempt, places: readonly Place[], reason: Reason): Promise<CellpassError> =>
+  const answer = (attempt: Attempt, places: Places, reason: Reason): Promise<CellpassError> =>
     count(attempt, places).then(() => unauthorized(reason), toTooMany);
 
   return {
-    refuseKnown: (attempt) => refuseIfLimited(placesOf(options, attempt)),
+    refuseKnown: (attempt) => refuseIfLimited(limitedOf(placesOf(options, attempt))),
     async admitPassword(attempt) {
       const places = placesOf(options, attempt);
-      refuseIfLimited(places);
-      const tallies = await Promise.all(places.map((place) => tally(place, 'read')));
-      refuseIfLimited(places);
+      const limits = limitedOf(places);
+      refuseIfLimited(limits);
+      const tallies = await Promise.all(limits.map((place) => tally(place, 'read')));
+      refuseIfLimited(limits);
       const forgivable = tallies.filter(({ by, failures }) => by === 'account' && failures > 0);
       return {
-        refuseIfLimited: () => refuseIfLimited(places),
+        refuseIfLimited: () => refuseIfLimited(limits),
         failed: (reason) => answer(attempt, places, reason),
         succeeded: () => {
           for (const { counter, key } of forgivable) counter.forget(key).catch(() => undefined);
         },
       };
     },
-    tokenFailed: (attempt, reason) =>
-      answer(
-        attempt,
-        placesOf(options, attempt).filter(({ by }) => by === 'address'),
-        reason,
-      ),
+    tokenFailed: (attempt, reason) => answer(attempt, placesOfToken(options, attempt), reason),
     lockouts: () => ({ ...lockouts }),
   };
 }
@@ -162,22 +166,60 @@ interface Place {
   readonly name: string;
 }
 
-type Tally = Place & FailureCount;
+interface Tally extends Place, FailureCount {
+  /** False: the failure did not count here. */
+  readonly isNew: boolean;
+}
 
-function placesOf({ counters, limits }: FailedAttemptsOptions, attempt: Attempt): readonly Place[] {
+/** Where an attempt counts. */
+interface Places {
+  /** The account from this address, or the token. Its limit may be infinite. */
+  readonly credential: Place;
+  /** Null: addresses have no limit. */
+  readonly address: Place | null;
+}
+
+/**
+ * So many failures of one credential count for its address; the others count for the credential
+ * alone. Thus who guesses at one account, or a job with an old token, does not lock out the other
+ * users of the address. See docs/adr/0016-spraying-and-guessing.md.
+ */
+const COUNTED_OF_ONE = 5;
+
+function placesOf(options: FailedAttemptsOptions, attempt: Attempt): Places {
   const { network, loginKey } = attempt;
   // A digest, because a login name may be long, and may be a password that was typed into the wrong
   // field.
   const account = createHash('sha256').update(loginKey).digest('base64url').slice(0, ACCOUNT_CHARACTERS);
-  const keys = { address: network, account: `${network} ${account}` };
-  const all = (['address', 'account'] as const).map((by) => ({
-    by,
-    counter: counters[by],
-    limit: limits[by],
-    key: keys[by],
-    name: `${by} ${keys[by]}`,
-  }));
-  return all.filter(({ limit }) => limit > 0);
+  return {
+    credential: placeAt(options, 'account', `${network} ${account}`),
+    address: addressOf(options, attempt),
+  };
+}
+
+/** A token has no account to guess at, and no limit of its own. */
+function placesOfToken(options: FailedAttemptsOptions, attempt: Attempt): Places {
+  const token = Buffer.from(attempt.digest).toString('base64url').slice(0, ACCOUNT_CHARACTERS);
+  const place = placeAt(options, 'account', `${attempt.network} token ${token}`);
+  return {
+    credential: { ...place, limit: Number.POSITIVE_INFINITY },
+    address: addressOf(options, attempt),
+  };
+}
+
+function addressOf(options: FailedAttemptsOptions, { network }: Attempt): Place | null {
+  return options.limits.address === 0 ? null : placeAt(options, 'address', network);
+}
+
+function placeAt({ counters, limits }: FailedAttemptsOptions, by: Lockout['by'], key: string): Place {
+  const limit = limits[by] === 0 ? Number.POSITIVE_INFINITY : limits[by];
+  return { by, counter: counters[by], limit, key, name: `${by} ${key}` };
+}
+
+/** The places that have a limit. */
+function limitedOf({ credential, address }: Places): readonly Place[] {
+  const places = address === null ? [credential] : [address, credential];
+  return places.filter(({ limit }) => Number.isFinite(limit));
 }
 
 /** 132 bits. */

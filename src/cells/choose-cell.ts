@@ -7,6 +7,17 @@ import { type Cell, findCell, type Topology } from './topology.ts';
 export interface RoutingInput {
   readonly scopes: readonly ResourceScope[];
   readonly form: CredentialForm;
+  readonly requester: Requester;
+}
+
+/** Whose share of the calls of the Topology Service a request takes. */
+export interface Requester {
+  /** An IPv4 address, or the network of an IPv6 address. */
+  readonly network: string;
+  /** Valid credentials came from there a short time ago. */
+  readonly isKnown: boolean;
+  /** Aborted when no client waits for the answer any more; called only where there is a queue. */
+  readonly gone: () => AbortSignal;
 }
 
 /** The topology from the point of view of one cell. */
@@ -18,7 +29,7 @@ export interface CellView {
    * The cell of a top-level namespace (lower case); null: no cell claims it.
    * @throws {CellpassError} `unavailable` if the Topology Service doesn't answer.
    */
-  cellOf(namespace: string): Cell | null | Promise<Cell | null>;
+  cellOf(namespace: string, requester: Requester): Cell | null | Promise<Cell | null>;
 }
 
 /**
@@ -38,14 +49,14 @@ const MOST_NAMESPACES = 10;
  * @throws {CellpassError} `mixed_cells` if the scopes belong to several cells; `unavailable` if a
  * namespace can't be looked up.
  */
-export async function chooseCell({ scopes, form }: RoutingInput, view: CellView): Promise<Choice> {
+export async function chooseCell({ scopes, form, requester }: RoutingInput, view: CellView): Promise<Choice> {
   const { cells } = view.topology;
   if (form.kind === 'damaged') return { kind: 'refused', reason: 'token_damaged' };
   if (form.kind === 'routable' && !cells.some(({ id }) => names(form, id))) {
     return { kind: 'refused', reason: 'cell_unknown' };
   }
   const cell =
-    (await cellOfScopes(scopes, view)) ??
+    (await cellOfScopes(scopes, requester, view)) ??
     cellOfForm(form, view) ??
     findCell(view.topology, ({ legacy }) => legacy);
   return { kind: cell.id === view.self ? 'here' : 'there', cell, takesCredentials: takes(cell, form) };
@@ -80,7 +91,11 @@ function names({ cell }: { readonly cell: bigint }, id: number): boolean {
 }
 
 /** Null if no cell claims the namespaces of the scopes. */
-async function cellOfScopes(scopes: readonly ResourceScope[], view: CellView): Promise<Cell | null> {
+async function cellOfScopes(
+  scopes: readonly ResourceScope[],
+  requester: Requester,
+  view: CellView,
+): Promise<Cell | null> {
   const { cells, topologyService } = view.topology;
   const [only] = cells;
   // With a single cell there is nothing to choose.
@@ -92,7 +107,7 @@ async function cellOfScopes(scopes: readonly ResourceScope[], view: CellView): P
       `the scopes are of ${namespaces.length} top-level groups; ask for at most ${MOST_NAMESPACES} in one request`,
     );
   }
-  const found = await Promise.all(namespaces.map((namespace) => view.cellOf(namespace)));
+  const found = await lookUp(namespaces, requester, view);
   const [first, ...others] = new Map(
     found.filter((cell) => cell !== null).map((cell) => [cell.id, cell]),
   ).values();
@@ -103,6 +118,20 @@ async function cellOfScopes(scopes: readonly ResourceScope[], view: CellView): P
     );
   }
   return first ?? null;
+}
+
+/** Strangers ask for one name after the other, so that one request of theirs takes one place. */
+async function lookUp(
+  namespaces: readonly string[],
+  requester: Requester,
+  view: CellView,
+): Promise<readonly (Cell | null)[]> {
+  if (requester.isKnown) {
+    return Promise.all(namespaces.map((namespace) => view.cellOf(namespace, requester)));
+  }
+  const found: (Cell | null)[] = [];
+  for (const namespace of namespaces) found.push(await view.cellOf(namespace, requester));
+  return found;
 }
 
 /**

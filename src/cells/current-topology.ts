@@ -1,7 +1,8 @@
 import { readFileSync, unwatchFile, watchFile } from 'node:fs';
 import { CellpassError } from '../errors.ts';
 import type { Log } from '../log.ts';
-import type { CellView } from './choose-cell.ts';
+import { NO_SHARES, type ShareStats } from '../shares/turns.ts';
+import type { CellView, Requester } from './choose-cell.ts';
 import { type Cell, parseTopology, soleCell, type Topology } from './topology.ts';
 import {
   createTopologyService,
@@ -31,6 +32,8 @@ export interface CurrentTopology {
   view(): CellView;
   /** Calls of the Topology Service since the start, across reloads. */
   serviceStats(): TopologyServiceStats;
+  /** Of the calls that the current topology's client has open. */
+  shareStats(): ShareStats;
   close(): Promise<void>;
 }
 
@@ -49,6 +52,7 @@ export function openTopology(options: CurrentTopologyOptions): CurrentTopology {
   const open = {
     view: () => current.view,
     serviceStats: () => ({ ...calls, isAway: current.isAway() }),
+    shareStats: () => current.shareStats(),
   };
   if (file === null) return { ...open, close: () => current.close() };
   const reload = (): void => {
@@ -88,6 +92,7 @@ export function readTopology(file: string, self: number | null): Topology {
 interface OwnedView {
   readonly view: CellView;
   isAway(): boolean;
+  shareStats(): ShareStats;
   close(): Promise<void>;
 }
 
@@ -112,22 +117,26 @@ function createView(
     view: {
       topology,
       self,
-      cellOf: (namespace) =>
-        listed.get(namespace) ?? (service === null ? null : askService(service, topology, namespace)),
+      cellOf: (namespace, requester) =>
+        listed.get(namespace) ??
+        (service === null ? null : askService({ service, topology, requester }, namespace)),
     },
     isAway: () => service?.isAway() ?? false,
+    shareStats: () => service?.shareStats() ?? NO_SHARES,
     close: async () => service?.close(),
   };
 }
 
-async function askService(
-  service: TopologyService,
-  { cells }: Topology,
-  namespace: string,
-): Promise<Cell | null> {
-  const address = await service.classify(namespace);
+interface Asking {
+  readonly service: TopologyService;
+  readonly topology: Topology;
+  readonly requester: Requester;
+}
+
+async function askService({ service, topology, requester }: Asking, namespace: string): Promise<Cell | null> {
+  const address = await service.classify(namespace, requester);
   if (address === null) return null;
-  const cell = cells.find(({ url }) => new URL(url).host === address);
+  const cell = topology.cells.find(({ url }) => new URL(url).host === address);
   if (cell !== undefined) return cell;
   throw new CellpassError('unavailable', 'the Topology Service named an unknown cell; try again', {
     reason: 'topology_service',

@@ -2,6 +2,8 @@ import { Agent, request } from 'undici';
 import { z } from 'zod';
 import { CellpassError } from '../errors.ts';
 import { createExpiringMap } from '../expiring-map.ts';
+import { createTurns, type ShareStats } from '../shares/turns.ts';
+import type { Requester } from './choose-cell.ts';
 import type { TopologyServiceSettings } from './topology.ts';
 
 export interface TopologyServiceOptions extends TopologyServiceSettings {
@@ -32,11 +34,14 @@ export interface TopologyServiceStats extends Readonly<TopologyServiceCalls> {
  */
 export interface TopologyService {
   /**
-   * The host of the cell that claims a top-level namespace; null: none does.
+   * The host of the cell that claims a top-level namespace; null: none does. Waits for the turn of
+   * the requester's network, at most as long as for an answer.
    * @throws {CellpassError} `unavailable` if the service doesn't answer, or answers something else.
    */
-  classify(namespace: string): Promise<string | null>;
+  classify(namespace: string, requester: Pick<Requester, 'network' | 'gone'>): Promise<string | null>;
   isAway(): boolean;
+  /** Of the open calls. */
+  shareStats(): ShareStats;
   close(): Promise<void>;
 }
 
@@ -46,8 +51,10 @@ export interface TopologyService {
  */
 const CLAIMED = { lifeMs: 60_000, max: 10_000 };
 const UNCLAIMED = { lifeMs: 10_000, max: 10_000 };
-/** The most open calls. */
-const MOST_AT_ONCE = 64;
+/** Open calls, in all and of one address. */
+const PLACES = { places: 64, perAddress: 8 };
+/** Waiting calls beyond the time-out's worth of them would only wait in vain. */
+const MOST_WAITING = 1024;
 /**
  * After so many failures in a row, requests fail at once; then one call every 2 s tests the
  * service.
@@ -68,6 +75,12 @@ export function createTopologyService(options: TopologyServiceOptions): Topology
   const unclaimed = createExpiringMap<true>({ ...UNCLAIMED, monotonicMs });
   const inFlight = new Map<string, Promise<string | null>>();
   const breaker = createBreaker(monotonicMs);
+
+  const turns = createTurns({
+    ...PLACES,
+    waiting: MOST_WAITING,
+    refusal: { message: 'too many questions about cells at once; try again', reason: 'topology_service' },
+  });
 
   const refuseWhere = (refused: boolean, why: string): void => {
     if (!refused) return;
@@ -90,19 +103,36 @@ export function createTopologyService(options: TopologyServiceOptions): Topology
     }
   };
 
+  /** From the cache, or from a call that is open; undefined: the service must be asked. */
+  const recall = (namespace: string): Promise<string | null> | string | null | undefined => {
+    const known = claimed.get(namespace);
+    if (known !== undefined) return known;
+    return unclaimed.get(namespace) === true ? null : inFlight.get(namespace);
+  };
+  const begin = (namespace: string): Promise<string | null> => {
+    const asked = ask(namespace).finally(() => inFlight.delete(namespace));
+    inFlight.set(namespace, asked);
+    return asked;
+  };
+
   return {
-    async classify(namespace) {
-      const known = claimed.get(namespace);
-      if (known !== undefined) return known;
-      if (unclaimed.get(namespace) === true) return null;
-      const running = inFlight.get(namespace);
-      if (running !== undefined) return running;
-      refuseWhere(inFlight.size >= MOST_AT_ONCE, 'too many calls of the Topology Service are open');
-      const asked = ask(namespace).finally(() => inFlight.delete(namespace));
-      inFlight.set(namespace, asked);
-      return asked;
+    async classify(namespace, { network, gone }) {
+      const recalled = recall(namespace);
+      if (recalled !== undefined) return recalled;
+      // Only open calls are shared: the turn of another network may come later than one's own.
+      const inTurn = async (): Promise<string | null> => {
+        const meanwhile = recall(namespace);
+        return meanwhile === undefined ? begin(namespace) : meanwhile;
+      };
+      const tooLate = (): AbortSignal => AbortSignal.any([gone(), AbortSignal.timeout(options.timeoutMs)]);
+      return turns.run({ address: network }, inTurn, tooLate).catch((error: unknown) => {
+        if (!(error instanceof CellpassError) || error.reason !== 'client_gone') throw error;
+        calls.notAsked += 1;
+        throw unavailable(new Error('the turn to ask the Topology Service did not come in time'));
+      });
     },
     isAway: () => breaker.isOpen(),
+    shareStats: turns.stats,
     close: () => agent.close(),
   };
 }

@@ -1,9 +1,9 @@
 import type { Log } from '../log.ts';
+import { createAllowance } from '../shares/allowance.ts';
 import type { AuditSize } from '../store/records/issued-token-sizes.ts';
 import type { IssuedToken } from '../store/records/issued-tokens.ts';
 import { BatchWriter, type BatchWriterStats } from './batch-writer.ts';
 import { createRepeatedPulls, isPull } from './repeated-pulls.ts';
-import { createShares } from './shares.ts';
 
 /** One value for tokens of known subjects, and one for those of anonymous clients. */
 interface ByKind<T> {
@@ -143,10 +143,10 @@ function openQueues(
   { maxBytes, monotonicMs, hasMore }: Room,
   processes: number,
 ): (token: IssuedToken) => void {
-  const crowded = createShares({ ...CROWDED, monotonicMs });
+  const crowded = createAllowance({ ...CROWDED, monotonicMs });
   const dailyShare = (most: number): ((token: IssuedToken) => boolean) => {
     const each = Math.floor((most * DAILY_SHARE) / processes);
-    const shares = createShares({ each, everyMs: DAY_MS, monotonicMs });
+    const shares = createAllowance({ each, everyMs: DAY_MS, monotonicMs });
     return (token) => shares.take(holderOf(token), bytesOf(token));
   };
   const addGrant = writer.openQueue({

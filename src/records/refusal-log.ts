@@ -1,8 +1,8 @@
 import type { Log } from '../log.ts';
 import { type Subject, subjectName } from '../policy/subject.ts';
+import { createAllowance } from '../shares/allowance.ts';
 import type { StoredRefusal } from '../store/records/refusals.ts';
 import { BatchWriter } from './batch-writer.ts';
-import { createShares } from './shares.ts';
 
 export interface RefusalLogOptions {
   readonly save: (refusals: readonly StoredRefusal[]) => Promise<void>;
@@ -47,8 +47,8 @@ const PROJECT_BYTES = 1000;
 
 export function createRefusalLog(options: RefusalLogOptions): RefusalLog {
   const { save, log, monotonicMs = () => performance.now() } = options;
-  const knownShares = createShares({ ...KNOWN_SHARE, monotonicMs });
-  const unknownShares = createShares({ ...UNKNOWN_SHARE, monotonicMs });
+  const knownShares = createAllowance({ ...KNOWN_SHARE, monotonicMs });
+  const unknownShares = createAllowance({ ...UNKNOWN_SHARE, monotonicMs });
   const writer = new BatchWriter<HeldRefusal>({
     save,
     bytesOf,

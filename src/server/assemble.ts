@@ -8,6 +8,7 @@ import { reportOf } from '../http/metrics/report.ts';
 import { createRequestMetrics } from '../http/metrics/requests.ts';
 import { createForwarder } from '../http/token/forward.ts';
 import type { Schedule } from '../rotation/schedule.ts';
+import { createTurns } from '../shares/turns.ts';
 import { createOwnSource } from '../store/source/own/source.ts';
 import { remembering } from '../store/source/remembered.ts';
 import { openClockCheck } from './assembly/clock.ts';
@@ -40,6 +41,16 @@ export interface Administration extends SharedServices {
 /** How much longer a forwarded password may take than one that this cell hashes. */
 const FORWARDING_MS = 1000;
 
+/**
+ * Token requests of one process. A process answers about one in a millisecond, so 32 of one address
+ * delay others by 32 ms at most. What waits is bounded by the connections and by the deadline.
+ */
+const REQUESTS_AT_ONCE = {
+  places: 128,
+  perAddress: 32,
+  refusal: { message: 'too many requests at once', reason: 'too_slow' },
+} as const;
+
 // The graph of a server by role. Below, one function for each half; `assembly/` says how each part
 // is made. Every function adds to `closers` what must be closed.
 
@@ -62,7 +73,7 @@ export async function assembleWorker(inputs: ServerInputs, closers: Closers): Pr
 /** The primary of several workers: no public app. */
 export async function assemblePrimary(inputs: ServerInputs, closers: Closers): Promise<Administration> {
   const shared = await assembleShared(inputs, closers);
-  registerStats(inputs, shared, NO_RECORDS);
+  registerStats(inputs, shared, NO_RECORDS, {});
   return assembleAdministration(inputs, shared, { records: NO_RECORDS, closers });
 }
 
@@ -95,8 +106,9 @@ function assemblePublic(inputs: ServerInputs, shared: SharedServices, closers: C
   const passwordDeadlineMs = inputs.config.limits.passwordSeconds * 1000 + FORWARDING_MS;
   const forwarder = shared.requests.measured(createForwarder({ passwordDeadlineMs }));
   closers.push(() => forwarder.close());
-  registerStats(inputs, shared, records);
-  const app = createApp(publicEndpoints(inputs, { ...shared, records, forwarder }));
+  const turns = createTurns(REQUESTS_AT_ONCE);
+  registerStats(inputs, shared, records, { requests: turns.stats, forwarding: () => forwarder.stats() });
+  const app = createApp(publicEndpoints(inputs, { ...shared, records, forwarder, turns }));
   return { ...shared, app, records };
 }
 

@@ -102,7 +102,8 @@ async function attempt({ username = 'alice', password = 'secret', found = {} }: 
   const authenticator: Authenticator = {
     passwords: {
       refuseIfFull: () => void counted.push('room'),
-      inTurn: (work) =>
+      charge: () => undefined,
+      inTurn: (_holder, work) =>
         work(async (hash, given) => {
           counted.push('hash');
           hashes.push(hash);

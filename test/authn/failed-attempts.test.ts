@@ -63,9 +63,30 @@ describe('attempts that fail', () => {
     await token('a');
     await password('b');
     assert.deepEqual([...counters.address.keys], [['192.0.2.1', 2]]);
-    const [[key, failures] = ['', 0], ...others] = counters.account.keys;
-    assert.match(key, /^192\.0\.2\.1 [\w-]{22}$/);
-    assert.deepEqual([failures, others], [1, []]);
+    const counts = [...counters.account.keys];
+    assert.match(counts.map(([key]) => key).join(), /^192\.0\.2\.1 token [\w-]{22},192\.0\.2\.1 [\w-]{22}$/);
+    assert.deepEqual(
+      counts.map(([, failures]) => failures),
+      [1, 1],
+    );
+  });
+
+  it('of one account count for the address five times, and of as many accounts each time', async () => {
+    const { counters, password } = open({ address: 30, account: 30 });
+    for (let n = 0; n < 30; n++) await password(`guess ${n}`, 'alice');
+    assert.equal(counters.address.keys.get('192.0.2.1'), 5);
+    for (let n = 0; n < 24; n++) assert.equal(await password('Summer2026', `user-${n}`), 'unauthorized');
+    assert.equal(await password('Summer2026', 'user-24'), 'unauthorized');
+    assert.equal(await password('Summer2026', 'user-25'), 'too_many_failures');
+  });
+
+  it('of one old token, again and again, leave the address to others', async () => {
+    const { counters, token, world } = open({ address: 30, account: 30 });
+    for (let n = 0; n < 1000; n++) {
+      world.nowMs += 10_000 / 7;
+      assert.equal(await token('an old token'), 'unauthorized');
+    }
+    assert.equal(counters.address.keys.get('192.0.2.1'), 5);
   });
 
   it('are told as wrong until there are too many, once as a lockout', async () => {

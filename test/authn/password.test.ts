@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { createPasswordHasher } from '../../src/authn/password.ts';
 import { PASSWORD_SCHEMES, passwordHashing } from '../../src/authn/password-schemes.ts';
 
+const HOLDER = { address: '192.0.2.1', account: 'alice' };
+
 describe('passwords', () => {
   it('are argon2id with the parameters of the policy, and verify', async () => {
     const passwords = await createPasswordHasher();
@@ -74,12 +76,12 @@ describe('passwords', () => {
   it('can be told beforehand that too many wait', async () => {
     const passwords = await createPasswordHasher({ concurrency: 1, waiting: 1 });
     const first = passwords.hash('1');
-    passwords.refuseIfFull();
+    passwords.refuseIfFull(HOLDER);
     const second = passwords.hash('2');
-    assert.throws(() => passwords.refuseIfFull(), { code: 'unavailable' });
+    assert.throws(() => passwords.refuseIfFull(HOLDER), { code: 'unavailable' });
     assert.equal(passwords.stats().refused, 1);
     await Promise.all([first, second]);
-    passwords.refuseIfFull();
+    passwords.refuseIfFull(HOLDER);
   });
 
   it('that are refused together are told to come back at different times, soon', async () => {
@@ -101,12 +103,16 @@ describe('passwords', () => {
     const passwords = await createPasswordHasher({ concurrency: 1, waiting: 2 });
     const steps: string[] = [];
     const turn = (name: string) =>
-      passwords.inTurn(async (verify) => {
-        steps.push(`${name} begins`);
-        await verify(null, 'x');
-        await new Promise((resolve) => setImmediate(resolve));
-        steps.push(`${name} ends`);
-      }, new AbortController().signal);
+      passwords.inTurn(
+        HOLDER,
+        async (verify) => {
+          steps.push(`${name} begins`);
+          await verify(null, 'x');
+          await new Promise((resolve) => setImmediate(resolve));
+          steps.push(`${name} ends`);
+        },
+        new AbortController().signal,
+      );
     await Promise.all([turn('first'), turn('second')]);
     assert.deepEqual(steps, ['first begins', 'first ends', 'second begins', 'second ends']);
   });
@@ -118,14 +124,14 @@ describe('passwords', () => {
 
     it('are not begun', async () => {
       const passwords = await createPasswordHasher();
-      await gone(passwords.inTurn(() => assert.fail('begun'), AbortSignal.abort()));
+      await gone(passwords.inTurn(HOLDER, () => assert.fail('begun'), AbortSignal.abort()));
     });
 
     it('leave their place to others', async () => {
       const passwords = await createPasswordHasher({ concurrency: 1, waiting: 1 });
       const controller = new AbortController();
       const first = passwords.hash('first');
-      const waiting = passwords.inTurn(() => assert.fail('begun'), controller.signal);
+      const waiting = passwords.inTurn(HOLDER, () => assert.fail('begun'), controller.signal);
       const refused = gone(waiting);
       await assert.rejects(passwords.hash('no place'), { code: 'unavailable' });
       controller.abort();
@@ -139,10 +145,14 @@ describe('passwords', () => {
       const passwords = await createPasswordHasher({ concurrency: 1, waiting: 1 });
       const controller = new AbortController();
       const first = passwords.hash('first');
-      const second = passwords.inTurn(async (verify) => {
-        controller.abort();
-        return verify(null, 'x');
-      }, controller.signal);
+      const second = passwords.inTurn(
+        HOLDER,
+        async (verify) => {
+          controller.abort();
+          return verify(null, 'x');
+        },
+        controller.signal,
+      );
       await first;
       assert.equal(await second, false);
     });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import { type CellView, type Choice, chooseCell } from '../../src/cells/choose-cell.ts';
+import { type CellView, type Choice, chooseCell, type Requester } from '../../src/cells/choose-cell.ts';
 import { type CredentialForm, readCredentialForm } from '../../src/cells/credential-form.ts';
 import { mintRoutableToken } from '../../src/cells/routable-token.ts';
 import { parseTopology } from '../../src/cells/topology.ts';
@@ -189,10 +189,16 @@ const ROWS: readonly [scopes: readonly string[], credentials: FormName, expected
   [[push('acme/a'), pull('slow/app')], 'token of 2', '2'],
 ];
 
+const STRANGER: Requester = {
+  network: '192.0.2.1',
+  isKnown: false,
+  gone: () => new AbortController().signal,
+};
+
 async function outcomeOf(scopes: readonly string[], form: CredentialForm, self = 1): Promise<string> {
   try {
     return describeChoice(
-      await chooseCell({ scopes: parseScopes(scopes).scopes, form }, viewFrom(self)),
+      await chooseCell({ scopes: parseScopes(scopes).scopes, form, requester: STRANGER }, viewFrom(self)),
       self,
     );
   } catch (error) {
@@ -227,7 +233,10 @@ describe('which cell answers', () => {
   it('is the only cell there is, however many names are asked for', async () => {
     const topology = parseTopology('cells: [{id: 4, legacy: true, url: http://localhost:1}]', 4);
     const view: CellView = { topology, self: 4, cellOf: () => assert.fail('nobody need be asked') };
-    const choice = await chooseCell({ scopes: parseScopes(ELEVEN).scopes, form: FORMS.password }, view);
+    const choice = await chooseCell(
+      { scopes: parseScopes(ELEVEN).scopes, form: FORMS.password, requester: STRANGER },
+      view,
+    );
     assert.deepEqual(choice, { kind: 'here', cell: topology.cells[0], takesCredentials: true });
   });
 });

@@ -17,6 +17,8 @@ interface Asked {
 /** Longer than any test: no answer here is late because the machine is busy. */
 const NEVER_MS = 60_000;
 
+const STRANGER = { network: '192.0.2.1', gone: () => new AbortController().signal };
+
 const isUnavailable = (error: unknown): boolean =>
   error instanceof CellpassError && error.code === 'unavailable';
 
@@ -66,7 +68,7 @@ describe('the client of the Topology Service', () => {
   });
 
   it('asks for a route, and hears the host of a cell', async () => {
-    assert.equal(await service.classify('acme'), 'acme.example.com');
+    assert.equal(await service.classify('acme', STRANGER), 'acme.example.com');
     assert.deepEqual(asked, [
       { method: 'POST', path: '/v1/classify', body: { type: 'ROUTE', value: 'acme' } },
     ]);
@@ -74,54 +76,117 @@ describe('the client of the Topology Service', () => {
 
   it('hears from a 404 that nobody claims a name', async () => {
     answer = status(404);
-    assert.equal(await service.classify('nobody'), null);
+    assert.equal(await service.classify('nobody', STRANGER), null);
   });
 
   it('remembers a claim for a minute, and that there is none for ten seconds', async () => {
-    await service.classify('acme');
+    await service.classify('acme', STRANGER);
     answer = status(404);
-    await service.classify('nobody');
+    await service.classify('nobody', STRANGER);
     nowMs = 9999;
-    await service.classify('acme');
-    await service.classify('nobody');
+    await service.classify('acme', STRANGER);
+    await service.classify('nobody', STRANGER);
     assert.equal(asked.length, 2);
     nowMs = 10_000;
-    await service.classify('acme');
-    await service.classify('nobody');
+    await service.classify('acme', STRANGER);
+    await service.classify('nobody', STRANGER);
     assert.equal(asked.length, 3);
     nowMs = 60_000;
-    assert.equal(await service.classify('acme'), null, 'asked again, and nobody claims it any more');
+    assert.equal(
+      await service.classify('acme', STRANGER),
+      null,
+      'asked again, and nobody claims it any more',
+    );
   });
 
   it('forgets the oldest names, and none that is claimed for those that are not', async () => {
-    await service.classify('acme');
+    await service.classify('acme', STRANGER);
     answer = status(404);
     for (let at = 0; at < 200; at++) {
-      await Promise.all(Array.from({ length: 51 }, (_, more) => service.classify(`nobody-${at}-${more}`)));
+      await Promise.all(
+        Array.from({ length: 51 }, (_, more) => service.classify(`nobody-${at}-${more}`, STRANGER)),
+      );
     }
     const before = asked.length;
-    await service.classify('acme');
-    await service.classify('nobody-199-50');
+    await service.classify('acme', STRANGER);
+    await service.classify('nobody-199-50', STRANGER);
     assert.equal(asked.length, before);
-    await service.classify('nobody-0-0');
+    await service.classify('nobody-0-0', STRANGER);
     assert.equal(asked.length, before + 1);
   }).timeout(60_000);
 
   it('asks once for what many want to know at the same time', async () => {
-    await Promise.all(Array.from({ length: 50 }, () => service.classify('acme')));
+    await Promise.all(Array.from({ length: 50 }, () => service.classify('acme', STRANGER)));
     assert.equal(asked.length, 1);
   });
 
-  it('has so many questions open and no more', async () => {
-    const held: ServerResponse[] = [];
-    answer = (response) => held.push(response);
-    const waiting = Array.from({ length: 65 }, (_, at) =>
-      service.classify(`name-${at}`).catch(isUnavailable),
-    );
-    assert.equal(await waiting[64], true);
-    while (held.length < 64) await new Promise((resolve) => setImmediate(resolve));
-    for (const response of held) proxy(response, 'x');
-    assert.ok((await Promise.all(waiting.slice(0, 64))).every((host) => host === 'x.example.com'));
+  describe('with its places', () => {
+    let held: ServerResponse[];
+    beforeEach(() => {
+      held = [];
+      answer = (response) => held.push(response);
+    });
+    const from = (network: string) => ({ network, gone: () => new AbortController().signal });
+    const untilHeld = async (count: number): Promise<void> => {
+      while (held.length < count) await new Promise((resolve) => setImmediate(resolve));
+    };
+    const release = (): void => {
+      for (const response of held.splice(0)) proxy(response, 'x');
+    };
+
+    it('has 64 questions open and no more; the others wait for their turn', async () => {
+      const hosts = Array.from({ length: 70 }, (_, at) =>
+        service.classify(`name-${at}`, from(`192.0.2.${at % 35}`)),
+      );
+      await untilHeld(64);
+      assert.equal(service.shareStats().waiting, 6);
+      answer = proxy;
+      release();
+      assert.equal((await Promise.all(hosts)).length, 70);
+      assert.equal(asked.length, 70);
+    });
+
+    it('leaves places to others, however much one address asks', async () => {
+      const crowd = Array.from({ length: 500 }, (_, at) =>
+        service.classify(`crowd-${at}`, from('192.0.2.1')),
+      );
+      await untilHeld(8);
+      const other = service.classify('acme', from('192.0.2.2'));
+      await untilHeld(9);
+      assert.equal(asked.length, 9);
+      answer = proxy;
+      release();
+      await Promise.all([...crowd, other]);
+    });
+
+    it('answers 503 to who waits longer than the time-out, and tells others nothing of it', async () => {
+      const hasty = serviceOf(200);
+      try {
+        const crowd = Array.from({ length: 20 }, (_, at) =>
+          hasty.classify(`crowd-${at}`, from('192.0.2.1')).catch((error: unknown) => error),
+        );
+        for (const error of await Promise.all(crowd)) {
+          assert.ok(error instanceof CellpassError);
+          assert.deepEqual([error.code, error.reason], ['unavailable', 'topology_service']);
+        }
+      } finally {
+        await hasty.close();
+      }
+    });
+
+    it('gives up the place of a client that has gone', async () => {
+      const crowd = Array.from({ length: 9 }, (_, at) => service.classify(`crowd-${at}`, from('192.0.2.1')));
+      await untilHeld(8);
+      const gone = new AbortController();
+      const waiting = service.classify('gone', { network: '192.0.2.1', gone: () => gone.signal });
+      const refused = assert.rejects(waiting, isUnavailable);
+      gone.abort();
+      await refused;
+      answer = proxy;
+      release();
+      await Promise.all(crowd);
+      assert.ok(!asked.some(({ body }) => JSON.stringify(body).includes('gone')));
+    });
   });
 
   const FAILURES: readonly [what: string, answer: (response: ServerResponse) => void][] = [
@@ -136,9 +201,9 @@ describe('the client of the Topology Service', () => {
   for (const [what, failing] of FAILURES) {
     it(`takes ${what} for a failed look-up, which it does not remember`, async () => {
       answer = failing;
-      await assert.rejects(service.classify('acme'), isUnavailable);
+      await assert.rejects(service.classify('acme', STRANGER), isUnavailable);
       answer = proxy;
-      assert.equal(await service.classify('acme'), 'acme.example.com');
+      assert.equal(await service.classify('acme', STRANGER), 'acme.example.com');
     });
   }
 
@@ -146,9 +211,9 @@ describe('the client of the Topology Service', () => {
     answer = () => undefined;
     const hasty = serviceOf(1000);
     try {
-      await assert.rejects(hasty.classify('acme'), isUnavailable);
+      await assert.rejects(hasty.classify('acme', STRANGER), isUnavailable);
       answer = proxy;
-      assert.equal(await hasty.classify('acme'), 'acme.example.com');
+      assert.equal(await hasty.classify('acme', STRANGER), 'acme.example.com');
     } finally {
       await hasty.close();
     }
@@ -156,20 +221,23 @@ describe('the client of the Topology Service', () => {
 
   it('stops asking after five failures in a row, and tries one at a time until it is back', async () => {
     answer = status(500);
-    for (let at = 0; at < 5; at++) await assert.rejects(service.classify('acme'), isUnavailable);
-    await assert.rejects(service.classify('acme'), isUnavailable);
+    for (let at = 0; at < 5; at++) await assert.rejects(service.classify('acme', STRANGER), isUnavailable);
+    await assert.rejects(service.classify('acme', STRANGER), isUnavailable);
     assert.equal(asked.length, 5, 'nobody waits for a service that is down');
     assert.deepEqual([calls, service.isAway()], [{ answered: 0, failed: 5, notAsked: 1 }, true]);
     nowMs = 2000;
-    await assert.rejects(service.classify('acme'), isUnavailable);
-    await assert.rejects(service.classify('acme'), isUnavailable);
+    await assert.rejects(service.classify('acme', STRANGER), isUnavailable);
+    await assert.rejects(service.classify('acme', STRANGER), isUnavailable);
     assert.equal(asked.length, 6);
     nowMs = 4000;
     answer = proxy;
-    const [first, second] = await Promise.allSettled([service.classify('acme'), service.classify('tools')]);
+    const [first, second] = await Promise.allSettled([
+      service.classify('acme', STRANGER),
+      service.classify('tools', STRANGER),
+    ]);
     assert.equal(first?.status, 'fulfilled');
     assert.equal(second?.status, 'rejected');
-    assert.equal(await service.classify('tools'), 'tools.example.com');
+    assert.equal(await service.classify('tools', STRANGER), 'tools.example.com');
     assert.deepEqual([calls, service.isAway()], [{ answered: 2, failed: 6, notAsked: 3 }, false]);
   });
 });

@@ -1,5 +1,6 @@
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
+import { createPlaces } from '../../shares/places.ts';
 import { toClientAddress, toNetwork } from '../client-address.ts';
 
 export interface ConnectionBounds {
@@ -10,50 +11,67 @@ export interface ConnectionBounds {
   /** How long a connection over the limit may stay open to receive its 503. */
   readonly refusalMs: number;
   /**
-   * This many connections over `total` still get a 503; the server closes the others at once.
-   * Default: 256.
+   * So many connections over the limits still get a 503, a quarter of them from one address; the
+   * server closes the others at once. Default: 256.
    */
   readonly refusedAtOnce?: number;
 }
 
 export const REFUSED_AT_ONCE = 256;
+const PART_OF_ONE_ADDRESS = 4;
+
+/** Whose share a connection takes; null for a trusted proxy, which has no share. */
+export function holderOf(
+  { remoteAddress }: Pick<Socket, 'remoteAddress'>,
+  isTrusted: ConnectionBounds['isTrusted'],
+): string | null {
+  const address = toClientAddress(remoteAddress ?? '');
+  return isTrusted(address) ? null : toNetwork(address);
+}
 
 /**
- * Counts connections. A connection over the limit may send one request, because HTTP has no other
- * way to tell it; without one it is closed after `refusalMs`. Returns a function that says whether
- * a connection is over the limit.
+ * Counts connections from the moment that the system accepts them, before any TLS handshake: a
+ * client that never finishes its handshake takes a connection, too. A connection over the limit may
+ * send one request, because HTTP has no other way to tell it; without one it is closed after
+ * `refusalMs`. Returns a function that says whether the connection of a request is over the limit.
  */
 export function boundConnections(
   server: Server,
-  event: 'connection' | 'secureConnection',
   { total, perAddress, isTrusted, refusalMs, refusedAtOnce = REFUSED_AT_ONCE }: ConnectionBounds,
 ): (socket: Socket) => boolean {
-  const over = new WeakSet<Socket>();
-  const open = new Map<string, number>();
-  let all = 0;
-
-  const isOver = (network: string | null): boolean =>
-    all >= total || (network !== null && (open.get(network) ?? 0) >= perAddress);
-  const count = (network: string | null, step: 1 | -1): void => {
-    all += step;
-    if (network === null) return;
-    const left = (open.get(network) ?? 0) + step;
-    if (left === 0) open.delete(network);
-    else open.set(network, left);
-  };
+  const admitted = createPlaces({ total, perHolder: perAddress });
+  const refused = createPlaces({
+    total: refusedAtOnce,
+    perHolder: Math.max(1, Math.floor(refusedAtOnce / PART_OF_ONE_ADDRESS)),
+  });
+  // By address and port, because a request over TLS has another socket object.
+  const over = new Set<string>();
 
   server.maxConnections = total + refusedAtOnce;
-  server.on(event, (socket: Socket) => {
-    const address = toClientAddress(socket.remoteAddress ?? '');
-    const network = isTrusted(address) ? null : toNetwork(address);
-    if (isOver(network)) {
-      over.add(socket);
-      const overdue = setTimeout(() => socket.destroy(), refusalMs);
-      socket.once('close', () => clearTimeout(overdue));
+  server.on('connection', (socket: Socket) => {
+    const holder = holderOf(socket, isTrusted);
+    if (admitted.hasRoom(holder)) {
+      admitted.take(holder);
+      socket.once('close', () => admitted.give(holder));
       return;
     }
-    count(network, 1);
-    socket.once('close', () => count(network, -1));
+    if (!refused.hasRoom(holder)) {
+      socket.destroy();
+      return;
+    }
+    refused.take(holder);
+    const name = nameOf(socket);
+    over.add(name);
+    const overdue = setTimeout(() => socket.destroy(), refusalMs);
+    socket.once('close', () => {
+      clearTimeout(overdue);
+      over.delete(name);
+      refused.give(holder);
+    });
   });
-  return (socket) => over.has(socket);
+  return (socket) => over.has(nameOf(socket));
+}
+
+function nameOf({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress} ${remotePort}`;
 }

@@ -4,8 +4,10 @@ import { createServer, type RequestListener, type Server, type ServerResponse } 
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
 import { createSecureContext } from 'node:tls';
 import { CellpassError } from '../../errors.ts';
+import { createPlaces } from '../../shares/places.ts';
 import { toErrorAnswer } from '../error-handler.ts';
-import { boundConnections, type ConnectionBounds } from './connections.ts';
+import { boundConnections, type ConnectionBounds, holderOf } from './connections.ts';
+import { oneAtATime } from './one-at-a-time.ts';
 import { answerUnread, clientOf, JSON_TYPE, type ObserveUnread } from './unread-requests.ts';
 
 /** PEM files. */
@@ -55,6 +57,12 @@ const PERIODS: ServerPeriods = {
 };
 
 /**
+ * Requests that were read before their turn came. One read of 64 KB has up to 2,400 of them, which
+ * take about 3 KB each.
+ */
+const KEPT_REQUESTS = { total: 16_384, perHolder: 4096 };
+
+/**
  * An HTTP server, or HTTPS with `tls`, whose errors have a JSON body even where Node would send
  * none.
  */
@@ -74,9 +82,13 @@ export function createHttpServer(listener: RequestListener, options: ServerOptio
       : createTlsServer({ ...limits, handshakeTimeout: periods.headersMs, ...tls });
   server.timeout = periods.stallMs;
   const observe = options.observeUnread ?? (() => undefined);
+  const inOrder = oneAtATime(listener, {
+    kept: createPlaces(KEPT_REQUESTS),
+    holderOf: (socket) => holderOf(socket, connections?.isTrusted ?? (() => false)),
+  });
   server.on(
     'request',
-    connections === undefined ? listener : refuseOver({ server, listener, observe }, connections),
+    connections === undefined ? inOrder : refuseOver({ server, listener: inOrder, observe }, connections),
   );
   server.on('clientError', answerUnread(observe));
   // Without a listener, a connection that the system refuses would end the process. An error before
@@ -94,7 +106,7 @@ interface Refusing {
 }
 
 function refuseOver({ server, listener, observe }: Refusing, bounds: ConnectionBounds): RequestListener {
-  const isOver = boundConnections(server, isTlsServer(server) ? 'secureConnection' : 'connection', bounds);
+  const isOver = boundConnections(server, bounds);
   return (request, response) => {
     if (!isOver(request.socket)) return listener(request, response);
     const requestId = randomUUID();

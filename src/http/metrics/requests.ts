@@ -82,6 +82,7 @@ export function createRequestMetrics(registry: Registry): RequestMetrics {
           throw error;
         }
       },
+      stats: () => forwarder.stats(),
       close: () => forwarder.close(),
     }),
   };

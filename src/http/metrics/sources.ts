@@ -1,9 +1,9 @@
 import { Counter, collectDefaultMetrics, Gauge, type Registry } from 'prom-client';
 import type { Lockouts } from '../../authn/failed-attempts.ts';
-import type { HashQueueStats } from '../../authn/hash-queue.ts';
 import type { TopologyServiceStats } from '../../cells/topology-service.ts';
 import type { ClockStats } from '../../keys/clock-check.ts';
 import type { AuditStats } from '../../records/audit-log.ts';
+import type { ShareStats } from '../../shares/turns.ts';
 import type { PoolStats } from '../../store/database/drivers.ts';
 import type { PipelineStats } from '../../store/database/pipeline.ts';
 import type { CacheStats } from '../../store/source/remembered.ts';
@@ -17,7 +17,9 @@ export interface Sources {
   readonly lanes: () => PipelineStats | null;
   readonly clock: () => ClockStats;
   readonly directoryCache: () => CacheStats;
-  readonly passwords: () => HashQueueStats;
+  readonly passwords: () => ShareStats;
+  /** By what is shared. */
+  readonly shares: Readonly<Record<string, () => ShareStats>>;
   readonly lockouts: () => Lockouts;
   readonly audit: () => AuditStats;
   readonly refusalsDropped: () => number;
@@ -41,6 +43,7 @@ export function sourceMetrics(registry: Registry, sources: Sources): void {
   clockMetrics(registry, sources.clock);
   cacheMetrics(registry, sources.directoryCache);
   passwordMetrics(registry, sources.passwords);
+  shareMetrics(registry, { ...sources.shares, passwords: sources.passwords });
   lockoutMetrics(registry, sources.lockouts);
   counter(
     registry,
@@ -177,15 +180,15 @@ function cacheMetrics(registry: Registry, read: () => CacheStats): void {
   });
 }
 
-function passwordMetrics(registry: Registry, read: () => HashQueueStats): void {
+function passwordMetrics(registry: Registry, read: () => ShareStats): void {
   new Gauge({
     name: 'cellpass_password_checks',
     help: 'Passwords that are being hashed, and that wait for it',
     labelNames: ['state'],
     registers: [registry],
     collect() {
-      const { running, waiting } = read();
-      this.set({ state: 'running' }, running);
+      const { held, waiting } = read();
+      this.set({ state: 'running' }, held);
       this.set({ state: 'waiting' }, waiting);
     },
   });
@@ -195,6 +198,36 @@ function passwordMetrics(registry: Registry, read: () => HashQueueStats): void {
     'Password logins that were answered 503 because too many waited',
     () => read().refused,
   );
+}
+
+function shareMetrics(registry: Registry, shares: Sources['shares']): void {
+  const labels = { labelNames: ['resource'], registers: [registry] };
+  const all = Object.entries(shares);
+  new Gauge({
+    ...labels,
+    name: 'cellpass_share_held',
+    help: 'Places of a shared resource that are held',
+    collect() {
+      for (const [resource, read] of all) this.set({ resource }, read().held);
+    },
+  });
+  new Gauge({
+    ...labels,
+    name: 'cellpass_share_waiting',
+    help: 'Requests that wait for a place of a shared resource',
+    collect() {
+      for (const [resource, read] of all) this.set({ resource }, read().waiting);
+    },
+  });
+  new Counter({
+    ...labels,
+    name: 'cellpass_share_refused_total',
+    help: 'Requests and connections that got no place of a shared resource',
+    collect() {
+      this.reset();
+      for (const [resource, read] of all) this.inc({ resource }, read().refused);
+    },
+  });
 }
 
 function lockoutMetrics(registry: Registry, read: () => Lockouts): void {

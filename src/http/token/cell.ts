@@ -1,10 +1,11 @@
 import type { Context } from 'koa';
 import { unauthorized } from '../../authn/basic.ts';
-import { type CellView, type Choice, chooseCell } from '../../cells/choose-cell.ts';
+import { type CellView, type Choice, chooseCell, type Requester } from '../../cells/choose-cell.ts';
 import { readCredentialForm } from '../../cells/credential-form.ts';
 import type { Cell } from '../../cells/topology.ts';
 import { CellpassError } from '../../errors.ts';
 import type { AskedScopes } from '../../policy/scope.ts';
+import { toNetwork } from '../client-address.ts';
 import { BASIC_CHALLENGE } from '../error-handler.ts';
 import type { RequestState } from '../request-state.ts';
 import type { ForwardedAnswer, IncomingRequest } from './forward.ts';
@@ -20,11 +21,12 @@ export async function choose(
   view: CellView,
   request: TokenRequest,
   { scopes }: AskedScopes,
+  requester: Requester,
 ): Promise<CellChoice> {
   const form = request.credentialsHeldBack
     ? ({ kind: 'elsewhere' } as const)
     : readCredentialForm(request.credentials);
-  const choice = await chooseCell({ scopes, form }, view);
+  const choice = await chooseCell({ scopes, form, requester }, view);
   if (choice.kind === 'refused') throw unauthorized(choice.reason);
   return choice;
 }
@@ -61,6 +63,7 @@ export function incomingRequest(
     authorization: ctx.get('Authorization'),
     userAgent: ctx.get('User-Agent'),
     clientAddress: ctx.state.clientAddress.text,
+    network: toNetwork(ctx.state.clientAddress),
   };
 }
 

@@ -9,12 +9,14 @@ import type { CellView } from '../../cells/choose-cell.ts';
 import type { Limits } from '../../config/load.ts';
 import type { ServiceSettings } from '../../config/services.ts';
 import { CellpassError } from '../../errors.ts';
+import type { ExpiringMap } from '../../expiring-map.ts';
 import type { ClockCheck } from '../../keys/clock-check.ts';
 import type { Keyring } from '../../keys/keyring.ts';
 import type { SigningKey } from '../../keys/signing-key.ts';
 import type { Decision } from '../../policy/grant.ts';
 import { type AskedScopes, parseScopes } from '../../policy/scope.ts';
 import type { Subject } from '../../policy/subject.ts';
+import type { Turns } from '../../shares/turns.ts';
 import { buildClaims, type ClaimSet } from '../../token/claims.ts';
 import type { SignedToken, SignOrReuse } from '../../token/reuse.ts';
 import type { UserClaims } from '../../token/user-claim.ts';
@@ -34,7 +36,7 @@ import {
 } from './cell.ts';
 import { clientGone } from './client-gone.ts';
 import { allowOrigin, challengeIfAnonymous } from './cors.ts';
-import { withDeadline } from './deadline.ts';
+import { type Deadline, withDeadline } from './deadline.ts';
 import { decide, pathsOf } from './decide.ts';
 import type { Forwarder } from './forward.ts';
 import { type OutcomeDraft, type OutcomeObserver, startOutcome } from './outcome.ts';
@@ -59,6 +61,10 @@ export interface TokenEndpoint {
   /** Whether a connection comes from a trusted proxy, as those of other cells do. */
   readonly isTrustedSender: (socketAddress: string | undefined) => boolean;
   readonly limits: Limits;
+  /** The networks from which valid credentials came a short time ago. */
+  readonly knownNetworks: ExpiringMap<true>;
+  /** Requests that this process answers at the same time. */
+  readonly turns: Turns;
   readonly timed: RequestMetrics['timed'];
 }
 
@@ -98,7 +104,12 @@ async function answer(deps: TokenEndpoint, ctx: TokenContext, outcome: OutcomeDr
   const view = deps.cells();
   const cell = { self: view.self, answering: null, forwarded: false };
   outcome.cell = cell;
-  const choice = await choose(view, request, asked);
+  const { startedAtMs, clientAddress } = ctx.state;
+  const network = toNetwork(clientAddress);
+  const choice = await withDeadline(startedAtMs + ANSWER_TIMEOUT_MS, (deadline) => {
+    const isKnown = deps.knownNetworks.get(network) === true;
+    return choose(view, request, asked, { network, isKnown, gone: () => noLongerAwaited(ctx, deadline) });
+  });
   outcome.cell = { ...cell, answering: choice.cell.id };
   if (choice.kind === 'there') {
     const isTrusted = deps.isTrustedSender(ctx.req.socket.remoteAddress);
@@ -108,14 +119,23 @@ async function answer(deps: TokenEndpoint, ctx: TokenContext, outcome: OutcomeDr
     const incoming = incomingRequest(ctx, request, webPage);
     return writeForwarded(ctx, await deps.forwarder.forward(incoming, destination));
   }
-  const { startedAtMs } = ctx.state;
   ctx.body = await withDeadline(startedAtMs + ANSWER_TIMEOUT_MS, (deadline) => {
-    const waitForPassword = (): AbortSignal => {
-      deadline.moveTo(startedAtMs + deps.limits.passwordSeconds * 1000);
-      return AbortSignal.any([clientGone(ctx.res), deadline.signal()]);
+    const gone = (): AbortSignal => noLongerAwaited(ctx, deadline);
+    const work = (endTurn: () => void): Promise<TokenResponse> => {
+      const waitForPassword = (): AbortSignal => {
+        // Passwords have a queue of their own, in which they wait for longer than other requests.
+        endTurn();
+        deadline.moveTo(startedAtMs + deps.limits.passwordSeconds * 1000);
+        return gone();
+      };
+      return issue(deps, ctx.state, outcome, { request, asked, view, choice, webPage, waitForPassword });
     };
-    return issue(deps, ctx.state, outcome, { request, asked, view, choice, webPage, waitForPassword });
+    return deps.turns.run({ address: network }, work, gone);
   });
+}
+
+function noLongerAwaited(ctx: TokenContext, deadline: Deadline): AbortSignal {
+  return AbortSignal.any([clientGone(ctx.res), deadline.signal()]);
 }
 
 /** The parts of a request that are known before the directory is asked. */
@@ -156,6 +176,7 @@ async function issue(
     return { answer, subject };
   });
   outcome.subject = subject;
+  if (subject.kind !== 'anonymous') deps.knownNetworks.set(toNetwork(clientAddress), true);
 
   const service = findService(deps.services, request.service);
   const { decision, refusal } = await timed('authorize', async () => {

@@ -2,6 +2,7 @@ import { Agent, type Dispatcher, request } from 'undici';
 import { mayBePassword } from '../../authn/credential-kinds.ts';
 import type { Cell } from '../../cells/topology.ts';
 import { CellpassError } from '../../errors.ts';
+import { createTurns, type ShareStats, sumOf, type Turns } from '../../shares/turns.ts';
 import { HELD_BACK, HELD_BACK_HEADER, HOP_HEADER, type TokenRequest } from './request.ts';
 
 /** The other cell, and what may go there. */
@@ -23,6 +24,8 @@ export interface IncomingRequest extends Pick<TokenRequest, 'form' | 'credential
   readonly authorization: string;
   readonly userAgent: string;
   readonly clientAddress: string;
+  /** The address, or its IPv6 network, whose share of the connections the request takes. */
+  readonly network: string;
 }
 
 /** The answer of another server. */
@@ -37,6 +40,8 @@ export interface ForwardedAnswer {
 export interface Forwarder {
   /** @throws {CellpassError} `unavailable` without an issuer's answer in time. */
   forward(incoming: IncomingRequest, destination: Destination): Promise<ForwardedAnswer>;
+  /** Of the connections to all cells. */
+  stats(): ShareStats;
   close(): Promise<void>;
 }
 
@@ -48,8 +53,10 @@ export interface ForwarderOptions {
 }
 
 const DEADLINE_MS = 3000;
-/** To one cell. Further requests wait for a free connection. */
+/** To one cell. Further requests wait for their turn. */
 const CONNECTIONS = 128;
+/** How many of them one address may use. */
+const CONNECTIONS_OF_ONE_ADDRESS = 32;
 const KEEP_ALIVE_MS = 30_000;
 /** Ten times an issuer's largest answer. */
 const LONGEST_ANSWER_BYTES = 262_144;
@@ -75,16 +82,48 @@ export function createForwarder({
     connect: { timeout: deadlineMs },
     maxResponseSize: LONGEST_ANSWER_BYTES,
   });
+  const turns = createTurnsByCell();
   return {
     forward: (incoming, destination) => {
       const isPassword =
         destination.takesCredentials && incoming.credentials !== null && mayBePassword(incoming.credentials);
       const ms = isPassword ? passwordDeadlineMs : deadlineMs;
-      return ask(agent, toOutgoing(incoming, destination), ms).catch((error: unknown) => {
-        throw unavailable(destination.cell, error);
-      });
+      const signal = AbortSignal.timeout(ms);
+      const work = () => ask(agent, toOutgoing(incoming, destination), signal);
+      const holder = { address: incoming.network };
+      return turns
+        .of(destination.cell)
+        .run(holder, work, signal)
+        .catch((error: unknown) => {
+          throw unavailable(destination.cell, error);
+        });
     },
+    stats: turns.stats,
     close: () => agent.close(),
+  };
+}
+
+interface TurnsByCell {
+  of(cell: Cell): Turns;
+  stats(): ShareStats;
+}
+
+/** One cell that is slow must not keep requests for the others waiting. */
+function createTurnsByCell(): TurnsByCell {
+  const byCell = new Map<number, Turns>();
+  return {
+    of({ id }) {
+      const turns =
+        byCell.get(id) ??
+        createTurns({
+          places: CONNECTIONS,
+          perAddress: CONNECTIONS_OF_ONE_ADDRESS,
+          refusal: { message: `too many requests for cell ${id} at once`, reason: 'cell_away' },
+        });
+      byCell.set(id, turns);
+      return turns;
+    },
+    stats: () => sumOf([...byCell.values()].map((turns) => turns.stats())),
   };
 }
 
@@ -123,8 +162,7 @@ function withoutCredentials(form: Buffer): string {
   return params.toString();
 }
 
-async function ask(agent: Agent, outgoing: Outgoing, deadlineMs: number): Promise<ForwardedAnswer> {
-  const signal = AbortSignal.timeout(deadlineMs);
+async function ask(agent: Agent, outgoing: Outgoing, signal: AbortSignal): Promise<ForwardedAnswer> {
   try {
     return await send(agent, outgoing, signal);
   } catch (error) {

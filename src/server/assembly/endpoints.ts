@@ -7,6 +7,7 @@ import { longestTokenLifeSeconds } from '../../config/periods.ts';
 import { isTrial } from '../../config/trial.ts';
 import { mintToken } from '../../directory/tokens/mint.ts';
 import { readTokenPage } from '../../directory/tokens/page.ts';
+import { createExpiringMap } from '../../expiring-map.ts';
 import type { DirectoryResource } from '../../http/admin/directory.ts';
 import { createClientAddressReader, toClientAddress, trustIn } from '../../http/client-address.ts';
 import { loadContract } from '../../http/contract.ts';
@@ -17,6 +18,7 @@ import type { TokenEndpoint } from '../../http/token/endpoint.ts';
 import type { Forwarder } from '../../http/token/forward.ts';
 import type { ClockCheck } from '../../keys/clock-check.ts';
 import type { Keyring } from '../../keys/keyring.ts';
+import type { Turns } from '../../shares/turns.ts';
 import {
   createAdminToken,
   listAdminTokens,
@@ -51,6 +53,7 @@ export interface SharedServices {
 interface PublicServices extends SharedServices {
   readonly records: Records;
   readonly forwarder: Forwarder;
+  readonly turns: Turns;
 }
 
 interface AdministrationServices extends SharedServices {
@@ -127,9 +130,12 @@ function adminTokensOf({ database, now }: ServerInputs): AdminDeps['adminTokens'
   };
 }
 
+/** For how long a network counts as known; about 1 MB. */
+const KNOWN_NETWORKS = { lifeMs: 5 * 60_000, max: 10_000 };
+
 function tokenEndpointOf(
-  { config, now }: ServerInputs,
-  { source, keyring, clock, passwords, records, cells, forwarder, requests }: PublicServices,
+  { config, now, monotonicMs }: ServerInputs,
+  { source, keyring, clock, passwords, records, cells, forwarder, turns, requests }: PublicServices,
 ): TokenEndpoint {
   return {
     cells: () => cells.view(),
@@ -146,6 +152,11 @@ function tokenEndpointOf(
     refusesExamples: !isTrial(config),
     isTrustedSender: trustSenders(config.trustedProxies),
     limits: config.limits,
+    knownNetworks: createExpiringMap({
+      ...KNOWN_NETWORKS,
+      monotonicMs: monotonicMs ?? (() => performance.now()),
+    }),
+    turns,
     timed: requests.timed,
   };
 }

@@ -1,5 +1,5 @@
 import { keyMetrics } from '../../http/metrics/keys.ts';
-import { sourceMetrics } from '../../http/metrics/sources.ts';
+import { type Sources, sourceMetrics } from '../../http/metrics/sources.ts';
 import { readVersion } from '../../version.ts';
 import type { SharedServices } from './endpoints.ts';
 import type { ServerInputs } from './inputs.ts';
@@ -14,6 +14,7 @@ export function registerStats(
   { config, database, logLinesLost = () => 0 }: ServerInputs,
   { registry, source, keyring, clock, passwords, cells }: SharedServices,
   { failedAttempts, audit, refusals }: RecordViews,
+  shares: Sources['shares'],
 ): void {
   keyMetrics(registry, keyring, periodsOf(config));
   sourceMetrics(registry, {
@@ -23,6 +24,7 @@ export function registerStats(
     clock: () => clock.stats(),
     directoryCache: () => source.stats(),
     passwords: () => passwords.stats(),
+    shares: { ...shares, topology_service: () => cells.shareStats() },
     lockouts: () => failedAttempts.lockouts(),
     audit: () => audit.stats(),
     refusalsDropped: () => refusals.dropped(),

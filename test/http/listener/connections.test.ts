@@ -1,10 +1,16 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
 import type { RequestListener, Server } from 'node:http';
+import { get as httpsGet } from 'node:https';
 import { type AddressInfo, createConnection, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { toClientAddress, trustIn } from '../../../src/http/client-address.ts';
 import type { ConnectionBounds } from '../../../src/http/listener/connections.ts';
-import { createHttpServer, type ServerPeriods } from '../../../src/http/listener/server.ts';
+import { createHttpServer, readTls, type ServerPeriods } from '../../../src/http/listener/server.ts';
+import type { Site } from '../../support/processes/site.ts';
+import { makeTls } from '../../support/processes/tls.ts';
 
 const REQUEST = 'GET / HTTP/1.1\r\nHost: x\r\n\r\n';
 const POST = 'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n';
@@ -138,6 +144,39 @@ describe('connections', () => {
       const { connect } = await start({}, { isTrusted });
       for (let n = 0; n < BOUNDS.total; n++) assert.match(await (await connect()).ask(), /^HTTP\/1\.1 200 /);
       assert.match(await (await connect()).ask(), /^HTTP\/1\.1 503 /);
+    });
+
+    it('count before their TLS handshake, which a client may never finish', async () => {
+      const dir = await mkdtemp(join(tmpdir(), 'cellpass-connections-'));
+      const files = await makeTls({ dir } as Site, 'localhost');
+      const tls = readTls({ certFile: files.CELLPASS_TLS_CERT, keyFile: files.CELLPASS_TLS_KEY });
+      await rm(dir, { recursive: true });
+      const server = createHttpServer(answer, {
+        headerBytes: 8192,
+        tls,
+        periods: PATIENT,
+        connections: { ...BOUNDS, total: 20, perAddress: 5, refusedAtOnce: 8 },
+      });
+      const sockets: Socket[] = [];
+      opened.push({ server, sockets });
+      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+      const { port } = server.address() as AddressInfo;
+      const silent = Array.from({ length: 30 }, () => {
+        const socket = createConnection({ port, host: '127.0.0.1' });
+        socket.on('error', () => undefined);
+        sockets.push(socket);
+        return socket;
+      });
+      const statusFrom = (localAddress: string): Promise<number | undefined> =>
+        new Promise((resolve, reject) => {
+          const options = { port, host: '127.0.0.1', localAddress, rejectUnauthorized: false, agent: false };
+          httpsGet(options, (response) => resolve(response.resume().statusCode)).on('error', reject);
+        });
+      // Five are admitted, and two wait for their 503; the server closes the others at once.
+      await until(async () => silent.filter(({ closed }) => closed).length === 30 - 5 - 2);
+      assert.equal(await statusFrom('127.0.0.2'), 200);
+      silent.find(({ closed }) => !closed)?.destroy();
+      await until(async () => (await countOf(server)) === 6);
     });
 
     it('make room when they close', async () => {

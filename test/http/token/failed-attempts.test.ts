@@ -79,6 +79,18 @@ describe('failed attempts', () => {
       assert.equal(refused.headers['www-authenticate'], undefined);
     });
 
+    it('of one account lock out nobody else behind the same address', async () => {
+      const ip = newAddress();
+      await statusesOf(31, () => guess(usual, 'alice', ip));
+      assert.equal((await logIn(usual, 'bob', ip)).status, 200);
+    });
+
+    it('of many accounts lock out the address', async () => {
+      const ip = newAddress();
+      for (let n = 0; n < 30; n++) assert.equal((await guess(usual, `user-${n}`, ip)).status, 401);
+      assertError(await logIn(usual, 'bob', ip), 429, 'TOOMANYREQUESTS');
+    });
+
     it('of tokens are as many', async () => {
       const ip = newAddress();
       assert.deepEqual(await statusesOf(31, () => guessToken(usual, ip)), [...times(30, 401), 429]);
@@ -273,9 +285,9 @@ describe('failed attempts', () => {
       assert.equal(await costOf(async () => server.ask({ scope: PULL, ip })), 1);
     });
 
-    it('a wrong token one more query, and none once the address is known to be limited', async () => {
+    it('a wrong token two more queries, and none once the address is known to be limited', async () => {
       const ip = newAddress();
-      assert.equal(await costOf(() => guessToken(server, ip)), 2);
+      assert.equal(await costOf(() => guessToken(server, ip)), 3);
       await statusesOf(LIMITS.perAddress, () => guessToken(server, ip));
       assert.equal(await costOf(() => guessToken(server, ip)), 1);
       assert.equal(await costOf(() => guess(server, 'bob', ip)), 1);

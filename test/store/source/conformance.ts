@@ -50,7 +50,9 @@ type Login = readonly [username: string, password: string] | null;
 const AUTHENTICATOR: Parameters<typeof authenticate>[0] = {
   passwords: {
     refuseIfFull: () => undefined,
-    inTurn: (work) => work(async (hash, password) => hash !== null && passwordHashing.verify(hash, password)),
+    charge: () => undefined,
+    inTurn: (_holder, work) =>
+      work(async (hash, password) => hash !== null && passwordHashing.verify(hash, password)),
   },
   failedAttempts: {
     refuseKnown: () => undefined,

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
-import { createShares } from '../../src/records/shares.ts';
+import { createAllowance } from '../../src/shares/allowance.ts';
 
-describe('shares', () => {
+describe('allowance', () => {
   let nowMs: number;
   beforeEach(() => {
     nowMs = 0;
   });
   const start = (options: { each: number; inAll?: number }) =>
-    createShares({ ...options, everyMs: 1000, monotonicMs: () => nowMs });
+    createAllowance({ ...options, everyMs: 1000, monotonicMs: () => nowMs });
 
   it('one holder takes no more than theirs, and leaves those of others whole', () => {
     const shares = start({ each: 10 });

@@ -1,10 +1,10 @@
-/** Shares of something that is bounded per period, such as bytes of records in a minute. */
-export interface Shares {
+/** Shares of an amount that is bounded per period, such as bytes of records in a minute. */
+export interface Allowance {
   /** True, and takes it, if the holder and all holders together have so much left. */
   take(holder: string, amount: number): boolean;
 }
 
-export interface SharesOptions {
+export interface AllowanceOptions {
   /** How much one holder may take in a period. */
   readonly each: number;
   /** How much all holders together may take in a period; default: no bound. */
@@ -18,7 +18,7 @@ export interface SharesOptions {
 const MOST_HOLDERS = 50_000;
 const OTHERS = '';
 
-export function createShares({ each, inAll, everyMs, monotonicMs }: SharesOptions): Shares {
+export function createAllowance({ each, inAll, everyMs, monotonicMs }: AllowanceOptions): Allowance {
   const most = inAll ?? Number.POSITIVE_INFINITY;
   const taken = new Map<string, number>();
   let takenInAll = 0;
