@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { openPostgres } from '../src/store/database/postgres.ts';
 import { freePort, startPostgres } from '../test/support/database/postgres.ts';
@@ -34,13 +34,17 @@ interface BenchOptions {
   readonly workers: number;
   /** The section `limits` of the server's configuration. */
   readonly limits?: Readonly<Record<string, number>>;
+  /** The program to run the server with; default: the Node that runs the benchmark. */
+  readonly node?: string;
+  /** More variables of the server's environment. */
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 /**
  * Starts PostgreSQL, seeds it, starts `bin/cellpass serve` on it, runs `measure`, and stops both.
  */
 export async function withServer(
-  { size, workers, limits = {} }: BenchOptions,
+  { size, workers, limits = {}, node = process.execPath, environment = {} }: BenchOptions,
   measure: (server: BenchServer) => Promise<void>,
 ): Promise<void> {
   const dir = await mkdtemp(join(tmpdir(), 'cellpass-bench-'));
@@ -54,7 +58,8 @@ export async function withServer(
     await writeFile(join(dir, 'cellpass.yaml'), `${SERVICES}limits: ${JSON.stringify(limits)}\n`);
     const child = spawn(BIN, ['serve'], {
       env: {
-        PATH: process.env['PATH'],
+        // The first line of the program looks for Node there.
+        PATH: `${dirname(node)}:${process.env['PATH']}`,
         // Lets a run switch off processor instructions in OpenSSL, to compare with other
         // processors.
         OPENSSL_ia32cap: process.env['OPENSSL_ia32cap'],
@@ -64,6 +69,7 @@ export async function withServer(
         CELLPASS_KEYS_DIR: join(dir, 'keys'),
         CELLPASS_LISTEN: `127.0.0.1:${port}`,
         CELLPASS_WORKERS: String(workers),
+        ...environment,
       },
       stdio: ['ignore', 'ignore', 'inherit'],
     });

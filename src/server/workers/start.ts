@@ -1,9 +1,11 @@
+import cluster from 'node:cluster';
 import type { Config } from '../../config/load.ts';
 import type { ServerLog } from '../server-log.ts';
 import { type RunningServer, startPrimary } from '../start.ts';
 import { createWorkerMetrics } from './metrics.ts';
 import { WorkerPool } from './pool.ts';
 import { createStandIn } from './stand-in.ts';
+import { optionsOfWorkers } from './young-generation.ts';
 
 /** How long a worker may take to exit after its drain. */
 const GRACE_MS = 15_000;
@@ -19,6 +21,7 @@ export async function startWorkers(
   log: ServerLog,
   signal?: AbortSignal,
 ): Promise<RunningServer> {
+  cluster.setupPrimary({ execArgv: [...optionsOfWorkers(process.execArgv, process.env['NODE_OPTIONS'])] });
   const metrics = createWorkerMetrics();
   const primary = await startPrimary(config, { log, signal }, () => metrics.gather());
   const { certificate } = primary;
