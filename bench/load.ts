@@ -21,15 +21,21 @@ export interface LoadOptions extends LoadSize {
   readonly requests: string;
   /** How long each connection waits before each request, in milliseconds; default 0. */
   readonly pauseMs?: number;
+  /** True: answers that are errors are expected. */
+  readonly isRefused?: boolean;
 }
 
 const LUA = new URL('requests.lua', import.meta.url).pathname;
 const PAGE_KB = 1024;
+/** What wrk prints of answers that are errors, and of requests without an answer. */
+const ANY_ERROR = /Non-2xx|Socket errors/;
+const SOCKET_ERRORS = /Socket errors/;
 const run = promisify(execFile);
 
-/** Sends the requests of a file. Throws when an answer is an error. */
-export function load({ base, requests, pauseMs = 0, ...size }: LoadOptions): Promise<Figures> {
-  return wrk(size, ['-s', LUA, base, '--', requests, String(pauseMs)]);
+/** Sends the requests of a file. Throws when an answer is an error, unless errors are expected. */
+export function load({ base, requests, pauseMs = 0, isRefused, ...size }: LoadOptions): Promise<Figures> {
+  const problem = isRefused === true ? SOCKET_ERRORS : ANY_ERROR;
+  return wrk(size, ['-s', LUA, base, '--', requests, String(pauseMs)], problem);
 }
 
 /**
@@ -45,10 +51,14 @@ export function loadOne({
 }
 
 /** Runs wrk in its own process, so that this process does not slow down the measurement. */
-async function wrk({ seconds, connections }: LoadSize, what: readonly string[]): Promise<Figures> {
+async function wrk(
+  { seconds, connections }: LoadSize,
+  what: readonly string[],
+  problem = ANY_ERROR,
+): Promise<Figures> {
   const how = ['-t1', `-c${connections}`, `-d${seconds}`, '--timeout', '10', '--latency'];
   const { stdout } = await run('wrk', [...how, ...what]);
-  if (/Non-2xx|Socket errors/.test(stdout)) throw new Error(stdout);
+  if (problem.test(stdout)) throw new Error(stdout);
   const find = (pattern: RegExp): string => pattern.exec(stdout)?.[1] ?? '';
   return {
     perSecond: Number(find(/^Requests\/sec:\s+(\S+)/m)),

@@ -76,6 +76,7 @@ await withServer(
         seconds: ROUND_SECONDS,
         connections: CONNECTIONS,
         pauseMs: Number(values['pause-ms']),
+        isRefused: KINDS[round % KINDS.length] === REFUSED,
       });
       requests += perSecond * ROUND_SECONDS;
       samples.push({ minute: minute(), rssMb: await rssMb(pid), files: await openFiles(pid) });

@@ -34,10 +34,13 @@ export function send(target: Target, { from, path, login, timeoutMs = 15_000 }: 
 export const TOKEN = '/jwt/auth?service=container_registry';
 const basic = (login: string): string => `Basic ${Buffer.from(login).toString('base64')}`;
 
+/** Makes the next request of the other clients. */
+export type Asked = () => Pick<Sent, 'path' | 'login'>;
+
 /** What the clients at another address saw during an attack. */
 export interface Seen {
   readonly slowestHealthMs: number;
-  /** The share of token requests that were answered 200 within two seconds. */
+  /** The share of token requests that were answered 200 within two seconds (six with a password). */
   readonly answered: number;
   readonly slowestTokenMs: number;
 }
@@ -45,8 +48,9 @@ export interface Seen {
 /** Asks for health and for tokens from another address, each every 50 ms, while the attack runs. */
 export async function observe(
   target: Target,
-  { seconds, ask }: { readonly seconds: number; readonly ask: Pick<Sent, 'path' | 'login'> },
+  { seconds, ask }: { readonly seconds: number; readonly ask: Asked },
 ): Promise<Seen> {
+  const isPassword = ask().login !== undefined;
   const endsMs = performance.now() + seconds * 1000;
   const health: number[] = [];
   const tokens: { readonly status: number; readonly ms: number }[] = [];
@@ -58,12 +62,12 @@ export async function observe(
   };
   while (performance.now() < endsMs) {
     running.push(timed({ from: '127.0.0.9', path: '/healthz' }, (_, ms) => health.push(ms)));
-    running.push(timed({ from: '127.0.0.9', ...ask }, (status, ms) => tokens.push({ status, ms })));
-    await delay(ask.login === undefined ? 50 : 300);
+    running.push(timed({ from: '127.0.0.9', ...ask() }, (status, ms) => tokens.push({ status, ms })));
+    await delay(isPassword ? 300 : 50);
   }
   await Promise.all(running);
   const isAnswered = ({ status, ms }: (typeof tokens)[number]): boolean =>
-    status === 200 && ms < (ask.login === undefined ? 2000 : 6000);
+    status === 200 && ms < (isPassword ? 6000 : 2000);
   return {
     slowestHealthMs: Math.max(...health),
     answered: tokens.filter(isAnswered).length / tokens.length,

@@ -4,7 +4,7 @@ import { text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { machineInWords } from '../machine.ts';
-import { BOB, observe, PUBLIC_PULL, type Sent, send, TOKEN } from './others.ts';
+import { type Asked, BOB, observe, PUBLIC_PULL, send, TOKEN } from './others.ts';
 import { PASSWORD, type Target, withTarget } from './target.ts';
 
 /**
@@ -20,12 +20,16 @@ interface Attack {
   readonly isTls?: boolean;
   readonly needsTopologyService?: boolean;
   /** What the other clients ask for. */
-  readonly others: Pick<Sent, 'path' | 'login'>;
+  readonly others: Asked;
   /** Begins the attack; the result ends it. */
   begin(target: Target): () => void;
 }
 
 const ATTACKER = '127.0.0.2';
+/** Sooner would be a flood of connections, which only a proxy or the system can bound. */
+const REOPEN_MS = 1000;
+/** How many groups the attacker has invented. */
+let invented = 0;
 const { values } = parseArgs({
   options: {
     root: { type: 'string', multiple: true, default: [new URL('../..', import.meta.url).pathname] },
@@ -38,7 +42,7 @@ const seconds = Number(values.seconds);
 const ATTACKS: readonly Attack[] = [
   {
     name: '20 connections pipeline 2,000 requests each, again and again',
-    others: PUBLIC_PULL,
+    others: () => PUBLIC_PULL,
     begin: (target) => {
       const burst = `GET ${PUBLIC_PULL.path} HTTP/1.1\r\nHost: x\r\n\r\n`.repeat(2000);
       return holdConnections(target, 20, (socket) => {
@@ -50,24 +54,24 @@ const ATTACKS: readonly Attack[] = [
   {
     name: '4,500 TLS connections without a handshake',
     isTls: true,
-    others: PUBLIC_PULL,
+    others: () => PUBLIC_PULL,
     begin: (target) => holdConnections(target, 4500, () => undefined),
   },
   {
     name: '100 logins at once with one account and its right password',
-    others: BOB,
+    others: () => BOB,
     begin: (target) =>
       repeat(100, () => send(target, { from: ATTACKER, path: TOKEN, login: `alice:${PASSWORD}` })),
   },
   {
     name: 'anonymous requests for ten invented groups each, at a Topology Service of 50 ms',
     needsTopologyService: true,
-    others: { path: `${TOKEN}&scope=repository:acme/app:pull` },
-    begin: (target) => repeat(100, () => send(target, { from: ATTACKER, path: inventedGroups() })),
+    others: () => ({ path: `${inventedGroups(1)}&scope=repository:acme/app:pull` }),
+    begin: (target) => repeat(100, () => send(target, { from: ATTACKER, path: inventedGroups(10) })),
   },
   {
     name: 'wrong passwords of one account behind the address of the others',
-    others: BOB,
+    others: () => BOB,
     begin: (target) => {
       let guesses = 0;
       return repeat(4, () => {
@@ -78,7 +82,7 @@ const ATTACKS: readonly Attack[] = [
   },
   {
     name: 'refusals with 60 KB of text each',
-    others: PUBLIC_PULL,
+    others: () => PUBLIC_PULL,
     begin: (target) => {
       const scopes = Array.from({ length: 60 }, (_, n) => `&scope=repository:${'x'.repeat(900)}-${n}:pull`);
       const path = `${TOKEN}${scopes.join('')}`;
@@ -132,7 +136,7 @@ function holdConnections(target: Target, count: number, use: (socket: Socket) =>
     socket.on('error', () => undefined);
     socket.once('close', () => {
       sockets.delete(socket);
-      setTimeout(open, 50);
+      setTimeout(open, REOPEN_MS);
     });
   };
   for (let n = 0; n < count; n++) open();
@@ -154,11 +158,11 @@ function repeat(count: number, sendOne: () => Promise<unknown>): () => void {
   };
 }
 
-let invented = 0;
-function inventedGroups(): string {
-  invented += 10;
+function inventedGroups(count: number): string {
+  invented += count;
   return (
-    TOKEN + Array.from({ length: 10 }, (_, n) => `&scope=repository:group-${invented + n}/app:pull`).join('')
+    TOKEN +
+    Array.from({ length: count }, (_, n) => `&scope=repository:group-${invented + n}/app:pull`).join('')
   );
 }
 

@@ -48,16 +48,17 @@ export function boundConnections(
   const over = new Set<string>();
 
   server.maxConnections = total + refusedAtOnce;
-  server.on('connection', (socket: Socket) => {
+  /** False: the connection has no place, and is closed. */
+  const admit = (socket: Socket): boolean => {
     const holder = holderOf(socket, isTrusted);
     if (admitted.hasRoom(holder)) {
       admitted.take(holder);
       socket.once('close', () => admitted.give(holder));
-      return;
+      return true;
     }
     if (!refused.hasRoom(holder)) {
       socket.destroy();
-      return;
+      return false;
     }
     refused.take(holder);
     const name = nameOf(socket);
@@ -68,6 +69,14 @@ export function boundConnections(
       over.delete(name);
       refused.give(holder);
     });
+    return true;
+  };
+  // In the place of Node's own listeners, because those of TLS do much for each connection.
+  const listeners = server.listeners('connection');
+  server.removeAllListeners('connection');
+  server.on('connection', (socket: Socket) => {
+    if (!admit(socket)) return;
+    for (const listener of listeners) listener.call(server, socket);
   });
   return (socket) => over.has(nameOf(socket));
 }
