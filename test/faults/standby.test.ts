@@ -5,7 +5,8 @@ import { openPostgres } from '../../src/store/database/postgres.ts';
 import { STANDBY_NAME, startPostgresPair, type TestPostgresPair } from '../support/database/postgres.ts';
 import { ACME, LOGIN } from '../support/directory/acme.ts';
 import { newSecret } from '../support/directory/town.ts';
-import { type Front, startFront } from '../support/e2e/front.ts';
+import { type DatabaseFront, startDatabaseFront } from '../support/e2e/database-front.ts';
+import { debianTool, INSTALL_MS } from '../support/e2e/tools.ts';
 import { until } from '../support/processes/child.ts';
 import { done, fetchToken, makeSite, type Site } from '../support/processes/site.ts';
 import { assertError } from '../support/reading.ts';
@@ -53,6 +54,23 @@ async function untilReplayed(url: string, { primary, standby }: TestPostgresPair
   );
 }
 
+/** A server behind HAProxy answers: the standby (`t`) or the primary (`f`). */
+async function untilAnswered(port: number, inRecovery: 't' | 'f'): Promise<void> {
+  const ask = async (): Promise<true | undefined> => {
+    const client = new pg.Client(`postgresql://postgres@127.0.0.1:${port}/postgres`);
+    try {
+      await client.connect();
+      const { rows } = await client.query({ text: 'SELECT pg_is_in_recovery()::text', rowMode: 'array' });
+      return String(rows[0]?.[0]).startsWith(inRecovery) ? true : undefined;
+    } catch {
+      return undefined;
+    } finally {
+      await client.end().catch(() => undefined);
+    }
+  };
+  await until(ask, () => 'HAProxy leads to the other server');
+}
+
 async function assertNoAnswer(server: TestServer): Promise<void> {
   for (const client of [...CLIENTS, ...OTHERS]) {
     assertError(await server.ask({ ...client, scope: SCOPE }), 503, 'UNAVAILABLE');
@@ -75,37 +93,37 @@ async function untilHealed(server: TestServer): Promise<void> {
   );
 }
 
-describe('a primary and a standby behind one address', function () {
-  this.timeout(90_000);
+describe("Debian's PostgreSQL, a primary and a standby behind HAProxy", function () {
+  this.timeout(INSTALL_MS);
   let pair: TestPostgresPair;
-  let front: Front;
+  let front: DatabaseFront;
   let server: TestServer;
   let url: string;
-  const sendTo = (port: number): void => front.sendTo(`http://127.0.0.1:${port}`);
-  before(async () => {
-    pair = await startPostgresPair();
-    front = await startFront();
-    sendTo(pair.primary.port);
+  before(async function () {
+    const postgres = await debianTool('postgres');
+    const haproxy = await debianTool('haproxy');
+    if (postgres === undefined || haproxy === undefined) return this.skip();
+    pair = await startPostgresPair(postgres);
+    front = await startDatabaseFront(haproxy, pair);
     url = await pair.primary.createDatabase();
-    const shared = withPort(url, Number(new URL(front.url).port));
+    const shared = withPort(url, front.port);
     server = await startTestServer({ openDatabase: async () => openPostgres(shared) });
     await server.apply(ACME);
     await untilReplayed(url, pair);
   });
   after(async () => {
-    await server.close();
-    await front.close();
-    await pair.stop();
+    await server?.close();
+    await front?.stop();
+    await pair?.stop();
   });
 
   it('answer no client from the standby, and heal with the primary, whose changes count at once', async () => {
     await untilHealed(server);
     await runOn(withPort(url, pair.standby.port), 'SELECT pg_wal_replay_pause()');
     await pair.primary.crash();
-    sendTo(pair.standby.port);
+    await untilAnswered(front.port, 't');
     for (let round = 0; round < 3; round++) await assertNoAnswer(server);
     await pair.primary.start();
-    sendTo(pair.primary.port);
     await untilHealed(server);
     // The standby would not know of this.
     await runOn(url, "UPDATE users SET state = 'blocked' WHERE username = 'bob'");
@@ -122,10 +140,9 @@ describe('a primary and a standby behind one address', function () {
     const asked = await server.ask({ as: LOGIN.api, scope: 'repository:acme/platform/api:push' });
     const { jti } = await server.verify(asked.body.token);
     await pair.primary.crash();
-    sendTo(pair.standby.port);
+    await untilAnswered(front.port, 't');
     await assertNoAnswer(server);
     await pair.primary.start();
-    sendTo(pair.primary.port);
     const find = async (): Promise<true | undefined> => {
       const rows = await server.database
         .query('SELECT 1 FROM issued_tokens WHERE jti = $1', [jti])
@@ -155,15 +172,21 @@ describe('a primary and a standby behind one address', function () {
   });
 });
 
-describe('a URL with the hosts of a primary and its standby', function () {
-  this.timeout(90_000);
+describe("a URL with the hosts of a primary and its standby, Debian's PostgreSQL", function () {
+  this.timeout(INSTALL_MS);
+  let postgres: string;
+  before(async function () {
+    const found = await debianTool('postgres');
+    if (found === undefined) return this.skip();
+    postgres = found;
+  });
   const losses: [what: string, lose: (pair: TestPostgresPair) => Promise<void> | void][] = [
     ['crashed', ({ primary }) => primary.crash()],
     ['hangs', ({ primary }) => primary.freeze()],
   ];
   for (const [what, lose] of losses) {
     it(`leads to the new primary when the old one ${what}`, async () => {
-      const pair = await startPostgresPair();
+      const pair = await startPostgresPair(postgres);
       const { primary, standby } = pair;
       const url = await primary.createDatabase();
       const { pathname } = new URL(url);
@@ -191,21 +214,23 @@ describe('a URL with the hosts of a primary and its standby', function () {
 });
 
 describe('a synchronous standby that is frozen', function () {
-  this.timeout(120_000);
+  this.timeout(INSTALL_MS);
   let pair: TestPostgresPair;
   let site: Site;
   let url: string;
   let env: Record<string, string>;
-  before(async () => {
-    pair = await startPostgresPair();
+  before(async function () {
+    const postgres = await debianTool('postgres');
+    if (postgres === undefined) return this.skip();
+    pair = await startPostgresPair(postgres);
     url = await pair.primary.createDatabase();
     site = await makeSite('embedded');
     env = { CELLPASS_DATABASE_URL: url };
   });
   after(async () => {
-    pair.standby.thaw();
-    await site.remove();
-    await pair.stop();
+    pair?.standby.thaw();
+    await site?.remove();
+    await pair?.stop();
   });
 
   it('keeps no command and no start waiting, and leaves no sessions behind', async () => {

@@ -80,9 +80,12 @@ export interface TestPostgresPair {
 /** The standby's `application_name`, for `synchronous_standby_names`. */
 export const STANDBY_NAME = 'the_standby';
 
-/** The standby starts from a copy of the primary that was made before the primary's first start. */
-export async function startPostgresPair(): Promise<TestPostgresPair> {
-  const installation = await install();
+/**
+ * The standby starts from a copy of the primary that was made before the primary's first start.
+ * @param postgres the path of Debian's program; default: the npm package's.
+ */
+export async function startPostgresPair(postgres?: string): Promise<TestPostgresPair> {
+  const installation = await install(postgres);
   const first = await initialise(installation, 'primary');
   const second = await copyCluster(installation, first, 'standby');
   const primary = await startServer(installation, first, []);
@@ -107,14 +110,17 @@ interface Installation {
   remove(): Promise<void>;
 }
 
-async function install(): Promise<Installation> {
+async function install(postgres?: string): Promise<Installation> {
   const folder = await mkdtemp(join(tmpdir(), 'cellpass-postgres-'));
   const identity: Identity = process.getuid?.() === 0 ? NOBODY : {};
   if (identity.uid !== undefined) await chmod(folder, 0o755);
   return {
     folder,
     identity,
-    binaries: await copyBinaries(folder),
+    binaries:
+      postgres === undefined
+        ? await copyBinaries(folder)
+        : { postgres, initdb: join(dirname(postgres), 'initdb') },
     remove: () => rm(folder, { recursive: true, force: true }),
   };
 }

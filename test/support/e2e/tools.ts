@@ -1,9 +1,9 @@
-import { access, constants, mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
+import { access, constants, mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { type Outcome, runToEnd } from '../processes/child.ts';
 
 /** The programs that the end-to-end tests run beside cellpass. */
-export type DebianTool = 'docker' | 'docker-registry' | 'haproxy' | 'pgbouncer' | 'skopeo';
+export type DebianTool = 'docker' | 'docker-registry' | 'haproxy' | 'pgbouncer' | 'postgres' | 'skopeo';
 export type GoTool = keyof typeof GO_MODULES;
 
 /**
@@ -12,6 +12,8 @@ export type GoTool = keyof typeof GO_MODULES;
  */
 const INSTALL = process.env['CELLPASS_TEST_INSTALL'] === '1';
 const CACHE = join(import.meta.dirname, '../../../node_modules/.cache/cellpass-e2e');
+/** Where Debian's package has the programs of PostgreSQL. */
+const POSTGRES_FOLDER = '/usr/lib/postgresql/15/bin';
 const MINUTE = 60_000;
 /** How long the installation of one program may take. */
 export const INSTALL_MS = 15 * MINUTE;
@@ -29,6 +31,7 @@ const PACKAGES: Readonly<Record<DebianTool, string>> = {
   'docker-registry': 'docker-registry',
   haproxy: 'haproxy',
   pgbouncer: 'pgbouncer',
+  postgres: 'postgresql-15',
   skopeo: 'skopeo',
 };
 
@@ -80,6 +83,13 @@ const INSTALLERS: Readonly<Record<DebianTool, () => Promise<string>>> = {
   // This package would start a daemon, too; its libraries are installed as usual.
   haproxy: () => unpack(PACKAGES.haproxy, 'usr/sbin/haproxy', { withLibraries: true }),
   pgbouncer: () => unpack(PACKAGES.pgbouncer, 'usr/sbin/pgbouncer', { withLibraries: true }),
+  postgres: async () => {
+    // Otherwise the package would make a database cluster, and start it.
+    await mkdir('/etc/postgresql-common', { recursive: true });
+    await writeFile('/etc/postgresql-common/createcluster.conf', 'create_main_cluster = false\n');
+    await aptGet(['install', '--yes', '--no-install-recommends', PACKAGES.postgres]);
+    return join(POSTGRES_FOLDER, 'postgres');
+  },
   skopeo: async () => {
     await aptGet(['install', '--yes', '--no-install-recommends', PACKAGES.skopeo]);
     return (await inPath('skopeo')) ?? '/usr/bin/skopeo';
@@ -149,10 +159,11 @@ async function cacheFolder(): Promise<string> {
 }
 
 async function inPath(name: string): Promise<string | undefined> {
-  // Debian puts servers here, and not every user's PATH has it.
-  for (const folder of [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin']) {
-    const path = join(folder, name);
-    if (await executable(path)) return path;
+  // Debian puts servers into the last two, and not every user's PATH has them.
+  const path = (process.env['PATH'] ?? '').split(delimiter);
+  for (const folder of [POSTGRES_FOLDER, ...path, '/usr/sbin']) {
+    const program = join(folder, name);
+    if (await executable(program)) return program;
   }
   return undefined;
 }
