@@ -3,7 +3,14 @@ import { delimiter, join } from 'node:path';
 import { type Outcome, runToEnd } from '../processes/child.ts';
 
 /** The programs that the end-to-end tests run beside cellpass. */
-export type DebianTool = 'docker' | 'docker-registry' | 'haproxy' | 'pgbouncer' | 'postgres' | 'skopeo';
+export type DebianTool =
+  | 'docker'
+  | 'docker-registry'
+  | 'haproxy'
+  | 'libfaketime'
+  | 'pgbouncer'
+  | 'postgres'
+  | 'skopeo';
 export type GoTool = keyof typeof GO_MODULES;
 
 /**
@@ -12,6 +19,8 @@ export type GoTool = keyof typeof GO_MODULES;
  */
 const INSTALL = process.env['CELLPASS_TEST_INSTALL'] === '1';
 const CACHE = join(import.meta.dirname, '../../../node_modules/.cache/cellpass-e2e');
+/** A library that is loaded before the C library, and sets the clock of one process. */
+const LIBFAKETIME = `/usr/lib/${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}-linux-gnu/faketime/libfaketime.so.1`;
 /** Where Debian's package has the programs of PostgreSQL. */
 const POSTGRES_FOLDER = '/usr/lib/postgresql/15/bin';
 const MINUTE = 60_000;
@@ -30,6 +39,7 @@ const PACKAGES: Readonly<Record<DebianTool, string>> = {
   docker: 'docker.io',
   'docker-registry': 'docker-registry',
   haproxy: 'haproxy',
+  libfaketime: 'libfaketime',
   pgbouncer: 'pgbouncer',
   postgres: 'postgresql-15',
   skopeo: 'skopeo',
@@ -43,7 +53,7 @@ let listsUpdated: Promise<Outcome> | undefined;
  */
 export function debianTool(name: DebianTool): Promise<string | undefined> {
   return once(name, async () => {
-    const present = await inPath(name);
+    const present = name === 'libfaketime' ? await existing(LIBFAKETIME) : await inPath(name);
     if (present !== undefined) return present;
     if (INSTALL) return INSTALLERS[name]();
     const hint = `apt-get install ${PACKAGES[name]}, or set CELLPASS_TEST_INSTALL=1`;
@@ -82,6 +92,7 @@ const INSTALLERS: Readonly<Record<DebianTool, () => Promise<string>>> = {
   'docker-registry': () => unpack(PACKAGES['docker-registry'], 'usr/bin/docker-registry'),
   // This package would start a daemon, too; its libraries are installed as usual.
   haproxy: () => unpack(PACKAGES.haproxy, 'usr/sbin/haproxy', { withLibraries: true }),
+  libfaketime: () => unpack(PACKAGES.libfaketime, LIBFAKETIME.slice(1)),
   pgbouncer: () => unpack(PACKAGES.pgbouncer, 'usr/sbin/pgbouncer', { withLibraries: true }),
   postgres: async () => {
     // Otherwise the package would make a database cluster, and start it.
@@ -103,7 +114,7 @@ async function unpack(
 ): Promise<string> {
   const target = join(CACHE, debianPackage);
   const path = join(target, program);
-  if (await executable(path)) return path;
+  if ((await existing(path)) !== undefined) return path;
   const dir = await mkdtemp(`${await cacheFolder()}/unpack-`);
   await aptGet(['download', debianPackage], dir);
   await must('sh', ['-c', 'for file in *.deb; do dpkg-deb --extract "$file" root; done'], { cwd: dir });
@@ -166,6 +177,13 @@ async function inPath(name: string): Promise<string | undefined> {
     if (await executable(program)) return program;
   }
   return undefined;
+}
+
+async function existing(path: string): Promise<string | undefined> {
+  return access(path).then(
+    () => path,
+    () => undefined,
+  );
 }
 
 async function executable(path: string): Promise<boolean> {
