@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { createHmac, createPublicKey, type KeyObject } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { Agent, request as httpRequest } from 'node:http';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { SignJWT } from 'jose';
 import { needs } from '../support/e2e/bench.ts';
@@ -448,5 +449,76 @@ describe('the registry router', function () {
     await Promise.all(clients);
     agent.destroy();
     assert.deepEqual([...statuses.keys()], ['200'], JSON.stringify([...statuses]));
+  });
+});
+
+describe('the shares of sources at the registry router', function () {
+  this.timeout(60_000);
+  const haproxy = needs(() => debianTool('haproxy'));
+  const bounds = ['--source-connections', '5', '--source-requests', '40', '--source-refusals', '10'];
+  let cell: FakeCell;
+  let router: Router;
+  before(async () => {
+    cell = await startCell(1);
+    router = await startRouter({ haproxy: haproxy(), cells: [routed(cell, 'town')], options: bounds });
+  });
+  after(async () => {
+    await router?.stop();
+    await cell?.stop();
+  });
+
+  /** Resolves with the status, or with 0 if the connection is closed. */
+  const ask = (localAddress: string, token?: string): Promise<{ status: number; retryAfter?: string }> =>
+    new Promise((resolve) => {
+      const headers = token === undefined ? {} : { Authorization: `Bearer ${token}` };
+      const options = {
+        host: '127.0.0.1',
+        port: router.port,
+        localAddress,
+        path: '/v2/',
+        headers,
+        agent: false,
+      };
+      const sent = httpRequest(options, (response) => {
+        const retryAfter = response.headers['retry-after'];
+        response.resume();
+        resolve({ status: response.statusCode ?? 0, ...(retryAfter && { retryAfter }) });
+      });
+      sent.once('error', () => resolve({ status: 0 })).end();
+    });
+
+  it('bound its requests, and nobody else’s', async () => {
+    const statuses: number[] = [];
+    for (let n = 0; n < 45; n++) statuses.push((await ask('127.0.0.3')).status);
+    assert.deepEqual(statuses.slice(0, 40), Array(40).fill(401));
+    assert.deepEqual(statuses.slice(40), Array(5).fill(429));
+    assert.equal((await ask('127.0.0.3')).retryAfter, '10');
+    assert.equal((await ask('127.0.0.4')).status, 401);
+  });
+
+  it('bound its forged tokens, and then all its tokens, and nobody else’s', async () => {
+    const forged = await cell.sign({}, newKey());
+    const statuses: number[] = [];
+    for (let n = 0; n < 15; n++) statuses.push((await ask('127.0.0.5', forged)).status);
+    assert.deepEqual(statuses, [...Array(11).fill(401), ...Array(4).fill(429)]);
+    const valid = await cell.sign();
+    assert.equal((await ask('127.0.0.5', valid)).status, 429);
+    assert.equal((await ask('127.0.0.5')).status, 401, 'a request without a token costs nothing');
+    assert.equal((await ask('127.0.0.6', valid)).status, 200);
+  });
+
+  it('bound its connections, and nobody else’s', async () => {
+    const sockets = Array.from({ length: 8 }, () => {
+      const socket = connect({ host: '127.0.0.1', port: router.port, localAddress: '127.0.0.7' });
+      socket.on('error', () => undefined).resume();
+      return socket;
+    });
+    await until(
+      () => (sockets.filter(({ closed }) => closed).length === 3 ? true : undefined),
+      () => `${sockets.filter(({ closed }) => closed).length} are closed`,
+    );
+    assert.equal((await ask('127.0.0.7')).status, 0);
+    assert.equal((await ask('127.0.0.8')).status, 401);
+    for (const socket of sockets) socket.destroy();
   });
 });

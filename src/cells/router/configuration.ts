@@ -4,6 +4,7 @@ import { frontend } from './frontend.ts';
 import { errorBody, quote } from './language.ts';
 import { keyFile, nameOf, type RouterCell, type RouterSettings } from './router.ts';
 import { isReachable, issuers, problemOf, registry } from './servers.ts';
+import { sourceTable } from './sources.ts';
 
 /**
  * The registry router is a HAProxy (2.6 or later) that verifies tokens and sends each request to
@@ -43,6 +44,7 @@ export function writeRouter(settings: RouterSettings): RouterFiles {
   );
   const config = [
     ...globalSection(settings, unavailable.name),
+    ...sourceTable(),
     ...frontend(settings, namespaces.name),
     ...issuers(settings, namespaces.name),
     ...settings.cells.flatMap((cell) => registry(cell, settings)),

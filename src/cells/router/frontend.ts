@@ -1,9 +1,12 @@
 import { answer, errorBody, literalFormat, quote, quotedString } from './language.ts';
 import { keyFile, nameOf, type RouterCell, type RouterKey, type RouterSettings } from './router.ts';
+import { boundForgedTokens, boundSources, countForgedTokens } from './sources.ts';
 
 /** The frontend of the registry router: it checks requests and chooses their cell. */
 
 const NAME_BYTES = 255;
+/** A token that no cell has signed, or several. */
+const REFUSED = 'bearer !{ var(txn.cell) -m found } or authorized_twice';
 
 /** @param namespacesName the file that maps namespaces to cells. */
 export function frontend(settings: RouterSettings, namespacesName: string): string[] {
@@ -15,6 +18,7 @@ export function frontend(settings: RouterSettings, namespacesName: string): stri
     'frontend router',
     ...binds.map((bind) => `  bind ${quote(bind)} proto h1${tls}`),
     '',
+    ...boundSources(settings.sources),
     '  # Only this router says where a request comes from, and how.',
     ...['Forwarded', 'X-Real-IP', 'X-Forwarded-Port', 'X-Forwarded-Host'].map(
       (name) => `  http-request del-header ${name}`,
@@ -65,6 +69,7 @@ function verification(settings: RouterSettings): string[] {
     '  acl bearer req.fhdr(authorization) -m beg -i bearer',
     `  acl well_formed req.fhdr(authorization) -m reg ${quote('^[Bb][Ee][Aa][Rr][Ee][Rr] [A-Za-z0-9_-]+[.][A-Za-z0-9_-]+[.][A-Za-z0-9_-]+$')}`,
     '  http-request set-var(txn.token) req.fhdr(authorization),bytes(7) if bearer well_formed !authorized_twice',
+    ...boundForgedTokens(settings.sources),
     '  # One rule per published key. The token can choose neither the algorithm nor the key.',
     ...distinctKeys(cells).map(([cell, key]) => verifyRule(cell, key)),
     '  # Only now is the JSON of the token read: a cell has signed it.',
@@ -107,12 +112,13 @@ function refusal({ realm, service }: RouterSettings): string[] {
   const challenge = `Bearer realm="${quotedString(realm, 'the realm')}",service="${quotedString(service, 'the service')}"`;
   const body = errorBody('UNAUTHORIZED', 'this token is not valid here; ask for a new one');
   return [
+    countForgedTokens(REFUSED),
     `  acl names_repository path -m reg ${quote('^/v2/[a-z0-9][a-z0-9._/-]*/(manifests|blobs|tags|referrers)/')}`,
     `  http-request set-var(txn.repository) ${quote('path,regsub("^/v2/",""),regsub("/(manifests|blobs|tags|referrers)/.*$","")')} if names_repository`,
     '  http-request set-var(txn.actions) str(pull)',
     '  http-request set-var(txn.actions) \'str("pull,push")\' if { method POST PUT PATCH }',
     '  http-request set-var(txn.actions) str(delete) if { method DELETE }',
     `  http-request set-var-fmt(txn.scope) ${quote(',scope="repository:%[var(txn.repository)]:%[var(txn.actions)]"')} if { var(txn.repository) -m len le ${NAME_BYTES} }`,
-    `  http-request return status 401 content-type application/json hdr WWW-Authenticate ${quote(`${literalFormat(challenge)}%[var(txn.scope)],error="invalid_token"`)} string ${quote(body)} if bearer !{ var(txn.cell) -m found } or authorized_twice`,
+    `  http-request return status 401 content-type application/json hdr WWW-Authenticate ${quote(`${literalFormat(challenge)}%[var(txn.scope)],error="invalid_token"`)} string ${quote(body)} if ${REFUSED}`,
   ];
 }

@@ -1,3 +1,5 @@
+import type { SourceBounds } from './sources.ts';
+
 /** The input for the configuration of the registry router. */
 
 /** A public key of a cell, as its JWK Set lists it. */
@@ -34,6 +36,7 @@ export interface RouterSettings {
   readonly service: string;
   /** True: resolve hosts continuously by DNS; false: only at each start. */
   readonly followDns: boolean;
+  readonly sources: SourceBounds;
 }
 
 /** The value of the `cell` claim. */

@@ -21,6 +21,9 @@ export interface HaproxyOptions {
   readonly realm?: string;
   readonly service?: string;
   readonly followDns?: boolean;
+  readonly sourceConnections: number;
+  readonly sourceRequests: number;
+  readonly sourceRefusals: number;
   /** A program; true is the `haproxy` in the PATH. */
   readonly check?: string | true;
   readonly json?: boolean;
@@ -58,6 +61,11 @@ export async function writeHaproxy(terminal: Terminal, options: HaproxyOptions):
     realm: options.realm ?? realmOf(config, topology),
     service: options.service ?? config.services[0]?.name ?? '',
     followDns: options.followDns === true,
+    sources: {
+      connections: options.sourceConnections,
+      requests: options.sourceRequests,
+      refusals: options.sourceRefusals,
+    },
   });
   const changed = await writeRouterFolder(dir, files, checker);
   const result = {

@@ -1,4 +1,5 @@
-import { Command } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { SOURCE_BOUNDS } from '../../cells/router/sources.ts';
 import type { Terminal } from '../../terminal.ts';
 import type { HaproxyOptions } from '../cells/haproxy.ts';
 import { toJsonLine } from '../client/admin-command.ts';
@@ -31,6 +32,17 @@ export function cellsCommand(terminal: Terminal): Command {
       '--follow-dns',
       "look up the cells' addresses in DNS again while HAProxy runs (/etc/resolv.conf), not only at its start",
     )
+    .addOption(
+      boundOption('--source-connections <n>', 'connections at the same time', SOURCE_BOUNDS.connections),
+    )
+    .addOption(boundOption('--source-requests <n>', 'requests in ten seconds', SOURCE_BOUNDS.requests))
+    .addOption(
+      boundOption(
+        '--source-refusals <n>',
+        'bearer tokens that no key verifies, in ten seconds',
+        SOURCE_BOUNDS.refusals,
+      ),
+    )
     .option(
       '--check [program]',
       'run this HAProxy to check the new configuration before it replaces the old one; default: haproxy',
@@ -54,4 +66,14 @@ export function cellsCommand(terminal: Terminal): Command {
       refuseIfFailed(checks);
     });
   return cells;
+}
+
+/** A bound for each source address (an IPv6 address counts as its /64 network). */
+function boundOption(flags: string, what: string, byDefault: number): Option {
+  return new Option(flags, `${what} that one source may take; 0: no bound`)
+    .default(byDefault)
+    .argParser((text) => {
+      if (/^\d{1,9}$/.test(text)) return Number(text);
+      throw new InvalidArgumentError('must be a whole number, 0 or more.');
+    });
 }

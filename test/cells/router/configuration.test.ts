@@ -28,6 +28,7 @@ const SETTINGS: RouterSettings = {
   realm: 'https://registry.example.com/jwt/auth',
   service: 'container_registry',
   followDns: false,
+  sources: { connections: 10, requests: 20, refusals: 30 },
 };
 const write = (changes: Partial<RouterSettings>) => writeRouter({ ...SETTINGS, ...changes });
 const linesOf = (config: string, start: string) =>
@@ -37,6 +38,26 @@ const linesOf = (config: string, start: string) =>
     .filter((line) => line.startsWith(start));
 
 describe("the registry router's configuration", () => {
+  it('bounds each source before anything else, and its forged tokens before they are verified', () => {
+    const lines = write({})
+      .config.split('\n')
+      .map((line) => line.trim());
+    const at = (part: string): number => lines.findIndex((line) => line.includes(part));
+    assert.ok(at('stick-table type ipv6') > 0);
+    assert.ok(at('tcp-request connection track-sc0 src,ipmask(32,64)') > at('bind '));
+    assert.match(lines[at('sc0_conn_cur')] ?? '', /reject if \{ sc0_conn_cur gt 10 \}$/);
+    assert.match(lines[at('sc0_http_req_rate')] ?? '', /status 429 .*Retry-After 10 .*gt 20 \}$/);
+    assert.match(lines[at('sc0_gpc0_rate')] ?? '', /status 429 .*bearer \{ sc0_gpc0_rate gt 30 \}$/);
+    assert.ok(at('sc0_gpc0_rate') < at('jwt_verify'));
+    assert.ok(at('sc-inc-gpc0(0)') > at('jwt_verify'));
+    assert.ok(at('sc-inc-gpc0(0)') < at('status 401'));
+  });
+
+  it('bounds no source where the operator says so', () => {
+    const { config } = write({ sources: { connections: 0, requests: 0, refusals: 0 } });
+    assert.doesNotMatch(config, /status 429|sc0_conn_cur gt/);
+  });
+
   it('has one file and one rule for each key, with the algorithm in letters', () => {
     const { config, files } = write({});
     const rules = config.split('\n').filter((line) => line.includes('jwt_verify'));
