@@ -84,7 +84,7 @@ describe('docs/configuration.md', () => {
       ...defaults.services['container_registry'],
     },
     keys: defaults.keys,
-    registries: { name: undefined, url: undefined, service: undefined, insecure: false },
+    registries: { name: undefined, url: undefined, service: undefined, insecure: false, trusts: undefined },
     limits: { failed_attempts_per_address: undefined, ...defaults.limits },
     retention: defaults.retention,
   };

@@ -16,7 +16,14 @@ export interface RegistrySettings {
   readonly service: string;
   /** True: the operator knows that its URL has no TLS. */
   readonly insecure: boolean;
+  readonly trusts: RegistryTrust | null;
 }
+
+/**
+ * What a registry trusts: the CA, one key that it reads at its start (Zot), or a file of the JWK
+ * Set. Null: what the header of its tokens says.
+ */
+export type RegistryTrust = 'ca' | 'key' | 'jwks';
 
 export interface Limits {
   readonly scopes: number;
@@ -198,7 +205,13 @@ function toConfig(given: Settings, unknownVariables: readonly string[]): Config 
 /** A registry without a service belongs to the first one. */
 function toRegistries({ registries, services }: Settings): readonly RegistrySettings[] {
   const [first = ''] = Object.keys(services);
-  return registries.map(({ name, url, service = first, insecure }) => ({ name, url, service, insecure }));
+  return registries.map(({ name, url, service = first, insecure, trusts = null }) => ({
+    name,
+    url,
+    service,
+    insecure,
+    trusts,
+  }));
 }
 
 function toLimits(given: Settings['limits']): Limits {

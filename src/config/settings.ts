@@ -108,6 +108,7 @@ const registry = z.strictObject({
   url: httpUrl,
   service: serviceName.optional(),
   insecure: flag.default(false),
+  trusts: z.enum(['ca', 'key', 'jwks']).optional(),
 });
 
 export const settings = z.strictObject({

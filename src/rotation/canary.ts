@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import type { RegistryTrust } from '../config/load.ts';
 import type { SigningKey } from '../keys/signing-key.ts';
 import { ANONYMOUS } from '../policy/subject.ts';
 import { buildClaims } from '../token/claims.ts';
@@ -33,6 +34,8 @@ export interface Registry {
    * The service that the registry names in its challenges, with the header settings of its tokens.
    */
   readonly service: HeaderSettings & { readonly name: string };
+  /** What the operator says that it trusts; null or missing: what its tokens show. */
+  readonly trusts?: RegistryTrust | null;
   /** It is the registry router, which knows keys but no CAs. */
   readonly isRouter?: boolean;
 }
@@ -112,12 +115,15 @@ function signCanary(registry: Registry, key: SigningKey, { issuer, cell, now }: 
   return signToken(claims, key, registry.service);
 }
 
-function missingTrust({ service, isRouter = false }: Registry, key: SigningKey): string {
+function missingTrust({ service, trusts, isRouter = false }: Registry, key: SigningKey): string {
   if (isRouter) {
     return `it has no rule for the key ${key.kid}, or the registry behind it refuses the key`;
   }
+  if (trusts === 'key') {
+    return `it trusts one key, and reads it at its start: give it the output of "cellpass keys export-cert ${key.kid}", restart it, and run "cellpass keys rotate --force" at once`;
+  }
   const issuer = key.certificate?.authorityId;
-  const shown = service.x5c && key.x5c.length > 0;
+  const shown = trusts === 'ca' || (trusts !== 'jwks' && service.x5c && key.x5c.length > 0);
   const byCertificate = issuer == null ? 'the imported certificate' : `the CA ${issuer}`;
   const byKid = `the key ${service.kid === 'libtrust' ? key.kid : key.thumbprint}`;
   return `its trust doesn't contain ${shown ? byCertificate : byKid}, or its issuer, service or clock differs`;

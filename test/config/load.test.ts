@@ -335,10 +335,10 @@ describe('the configuration file', () => {
 
   it('names the registries that are asked before a key becomes active', () => {
     const text =
-      'services: [one, two]\nregistries: [{name: a, url: https://a.example.com/}, {name: b, url: http://b, service: two, insecure: true}]';
+      'services: [one, two]\nregistries: [{name: a, url: https://a.example.com/}, {name: b, url: http://b, service: two, insecure: true, trusts: key}]';
     assert.deepEqual(loadConfig(write(text)).registries, [
-      { name: 'a', url: 'https://a.example.com', service: 'one', insecure: false },
-      { name: 'b', url: 'http://b', service: 'two', insecure: true },
+      { name: 'a', url: 'https://a.example.com', service: 'one', insecure: false, trusts: null },
+      { name: 'b', url: 'http://b', service: 'two', insecure: true, trusts: 'key' },
     ]);
   });
 

@@ -67,7 +67,13 @@ describe('a connection in clear text', () => {
   });
 
   it('to a registry is worth a warning, unless the registry says insecure: true', () => {
-    const registry = { name: 'main', url: 'http://registry:5000', service: 'x', insecure: false };
+    const registry = {
+      name: 'main',
+      url: 'http://registry:5000',
+      service: 'x',
+      insecure: false,
+      trusts: null,
+    };
     const warned = (changes: Partial<typeof registry>) =>
       warnOfUnencrypted({
         databaseUrl: null,

@@ -55,10 +55,12 @@ describe('the canary', () => {
     {
       service,
       isRouter = false,
+      trusts = null,
       ...options
     }: Partial<CanaryOptions> & {
       readonly service?: Partial<Registry['service']>;
       readonly isRouter?: boolean;
+      readonly trusts?: Registry['trusts'];
     } = {},
     shown = key,
   ): Promise<ProbeAnswer> {
@@ -67,6 +69,7 @@ describe('the canary', () => {
       url,
       service: { name: 'images', kid: 'libtrust', x5c: true, ...service },
       isRouter,
+      trusts,
     } as const;
     const [answer] = await createProbe({
       registries: () => [registry],
@@ -111,6 +114,18 @@ describe('the canary', () => {
       const { kid, x5c } = decodeProtectedHeader(sent[0]!);
       assert.equal(kid, service.kid === 'thumbprint' ? key.thumbprint : key.kid);
       assert.equal(x5c !== undefined, service.x5c !== false);
+    });
+  }
+
+  const trusted: [trusts: Registry['trusts'], says: () => RegExp][] = [
+    ['ca', () => new RegExp(`the CA ${key.certificate!.authorityId}`)],
+    ['jwks', () => new RegExp(`the key ${key.kid}`)],
+    ['key', () => new RegExp(`trusts one key.*export-cert ${key.kid}.*restart it.*rotate --force`)],
+  ];
+  for (const [trusts = null, says] of trusted) {
+    it(`that is refused by a registry that trusts ${trusts} says what that one needs`, async () => {
+      const { because } = await probe(await registryThat(401), { trusts });
+      assert.match(because, says());
     });
   }
 

@@ -3,13 +3,14 @@ import { type Config, loadConfig } from '../../config/load.ts';
 import { warnOfUnencrypted } from '../../config/unencrypted.ts';
 import { readTls } from '../../http/listener/server.ts';
 import { activeKey } from '../../keys/key-set.ts';
+import { registriesOfOneKey } from '../../rotation/known-registries.ts';
 import { adminSocketPath } from '../../server/socket-path.ts';
 import type { Terminal } from '../../terminal.ts';
 import { checkDatabase } from './database.ts';
 import { check, checkWithValue, type Finding, failed, named, ok, type Verdict, warning } from './finding.ts';
 import { checkKeys } from './key-checks.ts';
 import { comparePublishedKeys, judgePublicUrl, lookForCellpass, publicUrlOf, realmOf } from './public-url.ts';
-import { checkCanaries, checkRegistries } from './registries.ts';
+import { checkCanaries, checkRegistries, judgeSchedule } from './registries.ts';
 import { askRunningServer } from './running-server.ts';
 import type { StoredState } from './stored-state.ts';
 
@@ -35,6 +36,9 @@ export async function examine(terminal: Terminal, now: () => Date): Promise<read
     ...(await checkAddress(config, stored, now)),
     ...(await checkRegistries(config.registries, realmOf(config), now)),
     ...(await checkCanaries(config, stored.signingKeys, now)),
+    ...(config.registries.length === 0
+      ? []
+      : [named('scheduled rotation', judgeSchedule(registriesOfOneKey(config), config.keys))]),
   ];
 }
 

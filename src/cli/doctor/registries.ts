@@ -68,6 +68,21 @@ async function askWithoutToken(url: string, now: () => Date): Promise<Answer> {
 }
 
 /**
+ * A registry that trusts one key refuses the next one until an admin has given it that key, so
+ * the scheduled rotation waits for the admin.
+ */
+export function judgeSchedule(
+  oneKey: readonly string[],
+  { rotateEveryDays }: Pick<Config['keys'], 'rotateEveryDays'>,
+): Verdict {
+  if (oneKey.length === 0) return ok('no registry holds back the scheduled rotation by trusting one key');
+  if (rotateEveryDays === 0) return ok(`keys rotate by hand, as ${oneKey.join(', ')} needs it`);
+  return warning(
+    `${oneKey.join(', ')} trusts one key, so the scheduled rotation waits until you give it the next one: see docs/registries.md, or set keys.rotate_every_days to 0 and rotate by hand`,
+  );
+}
+
+/**
  * Sends every registry a token that grants nothing, signed by each key that this process could
  * open.
  */

@@ -10,7 +10,11 @@ const MS = 1000;
  * Key metrics that warn an operator early. Times are Unix times in seconds, so that an alert rule
  * compares them with `time()`. With several processes, the lowest value counts.
  */
-export function keyMetrics(registry: Registry, keyring: Pick<Keyring, 'open'>, periods: KeyPeriods): void {
+export function keyMetrics(
+  registry: Registry,
+  keyring: Pick<Keyring, 'open'>,
+  { periods, oneKeyRegistries }: { readonly periods: KeyPeriods; readonly oneKeyRegistries: number },
+): void {
   const registers = [registry];
   const aggregator = 'min';
   new Gauge({
@@ -52,6 +56,12 @@ export function keyMetrics(registry: Registry, keyring: Pick<Keyring, 'open'>, p
     "When the active key's certificate ends; leaves of the CA are renewed at a quarter of their life",
     (active) => active.certificate?.notAfter ?? null,
   );
+  new Gauge({
+    name: 'cellpass_registries_of_one_key',
+    help: 'Registries with "trusts: key": an admin must give each the next key, or the rotation waits',
+    registers,
+    aggregator: 'max',
+  }).set(oneKeyRegistries);
   new Gauge({
     name: 'cellpass_ca_expiry_timestamp_seconds',
     help: 'When each published CA ends',

@@ -1,5 +1,6 @@
 import { keyMetrics } from '../../http/metrics/keys.ts';
 import { type Sources, sourceMetrics } from '../../http/metrics/sources.ts';
+import { registriesOfOneKey } from '../../rotation/known-registries.ts';
 import { readVersion } from '../../version.ts';
 import type { SharedServices } from './endpoints.ts';
 import type { ServerInputs } from './inputs.ts';
@@ -16,7 +17,8 @@ export function registerStats(
   { failedAttempts, audit, refusals }: RecordViews,
   shares: Sources['shares'],
 ): void {
-  keyMetrics(registry, keyring, periodsOf(config));
+  const oneKeyRegistries = registriesOfOneKey(config).length;
+  keyMetrics(registry, keyring, { periods: periodsOf(config), oneKeyRegistries });
   sourceMetrics(registry, {
     version: readVersion(),
     pool: () => database.poolStats(),

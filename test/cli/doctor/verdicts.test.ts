@@ -7,7 +7,7 @@ import { judgeCell, judgeMigrations, judgeNotices, judgeVersion } from '../../..
 import { judgeTls } from '../../../src/cli/doctor/examine.ts';
 import type { Verdict } from '../../../src/cli/doctor/finding.ts';
 import { judgeHealth, judgePublicUrl, lookForCellpass } from '../../../src/cli/doctor/public-url.ts';
-import { judgeCanary } from '../../../src/cli/doctor/registries.ts';
+import { judgeCanary, judgeSchedule } from '../../../src/cli/doctor/registries.ts';
 import { loadConfig } from '../../../src/config/load.ts';
 import { freePort } from '../../support/database/postgres.ts';
 import { startedCell } from '../../support/keys.ts';
@@ -17,6 +17,9 @@ const at = (machine: string, aheadS: number) => ({ machine, aheadMs: aheadS * 10
 
 describe('doctor: what each check makes of what it found', () => {
   const verdicts: [what: string, verdict: Verdict, outcome: Outcome, says: RegExp | string][] = [
+    ['no registry of one key', judgeSchedule([], { rotateEveryDays: 30 }), 'ok', 'no registry'],
+    ['one, and rotation by hand', judgeSchedule(['zot'], { rotateEveryDays: 0 }), 'ok', 'by hand'],
+    ['one, and a schedule', judgeSchedule(['zot'], { rotateEveryDays: 30 }), 'warning', 'zot trusts one key'],
     ['PostgreSQL 13', judgeVersion(13), 'ok', 'PostgreSQL 13'],
     ['PostgreSQL 12', judgeVersion(12), 'failed', 'use 13 or later'],
     ['a NOTIFY that comes', judgeNotices(true), 'ok', 'arrives'],
