@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type Figures, load, median, medianFigures, opensslSigns, rssMb } from './load.ts';
 import { MACHINE, machineInWords } from './machine.ts';
+import { nodeLines } from './node-line.ts';
 import { LARGE, type Size, USUAL } from './seed.ts';
 import { type BenchServer, withServer } from './server.ts';
 import { CASES, type Case, ONE_SCOPE, writeRequests } from './token-cases.ts';
@@ -17,6 +18,7 @@ import { CASES, type Case, ONE_SCOPE, writeRequests } from './token-cases.ts';
  * - `--seconds N` sets how long one case runs in one turn
  * - `--only WORDS` runs only the cases whose name contains the words
  * - `--large` seeds a directory twenty times the size
+ * - `--node 20,24` runs the server on these lines of Node, one after the other
  */
 const CONNECTIONS = 16;
 const TURNS = 3;
@@ -35,12 +37,24 @@ const { values } = parseArgs({
     seconds: { type: 'string', default: '4' },
     only: { type: 'string' },
     large: { type: 'boolean', default: false },
+    node: { type: 'string' },
   },
 });
 const seconds = Number(values.seconds);
 const size = values.large ? LARGE : USUAL;
 
-await withServer({ size, workers: Number(values.workers) }, async (server) => {
+const runs: Record<string, unknown>[] = [];
+for (const { path, version } of nodeLines(values.node)) {
+  await withServer({ size, workers: Number(values.workers), node: path }, async (server) => {
+    runs.push(await measureAll(server, version));
+  });
+}
+if (values.json !== undefined) {
+  await writeFile(values.json, `${JSON.stringify(runs.length === 1 ? runs[0] : runs, null, 2)}\n`);
+}
+
+/** Measures every case, prints a table, and returns the report for the JSON file. */
+async function measureAll(server: BenchServer, node: string): Promise<Record<string, unknown>> {
   const cases = CASES.filter(({ name }) => values.only === undefined || name.includes(values.only));
   const files = await writeAll(cases, server);
   const measure = (file: string, pauseMs = 0): Promise<Figures> =>
@@ -66,18 +80,16 @@ await withServer({ size, workers: Number(values.workers) }, async (server) => {
       ? undefined
       : await measure(usualFile, (2 * 1000 * CONNECTIONS) / usual.requests_per_s);
   const rss = await rssMb(server.pid);
-  print({ reports, opensslPerSecond, half, rss });
-  if (values.json !== undefined) {
-    const report = {
-      ...MACHINE,
-      openssl_signs_per_s: opensslPerSecond,
-      rss_mb: Math.round(rss),
-      half_rate: half && { requests_per_s: half.perSecond, p50_ms: half.p50Ms, p99_ms: half.p99Ms },
-      cases: reports,
-    };
-    await writeFile(values.json, `${JSON.stringify(report, null, 2)}\n`);
-  }
-});
+  print({ node, reports, opensslPerSecond, half, rss });
+  return {
+    ...MACHINE,
+    node,
+    openssl_signs_per_s: opensslPerSecond,
+    rss_mb: Math.round(rss),
+    half_rate: half && { requests_per_s: half.perSecond, p50_ms: half.p50Ms, p99_ms: half.p99Ms },
+    cases: reports,
+  };
+}
 
 interface Report {
   readonly name: string;
@@ -106,18 +118,20 @@ async function writeAll(
 }
 
 function print({
+  node,
   reports,
   opensslPerSecond,
   half,
   rss,
 }: {
+  readonly node: string;
   readonly reports: readonly Report[];
   readonly opensslPerSecond: number;
   readonly half: Figures | undefined;
   readonly rss: number;
 }): void {
   console.log(
-    `${machineInWords()} for server, PostgreSQL and wrk; ${values.workers} worker(s), ${CONNECTIONS} connections, medians of ${TURNS} turns of ${seconds} s`,
+    `${machineInWords({ ...MACHINE, node })} for server, PostgreSQL and wrk; ${values.workers} worker(s), ${CONNECTIONS} connections, medians of ${TURNS} turns of ${seconds} s`,
   );
   console.log(
     `${sizeInWords(size)}\nopenssl: ${opensslPerSecond.toFixed(0)} RSA-2048 signatures per second\n`,
