@@ -2,6 +2,7 @@ import type { Bench } from '../../support/e2e/bench.ts';
 import {
   craneCopier,
   dockerLogin,
+  helmLogin,
   orasCopier,
   orasLogin,
   regctlCopier,
@@ -16,19 +17,25 @@ import { describeLogin } from './logins.ts';
 
 const docker = () => debianTool('docker');
 const skopeo = () => debianTool('skopeo');
+const podman = () => debianTool('podman');
+const buildah = () => debianTool('buildah');
 const crane = () => goTool('crane');
 const oras = () => goTool('oras');
+const helm = () => goTool('helm');
 const regctl = () => goTool('regctl');
 
 /** docker without a daemon can only log in. */
 export function describeDebianClients(bench: () => Bench, registry: () => Registry): void {
   describeLogin({ client: 'docker', find: docker, login: dockerLogin }, bench, registry);
   describeLogin({ client: 'skopeo', find: skopeo, login: skopeoLogin }, bench, registry);
+  describeLogin({ client: 'podman', find: podman, login: skopeoLogin }, bench, registry);
+  describeLogin({ client: 'buildah', find: buildah, login: skopeoLogin }, bench, registry);
   describeCopying({ client: 'skopeo', find: skopeo, copier: skopeoCopier }, bench, registry);
 }
 
 /** crane stores the secret without checking it, so its login needs no test. */
 export function describeGoClients(bench: () => Bench, registry: () => Registry): void {
+  describeLogin({ client: 'helm', find: helm, login: helmLogin }, bench, registry);
   describeLogin({ client: 'oras', find: oras, login: orasLogin }, bench, registry);
   describeLogin({ client: 'regctl', find: regctl, login: regctlLogin }, bench, registry);
   describeCopying({ client: 'crane', find: crane, copier: craneCopier, showsMessage: true }, bench, registry);

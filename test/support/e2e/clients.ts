@@ -34,6 +34,7 @@ export function dockerLogin(docker: string): Login {
   ]);
 }
 
+/** podman, buildah and skopeo share a library and these options. */
 export function skopeoLogin(skopeo: string): Login {
   return loginBy((home, { host, credentials }) => [
     skopeo,
@@ -49,6 +50,17 @@ export function orasLogin(oras: string): Login {
     oras,
     [
       ...['login', '--plain-http', '--registry-config', join(home, 'auth.json')],
+      ...['--username', credentials.username, '--password-stdin', host],
+    ],
+  ]);
+}
+
+/** Logs in by POST, and again by GET if that fails. */
+export function helmLogin(helm: string): Login {
+  return loginBy((home, { host, credentials }) => [
+    helm,
+    [
+      ...['registry', 'login', '--plain-http', '--registry-config', join(home, 'auth.json')],
       ...['--username', credentials.username, '--password-stdin', host],
     ],
   ]);

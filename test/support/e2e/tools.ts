@@ -4,11 +4,13 @@ import { type Outcome, runToEnd } from '../processes/child.ts';
 
 /** The programs that the end-to-end tests run beside cellpass. */
 export type DebianTool =
+  | 'buildah'
   | 'docker'
   | 'docker-registry'
   | 'haproxy'
   | 'libfaketime'
   | 'pgbouncer'
+  | 'podman'
   | 'postgres'
   | 'skopeo';
 export type GoTool = keyof typeof GO_MODULES;
@@ -30,17 +32,20 @@ export const INSTALL_MS = 15 * MINUTE;
 const GO_MODULES = {
   'registry-3.0': 'github.com/distribution/distribution/v3/cmd/registry@v3.0.0',
   'registry-3.1': 'github.com/distribution/distribution/v3/cmd/registry@v3.1.2',
+  helm: 'helm.sh/helm/v3/cmd/helm@v3.19.2',
   crane: 'github.com/google/go-containerregistry/cmd/crane@v0.22.1',
   oras: 'oras.land/oras/cmd/oras@v1.3.6',
   regctl: 'github.com/regclient/regclient/cmd/regctl@v0.11.7',
 } as const;
 
 const PACKAGES: Readonly<Record<DebianTool, string>> = {
+  buildah: 'buildah',
   docker: 'docker.io',
   'docker-registry': 'docker-registry',
   haproxy: 'haproxy',
   libfaketime: 'libfaketime',
   pgbouncer: 'pgbouncer',
+  podman: 'podman',
   postgres: 'postgresql-15',
   skopeo: 'skopeo',
 };
@@ -101,11 +106,15 @@ const INSTALLERS: Readonly<Record<DebianTool, () => Promise<string>>> = {
     await aptGet(['install', '--yes', '--no-install-recommends', PACKAGES.postgres]);
     return join(POSTGRES_FOLDER, 'postgres');
   },
-  skopeo: async () => {
-    await aptGet(['install', '--yes', '--no-install-recommends', PACKAGES.skopeo]);
-    return (await inPath('skopeo')) ?? '/usr/bin/skopeo';
-  },
+  buildah: () => installed('buildah'),
+  podman: () => installed('podman'),
+  skopeo: () => installed('skopeo'),
 };
+
+async function installed(name: DebianTool): Promise<string> {
+  await aptGet(['install', '--yes', '--no-install-recommends', PACKAGES[name]]);
+  return (await inPath(name)) ?? `/usr/bin/${name}`;
+}
 
 async function unpack(
   debianPackage: string,
