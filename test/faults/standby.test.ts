@@ -1,11 +1,17 @@
 import assert from 'node:assert/strict';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import pg from 'pg';
 import request from 'supertest';
 import { openPostgres } from '../../src/store/database/postgres.ts';
 import { STANDBY_NAME, startPostgresPair, type TestPostgresPair } from '../support/database/postgres.ts';
 import { ACME, LOGIN } from '../support/directory/acme.ts';
 import { newSecret } from '../support/directory/town.ts';
-import { type DatabaseFront, startDatabaseFront } from '../support/e2e/database-front.ts';
+import {
+  type DatabaseFront,
+  startDatabaseFront,
+  startDocumentedFront,
+} from '../support/e2e/database-front.ts';
 import { debianTool, INSTALL_MS } from '../support/e2e/tools.ts';
 import { until } from '../support/processes/child.ts';
 import { done, fetchToken, makeSite, type Site } from '../support/processes/site.ts';
@@ -163,7 +169,9 @@ describe("Debian's PostgreSQL, a primary and a standby behind HAProxy", function
       );
       await assertNoAnswer(server);
       assertError(await request(server.admin).delete('/admin/v1/job-tokens/1'), 503, 'UNAVAILABLE');
-      await assert.rejects(server.apply(ACME), { code: 'unavailable' });
+      // A document that changes nothing would need no server that takes changes.
+      const change = { users: [{ username: `late-${Date.now()}` }] };
+      await assert.rejects(server.apply(change), { code: 'unavailable' });
     } finally {
       await runOn(admin, 'ALTER SYSTEM RESET default_transaction_read_only', 'SELECT pg_reload_conf()');
     }
@@ -171,6 +179,64 @@ describe("Debian's PostgreSQL, a primary and a standby behind HAProxy", function
     await server.apply(ACME);
   });
 });
+
+describe("Debian's PostgreSQL behind HAProxy as docs/deployment.md shows it", function () {
+  this.timeout(INSTALL_MS);
+  it('leads to the promoted standby, and answers nothing between', async function () {
+    const postgres = await debianTool('postgres');
+    const haproxy = await debianTool('haproxy');
+    if (postgres === undefined || haproxy === undefined) return this.skip();
+    const pair = await startPostgresPair(postgres);
+    const roles = [await startRole(pair.primary.port), await startRole(pair.standby.port)] as const;
+    const ports = { primary: roles[0].port, standby: roles[1].port };
+    const front = await startDocumentedFront(haproxy, pair, ports);
+    const url = await pair.primary.createDatabase();
+    await untilReplayed(url, pair);
+    await untilAnswered(front.port, 'f');
+    const server = await startTestServer({
+      openDatabase: async () => openPostgres(withPort(url, front.port)),
+    });
+    try {
+      await server.apply(ACME);
+      await untilHealed(server);
+      await untilReplayed(url, pair);
+      await pair.primary.crash();
+      await assertNoAnswer(server);
+      await runOn(withPort(url, pair.standby.port), 'SELECT pg_promote()');
+      await untilAnswered(front.port, 'f');
+      await untilHealed(server);
+      await server.apply(ACME);
+    } finally {
+      await server.close();
+      await front.stop();
+      for (const role of roles) role.close();
+      await pair.stop();
+    }
+  });
+});
+
+/** Answers 200 to `GET /primary` while the database at this port takes changes. */
+async function startRole(databasePort: number) {
+  const http = createServer(async (request, response) => {
+    const client = new pg.Client(`postgresql://postgres@127.0.0.1:${databasePort}/postgres`);
+    const isPrimary = await client
+      .connect()
+      .then(() => client.query('SELECT pg_is_in_recovery() AS standby'))
+      .then(({ rows }) => rows[0].standby === false)
+      .catch(() => false);
+    await client.end().catch(() => undefined);
+    response.writeHead(isPrimary && request.url === '/primary' ? 200 : 503).end();
+  });
+  await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
+  const { port } = http.address() as AddressInfo;
+  return {
+    port,
+    close: () => {
+      http.closeAllConnections();
+      http.close();
+    },
+  };
+}
 
 describe("a URL with the hosts of a primary and its standby, Debian's PostgreSQL", function () {
   this.timeout(INSTALL_MS);
