@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto';
 import { CellpassError, type Reason } from '../errors.ts';
 import { createPlaces } from './places.ts';
-import { createWaitingLine, type Holder } from './waiting-line.ts';
+import { createWaitingLine, type Holder, type WaitingLine } from './waiting-line.ts';
 
 export interface TurnsOptions {
   /** How much work runs at the same time. */
@@ -79,20 +79,6 @@ export function createTurns(options: TurnsOptions): Turns {
       retryAfterSeconds: randomInt(1, LONGEST_RETRY_SECONDS + 1),
     });
   };
-  const wait = (holder: Holder, clientGone: AbortSignal | undefined): Promise<void> =>
-    new Promise((resolve, reject) => {
-      const giveUp = (): void => {
-        line.remove(waiter);
-        reject(clientGoneError());
-      };
-      const settle = (finish: () => void) => () => {
-        clientGone?.removeEventListener('abort', giveUp);
-        finish();
-      };
-      const waiter = { holder, begin: settle(resolve), refuse: settle(() => reject(full())) };
-      line.add(waiter);
-      clientGone?.addEventListener('abort', giveUp, { once: true });
-    });
   /** The place passes straight to a waiter, so that no newcomer takes it in between. */
   const end = ({ address }: Holder): void => {
     places.give(address);
@@ -109,7 +95,7 @@ export function createTurns(options: TurnsOptions): Turns {
       if (evicted === undefined) throw full();
       evicted.refuse();
     }
-    await wait(holder, clientGone);
+    await waitIn(line, holder, { clientGone, full });
   };
 
   return {
@@ -135,6 +121,29 @@ export function createTurns(options: TurnsOptions): Turns {
     charge: line.noteAccount,
     stats: () => ({ held: places.held(), waiting: line.size(), refused }),
   };
+}
+
+interface Waiting {
+  readonly clientGone: AbortSignal | undefined;
+  /** Makes the error for a waiter that has to leave, because the line is full. */
+  readonly full: () => CellpassError;
+}
+
+/** Resolves when the holder's turn comes. */
+function waitIn(line: WaitingLine<Waiter>, holder: Holder, { clientGone, full }: Waiting): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const giveUp = (): void => {
+      line.remove(waiter);
+      reject(clientGoneError());
+    };
+    const settle = (finish: () => void) => () => {
+      clientGone?.removeEventListener('abort', giveUp);
+      finish();
+    };
+    const waiter = { holder, begin: settle(resolve), refuse: settle(() => reject(full())) };
+    line.add(waiter);
+    clientGone?.addEventListener('abort', giveUp, { once: true });
+  });
 }
 
 /** The stats of several shares as one. */
