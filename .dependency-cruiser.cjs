@@ -43,7 +43,7 @@ module.exports = {
     },
     only('koa-in-http', 'node_modules/(@?koa)', '^src/(http/|app\\.ts)'),
     only('sql-in-store', 'node_modules/((@types/)?pg|@electric-sql)/', '^src/store/'),
-    only('argon2-in-password-schemes', 'node_modules/argon2/', '^src/authn/password-schemes\\.ts'),
+    only('hashes-in-password-schemes', 'node_modules/(argon2|bcrypt)/', '^src/authn/password-schemes\\.ts'),
     only(
       'postgres-wired-once',
       '^src/store/(source/own/|database/migrat|keys)',

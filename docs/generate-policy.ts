@@ -1,5 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { accessTokenAbilities, deployTokenAbilities } from '../src/policy/ability.ts';
+import { DIFFERENCES } from '../src/policy/dialect.ts';
 import { ACTIONS, CHANGES, PULLS_INTERNAL_AS_EXTERNAL, PULLS_PRIVATE, ROLES } from '../src/policy/role.ts';
 import { RULES } from '../src/policy/rules.ts';
 
@@ -43,6 +44,11 @@ function generate(): string {
     table(['scope', 'in an access token', 'in a deploy token'], scopes),
     '### The rules, in the order in which they are asked',
     table(['who asks', 'rules; the first with a verdict decides'], rules),
+    '### Where cellpass and GitLab differ',
+    table(
+      ['what', "on cellpass's own tables", "on a GitLab's database"],
+      DIFFERENCES.map(({ what, cellpass, gitlab }) => [what, cellpass, gitlab]),
+    ),
   ].join('\n\n');
 }
 

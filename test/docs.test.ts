@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { parse } from 'yaml';
 import { policyDocument } from '../docs/generate-policy.ts';
+import { GITLAB_VARIABLES } from '../src/config/gitlab.ts';
 import { loadConfig } from '../src/config/load.ts';
 import { settings, variable } from '../src/config/settings.ts';
 import { anchors, codeBlocks, linkTargets, proseLines } from './support/markdown.ts';
@@ -73,6 +74,9 @@ describe('every Markdown document', () => {
   }
 });
 
+/** This version refuses them. */
+const BESIDE_RAILS: ReadonlySet<string> = new Set(['rails_url', 'mode']);
+
 describe('docs/configuration.md', () => {
   const text = read('docs/configuration.md');
   const defaults = settings.parse({});
@@ -87,6 +91,12 @@ describe('docs/configuration.md', () => {
     registries: { name: undefined, url: undefined, service: undefined, insecure: false, trusts: undefined },
     limits: { failed_attempts_per_address: undefined, ...defaults.limits },
     retention: defaults.retention,
+    gitlab: {
+      ...Object.fromEntries(
+        GITLAB_VARIABLES.filter((name) => !BESIDE_RAILS.has(name)).map((name) => [name, undefined]),
+      ),
+      ...defaults.gitlab,
+    },
   };
 
   it('names every setting by its variable and in the file, and no other', () => {
@@ -95,7 +105,7 @@ describe('docs/configuration.md', () => {
     assert.deepEqual([...inFile].sort(), Object.keys(settings.shape).sort());
     for (const [variables = '', names = ''] of rows) {
       const hasNoVariable = names !== '`services`' && codeIn(names).some((name) => name in sections);
-      assert.deepEqual(codeIn(variables), hasNoVariable ? [] : codeIn(names).map(variable));
+      assert.deepEqual(codeIn(variables), hasNoVariable ? [] : codeIn(names).map((name) => variable(name)));
     }
   });
 

@@ -1,11 +1,19 @@
 import type { Reason } from '../errors.ts';
+import type { Dialect, DialectName } from '../policy/dialect.ts';
+
+/**
+ * Why a source that is GitLab's database can't judge a credential, though it is one: its rights or
+ * its proof are outside the database. It is refused.
+ */
+type Unjudged = 'granular_token' | 'oauth_token' | 'external_identity' | 'composite_identity';
 
 /** A user, service account or bot, as stored. */
 export interface Account {
   readonly id: number;
   readonly username: string;
   readonly kind: 'human' | 'service_account' | 'project_bot' | 'group_bot';
-  readonly state: 'active' | 'blocked' | 'locked' | 'unconfirmed' | 'deactivated';
+  /** `internal`: an account that GitLab made for its own use. */
+  readonly state: 'active' | 'blocked' | 'locked' | 'unconfirmed' | 'deactivated' | 'internal';
   readonly admin: boolean;
   readonly auditor: boolean;
   readonly external: boolean;
@@ -13,6 +21,8 @@ export interface Account {
   readonly passwordExpired: boolean;
   /** In the form of one of `PASSWORD_SCHEMES`; null: no password matches. */
   readonly passwordHash: string | null;
+  /** Set where the password is another system's to judge. */
+  readonly unjudged?: Unjudged;
 }
 
 export interface AccessTokenRecord {
@@ -25,6 +35,7 @@ export interface AccessTokenRecord {
   readonly expiresOn: string | null;
   readonly revoked: boolean;
   readonly owner: Account;
+  readonly unjudged?: Unjudged;
 }
 
 export interface DeployTokenRecord {
@@ -44,6 +55,7 @@ export interface JobRecord {
   readonly ciEnabled: boolean;
   readonly deletionScheduled: boolean;
   readonly user: Account | null;
+  readonly unjudged?: Unjudged;
 }
 
 /**
@@ -56,6 +68,10 @@ export interface CredentialRecords {
   readonly accessToken: AccessTokenRecord | null;
   readonly deployToken: DeployTokenRecord | null;
   readonly account: Account | null;
+  /** Whose way counts where cellpass and GitLab differ; missing: cellpass's. */
+  readonly dialect?: DialectName;
+  /** The secret is an OAuth access token. */
+  readonly oauthToken?: true;
 }
 
 /** A user who may not log in may not use tokens or jobs either. */
@@ -65,6 +81,7 @@ const MAY_LOG_IN: Record<Account['state'], boolean> = {
   locked: false,
   unconfirmed: false,
   deactivated: false,
+  internal: false,
 };
 
 /** GitLab ignores an expired password of bots and service accounts, which have none. */
@@ -76,7 +93,9 @@ const PASSWORD_CAN_EXPIRE: Record<Account['kind'], boolean> = {
 };
 
 /** Why all credentials of an account are refused; null: they are accepted. */
-export function whyNoLogin(account: Account): Reason | null {
-  if (!MAY_LOG_IN[account.state]) return `account_${account.state}`;
+export function whyNoLogin(account: Account, dialect: Dialect): Reason | null {
+  const mayLogIn =
+    MAY_LOG_IN[account.state] || (account.state === 'deactivated' && dialect.deactivatedMayLogIn);
+  if (!mayLogIn) return `account_${account.state}`;
   return account.passwordExpired && PASSWORD_CAN_EXPIRE[account.kind] ? 'password_expired' : null;
 }

@@ -1,4 +1,5 @@
 import type { Reason } from '../errors.ts';
+import { dialectOf } from '../policy/dialect.ts';
 import type { Subject } from '../policy/subject.ts';
 import type { CredentialRecords } from './account.ts';
 import { type Credentials, unauthorized } from './basic.ts';
@@ -9,6 +10,7 @@ import {
   fromAccount,
   fromDeployToken,
   fromJob,
+  type Reading,
   type SubjectOrReason,
 } from './to-subject.ts';
 
@@ -51,14 +53,18 @@ const JOB: RecordedKind = {
   name: 'job',
   proof: 'record',
   admits: ({ username }) => username === JOB_USERNAME,
-  verify: ({ records: { job }, now }) => job && fromJob(job, now),
+  verify: (evidence) => evidence.records.job && fromJob(evidence.records.job, readingOf(evidence)),
 };
 
 const ACCESS_TOKEN: RecordedKind = {
   name: 'access_token',
   proof: 'record',
   admits: () => true,
-  verify: ({ records: { accessToken }, now }) => accessToken && fromAccessToken(accessToken, now),
+  verify: (evidence) => {
+    const { accessToken, oauthToken } = evidence.records;
+    if (oauthToken) return 'oauth_token';
+    return accessToken && fromAccessToken(accessToken, readingOf(evidence));
+  },
 };
 
 const DEPLOY_TOKEN: RecordedKind = {
@@ -68,7 +74,7 @@ const DEPLOY_TOKEN: RecordedKind = {
   verify: ({ records: { deployToken }, credentials, now }) => {
     if (deployToken === null) return null;
     return deployToken.username === credentials.username
-      ? fromDeployToken(deployToken, now)
+      ? fromDeployToken(deployToken, { now })
       : 'deploy_token_username';
   },
 };
@@ -78,11 +84,17 @@ const PASSWORD: HashedKind = {
   proof: 'hash',
   admits: mayBePassword,
   hashOf: ({ account }) => account?.passwordHash ?? null,
-  verify: ({ records: { account, passwordAuthentication } }, matches) => {
+  verify: (evidence, matches) => {
+    const { account, passwordAuthentication } = evidence.records;
     if (account === null) return 'unknown';
-    return matches ? fromAccount(account, passwordAuthentication) : 'wrong_password';
+    if (!matches) return account.unjudged ?? 'wrong_password';
+    return fromAccount(account, passwordAuthentication, readingOf(evidence).dialect);
   },
 };
+
+function readingOf({ records, now }: Evidence): Reading {
+  return { now, dialect: dialectOf(records) };
+}
 
 /**
  * The order of GitLab's `find_for_git_client`: the first kind that recognises the secret decides,

@@ -5,6 +5,7 @@ import {
   JOB_ABILITIES,
   PASSWORD_ABILITIES,
 } from '../policy/ability.ts';
+import type { Dialect } from '../policy/dialect.ts';
 import type { DeployTokenSubject, JobSubject, Person, Subject, UserSubject } from '../policy/subject.ts';
 import {
   type AccessTokenRecord,
@@ -17,8 +18,14 @@ import {
 /** Whom a record stands for, or why its credential is refused. */
 export type SubjectOrReason<S extends Subject = Subject> = S | Reason;
 
-export function fromJob(job: JobRecord, now: Date): SubjectOrReason<JobSubject> {
-  const reason = whyNoJob(job, now);
+/** When, and in whose way, a record is read. */
+export interface Reading {
+  readonly now: Date;
+  readonly dialect: Dialect;
+}
+
+export function fromJob(job: JobRecord, reading: Reading): SubjectOrReason<JobSubject> {
+  const reason = whyNoJob(job, reading);
   if (reason !== null) return reason;
   return {
     kind: 'job',
@@ -28,28 +35,35 @@ export function fromJob(job: JobRecord, now: Date): SubjectOrReason<JobSubject> 
     person: job.user && toPerson(job.user),
     abilities: JOB_ABILITIES,
     expiresAt: job.expiresAt,
+    ...(job.user === null && { authType: reading.dialect.jobWithoutUser }),
   };
 }
 
-function whyNoJob(job: JobRecord, now: Date): Reason | null {
+function whyNoJob(job: JobRecord, { now, dialect }: Reading): Reason | null {
   if (!job.running) return 'job_not_running';
   if (job.expiresAt !== null && job.expiresAt <= now) return 'job_token_expired';
   if (!job.ciEnabled) return 'ci_disabled';
   if (job.deletionScheduled) return 'project_deletion_scheduled';
-  return job.user && whyNoLogin(job.user);
+  return job.unjudged ?? (job.user && whyNoLogin(job.user, dialect));
 }
 
 /** The login name does not matter: the secret alone says whose token it is. */
-export function fromAccessToken(token: AccessTokenRecord, now: Date): SubjectOrReason<UserSubject> {
+export function fromAccessToken(
+  token: AccessTokenRecord,
+  { now, dialect }: Reading,
+): SubjectOrReason<UserSubject> {
   const expiresAt = token.expiresOn === null ? null : new Date(`${token.expiresOn}T00:00:00Z`);
   if (token.revoked) return 'token_revoked';
   if (expiresAt !== null && expiresAt <= now) return 'token_expired';
-  const reason = whyNoLogin(token.owner);
+  const reason = token.unjudged ?? whyNoLogin(token.owner, dialect);
   if (reason !== null) return reason;
   return { ...toUser(token.owner, token.scopes), expiresAt, accessTokenId: token.id };
 }
 
-export function fromDeployToken(token: DeployTokenRecord, now: Date): SubjectOrReason<DeployTokenSubject> {
+export function fromDeployToken(
+  token: DeployTokenRecord,
+  { now }: Pick<Reading, 'now'>,
+): SubjectOrReason<DeployTokenSubject> {
   if (token.revoked) return 'token_revoked';
   if (token.expiresAt !== null && token.expiresAt <= now) return 'token_expired';
   return {
@@ -66,10 +80,15 @@ export function fromDeployToken(token: DeployTokenRecord, now: Date): SubjectOrR
  * The owner of a password that is right. The caller compares the password, because that costs a
  * hash.
  */
-export function fromAccount(account: Account, passwordAuthentication: boolean): SubjectOrReason<UserSubject> {
+export function fromAccount(
+  account: Account,
+  passwordAuthentication: boolean,
+  dialect: Dialect,
+): SubjectOrReason<UserSubject> {
+  if (account.unjudged !== undefined) return account.unjudged;
   if (!passwordAuthentication) return 'password_authentication_off';
   if (account.twoFactor) return 'two_factor';
-  return whyNoLogin(account) ?? toUser(account, null);
+  return whyNoLogin(account, dialect) ?? toUser(account, null);
 }
 
 /** A user by password (`tokenScopes` null), or as by an access token with these scopes. */

@@ -1,3 +1,4 @@
+import { gitlabContradictions } from './gitlab.ts';
 import type { ExplainedIssue } from './issues.ts';
 import { isLoopback } from './loopback.ts';
 import {
@@ -19,6 +20,7 @@ export function contradictions(given: Settings): readonly ExplainedIssue[] {
     ...periodContradictions(given),
     ...reuseContradictions(given),
     ...registryContradictions(given),
+    ...gitlabContradictions(given.gitlab, given.database_url),
   ];
 }
 

@@ -16,6 +16,8 @@ export interface DatabaseUrl {
   readonly firstHostUrl: string;
   /** The hosts and the database, without user and password: `db1:5432,db2:5432/cellpass`. */
   readonly label: string;
+  /** Whether `target_session_attrs` asks for a server that takes changes. */
+  readonly asksForPrimary: boolean;
 }
 
 const DEFAULT_PORT = 5432;
@@ -42,7 +44,13 @@ export function readDatabaseUrl(text: string): DatabaseUrl | { readonly problem:
     hosts.length === 1 ? text : urlOf(`${scheme}${authority.slice(0, at)}`, first, { path, parameters });
   // An empty host between "@" and "/" is valid for the driver, but not for URL.
   if (!URL.canParse(firstHostUrl.replace('@/', '@host/'))) return { problem: HINT };
-  return { hosts, firstHostUrl, label: `${hosts.map(hostLabel).join(',')}${path}` };
+  const target = parameters.get('target_session_attrs') ?? 'any';
+  return {
+    hosts,
+    firstHostUrl,
+    label: `${hosts.map(hostLabel).join(',')}${path}`,
+    asksForPrimary: target !== 'any',
+  };
 }
 
 /** `db1:5432`, `[::1]:5432`, or the folder of a Unix socket. */

@@ -63,7 +63,7 @@ const NOUNS: Readonly<Record<string, string>> = {
   string: 'text: put it in quotes',
 };
 
-function valueAt(content: unknown, path: Path): unknown {
+export function valueAt(content: unknown, path: Path): unknown {
   return path.reduce<unknown>((value, step) => (isRecord(value) ? value[step] : undefined), content);
 }
 

@@ -1,10 +1,11 @@
 import { CellpassError, type Problem, printProblems } from '../errors.ts';
 import { contradictions } from './contradictions.ts';
-import { explainIssue, IN_WORDS } from './issues.ts';
+import { type GitlabSettings, toGitlabSettings } from './gitlab.ts';
+import { explainIssue, IN_WORDS, valueAt } from './issues.ts';
 import { blameFile, readSecretFiles } from './secret-files.ts';
 import { type ServiceSettings, toServices } from './services.ts';
 import { type ListenAddress, type LogLevel, type Settings, settings, variable } from './settings.ts';
-import { type Environment, readEnvironment, readSettingsFile } from './sources.ts';
+import { type Environment, joinSettings, readEnvironment, readSettingsFile } from './sources.ts';
 import type { Path } from './yaml.ts';
 
 /** A registry that must trust a key before the key becomes active. */
@@ -120,6 +121,8 @@ export interface Config {
     readonly auditDays: number;
     readonly auditBytes: number;
   };
+  /** GitLab's database as the directory; null: cellpass's own tables. */
+  readonly gitlab: GitlabSettings | null;
   /**
    * `CELLPASS_` variables that aren't settings: usually typing errors, but an orchestrator may set
    * its own.
@@ -138,7 +141,7 @@ export function loadConfig(environment: Environment): Config {
   const file = readSettingsFile(environment['CELLPASS_CONFIG']);
   if (file.problems.length > 0) throw invalid(file.problems, file.name);
   const { known, unknown } = readEnvironment(environment);
-  const { given, issues: unread } = readSecretFiles({ ...file.content, ...known });
+  const { given, issues: unread } = readSecretFiles(joinSettings(file.content, known));
   const parsed = settings.safeParse(given, IN_WORDS);
   const wrong = parsed.success
     ? contradictions(parsed.data)
@@ -146,16 +149,18 @@ export function loadConfig(environment: Environment): Config {
   const issues = [...unread, ...wrong.map((issue) => blameFile(issue, given))];
   if (parsed.success && issues.length === 0) return toConfig(parsed.data, unknown);
   const problems = issues.map(({ path, message }): Problem => {
-    const [setting = ''] = path;
-    const isFromFile = setting in file.content && !(setting in known);
-    return { ...(isFromFile && { line: file.lineOf(path) }), path: settingName(path), message };
+    const isVariable = valueAt(known, path.slice(0, 2)) !== undefined;
+    const isFromFile = !isVariable && String(path[0]) in file.content;
+    return { ...(isFromFile && { line: file.lineOf(path) }), path: settingName(path, isVariable), message };
   });
   throw invalid(problems, file.name);
 }
 
-/** `CELLPASS_KEYS.leaf_hours` */
-function settingName([first, ...rest]: Path): string {
-  return [variable(String(first)), ...rest].join('.');
+/** `CELLPASS_KEYS.leaf_hours`; `CELLPASS_GITLAB_EDITION` for a variable of a section. */
+function settingName([first, second, ...rest]: Path, isVariable: boolean): string {
+  const inSection = second === undefined ? [] : [second];
+  if (isVariable && first === 'gitlab') return variable('gitlab', ...inSection.map(String));
+  return [variable(String(first)), ...inSection, ...rest].join('.');
 }
 
 function invalid(problems: readonly Problem[], file: string | null): CellpassError {
@@ -198,6 +203,7 @@ function toConfig(given: Settings, unknownVariables: readonly string[]): Config 
       auditDays: given.retention.audit_days,
       auditBytes: given.retention.audit_bytes,
     },
+    gitlab: toGitlabSettings(given.gitlab),
     unknownVariables,
   };
 }

@@ -18,9 +18,13 @@ const USER_CLAIM_LIVES = 2;
 const HOUR_SECONDS = 3600;
 const DAY_SECONDS = 24 * HOUR_SECONDS;
 
+/** The longest life that a setting of the directory may give a token, as for one of ours. */
+const LONGEST_TTL_SECONDS = HOUR_SECONDS;
+
 interface TokenLives {
   readonly tokenTtlSeconds: number;
   readonly pushTtlSeconds: number;
+  readonly ttlOfDirectory?: { readonly token: boolean };
 }
 
 /**
@@ -30,7 +34,13 @@ interface TokenLives {
 export function longestTokenLifeSeconds(services: readonly TokenLives[]): number {
   return (
     USER_CLAIM_LIVES *
-    Math.max(...services.flatMap(({ tokenTtlSeconds, pushTtlSeconds }) => [tokenTtlSeconds, pushTtlSeconds]))
+    Math.max(
+      ...services.flatMap(({ tokenTtlSeconds, pushTtlSeconds, ttlOfDirectory }) => [
+        tokenTtlSeconds,
+        pushTtlSeconds,
+        ttlOfDirectory?.token ? LONGEST_TTL_SECONDS : 0,
+      ]),
+    )
   );
 }
 

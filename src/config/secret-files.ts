@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { CellpassError } from '../errors.ts';
-import type { ExplainedIssue } from './issues.ts';
+import { type ExplainedIssue, isRecord, valueAt } from './issues.ts';
 import { variable } from './settings.ts';
 
 /**
@@ -9,7 +9,12 @@ import { variable } from './settings.ts';
  */
 
 /** The settings that hold a secret. */
-const SECRETS = ['database_url'] as const;
+const SECRETS: readonly (readonly string[])[] = [
+  ['database_url'],
+  ['gitlab', 'database_url'],
+  ['gitlab', 'ci_database_url'],
+  ['gitlab', 'write_database_url'],
+];
 
 type Given = Readonly<Record<string, unknown>>;
 
@@ -19,28 +24,36 @@ export function readSecretFiles(given: Given): {
   readonly issues: readonly ExplainedIssue[];
 } {
   const issues: ExplainedIssue[] = [];
-  const secrets: Record<string, string> = {};
-  for (const name of SECRETS) {
-    const file = given[fileSetting(name)];
+  let joined = given;
+  for (const path of SECRETS) {
+    const file = valueAt(given, fileSetting(path));
     if (typeof file !== 'string' || file === '') continue;
     try {
-      refuseBoth(variable(name), given[name]);
-      secrets[name] = readSecretFile(file);
+      refuseBoth(variable(...path), valueAt(given, path));
+      joined = withValue(joined, path, readSecretFile(file));
     } catch (error) {
       issues.push({
-        path: [fileSetting(name)],
+        path: fileSetting(path),
         message: error instanceof Error ? error.message : String(error),
       });
     }
   }
-  return { given: { ...given, ...secrets }, issues };
+  return { given: joined, issues };
+}
+
+function withValue(given: Given, [first = '', ...rest]: readonly string[], value: string): Given {
+  const inside = given[first];
+  return {
+    ...given,
+    [first]: rest.length === 0 ? value : withValue(isRecord(inside) ? inside : {}, rest, value),
+  };
 }
 
 /** Names the file instead of a setting that came from it, so that the operator looks there. */
-export function blameFile({ path: [first, ...rest], message }: ExplainedIssue, given: Given): ExplainedIssue {
-  const name = String(first);
-  const isFromFile = SECRETS.some((secret) => secret === name) && given[fileSetting(name)] !== undefined;
-  return { path: [isFromFile ? fileSetting(name) : name, ...rest], message };
+export function blameFile({ path, message }: ExplainedIssue, given: Given): ExplainedIssue {
+  const secret = SECRETS.find((one) => one.join('.') === path.join('.'));
+  const isFromFile = secret !== undefined && valueAt(given, fileSetting(secret)) !== undefined;
+  return { path: isFromFile ? fileSetting(secret) : path, message };
 }
 
 /**
@@ -63,8 +76,8 @@ export function secretOf(
   }
 }
 
-function fileSetting(name: string): string {
-  return `${name}_file`;
+function fileSetting(path: readonly string[]): readonly string[] {
+  return [...path.slice(0, -1), `${path.at(-1)}_file`];
 }
 
 function refuseBoth(name: string, value: unknown): void {

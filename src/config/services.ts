@@ -18,6 +18,8 @@ export interface ServiceSettings {
   readonly tokenTtlSeconds: number;
   /** The life of tokens that grant a push, for uploads that take long. */
   readonly pushTtlSeconds: number;
+  /** Which of the two lives a setting of GitLab's database replaces; missing: neither. */
+  readonly ttlOfDirectory?: { readonly token: boolean; readonly push: boolean };
   /**
    * Whether a granted `*` comes with `pull`, `push` and `delete`, for registries that compare
    * actions as words (Zot).
@@ -28,16 +30,22 @@ export interface ServiceSettings {
 }
 
 /** In the order of the settings. */
-export function toServices({ services: byName, token_ttl_seconds }: Settings): readonly ServiceSettings[] {
-  return Object.entries(byName).map(([name, service]) => toServiceSettings(name, service, token_ttl_seconds));
+export function toServices({
+  services: byName,
+  token_ttl_seconds,
+  gitlab,
+}: Settings): readonly ServiceSettings[] {
+  const defaults = { ttlSeconds: token_ttl_seconds, isOnGitlab: gitlab.database_url !== undefined };
+  return Object.entries(byName).map(([name, service]) => toServiceSettings(name, service, defaults));
 }
 
 function toServiceSettings(
   name: string,
   given: Settings['services'][string],
-  ttlSeconds: number,
+  { ttlSeconds, isOnGitlab }: { readonly ttlSeconds: number; readonly isOnGitlab: boolean },
 ): ServiceSettings {
   const tokenTtlSeconds = given.token_ttl_seconds ?? ttlSeconds;
+  const isOpen = isOnGitlab && given.token_ttl_seconds === undefined;
   return {
     name,
     kid: given.kid,
@@ -47,6 +55,7 @@ function toServiceSettings(
     expandStar: given.expand_star,
     tokenTtlSeconds,
     pushTtlSeconds: given.push_ttl_seconds ?? tokenTtlSeconds,
+    ttlOfDirectory: { token: isOpen, push: isOpen && given.push_ttl_seconds === undefined },
     tokenReuseSeconds: given.token_reuse_seconds,
   };
 }

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { parseRange, rangeProblem } from '../addresses.ts';
 import { readDatabaseUrl } from './database-url.ts';
+import { GITLAB_VARIABLES, gitlabSettings } from './gitlab.ts';
 
 /**
  * The schema of all settings, by their names in the settings file, with their defaults.
@@ -139,6 +140,7 @@ export const settings = z.strictObject({
   registries: z.array(registry).default([]),
   limits: limits.prefault({}),
   retention: retention.prefault({}),
+  gitlab: gitlabSettings.prefault({}),
 });
 
 export type Settings = z.output<typeof settings>;
@@ -220,7 +222,16 @@ function toPublicUrl(text: string, context: z.core.$RefinementCtx): string {
   return text.replace(/\/+$/, '');
 }
 
-/** The environment variable of a setting. */
-export function variable(name: string): string {
-  return `CELLPASS_${name.toUpperCase()}`;
+/** The settings that a variable can hold, by their path in the file. */
+export function settingsOfVariables(): readonly (readonly string[])[] {
+  const plain = Object.keys(settings.shape).filter((name) => !FILE_ONLY.has(name));
+  return [...plain.map((name) => [name]), ...GITLAB_VARIABLES.map((name) => ['gitlab', name])];
+}
+
+/** Settings with a structure of their own, which one variable can't hold. */
+const FILE_ONLY: ReadonlySet<string> = new Set(['keys', 'limits', 'registries', 'retention', 'gitlab']);
+
+/** The environment variable of a setting, by its path in the file. */
+export function variable(...path: readonly string[]): string {
+  return ['CELLPASS', ...path].join('_').toUpperCase();
 }

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { Problem } from '../errors.ts';
-import { settings, variable } from './settings.ts';
+import { isRecord } from './issues.ts';
+import { settingsOfVariables, variable } from './settings.ts';
 import { type Path, readYaml } from './yaml.ts';
 
 /**
@@ -20,9 +21,6 @@ const OTHER_VARIABLES: ReadonlySet<string> = new Set([
 
 /** Settings whose variable is a list of names, which may hold spaces: commas separate them. */
 const LISTS_OF_NAMES: ReadonlySet<string> = new Set(['services']);
-
-/** Settings with a structure of their own, which one variable can't hold. */
-const FILE_ONLY: ReadonlySet<string> = new Set(['keys', 'limits', 'registries', 'retention']);
 
 export interface SettingsFile {
   /** Null where `CELLPASS_CONFIG` is not set. */
@@ -52,25 +50,41 @@ export function readSettingsFile(name: string | undefined): SettingsFile {
 }
 
 export interface SettingsFromEnvironment {
-  /** By their names in the file. */
-  readonly known: Readonly<Record<string, string | readonly string[]>>;
+  /** As the file would have them. */
+  readonly known: Readonly<Record<string, unknown>>;
   /** Variables that begin with `CELLPASS_` but aren't settings. */
   readonly unknown: readonly string[];
 }
 
 /** An empty variable counts as one that isn't set. */
 export function readEnvironment(environment: Environment): SettingsFromEnvironment {
-  const names = Object.keys(settings.shape).filter((name) => !FILE_ONLY.has(name));
-  const settingOf = new Map(names.map((name) => [variable(name), name]));
-  const known: Record<string, string | readonly string[]> = {};
+  const settingOf = new Map(settingsOfVariables().map((path) => [variable(...path), path]));
+  const known: Record<string, unknown> = {};
+  const inSections: Record<string, Record<string, string>> = {};
   const unknown: string[] = [];
   for (const [name, value] of Object.entries(environment)) {
     if (!name.startsWith('CELLPASS_') || value === undefined || value === '') continue;
     const setting = settingOf.get(name);
-    if (setting !== undefined) known[setting] = LISTS_OF_NAMES.has(setting) ? splitNames(value) : value;
+    const [first = '', second] = setting ?? [];
+    if (second !== undefined) inSections[first] = { ...inSections[first], [second]: value };
+    else if (first !== '') known[first] = LISTS_OF_NAMES.has(first) ? splitNames(value) : value;
     else if (!OTHER_VARIABLES.has(name)) unknown.push(name);
   }
-  return { known, unknown };
+  return { known: { ...known, ...inSections }, unknown };
+}
+
+/** The settings of both; a variable wins over the file, also inside a section. */
+export function joinSettings(
+  file: Readonly<Record<string, unknown>>,
+  known: Readonly<Record<string, unknown>>,
+): Record<string, unknown> {
+  const joined: Record<string, unknown> = { ...file, ...known };
+  for (const [name, section] of Object.entries(known)) {
+    const inFile = file[name];
+    if (isRecord(section) && !Array.isArray(section) && isRecord(inFile))
+      joined[name] = { ...inFile, ...section };
+  }
+  return joined;
 }
 
 function splitNames(text: string): readonly string[] {

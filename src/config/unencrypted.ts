@@ -10,17 +10,22 @@ export function isUnencrypted(text: string): boolean {
   return protocol === 'http:' && !isLoopback(hostname);
 }
 
-type Connections = Pick<Config, 'databaseUrl' | 'databaseListenUrl' | 'registries'>;
+type Connections = Pick<Config, 'databaseUrl' | 'databaseListenUrl' | 'registries'> &
+  Partial<Pick<Config, 'gitlab'>>;
 
 /** A sentence about each setting that lets secrets leave this machine in clear text. */
 export function warnOfUnencrypted({
   databaseUrl,
   databaseListenUrl,
   registries,
+  gitlab = null,
 }: Connections): readonly string[] {
   return [
     ...warnOfDatabase('CELLPASS_DATABASE_URL', databaseUrl),
     ...warnOfDatabase('CELLPASS_DATABASE_LISTEN_URL', databaseListenUrl),
+    ...warnOfDatabase('CELLPASS_GITLAB_DATABASE_URL', gitlab?.databaseUrl ?? null),
+    ...warnOfDatabase('CELLPASS_GITLAB_CI_DATABASE_URL', gitlab?.ciDatabaseUrl ?? null),
+    ...warnOfDatabase('CELLPASS_GITLAB_WRITE_DATABASE_URL', gitlab?.writeDatabaseUrl ?? null),
     ...registries
       .filter(({ url, insecure }) => !insecure && isUnencrypted(url))
       .map(

@@ -37,6 +37,8 @@ function describeMembership(membership: Membership, project: Project): string {
       return `as a member of ${path}`;
     case 'group':
       return `through group ${parent}${path === parent ? '' : `, inherited from ${path}`}`;
+    case 'project_authorization':
+      return `of ${path} in GitLab`;
     case 'personal_namespace':
       return `of the personal namespace ${path}`;
     case 'organization':

@@ -1,3 +1,4 @@
+import type { DialectName } from './dialect.ts';
 import type { MinimumRole, RegistryAccess, Role, Visibility } from './role.ts';
 
 /** A source of a user's role: a membership, perhaps through the invitation of a group. */
@@ -8,7 +9,9 @@ export interface Membership {
     | 'personal_namespace'
     | 'organization'
     | 'group_invited_to_group'
-    | 'group_invited_to_project';
+    | 'group_invited_to_project'
+    /** GitLab has worked the role out from all the others. */
+    | 'project_authorization';
   /** The project, group or organization that gives the role, by path. */
   readonly path: string;
   readonly role: Role;
@@ -59,6 +62,8 @@ export interface Project {
   readonly deletionScheduled: boolean;
   /** The path of the organization while it is in maintenance; otherwise null. */
   readonly maintainedOrganization: string | null;
+  /** The path of the root group if it has banned the subject's user; missing: it has not. */
+  readonly bannedFrom?: string;
   /** The path of the root group while it is over its storage limit; otherwise null. */
   readonly overStorageLimit: string | null;
   /** The path of a group above that forbids inviting groups to its projects; null: none. */
@@ -78,6 +83,10 @@ export interface Project {
 interface InstanceState {
   readonly registryEnabled: boolean;
   readonly maintenanceMode: boolean;
+  /** Whose way counts where cellpass and GitLab differ; missing: cellpass's. */
+  readonly dialect?: DialectName;
+  /** The life of tokens whose service sets none of its own; missing: that of the settings. */
+  readonly tokenTtlSeconds?: number;
 }
 
 export interface ClientAddress {

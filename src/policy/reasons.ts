@@ -9,6 +9,7 @@ import {
   orMore,
   rolesThat,
 } from './descriptions.ts';
+import { dialectOf } from './dialect.ts';
 import type { Ruling } from './grant.ts';
 import type { Circumstances, Project, RepositoryRule } from './project.ts';
 import { blocksPush } from './protection.ts';
@@ -45,11 +46,16 @@ const WORDS_WITHOUT_PROJECT: Record<
   { reason(ruling: Ruling): string; need(ruling: Ruling): string }
 > = {
   registry_scope: {
-    reason: ({ verdict, scope }) =>
-      verdict === 'grant'
-        ? `an admin asks for exactly * on ${scope.name}, with a credential that allows every action`
-        : `registry:${scope.name} is only for admins who ask for exactly *, with a password or a token with the scope api`,
-    need: () => "an admin's password, or an admin's token with the scope api, and * as the only action",
+    reason: ({ verdict, scope, circumstances }) => {
+      const { adminFlagOpensRegistry } = dialectOf(circumstances.instance);
+      return verdict === 'grant'
+        ? `an admin asks for exactly * on ${scope.name}${adminFlagOpensRegistry ? '' : ', with a credential that allows every action'}`
+        : `registry:${scope.name} is only for admins who ask for exactly *${adminFlagOpensRegistry ? '' : ', with a password or a token with the scope api'}`;
+    },
+    need: ({ circumstances }) =>
+      dialectOf(circumstances.instance).adminFlagOpensRegistry
+        ? "an admin's credentials, and * as the only action"
+        : "an admin's password, or an admin's token with the scope api, and * as the only action",
   },
   project_unknown: {
     reason: ({ scope }) => `there is no project at ${orList(projectPaths(scope.name))}`,
@@ -74,6 +80,10 @@ const WORDS: Record<Exclude<RuleId, RuleWithoutProject>, Words> = {
     reason: ({ subject, action }) =>
       `${describeCredential(subject)}; ${action} ${abilityRule(subject, action)}`,
     need: ({ subject, action }) => abilityNeed(subject, action),
+  },
+  namespace_ban: {
+    reason: ({ subject }, { bannedFrom }) => `group ${bannedFrom} has banned ${subjectName(subject)}`,
+    need: ({ subject }, { bannedFrom }) => `${subjectName(subject)} not banned from group ${bannedFrom}`,
   },
   ip_allowlist: {
     reason: ({ circumstances }, project) => {
@@ -112,12 +122,13 @@ const WORDS: Record<Exclude<RuleId, RuleWithoutProject>, Words> = {
     need: (ruling, project) => `the role ${rolesThat(ruling, project)} on ${project.path}`,
   },
   deploy_token_reach: {
-    reason: ({ verdict }, { path, ownDeployToken }) => {
+    reason: ({ verdict, circumstances }, { path, ownDeployToken, visibility }) => {
       if (ownDeployToken) return `the deploy token belongs to ${path} or a group above it`;
       const other = `the deploy token belongs neither to ${path} nor to a group above it`;
-      return verdict === 'grant'
-        ? `${other}, but ${path} is public`
-        : `${other}; elsewhere it can only pull from public projects`;
+      if (verdict === 'grant') return `${other}, but ${path} is ${visibility}`;
+      const { deployTokenPullsInternal } = dialectOf(circumstances.instance);
+      const open = deployTokenPullsInternal ? 'public and internal' : 'public';
+      return `${other}; elsewhere it can only pull from ${open} projects`;
     },
     need: (_, { path }) => `a deploy token of ${path} or of a group above it`,
   },

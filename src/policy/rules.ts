@@ -1,3 +1,4 @@
+import { dialectOf } from './dialect.ts';
 import type { Circumstances, Project, RepositoryRule } from './project.ts';
 import { type Action, CHANGES, PULLS_INTERNAL_AS_EXTERNAL, PULLS_PRIVATE } from './role.ts';
 import type { ResourceScope } from './scope.ts';
@@ -13,6 +14,7 @@ export type RuleId =
   | 'project_unknown'
   | 'registry_disabled'
   | 'credential_ability'
+  | 'namespace_ban'
   | 'ip_allowlist'
   | 'maintenance'
   | 'project_state'
@@ -56,6 +58,13 @@ const registryDisabled: Rule = {
 const credentialAbility: Rule = {
   id: 'credential_ability',
   decide: ({ subject, action }) => (subject.abilities.has(action) ? undefined : 'refuse'),
+};
+
+/** A user whom the root group has banned gets nothing there; no group can ban an admin. */
+const namespaceBan: Rule = {
+  id: 'namespace_ban',
+  decide: ({ project, standing }) =>
+    project.bannedFrom !== undefined && standing.person?.admin !== true ? 'refuse' : undefined,
 };
 
 /** The client address must be in the allowlist of every group above the project. */
@@ -114,9 +123,11 @@ const role: Rule = {
 
 const deployTokenReach: Rule = {
   id: 'deploy_token_reach',
-  decide: ({ action, project }) => {
-    if (!project.ownDeployToken) return action === 'pull' && isOpen(project, 'public') ? 'grant' : 'refuse';
-    return action === 'pull' ? 'grant' : undefined;
+  decide: ({ action, project, circumstances }) => {
+    if (project.ownDeployToken) return action === 'pull' ? 'grant' : undefined;
+    const { deployTokenPullsInternal } = dialectOf(circumstances.instance);
+    const open = isOpen(project, 'public') || (deployTokenPullsInternal && isOpen(project, 'internal'));
+    return action === 'pull' && open ? 'grant' : 'refuse';
   },
 };
 
@@ -171,6 +182,7 @@ export const RULES: Record<Subject['kind'], readonly Rule[]> = {
   user: [
     registryDisabled,
     credentialAbility,
+    namespaceBan,
     ipAllowlist,
     maintenance,
     projectState,
@@ -196,6 +208,7 @@ export const RULES: Record<Subject['kind'], readonly Rule[]> = {
   job: [
     registryDisabled,
     credentialAbility,
+    namespaceBan,
     ipAllowlist,
     maintenance,
     jobElsewhere,
@@ -237,13 +250,13 @@ export function askAllRules(asked: Case): readonly RuleLookedAt[] {
 
 /**
  * `registry:catalog:*` and the like: only for an admin who asks for exactly `*`, with a credential
- * that allows every action.
+ * that allows every action; see `Dialect`.
  */
-function judgeRegistryScope({ subject, scope }: Case): Verdict {
+function judgeRegistryScope({ subject, scope, circumstances }: Case): Verdict {
   const asksAll = scope.actions.length === 1 && scope.actions[0] === '*';
-  return subject.kind === 'user' && subject.person.admin && asksAll && subject.abilities.has('*')
-    ? 'grant'
-    : 'refuse';
+  if (subject.kind !== 'user' || !subject.person.admin || !asksAll) return 'refuse';
+  const { adminFlagOpensRegistry } = dialectOf(circumstances.instance);
+  return adminFlagOpensRegistry || subject.abilities.has('*') ? 'grant' : 'refuse';
 }
 
 function isOpen(project: Project, visibility: 'public' | 'internal'): boolean {

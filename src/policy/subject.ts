@@ -10,7 +10,7 @@ export interface Person {
 }
 
 /** The token claim `auth_type`, in GitLab's words. */
-export type AuthType = 'personal_access_token' | 'deploy_token' | 'build' | 'gitlab_or_ldap' | 'none';
+export type AuthType = 'personal_access_token' | 'deploy_token' | 'build' | 'ci' | 'gitlab_or_ldap' | 'none';
 
 interface Credential {
   /** When the credential expires. No token lives longer. Null: never. */
@@ -46,6 +46,8 @@ export interface JobSubject extends Credential {
   readonly projectId: number;
   readonly projectPath: string;
   readonly person: Person | null;
+  /** Missing: `build`. */
+  readonly authType?: 'build' | 'ci';
 }
 
 /** The subject of a request without credentials. */
@@ -81,7 +83,7 @@ export function authType(subject: Subject): AuthType {
     case 'deploy_token':
       return 'deploy_token';
     case 'job':
-      return 'build';
+      return subject.authType ?? 'build';
   }
 }
 

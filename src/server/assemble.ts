@@ -9,8 +9,6 @@ import { createRequestMetrics } from '../http/metrics/requests.ts';
 import { createForwarder } from '../http/token/forward.ts';
 import type { Schedule } from '../rotation/schedule.ts';
 import { createTurns } from '../shares/turns.ts';
-import { createOwnSource } from '../store/source/own/source.ts';
-import { remembering } from '../store/source/remembered.ts';
 import { openClockCheck } from './assembly/clock.ts';
 import { openDirectory } from './assembly/directory.ts';
 import { adminEndpoints, publicEndpoints, type SharedServices } from './assembly/endpoints.ts';
@@ -18,6 +16,7 @@ import { clockOf, type ServerInputs } from './assembly/inputs.ts';
 import { openKeyring, openRotation } from './assembly/keys.ts';
 import { NO_RECORDS, openRecords, type Records, type RecordViews } from './assembly/records.ts';
 import { startRetention } from './assembly/retention.ts';
+import { openSource } from './assembly/source.ts';
 import { registerStats } from './assembly/stats.ts';
 import type { Closers } from './closers.ts';
 
@@ -78,9 +77,9 @@ export async function assemblePrimary(inputs: ServerInputs, closers: Closers): P
 }
 
 async function assembleShared(inputs: ServerInputs, closers: Closers): Promise<SharedServices> {
-  const { config, database, log, topologyPollMs: pollMs } = inputs;
-  const { argon2Lanes: concurrency, argon2Queue: waiting, directoryCacheBytes: maxBytes } = config.limits;
-  const source = remembering(createOwnSource(database), { maxBytes });
+  const { config, log, topologyPollMs: pollMs } = inputs;
+  const { argon2Lanes: concurrency, argon2Queue: waiting } = config.limits;
+  const { source, gitlab } = await openSource(inputs);
   // Before the keys, which a first start generates: a mistake in the topology file should leave
   // nothing behind.
   const cells = openTopology({
@@ -94,11 +93,15 @@ async function assembleShared(inputs: ServerInputs, closers: Closers): Promise<S
   closers.push(() => cells.close());
   const keyring = await openKeyring(inputs, closers);
   const clock = await openClockCheck(inputs, closers);
-  const passwords = await createPasswordHasher({ concurrency, waiting }, inputs.argon2id);
+  const passwords = await createPasswordHasher(
+    { concurrency, waiting },
+    inputs.argon2id,
+    gitlab === null ? undefined : () => gitlab.passwordDecoy(),
+  );
   const registry = new MetricsRegistry();
   const requests = createRequestMetrics(registry);
   const unread = observeUnread({ registry, log, ...clockOf(inputs) });
-  return { source, cells, keyring, clock, passwords, registry, requests, observeUnread: unread };
+  return { source, gitlab, cells, keyring, clock, passwords, registry, requests, observeUnread: unread };
 }
 
 function assemblePublic(inputs: ServerInputs, shared: SharedServices, closers: Closers): PublicAssembly {

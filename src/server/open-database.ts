@@ -100,12 +100,16 @@ function mixedSessions({ label }: DatabaseUrl): CellpassError {
 }
 
 /** Names the hosts and the database, but not the rest of the URL, which has the password. */
-function unreachable({ label }: DatabaseUrl, error: unknown): CellpassError {
+export function unreachable(
+  { label }: DatabaseUrl,
+  error: unknown,
+  variable = 'CELLPASS_DATABASE_URL',
+): CellpassError {
   const server = `PostgreSQL at ${label}`.replace(/ at $/, '');
   const cause = error instanceof CellpassError ? error.details.cause : error;
   return new CellpassError(
     'unavailable',
-    `CELLPASS_DATABASE_URL: ${server} can't be used (${reasonOf(cause)}): start it, or correct the URL`,
+    `${variable}: ${server} can't be used (${reasonOf(cause)}): start it, or correct the URL`,
     { cause: error },
   );
 }

@@ -7,6 +7,7 @@ import { claimForCell } from '../store/database/cell-claim.ts';
 import type { Database } from '../store/database/drivers.ts';
 import { migrate, newerMigrations, pendingMigrations } from '../store/database/migrate.ts';
 import { createKeyStore } from '../store/keys.ts';
+import { refuseGitlabAsOwn } from './open-gitlab.ts';
 
 export const WAITING = 'another process is migrating the database: waiting for it';
 
@@ -18,13 +19,15 @@ export interface PrepareOptions {
 
 /**
  * Applies pending migrations.
- * @throws {CellpassError} `conflict` when some are pending and `CELLPASS_MIGRATE` is false.
+ * @throws {CellpassError} `conflict` when some are pending and `CELLPASS_MIGRATE` is false, and in
+ *   a database that is GitLab's.
  */
 export async function prepareDatabase(
   config: Config,
   database: Database,
   { log, signal }: PrepareOptions,
 ): Promise<void> {
+  await refuseGitlabAsOwn(database);
   await applyMigrations(config, database, { log, signal });
   const newer = await newerMigrations(database);
   if (newer.length === 0) return;

@@ -16,6 +16,7 @@ import { warnOfExamples } from './example-credentials.ts';
 import { type Hasher, startHasher } from './hashing/hasher.ts';
 import { openAdminListener, openMetricsListener, openPublicListener } from './listeners.ts';
 import { openDatabase, type ProcessRole } from './open-database.ts';
+import { type OpenGitlab, openGitlab } from './open-gitlab.ts';
 import { createPlanner } from './planning/planner.ts';
 import { openMasterKey, prepareDatabase } from './prepare.ts';
 import type { ServerLog } from './server-log.ts';
@@ -121,8 +122,9 @@ export function startWorker(
   return openAll(async (closers) => {
     const database = await openDatabase(config, log, 'worker');
     closers.push(() => database.close());
+    const gitlab = await openGitlabOf(config, log, closers);
     const draining = { now: false };
-    const inputs = await inputsOf(config, { database, argon2id, log, draining });
+    const inputs = await inputsOf(config, { database, gitlab, argon2id, log, draining });
     const assembly = await assembleWorker(inputs, closers);
     processMetrics(assembly.registry);
     await mayListen();
@@ -141,6 +143,7 @@ interface Host {
   readonly argon2id: Hasher;
   /** Migrated. */
   readonly database: Database;
+  readonly gitlab: OpenGitlab | null;
 }
 
 async function openHost(
@@ -162,7 +165,19 @@ async function openHost(
   await prepareDatabase(config, database, { log, signal });
   const examples = isTrial(config) ? null : await warnOfExamples(database);
   if (examples !== null) log.warn({}, examples);
-  return { dataDir, certificate, argon2id, database };
+  const gitlab = await openGitlabOf(config, log, closers);
+  return { dataDir, certificate, argon2id, database, gitlab };
+}
+
+async function openGitlabOf(
+  { gitlab: settings }: Config,
+  log: ServerLog,
+  closers: Closers,
+): Promise<OpenGitlab | null> {
+  if (settings === null) return null;
+  const gitlab = await openGitlab(settings, log);
+  closers.push(() => gitlab.close());
+  return gitlab;
 }
 
 /** True from the moment this process should get no new requests. */
@@ -174,10 +189,12 @@ async function inputsOf(
   config: Config,
   {
     database,
+    gitlab,
     argon2id,
     log,
     draining,
   }: Pick<ServerInputs, 'database'> & {
+    readonly gitlab: OpenGitlab | null;
     readonly log: ServerLog;
     readonly argon2id: PasswordHashing;
     readonly draining: Draining;
@@ -190,6 +207,7 @@ async function inputsOf(
   return {
     config,
     database,
+    ...(gitlab !== null && { gitlab }),
     masterKey,
     argon2id,
     openPlanner: createPlanner,

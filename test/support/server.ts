@@ -14,6 +14,7 @@ import type { Schedule } from '../../src/rotation/schedule.ts';
 import { assembleServer } from '../../src/server/assemble.ts';
 import type { ServerInputs } from '../../src/server/assembly/inputs.ts';
 import { type Closers, closeAll } from '../../src/server/closers.ts';
+import type { OpenGitlab } from '../../src/server/open-gitlab.ts';
 import type { Database } from '../../src/store/database/drivers.ts';
 import { migrate } from '../../src/store/database/migrate.ts';
 import { openPostgres } from '../../src/store/database/postgres.ts';
@@ -78,6 +79,8 @@ export interface TestServerOptions {
   readonly machineClock?: ServerInputs['machineClock'];
   /** How passwords are hashed; default: for real, in this process. */
   readonly argon2id?: PasswordHashing;
+  /** GitLab's database as the directory; the caller closes it. */
+  readonly gitlab?: OpenGitlab;
 }
 
 /** Most tests send many wrong credentials, all from the same address. */
@@ -110,6 +113,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     ...(options.machineClock && { machineClock: options.machineClock }),
     ...(options.topologyPollMs && { topologyPollMs: options.topologyPollMs }),
     ...(options.argon2id && { argon2id: options.argon2id }),
+    ...(options.gitlab && { gitlab: options.gitlab }),
   };
   const assembly = await assembleServer(inputs, closers);
   const { app, admin, remoteAdmin, keyring, schedule, directory } = assembly;

@@ -13,6 +13,7 @@ import {
 } from '../../authn/to-subject.ts';
 import { CellpassError } from '../../errors.ts';
 import { accessTokenAbilities, deployTokenAbilities } from '../../policy/ability.ts';
+import { dialectOf } from '../../policy/dialect.ts';
 import type { ClientAddress } from '../../policy/project.ts';
 import { parseScopes, splitScopes } from '../../policy/scope.ts';
 import type { Subject } from '../../policy/subject.ts';
@@ -124,20 +125,22 @@ function toQuestion(as: string): SubjectQuestion {
 /** Null: there is no such record. */
 function fromRecords(
   { kind }: SubjectQuestion,
-  { job, accessToken, deployToken, account, passwordAuthentication }: CredentialRecords,
+  records: CredentialRecords,
   { tokenScopes, now }: Pick<Whom, 'tokenScopes' | 'now'>,
 ): SubjectOrReason | null {
+  const { job, accessToken, deployToken, account, passwordAuthentication } = records;
+  const reading = { now, dialect: dialectOf(records) };
   switch (kind) {
     case 'job':
-      return job && fromJob(job, now);
+      return job && fromJob(job, reading);
     case 'token':
-      return accessToken && fromAccessToken(accessToken, now);
+      return accessToken && fromAccessToken(accessToken, reading);
     case 'deploy_token':
-      return deployToken && fromDeployToken(deployToken, now);
+      return deployToken && fromDeployToken(deployToken, reading);
     case 'user':
       if (account === null || tokenScopes === undefined)
-        return account && fromAccount(account, passwordAuthentication);
-      return whyNoLogin(account) ?? toUser(account, tokenScopes);
+        return account && fromAccount(account, passwordAuthentication, reading.dialect);
+      return whyNoLogin(account, reading.dialect) ?? toUser(account, tokenScopes);
   }
 }
 

@@ -14,6 +14,7 @@ import type { ClockCheck } from '../../keys/clock-check.ts';
 import type { Keyring } from '../../keys/keyring.ts';
 import type { SigningKey } from '../../keys/signing-key.ts';
 import type { Decision } from '../../policy/grant.ts';
+import type { Facts } from '../../policy/project.ts';
 import { type AskedScopes, parseScopes } from '../../policy/scope.ts';
 import type { Subject } from '../../policy/subject.ts';
 import type { Turns } from '../../shares/turns.ts';
@@ -179,17 +180,17 @@ async function issue(
   if (subject.kind !== 'anonymous') deps.knownNetworks.set(toNetwork(clientAddress), true);
 
   const service = findService(deps.services, request.service);
-  const { decision, refusal } = await timed('authorize', async () => {
+  const { decision, refusal, facts } = await timed('authorize', async () => {
     const facts = isAbout(answer, subject) ? answer.facts : await source.facts(subject, paths);
     outcome.facts = facts;
-    return decide({ subject, asked, facts, now, clientAddress }, service);
+    return { ...decide({ subject, asked, facts, now, clientAddress }, service), facts };
   });
   outcome.decision = decision;
   if (refusal !== null) throw refusalFor(refusal, { choice, webPage });
   if (decision.access.length > 0) source.keep?.(question, paths, answer);
 
   const key = deps.keyring.active();
-  const claims = claim(deps, { service, cell: view.self, subject, decision, now, key });
+  const claims = claim(deps, { service, cell: view.self, facts, subject, decision, now, key });
   const signed = await timed('sign', async () => deps.signOrReuse(claims, key, service));
   outcome.issued = { claims: signed.claims, kid: key.kid, cell: view.self, reused: signed.reused };
   return toTokenResponse(signed, now, service);
@@ -216,6 +217,7 @@ function findService(services: ReadonlyMap<string, ServiceSettings>, name: strin
 
 interface ClaimFacts {
   readonly cell: number;
+  readonly facts: Facts;
   readonly service: ServiceSettings;
   readonly subject: Subject;
   readonly decision: Decision;
@@ -223,7 +225,10 @@ interface ClaimFacts {
   readonly key: SigningKey;
 }
 
-function claim(deps: TokenEndpoint, { service, cell, subject, decision, now, key }: ClaimFacts): ClaimSet {
+function claim(
+  deps: TokenEndpoint,
+  { service, cell, facts, subject, decision, now, key }: ClaimFacts,
+): ClaimSet {
   const { access, validUntil } = decision;
   const grantsPush = access.some(({ actions }) => actions.includes('push') || actions.includes('*'));
   const claims = buildClaims({
@@ -233,12 +238,20 @@ function claim(deps: TokenEndpoint, { service, cell, subject, decision, now, key
     subject,
     access,
     now,
-    ttlSeconds: grantsPush ? service.pushTtlSeconds : service.tokenTtlSeconds,
+    ttlSeconds: lifeOf(service, facts, grantsPush),
     validUntil,
     tokenId: randomUUID(),
   });
   if (!service.userClaim) return claims;
   return { ...claims, user: deps.userClaims(subject, key, service.kid, claims.exp) };
+}
+
+/** In seconds. A setting of the directory counts where the service sets no life of its own. */
+function lifeOf(service: ServiceSettings, { instance }: Facts, grantsPush: boolean): number {
+  const { ttlOfDirectory, tokenTtlSeconds, pushTtlSeconds } = service;
+  const own = grantsPush ? pushTtlSeconds : tokenTtlSeconds;
+  const isOpen = grantsPush ? ttlOfDirectory?.push : ttlOfDirectory?.token;
+  return isOpen ? (instance.tokenTtlSeconds ?? own) : own;
 }
 
 /** `expires_in` counts from now, because clients count a token's life from when they get it. */

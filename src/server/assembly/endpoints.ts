@@ -29,6 +29,7 @@ import { deleteJobToken, putJobToken } from '../../store/directory/job-tokens.ts
 import { revokeToken } from '../../store/directory/tokens.ts';
 import { searchIssuedTokens } from '../../store/records/issued-token-search.ts';
 import { findRefusal } from '../../store/records/refusals.ts';
+import type { GitlabSource } from '../../store/source/gitlab/source.ts';
 import type { RememberingSource } from '../../store/source/remembered.ts';
 import { createReuse } from '../../token/reuse.ts';
 import { createUserClaims } from '../../token/user-claim.ts';
@@ -39,6 +40,8 @@ import type { Records, RecordViews } from './records.ts';
 /** What every process of a server has, whatever its role. */
 export interface SharedServices {
   readonly source: RememberingSource;
+  /** The same, where it is GitLab's database. */
+  readonly gitlab: GitlabSource | null;
   readonly keyring: Keyring;
   readonly clock: ClockCheck;
   readonly passwords: PasswordHasher;

@@ -5,6 +5,7 @@ import type { Snapshot } from '../../http/metrics/report.ts';
 import type { RotatableMasterKey } from '../../keys/master-key.ts';
 import type { Log } from '../../log.ts';
 import type { Database } from '../../store/database/drivers.ts';
+import type { OpenGitlab } from '../open-gitlab.ts';
 import type { Planner } from '../planning/planner.ts';
 
 /** What a server is assembled from, once the database and the master key are open. */
@@ -13,6 +14,8 @@ export interface ServerInputs {
   /** Migrated. The caller closes it. */
   readonly database: Database;
   readonly masterKey: RotatableMasterKey;
+  /** The directory; missing: it is in `database`. The caller closes it. */
+  readonly gitlab?: OpenGitlab;
   /** Where passwords are hashed; default: in this process. */
   readonly argon2id?: PasswordHashing;
   /** Where directory documents are planned; default: in this process. */

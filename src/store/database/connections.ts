@@ -17,6 +17,8 @@ interface ConnectionOptions {
    * other programs.
    */
   readonly statementTimeoutMs: number | null;
+  /** True: the connections only read, so a standby will do; default: false. */
+  readonly onlyReads?: boolean;
 }
 
 /** A class of clients that aren't connected yet. Each connects to a server that takes changes. */
@@ -27,6 +29,7 @@ export function createClientClass(url: DatabaseUrl, options: ConnectionOptions):
   const limits = {
     timeoutMs: options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
     statementTimeoutMs: options.statementTimeoutMs,
+    onlyReads: options.onlyReads === true && !url.asksForPrimary,
   };
   const hosts = createHosts(url.hosts, async (address) => {
     const only = { choose: async () => address, leave: () => undefined };

@@ -9,10 +9,18 @@ const READ_SESSION = 'SELECT pg_backend_pid() AS pid';
 /**
  * Whether a pooler at this URL gives each transaction another session of PostgreSQL. Then prepared
  * statements and LISTEN fail at random, so it must be known before the first request.
- * @throws {CellpassError} `unavailable` if no server that takes changes answers.
+ * @param onlyReads true: a standby will do.
+ * @throws {CellpassError} `unavailable` if no such server answers.
  */
-export async function hasTransactionPooler(url: DatabaseUrl): Promise<boolean> {
-  const Client = createClientClass(url, { applicationName: 'cellpass', statementTimeoutMs: null });
+export async function hasTransactionPooler(
+  url: DatabaseUrl,
+  { onlyReads = false }: { readonly onlyReads?: boolean } = {},
+): Promise<boolean> {
+  const Client = createClientClass(url, {
+    applicationName: 'cellpass',
+    statementTimeoutMs: null,
+    onlyReads,
+  });
   const clients = [new Client(), new Client()] as const;
   try {
     return await sharesSessions(clients);

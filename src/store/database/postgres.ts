@@ -34,6 +34,8 @@ export interface PostgresOptions {
   readonly preparedStatements?: boolean;
   /** Where LISTEN connects, past a pooler; null: the same URL. */
   readonly listenUrl?: string | null;
+  /** True: the connections only read, so a standby will do; default: false. */
+  readonly onlyReads?: boolean;
 }
 
 /**
@@ -65,6 +67,7 @@ export function openPostgres(url: string, options: PostgresOptions = {}): Databa
     types: columnTypes(),
     applicationName: 'cellpass',
     statementTimeoutMs: hasSession ? STATEMENT_TIMEOUT_MS : null,
+    onlyReads: options.onlyReads === true,
   });
   const pool = createPool(Client, { onIdleError: onError, maxConnections: max });
   const pipelineCount = hasSession ? (options.pipelinedConnections ?? PIPELINED_CONNECTIONS) : 0;

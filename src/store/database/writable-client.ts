@@ -8,6 +8,11 @@ interface WritableClientOptions {
   readonly timeoutMs: number;
   /** Null: the session keeps the server's own timeout. */
   readonly statementTimeoutMs: number | null;
+  /**
+   * True: any server will do, also a standby, and the session refuses changes unless the server's
+   * pooler gives it to other programs.
+   */
+  readonly onlyReads: boolean;
 }
 
 /**
@@ -31,7 +36,7 @@ class ReadOnlyServerError extends Error {
 }
 
 /**
- * A client that is connected only if its server takes changes. A standby answers questions, too,
+ * A client that is connected only if its server takes changes, unless it only reads. A standby answers questions, too,
  * but from a state that may lack revocations which the primary has acknowledged.
  */
 export class WritableClient extends pg.Client {
@@ -113,10 +118,16 @@ export class WritableClient extends pg.Client {
 
   /** One round trip: sets the timeout of statements, and asks whether the server takes changes. */
   async #checkServer(): Promise<void> {
-    const { statementTimeoutMs } = this.#options;
+    const { statementTimeoutMs, onlyReads } = this.#options;
     // A start-up parameter would be simpler, but poolers refuse it.
     const timeout =
       statementTimeoutMs === null ? '' : `set_config('statement_timeout', '${statementTimeoutMs}', false), `;
+    if (onlyReads) {
+      const readOnly =
+        statementTimeoutMs === null ? '' : `set_config('default_transaction_read_only', 'on', false), `;
+      await this.query(`SELECT ${timeout}${readOnly}true`);
+      return;
+    }
     const { rows } = await this.query<{ is_standby: boolean; is_read_only: boolean }>(
       `SELECT ${timeout}pg_is_in_recovery() AS is_standby, current_setting('transaction_read_only') = 'on' AS is_read_only`,
     );

@@ -1,6 +1,5 @@
-import type { TestServer } from '../../support/server.ts';
 import type { CaseRow } from './csv.ts';
-import { type Outcome, prepareCases } from './run.ts';
+import { type CaseServer, type Outcome, prepareCases } from './run.ts';
 
 /**
  * Runs every row and prints those with another outcome than the row says. Resolves with the exit
@@ -8,7 +7,7 @@ import { type Outcome, prepareCases } from './run.ts';
  */
 export async function reportOn(
   rows: readonly CaseRow[],
-  server: TestServer,
+  server: CaseServer,
   print: (line: string) => void,
 ): Promise<0 | 1> {
   const runner = await prepareCases(server, rows);

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import argon2 from 'argon2';
 import { CellpassError } from '../../../src/errors.ts';
+import type { GitlabTestServer } from '../../support/gitlab/server.ts';
 import type { TestServer } from '../../support/server.ts';
 import { type Answer, differences } from './check.ts';
 import type { SharedPassword } from './credential.ts';
@@ -29,9 +30,13 @@ export interface CaseRunner {
 /** The outcome of setting up a row. */
 type Prepared = readonly Scenario[] | Outcome;
 
+/** A server of either source. */
+export type CaseServer = TestServer & Partial<Pick<GitlabTestServer, 'world' | 'copy' | 'secrets'>>;
+
 /** Rows share only the settings, so one document can hold the projects and users of all rows. */
-export async function prepareCases(server: TestServer, rows: readonly CaseRow[]): Promise<CaseRunner> {
+export async function prepareCases(server: CaseServer, rows: readonly CaseRow[]): Promise<CaseRunner> {
   const password = await sharePassword();
+  server.secrets?.learnPassword(password.hash, password.password);
   const prepared = new Map<CaseRow, Prepared>();
   for (const row of rows) prepared.set(row, await read(row, () => interpret(row, password)));
   const readable = [...prepared].flatMap(([row, found]) =>
@@ -102,15 +107,16 @@ function refusalOf(error: unknown): readonly string[] {
   return [String(error), ...problems.map(({ path, message }) => `${path} ${message}`)];
 }
 
-async function apply(server: TestServer, scenarios: readonly Scenario[]): Promise<void> {
+async function apply(server: CaseServer, scenarios: readonly Scenario[]): Promise<void> {
   const sections: Record<string, object[]> = {};
   for (const [name, entries] of scenarios.flatMap(({ world }) => Object.entries(world.sections))) {
     sections[name] ??= [];
     sections[name].push(...entries);
   }
   await server.apply(sections);
-  for (const { text, params } of scenarios.flatMap(({ world }) => world.statements))
-    await server.database.query(text, params);
+  const statements = scenarios.flatMap(({ world }) => world.statements);
+  for (const { text, params } of statements) await (server.world ?? server.database).query(text, params);
+  if (statements.length > 0) await server.copy?.();
 }
 
 async function playAll(

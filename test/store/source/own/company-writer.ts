@@ -50,7 +50,8 @@ export async function openOwnTables(
 /** Documents here have hashes instead. */
 const NO_PASSWORDS = { hash: async () => '', verify: async () => false };
 
-async function toDocument(company: Company): Promise<object> {
+/** The document that says the same. */
+export async function toDocument(company: Company): Promise<object> {
   const { settings, users = [], groups = [], projects = [] } = company;
   const { accessTokens = [], deployTokens = [], jobs = [] } = company;
   return {
@@ -72,6 +73,13 @@ async function toDocument(company: Company): Promise<object> {
 }
 
 const hashes = new Map<string, Promise<string>>();
+
+/** Tells which password has which hash in the documents so far. */
+export async function learnPasswords(known: {
+  learnPassword(hash: string, password: string): void;
+}): Promise<void> {
+  for (const [password, hash] of hashes) known.learnPassword(await hash, password);
+}
 
 function hashOnce(password: string): Promise<string> {
   const hash = hashes.get(password) ?? passwordHashing.hash(password);

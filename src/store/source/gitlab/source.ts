@@ -1,0 +1,275 @@
+import { createHash } from 'node:crypto';
+import type { CredentialRecords } from '../../../authn/account.ts';
+import {
+  type DirectorySource,
+  idsOf,
+  type SourceAnswer,
+  type SourceQuestion,
+  type SubjectQuestion,
+} from '../../../authn/source.ts';
+import { CellpassError } from '../../../errors.ts';
+import { ANONYMOUS, type Subject } from '../../../policy/subject.ts';
+import { type CredentialRow, type JobRow, toCredentialRecords } from './credentials.ts';
+import { type JobClaims, type JobTokenForm, jobTokenForm, verifyJobJwt } from './job-token.ts';
+import type { PersonReading } from './people.ts';
+import { type JobLinks, type ProjectRow, toProjects } from './projects.ts';
+import type { SettingsRow } from './settings.ts';
+import { createState, type GitlabState, notUsable, type StateOptions } from './state.ts';
+import { type GitlabStatement, type Values, valuesFor } from './statement.ts';
+
+export interface GitlabSource extends DirectorySource {
+  /** What the database was when it was looked at last; undefined before the first answer. */
+  state(): GitlabState | undefined;
+  /** @throws {CellpassError} `unavailable` when the database does not answer, or lacks something. */
+  look(): Promise<GitlabState>;
+  /** Costs what a password of this GitLab costs, and is nobody's. */
+  passwordDecoy(): string;
+}
+
+export interface GitlabSourceOptions extends StateOptions {
+  /** Whether GitLab has a licence, so that what needs one counts. */
+  readonly isEnterprise: boolean;
+  readonly now: () => Date;
+}
+
+type Row = CredentialRow & {
+  readonly user_id: number | null;
+  readonly deploy_token_id: number | null;
+  readonly job_project_id: number | null;
+  readonly projects: readonly ProjectRow[] | null;
+  readonly [column: string]: unknown;
+};
+
+/** What a row does not say about a job. */
+interface JobContext {
+  readonly claims: JobClaims | null;
+  /** From CI's own database. */
+  readonly job?: JobRow;
+  readonly links?: ReadonlyMap<number, JobLinks>;
+}
+
+const NO_JOB: JobContext = { claims: null };
+const NO_LINKS: ReadonlyMap<number, JobLinks> = new Map();
+
+/**
+ * GitLab's own database as the source of the directory. It remembers nothing between requests: each
+ * asks once, and twice for a job where CI has a database of its own.
+ */
+export function createGitlabSource(options: GitlabSourceOptions): GitlabSource {
+  const { main, keys, isEnterprise, now } = options;
+  const state = createState(options);
+
+  const query = async (statement: GitlabStatement, values: Partial<Values>): Promise<Row> => {
+    const [row] = await main.query<Row>(statement, valuesFor(statement, values));
+    if (row === undefined) throw notUsable("GitLab's database has no row in application_settings");
+    return row;
+  };
+  const personReading = (settings: SettingsRow): PersonReading => ({ settings, isEnterprise, now: now() });
+  const toRecords = (row: CredentialRow, { claims, job }: JobContext): CredentialRecords =>
+    toCredentialRecords(job === undefined ? row : { ...row, job }, {
+      ...personReading(row),
+      jobEndsAt: claims?.expiresAt ?? null,
+      isCompositeJwt: claims !== null && claims.scopedUserId !== null,
+    });
+  const toFacts = (row: Row, { links = NO_LINKS }: JobContext): SourceAnswer['facts'] => ({
+    instance: {
+      registryEnabled: true,
+      maintenanceMode: isEnterprise && row.maintenance_mode === true,
+      dialect: 'gitlab',
+      ...(row.token_expire_delay !== null && { tokenTtlSeconds: lifeOf(row.token_expire_delay) }),
+    },
+    projects: toProjects(row.projects ?? [], {
+      settings: row,
+      isEnterprise,
+      outboundLimited: row.job_project?.outbound_limited === true,
+      links,
+    }),
+  });
+  const toAnswer = (row: Row, context: JobContext): SourceAnswer => {
+    if (row.external_authorization === true) throw externalAuthorization();
+    return {
+      credentials: toRecords(row, context),
+      facts: toFacts(row, context),
+      about: {
+        userId: row.user_id,
+        deployTokenId: row.deploy_token_id,
+        jobProjectId: row.job_project_id,
+      },
+    };
+  };
+
+  const claimsOf = async (form: JobTokenForm | null, known: GitlabState): Promise<JobClaims | null> => {
+    if (form?.kind !== 'jwt') return null;
+    const claims = known.jobKey && (await verifyJobJwt(form.jwt, known.jobKey, now()));
+    if (claims !== null) return claims;
+    const fresh = await state.renewKey(known);
+    if (fresh === known || fresh.jobKey === null) return null;
+    return verifyJobJwt(form.jwt, fresh.jobKey, now());
+  };
+
+  const askSecret = async (
+    known: GitlabState,
+    { secret, username, kinds }: SourceQuestion,
+    paths: readonly string[],
+  ): Promise<SourceAnswer> => {
+    const text = secret.reveal();
+    const form = kinds.includes('job') ? jobTokenForm(text) : null;
+    const password = kinds.includes('password');
+    const claims = await claimsOf(form, known);
+    const values: Partial<Values> = {
+      paths,
+      digests: keys.accessTokenDigests(text),
+      encrypted: keys.encryptedTokens(text),
+      oauth: [createHash('sha512').update(text).digest('hex')],
+      login: username.trim().toLowerCase(),
+      partition: form?.kind === 'stored' ? form.partition : null,
+      jobId: claims?.jobId ?? null,
+    };
+    const { statements, ci } = known;
+    if (form === null) return withOauth(await ask('no', values, NO_JOB), known, username);
+    if (ci === 'unknown') throw noCi();
+    if (ci === 'here') return ask('look', values, { claims });
+    const [job, ids] = await Promise.all([ci.findJob(values), projectIds(paths)]);
+    if (job === null || job.project_id === null) return ask('no', values, NO_JOB);
+    const given = { ...values, jobId: job.id, jobProjectId: job.project_id, userId: job.user_id };
+    const [row, links] = await Promise.all([
+      query(statements.ask({ job: 'found', password }), given),
+      ci.links(ids, job.project_id),
+    ]);
+    return toAnswer(row, { claims, job, links });
+
+    async function ask(
+      jobs: 'no' | 'look',
+      asked: Partial<Values>,
+      context: JobContext,
+    ): Promise<SourceAnswer> {
+      return toAnswer(await query(statements.ask({ job: jobs, password }), asked), context);
+    }
+    async function projectIds(of: readonly string[]): Promise<readonly number[]> {
+      const statement = statements.projectIds();
+      return (await main.query<{ id: number }>(statement, valuesFor(statement, { paths: of }))).map(
+        ({ id }) => id,
+      );
+    }
+  };
+
+  const factsOf = async (
+    known: GitlabState,
+    subject: Subject,
+    paths: readonly string[],
+  ): Promise<SourceAnswer> => {
+    const { userId, deployTokenId, jobProjectId } = idsOf(subject);
+    const row = await query(known.statements.facts(), { paths, userId, deployTokenId, jobProjectId });
+    if (typeof known.ci === 'string' || jobProjectId === null) return toAnswer(row, NO_JOB);
+    const ids = (row.projects ?? []).map(({ id }) => id);
+    return toAnswer(row, { claims: null, links: await known.ci.links(ids, jobProjectId) });
+  };
+
+  const findRecords = async (known: GitlabState, question: SubjectQuestion): Promise<CredentialRecords> => {
+    const { statements, ci } = known;
+    switch (question.kind) {
+      case 'token':
+        return toRecords(await query(statements.findToken(), { tokenId: question.id }), NO_JOB);
+      case 'deploy_token':
+        return toRecords(
+          await query(statements.findDeployToken(), { deployTokenName: question.name }),
+          NO_JOB,
+        );
+      case 'user':
+        return toRecords(await query(statements.findUser(), { login: question.name.toLowerCase() }), NO_JOB);
+      case 'job': {
+        if (ci === 'unknown') throw noCi();
+        const job = ci === 'here' ? undefined : await ci.findJob({ jobId: question.id, encrypted: [] });
+        if (job === undefined)
+          return toRecords(await query(statements.findJob(), { jobId: question.id, encrypted: [] }), NO_JOB);
+        const values = {
+          jobId: job?.id ?? null,
+          jobProjectId: job?.project_id ?? null,
+          userId: job?.user_id ?? null,
+        };
+        const row = await query(statements.findJob(), values);
+        return toRecords(row, job === null ? NO_JOB : { claims: null, job });
+      }
+    }
+  };
+
+  /** Looks at the database anew, once, when an upgrade of GitLab has changed it. */
+  const withState = async <T>(work: (known: GitlabState) => Promise<T>): Promise<T> => {
+    const known = await state.get();
+    try {
+      return await work(known);
+    } catch (error) {
+      if (!hasChanged(error)) throw error;
+      try {
+        return await work(await state.renew(known));
+      } catch (again) {
+        throw hasChanged(again)
+          ? notUsable(`GitLab's database has changed: ${causeOf(again)}`, again)
+          : again;
+      }
+    }
+  };
+  return {
+    ask: (question, paths) =>
+      withState((known) =>
+        question === null ? factsOf(known, ANONYMOUS, paths) : askSecret(known, question, paths),
+      ),
+    facts: async (subject, paths) => (await withState((known) => factsOf(known, subject, paths))).facts,
+    find: (question) => withState((known) => findRecords(known, question)),
+    ping: () =>
+      withState(async (known) => {
+        await query(known.statements.facts(), { paths: [] });
+        if (typeof known.ci !== 'string') await known.ci.ping();
+      }),
+    state: () => state.last(),
+    look: () => state.get(),
+    passwordDecoy: () => state.last()?.passwordDecoy ?? '',
+  };
+}
+
+/** Where OAuth tokens may not be read, the login name that GitLab's documents give for them tells. */
+function withOauth(answer: SourceAnswer, { shape }: GitlabState, username: string): SourceAnswer {
+  const { accessToken, deployToken } = answer.credentials;
+  const isKnown = accessToken !== null || deployToken !== null;
+  if (isKnown || username !== 'oauth2' || shape.has('oauth_access_tokens', 'token')) return answer;
+  return { ...answer, credentials: { ...answer.credentials, oauthToken: true } };
+}
+
+const MINUTE_SECONDS = 60;
+const SHORTEST_SECONDS = 60;
+const LONGEST_SECONDS = 3600;
+
+/** GitLab's setting is in minutes; clients need a minute at least. */
+function lifeOf(minutes: number): number {
+  return Math.min(Math.max(minutes * MINUTE_SECONDS, SHORTEST_SECONDS), LONGEST_SECONDS);
+}
+
+/**
+ * SQLSTATEs of a statement that no longer fits its tables: no such column, no such table, no right
+ * to it any more, and a prepared statement whose result would have other columns.
+ */
+const CHANGED: ReadonlySet<string> = new Set(['42703', '42P01', '42501', '0A000']);
+
+function hasChanged(error: unknown): boolean {
+  const cause = error instanceof CellpassError ? error.details.cause : error;
+  return cause instanceof Error && 'code' in cause && CHANGED.has(String(cause.code));
+}
+
+function causeOf(error: unknown): string {
+  const cause = error instanceof CellpassError ? error.details.cause : error;
+  return cause instanceof Error ? cause.message : String(cause);
+}
+
+function noCi(): CellpassError {
+  return notUsable(
+    'the CI tables of this GitLab are in another database, so job tokens need CELLPASS_GITLAB_CI_DATABASE_URL',
+  );
+}
+
+function externalAuthorization(): CellpassError {
+  return new CellpassError(
+    'unavailable',
+    'this GitLab asks another service who may do what (external_authorization_service_enabled), which cellpass cannot',
+    { reason: 'external_authorization', retryAfterSeconds: 60 },
+  );
+}

@@ -1,0 +1,195 @@
+import type { KeyObject } from 'node:crypto';
+import { decoyLike } from '../../../authn/password-schemes.ts';
+import { CellpassError } from '../../../errors.ts';
+import type { Log } from '../../../log.ts';
+import type { Sql } from '../../database/drivers.ts';
+import { type CiDatabase, openCi } from './ci.ts';
+import { publicHalf } from './job-token.ts';
+import type { GitlabKeys } from './keys.ts';
+import { featureIsOn } from './settings.ts';
+import { hasCiElsewhere, readShape, type Shape } from './shape.ts';
+import { createStatements, type Statements } from './statements.ts';
+
+/** What is known of a GitLab between requests: its form, never its users and rights. */
+export interface GitlabState {
+  readonly generation: number;
+  readonly shape: Shape;
+  readonly statements: Statements;
+  /** `here`: in the main database. `unknown`: in another one that no setting names. */
+  readonly ci: 'here' | 'unknown' | CiDatabase;
+  /** The public half of the key that signs job tokens; null: this GitLab has none. */
+  readonly jobKey: KeyObject | null;
+  /** Costs what a password of this GitLab costs, and is nobody's. */
+  readonly passwordDecoy: string;
+  /** Whether `db_key_base` is this GitLab's; `unknown`: nothing in the database tells. */
+  readonly keys: KeyProof;
+}
+
+type KeyProof = 'right' | 'wrong' | 'unknown';
+
+interface GitlabDatabases {
+  readonly main: Sql;
+  /** Null: no setting names it. */
+  readonly ci: Sql | null;
+}
+
+export interface StateOptions extends GitlabDatabases {
+  readonly keys: GitlabKeys;
+  readonly log: Pick<Log, 'warn'>;
+  readonly monotonicMs: () => number;
+}
+
+export interface CurrentState {
+  /** @throws {CellpassError} `unavailable` when the database lacks what an answer needs. */
+  get(): Promise<GitlabState>;
+  /** Reads the state anew, unless somebody has done so since `old`. */
+  renew(old: GitlabState): Promise<GitlabState>;
+  /** The same, at most every few seconds, because strangers can ask for it. */
+  renewKey(old: GitlabState): Promise<GitlabState>;
+  /** The last one that was read; undefined before the first. */
+  last(): GitlabState | undefined;
+}
+
+/** GitLab may be upgraded, or change its signing key or its settings for passwords. */
+const RENEW_MS = 5 * 60_000;
+/** While the database lacks something, each request would look for it. */
+const REST_MS = 1000;
+const KEY_REST_MS = 10_000;
+
+export function createState(options: StateOptions): CurrentState {
+  const { monotonicMs, log } = options;
+  let state: GitlabState | undefined;
+  let readAtMs = 0;
+  let reading: Promise<GitlabState> | undefined;
+  let failure: { readonly error: unknown; readonly atMs: number } | undefined;
+  let generation = 0;
+
+  const read = (): Promise<GitlabState> => {
+    if (reading !== undefined) return reading;
+    generation += 1;
+    reading = readState(options, generation)
+      .then((fresh) => {
+        state = fresh;
+        readAtMs = monotonicMs();
+        failure = undefined;
+        return fresh;
+      })
+      .catch((error: unknown) => {
+        failure = { error, atMs: monotonicMs() };
+        throw error;
+      })
+      .finally(() => {
+        reading = undefined;
+      });
+    return reading;
+  };
+  const renew = async (old: GitlabState | undefined): Promise<GitlabState> => {
+    if (state !== undefined && state !== old) return state;
+    if (failure !== undefined && monotonicMs() - failure.atMs < REST_MS) throw failure.error;
+    return read();
+  };
+  return {
+    async get() {
+      if (state === undefined) return renew(undefined);
+      if (monotonicMs() - readAtMs > RENEW_MS && reading === undefined && failure === undefined) {
+        read().catch((error: unknown) =>
+          log.warn({ err: error }, "GitLab's database was not looked at anew"),
+        );
+      }
+      if (failure !== undefined && monotonicMs() - failure.atMs >= REST_MS) return renew(state);
+      return state;
+    },
+    renew,
+    renewKey: async (old) => {
+      if (state !== old || monotonicMs() - readAtMs > KEY_REST_MS) return renew(old);
+      return old;
+    },
+    last: () => state,
+  };
+}
+
+async function readState({ main, ci, keys }: StateOptions, generation: number): Promise<GitlabState> {
+  const ciIsElsewhere = await hasCiElsewhere(main);
+  const shape = await readShape(main, 'main', ciIsElsewhere);
+  refuseIncomplete(shape);
+  const jobKey = await readJobKey(main, shape, keys);
+  return {
+    generation,
+    shape,
+    statements: createStatements(shape, generation, !ciIsElsewhere),
+    ci: ciIsElsewhere ? await readCi(ci, generation) : 'here',
+    jobKey: jobKey.key,
+    passwordDecoy: await readDecoy(main, shape),
+    keys: jobKey.proof === 'unknown' ? await proveByDeployToken(main, keys) : jobKey.proof,
+  };
+}
+
+async function readCi(ci: Sql | null, generation: number): Promise<'unknown' | CiDatabase> {
+  if (ci === null) return 'unknown';
+  const shape = await readShape(ci, 'ci', true);
+  refuseIncomplete(shape);
+  return openCi(ci, shape, generation);
+}
+
+function refuseIncomplete({ missing, unreadable }: Shape): void {
+  if (missing.length > 0) {
+    throw notUsable(
+      `GitLab's database lacks ${missing.join(', ')}: this version of GitLab is not supported, or is being upgraded`,
+    );
+  }
+  if (unreadable.length > 0) {
+    throw notUsable(
+      `this role may not read ${unreadable.join(', ')} in GitLab's database: run the SQL that "cellpass gitlab grants" prints`,
+    );
+  }
+}
+
+export function notUsable(message: string, cause?: unknown): CellpassError {
+  return new CellpassError('unavailable', message, {
+    retryAfterSeconds: 1,
+    ...(cause !== undefined && { cause }),
+  });
+}
+
+async function readJobKey(
+  main: Sql,
+  shape: Shape,
+  keys: GitlabKeys,
+): Promise<{ readonly key: KeyObject | null; readonly proof: KeyProof }> {
+  const column = 'encrypted_ci_job_token_signing_key';
+  if (!shape.has('application_settings', column) || !shape.has('application_settings', `${column}_iv`))
+    return { key: null, proof: 'unknown' };
+  const [row] = await main.query<{ value: Uint8Array | null; iv: Uint8Array | null }>(
+    `SELECT ${column} AS value, ${column}_iv AS iv FROM application_settings ORDER BY id DESC LIMIT 1`,
+  );
+  if (!row?.value || !row.iv) return { key: null, proof: 'unknown' };
+  const pem = keys.decryptAttribute(row.value, row.iv);
+  return pem === null ? { key: null, proof: 'wrong' } : { key: publicHalf(pem), proof: 'right' };
+}
+
+/** The newest tokens are the ones that the current key encrypted. */
+async function proveByDeployToken(main: Sql, keys: GitlabKeys): Promise<KeyProof> {
+  const rows = await main.query<{ token: string }>(
+    'SELECT token_encrypted AS token FROM deploy_tokens WHERE token_encrypted IS NOT NULL ORDER BY id DESC LIMIT 20',
+  );
+  if (rows.length === 0) return 'unknown';
+  return rows.some(({ token }) => keys.decryptToken(token) !== null) ? 'right' : 'wrong';
+}
+
+const USUAL_PASSWORDS = '$2a$10$';
+/** GitLab's feature that makes bcrypt eight times as slow. */
+const STRETCHED = 'increase_password_storage_stretches';
+const STRETCHED_PASSWORDS = '$2a$13$';
+const READ_SCHEME = String.raw`
+  SELECT scheme FROM (
+    SELECT substring(encrypted_password FROM '^\$[a-z0-9-]+\$[0-9]+\$') AS scheme FROM users
+    WHERE encrypted_password LIKE '$%' ORDER BY id DESC LIMIT 100) AS newest
+  WHERE scheme IS NOT NULL GROUP BY scheme ORDER BY count(*) DESC LIMIT 1`;
+
+async function readDecoy(main: Sql, shape: Shape): Promise<string> {
+  const [flag] = await main.query<{ is_on: boolean }>(`SELECT ${featureIsOn(shape, STRETCHED)} AS is_on`);
+  const usual = flag?.is_on === true ? STRETCHED_PASSWORDS : USUAL_PASSWORDS;
+  if (!shape.has('users', 'encrypted_password')) return decoyLike(usual);
+  const [row] = await main.query<{ scheme: string }>(READ_SCHEME);
+  return decoyLike(row?.scheme ?? usual);
+}

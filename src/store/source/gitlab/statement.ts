@@ -1,0 +1,71 @@
+import type { Statement } from '../../database/drivers.ts';
+import type { Shape } from './shape.ts';
+
+/** What a statement may be asked with. */
+export interface Values {
+  /** In lower case. */
+  readonly paths: readonly string[];
+  /** What `token_digest` may be. */
+  readonly digests: readonly string[];
+  /** What `token_encrypted` may be. */
+  readonly encrypted: readonly string[];
+  /** What the column `token` of an OAuth token may be. */
+  readonly oauth: readonly string[];
+  /** A user name or an e-mail address, in lower case. */
+  readonly login: string;
+  /** The partition of a job's row; null: unknown. */
+  readonly partition: number | null;
+  /** The id of a job; null: it is looked up by its token. */
+  readonly jobId: number | null;
+  readonly userId: number | null;
+  readonly deployTokenId: number | null;
+  /** The job's own project. */
+  readonly jobProjectId: number | null;
+  readonly tokenId: number | null;
+  readonly deployTokenName: string | null;
+  readonly projectIds: readonly number[];
+}
+
+/** A statement and the values that it takes, in their order. */
+export interface GitlabStatement extends Statement {
+  readonly takes: readonly (keyof Values)[];
+}
+
+const TYPES: Readonly<Record<keyof Values, string>> = {
+  paths: 'text[]',
+  digests: 'text[]',
+  encrypted: 'text[]',
+  oauth: 'text[]',
+  login: 'text',
+  partition: 'bigint',
+  jobId: 'bigint',
+  userId: 'bigint',
+  deployTokenId: 'bigint',
+  jobProjectId: 'bigint',
+  tokenId: 'bigint',
+  deployTokenName: 'text',
+  projectIds: 'bigint[]',
+};
+
+/** How a part of a statement refers to a value. */
+export type Refer = (value: keyof Values) => string;
+
+/** Numbers the values in the order in which the text mentions them. */
+export function buildStatement(name: string, text: (refer: Refer) => string): GitlabStatement {
+  const takes: (keyof Values)[] = [];
+  const refer: Refer = (value) => {
+    if (!takes.includes(value)) takes.push(value);
+    return `$${takes.indexOf(value) + 1}::${TYPES[value]}`;
+  };
+  return { name, text: text(refer), isHot: true, takes };
+}
+
+export function valuesFor({ takes }: GitlabStatement, values: Partial<Values>): readonly unknown[] {
+  return takes.map((name) => values[name] ?? null);
+}
+
+/** One expression, or what stands for it where this GitLab lacks the column. */
+export const columnOr =
+  (shape: Shape, table: string, alias: string) =>
+  (column: string, otherwise: string): string =>
+    shape.has(table, column) ? `${alias}.${column}` : otherwise;

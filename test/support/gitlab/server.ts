@@ -1,0 +1,117 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { loadConfig } from '../../../src/config/load.ts';
+import { applyDirectory } from '../../../src/directory/apply.ts';
+import { openGitlab } from '../../../src/server/open-gitlab.ts';
+import type { Database } from '../../../src/store/database/drivers.ts';
+import { openPostgres } from '../../../src/store/database/postgres.ts';
+import { sharedPostgres } from '../database/postgres.ts';
+import { startTestServer, type TestServer, type TestServerOptions } from '../server.ts';
+import {
+  copyToGitlab,
+  createGitlab,
+  type FixtureOptions,
+  type GitlabFixture,
+  KnownSecrets,
+} from './company.ts';
+import { grantTo } from './roles.ts';
+
+/** A server whose directory is a GitLab's database, which it reads with no more rights than it needs. */
+export interface GitlabTestServer extends TestServer {
+  readonly gitlab: GitlabFixture;
+  readonly secrets: KnownSecrets;
+  /** Cellpass's own tables, from which GitLab's rows are made. */
+  readonly world: Database;
+  /** Writes GitLab's rows anew, after a change of `world`. */
+  copy(): Promise<void>;
+}
+
+export interface GitlabTestOptions extends TestServerOptions {
+  readonly fixture?: Omit<FixtureOptions, 'ciUrl'>;
+  readonly hasOwnCi?: boolean;
+  readonly edition?: 'ce' | 'ee';
+  /** Whether cellpass has a role that may write. */
+  readonly mayWrite?: boolean;
+}
+
+export async function startGitlabServer({
+  fixture = {},
+  hasOwnCi = false,
+  edition = 'ee',
+  mayWrite = false,
+  ...options
+}: GitlabTestOptions = {}): Promise<GitlabTestServer> {
+  const postgres = await sharedPostgres();
+  const ciUrl = hasOwnCi ? await postgres.createDatabase() : null;
+  const gitlab = await createGitlab(await postgres.createDatabase(), { ...fixture, ciUrl });
+  const world = openPostgres(await postgres.createMigratedDatabase());
+  const secrets = new KnownSecrets();
+  const roles = await grantTo(gitlab);
+  const environment = {
+    ...(await gitlabEnvironment(gitlab, { edition, ...roles, mayWrite })),
+    ...options.environment,
+  };
+  const settings = loadConfig(environment).gitlab;
+  if (settings === null) throw new Error('the settings name no GitLab');
+  const log = options.log ?? { debug: ignore, info: ignore, warn: ignore, error: ignore };
+  const databases = await openGitlab(settings, log);
+  const server = await startTestServer({ ...options, environment, gitlab: databases });
+  const copy = (): Promise<void> => copyToGitlab(world, gitlab, secrets);
+  await copy();
+  return {
+    ...server,
+    gitlab,
+    secrets,
+    world,
+    copy,
+    apply: async (document, { prune = false } = {}) => {
+      const text = typeof document === 'string' ? document : JSON.stringify({ version: 1, ...document });
+      secrets.learn(typeof document === 'string' ? document : { ...document });
+      const passwords = {
+        hash: async (password: string) => secrets.inventHash(password),
+        verify: async () => false,
+      };
+      await applyDirectory({ database: world, passwords, now: () => new Date() }, text, { prune });
+      await copy();
+    },
+    close: async () => {
+      await server.close();
+      await databases.close();
+      await gitlab.close();
+      await world.close();
+    },
+  };
+}
+
+const ignore = (): void => undefined;
+
+/** The settings that point a server at this GitLab. */
+async function gitlabEnvironment(
+  { dbKeyBase }: Pick<GitlabFixture, 'dbKeyBase'>,
+  {
+    readUrl,
+    ciReadUrl,
+    writeUrl,
+    edition,
+    mayWrite,
+  }: {
+    readonly readUrl: string;
+    readonly ciReadUrl: string | null;
+    readonly writeUrl: string;
+    readonly edition: 'ce' | 'ee';
+    readonly mayWrite: boolean;
+  },
+): Promise<Readonly<Record<string, string>>> {
+  const folder = await mkdtemp(join(tmpdir(), 'cellpass-gitlab-'));
+  process.once('exit', () => void rm(folder, { recursive: true, force: true }));
+  const file = join(folder, 'gitlab-secrets.json');
+  await writeFile(file, JSON.stringify({ gitlab_rails: { db_key_base: dbKeyBase } }), { mode: 0o600 });
+  return {
+    CELLPASS_GITLAB_DATABASE_URL: readUrl,
+    ...(ciReadUrl !== null && { CELLPASS_GITLAB_CI_DATABASE_URL: ciReadUrl }),
+    ...(mayWrite && { CELLPASS_GITLAB_WRITE_DATABASE_URL: writeUrl }),
+    CELLPASS_GITLAB_SECRETS_FILE: file,
+    CELLPASS_GITLAB_EDITION: edition,
+  };
+}
