@@ -166,7 +166,7 @@ function toAccessToken(
 
 /** No scope at all, and none that can be read. */
 const UNREADABLE = ['(unreadable)'];
-const EMPTY = /^---\s*\[\]\s*$/;
+const EMPTY = /^---\s*\[\s*\]\s*$/;
 const FLOW = /^---\s*\[(.*)\]\s*$/;
 const SCOPE = /^\s*-\s*:?(["']?)([a-z0-9_]+(?::\S+)?)\1\s*$/;
 
