@@ -6,6 +6,7 @@ import { cellsCommand } from './commands/cells.ts';
 import { directoryCommand } from './commands/directory.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { explainCommand } from './commands/explain.ts';
+import { gitlabCommand } from './commands/gitlab.ts';
 import { keysCommand } from './commands/keys/keys.ts';
 import { migrateCommand, serveCommand } from './commands/server.ts';
 import { tokenCommand } from './commands/tokens.ts';
@@ -32,6 +33,7 @@ export function createProgram(terminal: Terminal, version: string): Command {
   program.addCommand(explainCommand(terminal));
   program.addCommand(auditCommand(terminal));
   program.addCommand(adminTokenCommand(terminal));
+  program.addCommand(gitlabCommand(terminal));
   program.addCommand(doctorCommand(terminal));
   return inheritSettings(program);
 }

@@ -156,6 +156,20 @@ export function loadConfig(environment: Environment): Config {
   throw invalid(problems, file.name);
 }
 
+/**
+ * The URL of a GitLab's database, without a look at any other setting: a DBA who grants rights has
+ * no others yet. Null: none is set.
+ */
+export function readGitlabUrl(
+  environment: Environment,
+  name: 'database_url' | 'ci_database_url',
+): string | null {
+  const { content } = readSettingsFile(environment['CELLPASS_CONFIG']);
+  const { known } = readEnvironment(environment);
+  const url = valueAt(readSecretFiles(joinSettings(content, known)).given, ['gitlab', name]);
+  return typeof url === 'string' ? url : null;
+}
+
 /** `CELLPASS_KEYS.leaf_hours`; `CELLPASS_GITLAB_EDITION` for a variable of a section. */
 function settingName([first, second, ...rest]: Path, isVariable: boolean): string {
   const inSection = second === undefined ? [] : [second];

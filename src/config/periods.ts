@@ -19,7 +19,7 @@ const HOUR_SECONDS = 3600;
 const DAY_SECONDS = 24 * HOUR_SECONDS;
 
 /** The longest life that a setting of the directory may give a token, as for one of ours. */
-const LONGEST_TTL_SECONDS = HOUR_SECONDS;
+export const LONGEST_TTL_SECONDS = HOUR_SECONDS;
 
 interface TokenLives {
   readonly tokenTtlSeconds: number;

@@ -34,7 +34,8 @@ import { checkMasterKey, factsOf, NO_KEYS, type StoredState } from './stored-sta
 const OLDEST_POSTGRESQL = 13;
 const NOTICE_TIMEOUT_MS = 2000;
 const NOTHING_STORED = { authorities: [], keys: [] };
-const SILENT: Log = {
+/** Findings say what a log would. */
+export const SILENT: Log = {
   debug: () => undefined,
   info: () => undefined,
   warn: () => undefined,
@@ -149,7 +150,7 @@ async function checkExamples(database: Database, config: Config): Promise<readon
 /**
  * How far the database's clock is ahead; half of the round trip counts as the way to the database.
  */
-async function secondsAhead(readTime: () => Promise<Date>, now: () => Date): Promise<number> {
+export async function secondsAhead(readTime: () => Promise<Date>, now: () => Date): Promise<number> {
   const before = now().getTime();
   const theirs = (await readTime()).getTime();
   return (theirs - (before + now().getTime()) / 2) / 1000;

@@ -8,6 +8,7 @@ import { adminSocketPath } from '../../server/socket-path.ts';
 import type { Terminal } from '../../terminal.ts';
 import { checkDatabase } from './database.ts';
 import { check, checkWithValue, type Finding, failed, named, ok, type Verdict, warning } from './finding.ts';
+import { checkGitlab } from './gitlab.ts';
 import { checkKeys } from './key-checks.ts';
 import { comparePublishedKeys, judgePublicUrl, lookForCellpass, publicUrlOf, realmOf } from './public-url.ts';
 import { checkCanaries, checkRegistries, judgeSchedule } from './registries.ts';
@@ -33,6 +34,7 @@ export async function examine(terminal: Terminal, now: () => Date): Promise<read
     ...warnOfUnencrypted(config).map((sentence) => named('encryption', warning(sentence))),
     ...stored.findings,
     ...keys,
+    ...(config.gitlab === null ? [] : await checkGitlab(config.gitlab, now)),
     ...(await checkAddress(config, stored, now)),
     ...(await checkRegistries(config.registries, realmOf(config), now)),
     ...(await checkCanaries(config, stored.signingKeys, now)),

@@ -1,4 +1,5 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { rmSync } from 'node:fs';
+import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadConfig } from '../../../src/config/load.ts';
@@ -21,6 +22,8 @@ import { grantTo } from './roles.ts';
 export interface GitlabTestServer extends TestServer {
   readonly gitlab: GitlabFixture;
   readonly secrets: KnownSecrets;
+  /** The settings that name this GitLab. */
+  readonly environment: Readonly<Record<string, string>>;
   /** Cellpass's own tables, from which GitLab's rows are made. */
   readonly world: Database;
   /** Writes GitLab's rows anew, after a change of `world`. */
@@ -61,6 +64,7 @@ export async function startGitlabServer({
   await copy();
   return {
     ...server,
+    environment,
     gitlab,
     secrets,
     world,
@@ -86,8 +90,20 @@ export async function startGitlabServer({
 
 const ignore = (): void => undefined;
 
+let files = 0;
+let folder: Promise<string> | undefined;
+
+/** One for this process, which removes it at its end. */
+function secretsFolder(): Promise<string> {
+  folder ??= mkdtemp(join(tmpdir(), 'cellpass-gitlab-')).then((path) => {
+    process.once('exit', () => rmSync(path, { recursive: true, force: true }));
+    return path;
+  });
+  return folder;
+}
+
 /** The settings that point a server at this GitLab. */
-async function gitlabEnvironment(
+export async function gitlabEnvironment(
   { dbKeyBase }: Pick<GitlabFixture, 'dbKeyBase'>,
   {
     readUrl,
@@ -103,9 +119,8 @@ async function gitlabEnvironment(
     readonly mayWrite: boolean;
   },
 ): Promise<Readonly<Record<string, string>>> {
-  const folder = await mkdtemp(join(tmpdir(), 'cellpass-gitlab-'));
-  process.once('exit', () => void rm(folder, { recursive: true, force: true }));
-  const file = join(folder, 'gitlab-secrets.json');
+  files += 1;
+  const file = join(await secretsFolder(), `gitlab-secrets-${files}.json`);
   await writeFile(file, JSON.stringify({ gitlab_rails: { db_key_base: dbKeyBase } }), { mode: 0o600 });
   return {
     CELLPASS_GITLAB_DATABASE_URL: readUrl,

@@ -88,13 +88,15 @@ export async function readShape(sql: Sql, database: DatabaseName, ciIsElsewhere:
 }
 
 /**
- * Where CI has a database of its own, GitLab keeps writers from the copies of CI's tables in the
+ * By the catalog, because a role without any right may ask, too. Where CI has a database of its own, GitLab keeps writers from the copies of CI's tables in the
  * main database, and these are empty or old.
  */
 const CI_IS_ELSEWHERE = `
   SELECT EXISTS (
-    SELECT FROM pg_trigger AS guard JOIN pg_proc AS refuse ON refuse.oid = guard.tgfoid
-    WHERE guard.tgrelid = to_regclass('public.p_ci_builds') AND refuse.proname = 'gitlab_schema_prevent_write') AS elsewhere`;
+    SELECT FROM pg_trigger AS guard
+    JOIN pg_proc AS refuse ON refuse.oid = guard.tgfoid AND refuse.proname = 'gitlab_schema_prevent_write'
+    JOIN pg_class AS class ON class.oid = guard.tgrelid AND class.relname = 'p_ci_builds'
+    JOIN pg_namespace AS namespace ON namespace.oid = class.relnamespace AND namespace.nspname = 'public') AS elsewhere`;
 
 /** Whether the tables of CI in this database are only copies. One round trip. */
 export async function hasCiElsewhere(sql: Sql): Promise<boolean> {

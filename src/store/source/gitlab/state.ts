@@ -120,7 +120,7 @@ async function readState({ main, ci, keys }: StateOptions, generation: number): 
     ci: ciIsElsewhere ? await readCi(ci, generation) : 'here',
     jobKey: jobKey.key,
     passwordDecoy: await readDecoy(main, shape),
-    keys: jobKey.proof === 'unknown' ? await proveByDeployToken(main, keys) : jobKey.proof,
+    keys: await proofOf(main, keys, jobKey.proof),
   };
 }
 
@@ -165,6 +165,15 @@ async function readJobKey(
   if (!row?.value || !row.iv) return { key: null, proof: 'unknown' };
   const pem = keys.decryptAttribute(row.value, row.iv);
   return pem === null ? { key: null, proof: 'wrong' } : { key: publicHalf(pem), proof: 'right' };
+}
+
+/** Whether `db_key_base` is this GitLab's. Reads nothing else. */
+export async function readKeyProof(main: Sql, shape: Shape, keys: GitlabKeys): Promise<KeyProof> {
+  return proofOf(main, keys, (await readJobKey(main, shape, keys)).proof);
+}
+
+async function proofOf(main: Sql, keys: GitlabKeys, byJobKey: KeyProof): Promise<KeyProof> {
+  return byJobKey === 'unknown' ? proveByDeployToken(main, keys) : byJobKey;
 }
 
 /** The newest tokens are the ones that the current key encrypted. */
