@@ -66,6 +66,7 @@ export type Reason =
   | 'nothing_for_anonymous'
   | 'protected_repository'
   | 'storage_limit'
+  | 'unlisted_repository'
   | 'job_push'
   | 'wrong_cell'
   | 'cell_unknown'

@@ -25,6 +25,11 @@ export interface DirectorySource {
   /** For /readyz: resolves when `ask` can be answered. */
   ping(): Promise<void>;
   /**
+   * Lists repositories that are about to be pushed for the first time. The token endpoint calls it
+   * before it answers. Only a source that lists repositories has it.
+   */
+  listRepositories?(repositories: readonly NewRepository[]): Promise<void>;
+  /**
    * The token endpoint calls it when it has granted something by this answer to this question. Only
    * a source that caches answers has it, and caches no others: a client that is granted nothing
    * can't fill the cache, and can't tell from the time of an answer what is in it.
@@ -67,6 +72,12 @@ export interface SubjectIds {
   readonly deployTokenId: number | null;
   /** The job's own project. */
   readonly jobProjectId: number | null;
+}
+
+/** A repository by its project and the rest of its name, empty for the project's own. */
+export interface NewRepository {
+  readonly projectId: number;
+  readonly name: string;
 }
 
 /** Whom `explain` asks about. */

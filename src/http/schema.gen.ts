@@ -1401,6 +1401,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["AdminUnauthorized"];
+            409: components["responses"]["Error"];
             422: components["responses"]["Invalid"];
             503: components["responses"]["Unavailable"];
         };
@@ -1432,6 +1433,7 @@ export interface operations {
             };
             400: components["responses"]["Error"];
             401: components["responses"]["AdminUnauthorized"];
+            409: components["responses"]["Error"];
             422: components["responses"]["Invalid"];
             503: components["responses"]["Unavailable"];
         };
@@ -1485,6 +1487,7 @@ export interface operations {
             };
             401: components["responses"]["AdminUnauthorized"];
             404: components["responses"]["Error"];
+            409: components["responses"]["Error"];
             422: components["responses"]["Invalid"];
             503: components["responses"]["Unavailable"];
         };
@@ -1548,6 +1551,7 @@ export interface operations {
             };
             400: components["responses"]["Error"];
             401: components["responses"]["AdminUnauthorized"];
+            409: components["responses"]["Error"];
             422: components["responses"]["Invalid"];
             503: components["responses"]["Unavailable"];
         };
@@ -1574,6 +1578,7 @@ export interface operations {
             };
             401: components["responses"]["AdminUnauthorized"];
             404: components["responses"]["Error"];
+            409: components["responses"]["Error"];
             422: components["responses"]["Invalid"];
             503: components["responses"]["Unavailable"];
         };

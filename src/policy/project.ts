@@ -75,6 +75,11 @@ export interface Project {
   readonly memberships: readonly Membership[];
   /** Whether the deploy token belongs to this project or a group above it. */
   readonly ownDeployToken: boolean;
+  /**
+   * The repositories of the project, of those that were asked for, that the directory lists, by
+   * their full names; missing: it keeps no list.
+   */
+  readonly knownRepositories?: readonly string[];
   /** Whether the job token allowlist names the job's project, allows all projects, or neither. */
   readonly jobAccess: 'listed' | 'anyone' | 'not_listed';
 }
@@ -85,6 +90,8 @@ interface InstanceState {
   readonly maintenanceMode: boolean;
   /** Whose way counts where cellpass and GitLab differ; missing: cellpass's. */
   readonly dialect?: DialectName;
+  /** The directory lists repositories, and this server can't add one. */
+  readonly listIsClosed?: true;
   /** The life of tokens whose service sets none of its own; missing: that of the settings. */
   readonly tokenTtlSeconds?: number;
 }

@@ -170,6 +170,12 @@ const WORDS: Record<Exclude<RuleId, RuleWithoutProject>, Words> = {
     reason: (_, { overStorageLimit }) => `root group ${overStorageLimit} is over its storage limit`,
     need: (_, { overStorageLimit }) => `root group ${overStorageLimit} within its storage limit`,
   },
+  unlisted_repository: {
+    reason: ({ scope }) =>
+      `GitLab does not list ${scope.name} yet, and this server has no role that may add it`,
+    need: ({ scope }) =>
+      `CELLPASS_GITLAB_WRITE_DATABASE_URL with a role that may list new repositories, or ${scope.name} listed in GitLab`,
+  },
   not_public: {
     reason: ({ action }, project) =>
       `${action === 'pull' ? `${describeOpenness(project)}; ` : ''}anonymous clients can only pull from public projects`,

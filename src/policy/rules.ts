@@ -1,4 +1,4 @@
-import { dialectOf } from './dialect.ts';
+import { type DialectName, dialectOf } from './dialect.ts';
 import type { Circumstances, Project, RepositoryRule } from './project.ts';
 import { type Action, CHANGES, PULLS_INTERNAL_AS_EXTERNAL, PULLS_PRIVATE } from './role.ts';
 import type { ResourceScope } from './scope.ts';
@@ -28,6 +28,7 @@ export type RuleId =
   | 'job_elsewhere'
   | 'protected_repository'
   | 'storage_limit'
+  | 'unlisted_repository'
   | 'not_public'
   | 'allowed';
 
@@ -46,6 +47,8 @@ export type ProjectCase = Case & { readonly project: Project };
 
 interface Rule {
   readonly id: RuleId;
+  /** Set: it is a rule for facts of this dialect alone. */
+  readonly only?: DialectName;
   /** Undefined: the rule doesn't apply, and the next rule decides. */
   decide(asked: ProjectCase): Verdict | undefined;
 }
@@ -63,6 +66,7 @@ const credentialAbility: Rule = {
 /** A user whom the root group has banned gets nothing there; no group can ban an admin. */
 const namespaceBan: Rule = {
   id: 'namespace_ban',
+  only: 'gitlab',
   decide: ({ project, standing }) =>
     project.bannedFrom !== undefined && standing.person?.admin !== true ? 'refuse' : undefined,
 };
@@ -173,6 +177,21 @@ const storageLimit: Rule = {
     action === 'push' && project.overStorageLimit !== null ? 'forbid' : undefined,
 };
 
+/**
+ * An image that GitLab does not list can be neither cleaned up nor deleted, so that a push makes
+ * one only where it can be listed.
+ */
+const unlistedRepository: Rule = {
+  id: 'unlisted_repository',
+  only: 'gitlab',
+  decide: ({ action, project, scope, circumstances }) => {
+    const { knownRepositories } = project;
+    if (action !== 'push' || knownRepositories === undefined) return undefined;
+    const isListed = knownRepositories.includes(scope.name);
+    return circumstances.instance.listIsClosed === true && !isListed ? 'forbid' : undefined;
+  },
+};
+
 const notPublic: Rule = { id: 'not_public', decide: () => 'refuse' };
 const allowed: Rule = { id: 'allowed', decide: () => 'grant' };
 
@@ -182,8 +201,8 @@ export const RULES: Record<Subject['kind'], readonly Rule[]> = {
   user: [
     registryDisabled,
     credentialAbility,
-    namespaceBan,
     ipAllowlist,
+    namespaceBan,
     maintenance,
     projectState,
     openToEveryone,
@@ -192,6 +211,7 @@ export const RULES: Record<Subject['kind'], readonly Rule[]> = {
     role,
     protectedRepository,
     storageLimit,
+    unlistedRepository,
     allowed,
   ],
   deploy_token: [
@@ -203,29 +223,37 @@ export const RULES: Record<Subject['kind'], readonly Rule[]> = {
     deployTokenReach,
     protectedRepository,
     storageLimit,
+    unlistedRepository,
     allowed,
   ],
   job: [
     registryDisabled,
     credentialAbility,
-    namespaceBan,
     ipAllowlist,
+    namespaceBan,
     maintenance,
     jobElsewhere,
     jobOwnProject,
     jobPush,
     protectedRepository,
     storageLimit,
+    unlistedRepository,
     allowed,
   ],
 };
+
+function counts({ only }: Rule, { circumstances }: Case): boolean {
+  return only === undefined || only === circumstances.instance.dialect;
+}
 
 /** The first verdict decides. */
 export function judge(asked: Case): { readonly verdict: Verdict; readonly rule: RuleId } {
   if (asked.scope.type === 'registry') return { verdict: judgeRegistryScope(asked), rule: 'registry_scope' };
   if (asked.project === null) return { verdict: 'refuse', rule: 'project_unknown' };
   const onProject = { ...asked, project: asked.project };
-  for (const { id, decide } of RULES[asked.subject.kind]) {
+  for (const rule of RULES[asked.subject.kind]) {
+    if (!counts(rule, asked)) continue;
+    const { id, decide } = rule;
     const verdict = decide(onProject);
     if (verdict !== undefined) return { verdict, rule: id };
   }
@@ -242,10 +270,12 @@ export interface RuleLookedAt {
 export function askAllRules(asked: Case): readonly RuleLookedAt[] {
   const { project } = asked;
   if (project === null || asked.scope.type === 'registry') return [judge(asked)];
-  return RULES[asked.subject.kind].map(({ id, decide }) => ({
-    rule: id,
-    verdict: decide({ ...asked, project }) ?? null,
-  }));
+  return RULES[asked.subject.kind]
+    .filter((rule) => counts(rule, asked))
+    .map(({ id, decide }) => ({
+      rule: id,
+      verdict: decide({ ...asked, project }) ?? null,
+    }));
 }
 
 /**

@@ -8,7 +8,7 @@ import { BatchWriter } from './batch-writer.ts';
 /** When access and deploy tokens were last used. It is written in batches, behind the requests. */
 export interface LastUse {
   /** Does nothing for a subject that came without such a token. */
-  note(subject: Subject, at: Date): void;
+  note(subject: Subject, at: Date, address?: string): void;
   /** Writes all uses that wait now. */
   flush(): Promise<void>;
   close(): Promise<void>;
@@ -18,9 +18,12 @@ export interface LastUseOptions {
   readonly save: (uses: readonly TokenUse[], granularityMs: number) => Promise<void>;
   readonly log: Pick<Log, 'warn'>;
   readonly monotonicMs?: () => number;
+  /** How often a token's use is written at most; default: every five minutes. */
+  readonly granularityMs?: number;
+  /** True: once for each address that a token comes from; default: false. */
+  readonly perAddress?: boolean;
 }
 
-/** How often a token's use is written at most; GitLab's list is as coarse. */
 const GRANULARITY_MS = 5 * 60 * 1000;
 const FLUSH_MS = 1000;
 /** In one batch; over that, a token's use is written when the token comes again. */
@@ -29,16 +32,24 @@ const USE_BYTES = 200;
 /** Tokens whose use was written lately; about 10 MB. A forgotten token is written once more. */
 const MAX_RECENT = 50_000;
 
-export function createLastUse({ save, log, monotonicMs = () => performance.now() }: LastUseOptions): LastUse {
-  const recent = createExpiringMap<true>({ lifeMs: GRANULARITY_MS, max: MAX_RECENT, monotonicMs });
+export function createLastUse({
+  save,
+  log,
+  monotonicMs = () => performance.now(),
+  granularityMs = GRANULARITY_MS,
+  perAddress = false,
+}: LastUseOptions): LastUse {
+  const recent = createExpiringMap<true>({ lifeMs: granularityMs, max: MAX_RECENT, monotonicMs });
+  const idOf = ({ key, address = '' }: TokenUse): string =>
+    perAddress ? `${printTokenId(key)} ${address}` : printTokenId(key);
   const waiting = new Set<string>();
   const writer = new BatchWriter<TokenUse>({
     async save(batch) {
-      await save(batch, GRANULARITY_MS);
-      for (const { key } of batch) recent.set(printTokenId(key), true);
+      await save(batch, granularityMs);
+      for (const use of batch) recent.set(idOf(use), true);
     },
     onRemoved: (batch) => {
-      for (const { key } of batch) waiting.delete(printTokenId(key));
+      for (const use of batch) waiting.delete(idOf(use));
     },
     bytesOf: () => USE_BYTES,
     batchItems: MAX_WAITING,
@@ -50,12 +61,13 @@ export function createLastUse({ save, log, monotonicMs = () => performance.now()
   });
   const add = writer.openQueue({ items: MAX_WAITING, bytes: MAX_WAITING * USE_BYTES });
   return {
-    note(subject, at) {
+    note(subject, at, address) {
       const key = tokenOf(subject);
       if (key === null) return;
-      const id = printTokenId(key);
+      const use: TokenUse = perAddress && address !== undefined ? { key, at, address } : { key, at };
+      const id = idOf(use);
       if (recent.get(id) === true || waiting.has(id)) return;
-      if (add({ key, at })) waiting.add(id);
+      if (add(use)) waiting.add(id);
     },
     flush: () => writer.flush(),
     close: () => writer.close(),

@@ -79,7 +79,8 @@ export async function assemblePrimary(inputs: ServerInputs, closers: Closers): P
 async function assembleShared(inputs: ServerInputs, closers: Closers): Promise<SharedServices> {
   const { config, log, topologyPollMs: pollMs } = inputs;
   const { argon2Lanes: concurrency, argon2Queue: waiting } = config.limits;
-  const { source, gitlab } = await openSource(inputs);
+  const registry = new MetricsRegistry();
+  const { source, gitlab } = await openSource(inputs, registry);
   // Before the keys, which a first start generates: a mistake in the topology file should leave
   // nothing behind.
   const cells = openTopology({
@@ -98,7 +99,6 @@ async function assembleShared(inputs: ServerInputs, closers: Closers): Promise<S
     inputs.argon2id,
     gitlab === null ? undefined : () => gitlab.passwordDecoy(),
   );
-  const registry = new MetricsRegistry();
   const requests = createRequestMetrics(registry);
   const unread = observeUnread({ registry, log, ...clockOf(inputs) });
   return { source, gitlab, cells, keyring, clock, passwords, registry, requests, observeUnread: unread };

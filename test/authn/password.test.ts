@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createPasswordHasher } from '../../src/authn/password.ts';
-import { PASSWORD_SCHEMES, passwordHashing } from '../../src/authn/password-schemes.ts';
+import { decoyLike, PASSWORD_SCHEMES, passwordHashing } from '../../src/authn/password-schemes.ts';
 
 const HOLDER = { address: '192.0.2.1', account: 'alice' };
 
@@ -34,7 +34,7 @@ describe('passwords', () => {
     assert.deepEqual(asked, ['$argon2id$a hash, x', 'the decoy, x']);
   });
 
-  for (const hash of ['$2y$10$abcdefghijklmnopqrstuu', '$argon2i$v=19$m=19456', 'argon2id$', '']) {
+  for (const hash of ['$2x$10$abcdefghijklmnopqrstuu', '$argon2i$v=19$m=19456', 'argon2id$', '']) {
     it(`by an unknown scheme (${hash || 'an empty hash'}) are never right, and cost a decoy`, async () => {
       const asked: string[] = [];
       const passwords = await createPasswordHasher(undefined, {
@@ -50,7 +50,7 @@ describe('passwords', () => {
   }
 
   it('by an unknown scheme are no question for the process that hashes', async () => {
-    await assert.rejects(passwordHashing.verify('$2y$10$abc', 'x'), /unknown scheme/);
+    await assert.rejects(passwordHashing.verify('$2x$10$abc', 'x'), /unknown scheme/);
   });
 
   it('have schemes that can be told apart by their prefixes', () => {
@@ -156,5 +156,50 @@ describe('passwords', () => {
       await first;
       assert.equal(await second, false);
     });
+  });
+
+  /** Of `correct horse`, as GitLab's own libraries make them. */
+  const GITLABS = [
+    '$2a$10$abcdefghijklmnopqrstuu23JPZtHcGhwXSF41f93o/7vBdDut3Xu',
+    '$2b$10$abcdefghijklmnopqrstuu23JPZtHcGhwXSF41f93o/7vBdDut3Xu',
+    '$2y$10$abcdefghijklmnopqrstuu23JPZtHcGhwXSF41f93o/7vBdDut3Xu',
+    '$pbkdf2-sha512$20000$MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWYwMTIzNDU2Nzg5YWJjZGVmMDEyMzQ1Njc4OWFiY2RlZg$xw7u5/qu.5qhQfKZ00OYqbbIqWgcMZ3lOORLmzH/9SwpFJuYvGf09sxksEcABdzNnZGj81KPFgqWXA5/2asTVg',
+  ];
+  for (const hash of GITLABS) {
+    it(`of GitLab verify: ${hash.slice(0, 20)}…`, async () => {
+      assert.equal(await passwordHashing.verify(hash, 'correct horse'), true);
+      assert.equal(await passwordHashing.verify(hash, 'correct horsf'), false);
+    });
+
+    it(`have a decoy of the same scheme and cost: ${hash.slice(0, 20)}…`, async () => {
+      const [, scheme, cost] = hash.split('$');
+      const decoy = decoyLike(hash);
+      assert.deepEqual(decoy.split('$').slice(0, 3), ['', scheme, cost]);
+      assert.equal(decoy.length >= 60, true);
+      assert.equal(await passwordHashing.verify(decoy, 'correct horse'), false);
+    });
+  }
+
+  it('of GitLab by PBKDF2 whose fields are damaged are an error, not a match', async () => {
+    await assert.rejects(passwordHashing.verify('$pbkdf2-sha512$0$$', 'x'), /no PBKDF2 hash/);
+  });
+
+  it('of GitLab by bcrypt that are damaged match nothing', async () => {
+    for (const hash of ['$2a$10$short', '$2a$99$abcdefghijklmnopqrstuu23JPZtHcGhwXSF41f93o/7vBdDut3Xu'])
+      assert.equal(await passwordHashing.verify(hash, 'x'), false);
+  });
+
+  it('of nobody cost what the directory says', async () => {
+    const asked: string[] = [];
+    const hashing = {
+      hash: async () => 'unused',
+      verify: async (hash: string) => {
+        asked.push(hash);
+        return true;
+      },
+    };
+    const passwords = await createPasswordHasher(undefined, hashing, () => '$2a$13$the decoy');
+    assert.equal(await passwords.verify(null, 'x'), false);
+    assert.deepEqual(asked, ['$2a$13$the decoy']);
   });
 });

@@ -100,9 +100,6 @@ function judgeRights({ unreadable, has }: Shape): Verdict {
     ...(has('oauth_access_tokens', 'token')
       ? []
       : ['oauth_access_tokens, so an OAuth token is known by the login name oauth2 alone']),
-    ...(has('container_repositories', 'name')
-      ? []
-      : ['container_repositories, so the first push to a repository is refused without a role for writing']),
   ];
   if (withheld.length === 0) return ok('this role may read all that cellpass reads');
   return warning(`this role may not read ${withheld.join('; ')}: grant it, or leave it so on purpose`);

@@ -1,3 +1,4 @@
+import type { NewRepository } from '../../authn/source.ts';
 import type { ServiceSettings } from '../../config/services.ts';
 import { CellpassError } from '../../errors.ts';
 import { type Decision, type Denial, expandStar, grantAccess } from '../../policy/grant.ts';
@@ -41,6 +42,16 @@ export function pathsOf({ scopes }: AskedScopes): readonly string[] {
   return [...new Set(names.flatMap(projectPaths))];
 }
 
+/** The repositories that the decision lets a client push to, and that the directory does not list. */
+export function unlistedRepositories({ access }: Decision, { projects }: Facts): readonly NewRepository[] {
+  return access.flatMap(({ name, actions, meta }) => {
+    const project = projects.find(({ id }) => id === meta?.project_id);
+    if (!actions.includes('push') || project?.knownRepositories === undefined) return [];
+    if (project.knownRepositories.includes(name)) return [];
+    return [{ projectId: project.id, name: name.slice(project.path.length + 1) }];
+  });
+}
+
 function refusalOf({ instance }: Facts, { denial }: Decision): CellpassError | null {
   if (!instance.registryEnabled)
     return new CellpassError('registry_off', 'the container registry is switched off');
@@ -71,6 +82,8 @@ function toError(denial: Denial): CellpassError {
 const FORBIDDEN_PUSH = {
   protected_repository: 'Pushing to protected repository path forbidden',
   storage_limit: 'Pushing is forbidden: the root group is over its storage limit',
+  unlisted_repository:
+    'Pushing is forbidden: GitLab does not list this repository yet, and this server may not add it; an administrator must set CELLPASS_GITLAB_WRITE_DATABASE_URL',
   job_push: 'Pushing is forbidden: the user of this job may not push to its project',
 } as const;
 

@@ -38,7 +38,7 @@ import {
 import { clientGone } from './client-gone.ts';
 import { allowOrigin, challengeIfAnonymous } from './cors.ts';
 import { type Deadline, withDeadline } from './deadline.ts';
-import { decide, pathsOf } from './decide.ts';
+import { decide, pathsOf, unlistedRepositories } from './decide.ts';
 import type { Forwarder } from './forward.ts';
 import { type OutcomeDraft, type OutcomeObserver, startOutcome } from './outcome.ts';
 import { readTokenRequest, type TokenRequest } from './request.ts';
@@ -48,7 +48,7 @@ export interface TokenEndpoint {
   readonly cells: () => CellView;
   readonly forwarder: Forwarder;
   readonly authenticator: Authenticator;
-  readonly source: Pick<DirectorySource, 'ask' | 'facts' | 'keep'>;
+  readonly source: Pick<DirectorySource, 'ask' | 'facts' | 'keep' | 'listRepositories'>;
   readonly keyring: Pick<Keyring, 'active'>;
   readonly clock: Pick<ClockCheck, 'assertRight'>;
   readonly userClaims: UserClaims;
@@ -188,6 +188,8 @@ async function issue(
   outcome.decision = decision;
   if (refusal !== null) throw refusalFor(refusal, { choice, webPage });
   if (decision.access.length > 0) source.keep?.(question, paths, answer);
+  const unlisted = unlistedRepositories(decision, facts);
+  if (unlisted.length > 0) await source.listRepositories?.(unlisted);
 
   const key = deps.keyring.active();
   const claims = claim(deps, { service, cell: view.self, facts, subject, decision, now, key });

@@ -96,7 +96,7 @@ function toIssuedToken(
 
 /** Notes the last use of the token that a subject came with, also when nothing was granted. */
 function recordLastUse(lastUse: Pick<LastUse, 'note'>): OutcomeObserver {
-  return ({ subject }, { now }) => {
-    if (subject !== null) lastUse.note(subject, now);
+  return ({ subject }, { now, clientAddress }) => {
+    if (subject !== null) lastUse.note(subject, now, clientAddress.text);
   };
 }

@@ -4,14 +4,16 @@ import { exportDirectory } from '../../directory/export/directory.ts';
 import type { DirectoryResource } from '../../http/admin/directory.ts';
 import type { Closers } from '../closers.ts';
 import type { SharedServices } from './endpoints.ts';
+import { DIRECTORY_IN_GITLAB } from './gitlab.ts';
 import type { ServerInputs } from './inputs.ts';
 
 /** Applies and exports documents where the server plans them. */
 export function openDirectory(
-  { config, database, now, openPlanner }: ServerInputs,
+  { config, database, now, openPlanner, gitlab }: ServerInputs,
   { passwords }: Pick<SharedServices, 'passwords'>,
   closers: Closers,
 ): DirectoryResource {
+  if (gitlab !== undefined) return DIRECTORY_IN_GITLAB;
   const services = { database, passwords, now, refusesExamples: !isTrial(config) };
   if (openPlanner === undefined) {
     return {

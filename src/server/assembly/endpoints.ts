@@ -33,6 +33,7 @@ import type { GitlabSource } from '../../store/source/gitlab/source.ts';
 import type { RememberingSource } from '../../store/source/remembered.ts';
 import { createReuse } from '../../token/reuse.ts';
 import { createUserClaims } from '../../token/user-claim.ts';
+import { JOB_TOKENS_IN_GITLAB, tokensInGitlab } from './gitlab.ts';
 import type { ServerInputs } from './inputs.ts';
 import type { KeyRotation } from './keys.ts';
 import type { Records, RecordViews } from './records.ts';
@@ -89,10 +90,13 @@ export function adminEndpoints(inputs: ServerInputs, services: AdministrationSer
     metrics: services.metrics,
     contract: loadContract(),
     directory: services.directory,
-    jobTokens: {
-      putJobToken: (token) => putJobToken(database, token),
-      deleteJobToken: (id) => deleteJobToken(database, id),
-    },
+    jobTokens:
+      inputs.gitlab === undefined
+        ? {
+            putJobToken: (token) => putJobToken(database, token),
+            deleteJobToken: (id) => deleteJobToken(database, id),
+          }
+        : JOB_TOKENS_IN_GITLAB,
     tokens: tokensOf(inputs, services),
     issuedTokens: {
       search: async (question) => {
@@ -170,9 +174,10 @@ function trustSenders(trustedProxies: readonly string[]): TokenEndpoint['isTrust
 }
 
 function tokensOf(
-  { config, database, now }: ServerInputs,
-  { cells, records }: AdministrationServices,
+  { config, database, now, gitlab: databases }: ServerInputs,
+  { cells, records, gitlab }: AdministrationServices,
 ): AdminDeps['tokens'] {
+  if (databases !== undefined && gitlab !== null) return tokensInGitlab(databases, gitlab);
   return {
     mint: (order) => mintToken({ database, now, cell: config.cell, isLegacy: () => isLegacy(cells) }, order),
     list: async (question) => {

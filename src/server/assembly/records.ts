@@ -6,6 +6,7 @@ import { saveTokenUses } from '../../store/directory/tokens.ts';
 import { createFailureCounter } from '../../store/records/failure-counter.ts';
 import { createIssuedTokens } from '../../store/records/issued-tokens.ts';
 import { saveRefusals } from '../../store/records/refusals.ts';
+import { keepsAddresses, saveGitlabUses } from '../../store/source/gitlab/writes.ts';
 import type { Closers } from '../closers.ts';
 import { clockOf, type ServerInputs } from './inputs.ts';
 import { auditRetention } from './retention.ts';
@@ -55,11 +56,7 @@ export function openRecords(inputs: ServerInputs, closers: Closers): Records {
     ...clockOf(inputs),
   });
   const audit = auditOf(inputs);
-  const lastUse = createLastUse({
-    save: (uses, granularityMs) => saveTokenUses(database, uses, granularityMs),
-    log,
-    ...clockOf(inputs),
-  });
+  const lastUse = lastUseOf(inputs);
   // Together, because each may take as long as a shutdown may.
   closers.push(() => closeTogether([audit, lastUse, refusals]));
   return { refusals, audit, lastUse, failedAttempts: failedAttemptsOf(inputs) };
@@ -67,6 +64,31 @@ export function openRecords(inputs: ServerInputs, closers: Closers): Records {
 
 async function closeTogether(logs: readonly { close(): Promise<void> }[]): Promise<void> {
   await Promise.all(logs.map((log) => log.close()));
+}
+
+/** GitLab's own list of tokens is as coarse. */
+const GITLAB_GRANULARITY_MS = 10 * 60 * 1000;
+
+function lastUseOf(inputs: ServerInputs): LastUse {
+  const { database, gitlab, log } = inputs;
+  const common = { log, ...clockOf(inputs) };
+  if (gitlab === undefined) {
+    return createLastUse({
+      ...common,
+      save: (uses, granularityMs) => saveTokenUses(database, uses, granularityMs),
+    });
+  }
+  const { write } = gitlab;
+  const lastUse = createLastUse({
+    ...common,
+    granularityMs: GITLAB_GRANULARITY_MS,
+    perAddress: true,
+    save: async (uses, granularityMs) => {
+      if (write === null) return;
+      await saveGitlabUses(write, uses, { granularityMs, hasAddresses: await keepsAddresses(write) });
+    },
+  });
+  return write === null ? { ...lastUse, note: () => undefined } : lastUse;
 }
 
 function auditOf(inputs: ServerInputs): AuditLog {

@@ -1,8 +1,18 @@
+import type { Registry as MetricsRegistry } from 'prom-client';
 import { CellpassError } from '../../errors.ts';
+import {
+  type GitlabDatabase,
+  type GitlabNumbers,
+  gitlabMetrics,
+  type ObserveQuestion,
+} from '../../http/metrics/gitlab.ts';
+import type { Database, Sql } from '../../store/database/drivers.ts';
+import { readReplication } from '../../store/source/gitlab/inspection.ts';
 import { deriveKeys } from '../../store/source/gitlab/keys.ts';
 import { createGitlabSource, type GitlabSource } from '../../store/source/gitlab/source.ts';
 import { createOwnSource } from '../../store/source/own/source.ts';
 import { type RememberingSource, remembering } from '../../store/source/remembered.ts';
+import type { OpenGitlab } from '../open-gitlab.ts';
 import type { ServerInputs } from './inputs.ts';
 
 /** Where users, projects and credentials come from. */
@@ -16,16 +26,21 @@ export interface OpenSource {
  * @throws {CellpassError} `unavailable` when GitLab's database lacks something, or `conflict` when
  *   `db_key_base` is not its own.
  */
-export async function openSource(inputs: ServerInputs): Promise<OpenSource> {
+export async function openSource(inputs: ServerInputs, registry: MetricsRegistry): Promise<OpenSource> {
   const { config, database, gitlab: databases, log, now } = inputs;
+  const observe = gitlabMetrics(registry, databases === undefined ? {} : numbersOf(databases));
   if (databases === undefined) {
     const maxBytes = config.limits.directoryCacheBytes;
     return { source: remembering(createOwnSource(database), { maxBytes }), gitlab: null };
   }
-  const { settings, main, ci } = databases;
+  const { settings } = databases;
+  const main = measured(databases.main, 'main', observe);
+  const write = databases.write && measured(databases.write, 'write', observe);
+  const ci = databases.ci && measured(databases.ci, 'ci', observe);
   const gitlab = createGitlabSource({
     main,
     ci,
+    write,
     keys: deriveKeys(settings.dbKeyBase.reveal()),
     isEnterprise: settings.edition === 'ee',
     now,
@@ -46,6 +61,40 @@ export async function openSource(inputs: ServerInputs): Promise<OpenSource> {
     );
   }
   return { source: withoutMemory(gitlab), gitlab };
+}
+
+function numbersOf({ main, ci, write }: OpenGitlab): Parameters<typeof gitlabMetrics>[1] {
+  const numbers = (one: Database): GitlabNumbers => ({
+    pool: () => one.poolStats(),
+    lanes: () => one.pipelineStats(),
+    lagSeconds: () =>
+      readReplication(one).then(
+        ({ lagSeconds }) => lagSeconds,
+        () => null,
+      ),
+  });
+  return { main: numbers(main), ...(ci && { ci: numbers(ci) }), ...(write && { write: numbers(write) }) };
+}
+
+const MS = 1000;
+
+/** A statement that GitLab's tables do not fit is an answer, too. */
+function measured(sql: Sql, database: GitlabDatabase, observe: ObserveQuestion): Sql {
+  return {
+    execute: (text) => sql.execute(text),
+    query: async (statement, params) => {
+      const startedAt = performance.now();
+      let isAnswered = true;
+      try {
+        return await sql.query(statement, params);
+      } catch (error) {
+        isAnswered = !(error instanceof CellpassError);
+        throw error;
+      } finally {
+        observe(database, (performance.now() - startedAt) / MS, isAnswered);
+      }
+    },
+  };
 }
 
 /** GitLab's database has no versions, so nothing may be kept between requests. */

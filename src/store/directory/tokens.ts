@@ -158,6 +158,8 @@ export function revokeToken(database: Database, key: TokenKey, now: Date): Promi
 }
 
 export interface TokenUse {
+  /** The client's address; cellpass's own tables have no place for it. */
+  readonly address?: string;
   readonly key: TokenKey;
   readonly at: Date;
 }

@@ -34,7 +34,7 @@ export interface GitlabTestOptions extends TestServerOptions {
   readonly fixture?: Omit<FixtureOptions, 'ciUrl'>;
   readonly hasOwnCi?: boolean;
   readonly edition?: 'ce' | 'ee';
-  /** Whether cellpass has a role that may write. */
+  /** Whether cellpass has a role that may write; default: true. */
   readonly mayWrite?: boolean;
 }
 
@@ -42,7 +42,7 @@ export async function startGitlabServer({
   fixture = {},
   hasOwnCi = false,
   edition = 'ee',
-  mayWrite = false,
+  mayWrite = true,
   ...options
 }: GitlabTestOptions = {}): Promise<GitlabTestServer> {
   const postgres = await sharedPostgres();

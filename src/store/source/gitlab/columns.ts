@@ -115,7 +115,7 @@ export const TABLES: Readonly<Record<string, UsedTable>> = {
   container_registry_protection_tag_rules: main(['project_id', 'tag_name_pattern'], 'protected tags (17.7)', {
     optional: ['id', 'minimum_access_level_for_push', 'minimum_access_level_for_delete'],
   }),
-  container_repositories: main([], 'which images GitLab knows', { withheld: ['project_id', 'name'] }),
+  container_repositories: main(['project_id', 'name'], 'which images GitLab lists'),
   feature_gates: main(['feature_key', 'key', 'value'], 'features that are switched on'),
   p_ci_builds: ci(
     ['id', 'partition_id', 'type', 'status', 'token_encrypted', 'project_id', 'user_id'],

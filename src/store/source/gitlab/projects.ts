@@ -48,6 +48,8 @@ export interface ProjectRow {
   readonly inbound_limited: boolean | null;
   /** Null where CI's tables are in another database. */
   readonly links: JobLinks | null;
+  /** The rests of the paths of the images that GitLab lists, of those that were asked for. */
+  readonly images: readonly string[] | null;
 }
 
 /** `namespaces.state`. */
@@ -107,6 +109,12 @@ export function projectsRelation(
     repository_rules: repositoryRules(shape),
     tag_rules: tagRules(shape),
     inbound_limited: hasJob ? inboundLimited(shape) : 'NULL',
+    images: shape.hasTable('container_repositories')
+      ? `(SELECT coalesce(json_agg(image.name), '[]'::json) FROM container_repositories AS image
+          WHERE image.project_id = p.id AND image.name = ANY (
+            SELECT ltrim(substr(one, length(route.path) + 1), '/') FROM unnest(asked.paths) AS one
+            WHERE one = lower(route.path) OR starts_with(one, lower(route.path) || '/')))`
+      : 'NULL',
     links: hasJob && ciIsHere ? jobLinks(shape, about.jobProjectId) : 'NULL',
   };
   const members = Object.entries(fields).map(([name, value]) => `'${name}', ${value}`);
@@ -298,6 +306,9 @@ function toProject(row: ProjectRow, reading: ProjectReading): Project {
     memberships: memberships(row, path),
     ownDeployToken: row.own_deploy_token,
     jobAccess: jobAccess(row, reading),
+    ...(row.images !== null && {
+      knownRepositories: row.images.map((name) => (name === '' ? path : `${path}/${name}`)),
+    }),
   };
 }
 

@@ -9,6 +9,7 @@ import {
 } from '../../../authn/source.ts';
 import { CellpassError } from '../../../errors.ts';
 import { ANONYMOUS, type Subject } from '../../../policy/subject.ts';
+import type { Sql } from '../../database/drivers.ts';
 import { type CredentialRow, type JobRow, toCredentialRecords } from './credentials.ts';
 import { type JobClaims, type JobTokenForm, jobTokenForm, verifyJobJwt } from './job-token.ts';
 import type { PersonReading } from './people.ts';
@@ -16,6 +17,7 @@ import { type JobLinks, type ProjectRow, toProjects } from './projects.ts';
 import type { SettingsRow } from './settings.ts';
 import { createState, type GitlabState, notUsable, type StateOptions } from './state.ts';
 import { type GitlabStatement, type Values, valuesFor } from './statement.ts';
+import { noteRepositories } from './writes.ts';
 
 export interface GitlabSource extends DirectorySource {
   /** What the database was when it was looked at last; undefined before the first answer. */
@@ -29,6 +31,8 @@ export interface GitlabSource extends DirectorySource {
 export interface GitlabSourceOptions extends StateOptions {
   /** Whether GitLab has a licence, so that what needs one counts. */
   readonly isEnterprise: boolean;
+  /** Null: cellpass writes nothing. */
+  readonly write: Sql | null;
   readonly now: () => Date;
 }
 
@@ -76,6 +80,7 @@ export function createGitlabSource(options: GitlabSourceOptions): GitlabSource {
       registryEnabled: true,
       maintenanceMode: isEnterprise && row.maintenance_mode === true,
       dialect: 'gitlab',
+      ...(options.write === null && { listIsClosed: true }),
       ...(row.token_expire_delay !== null && { tokenTtlSeconds: lifeOf(row.token_expire_delay) }),
     },
     projects: toProjects(row.projects ?? [], {
@@ -221,6 +226,9 @@ export function createGitlabSource(options: GitlabSourceOptions): GitlabSource {
         await query(known.statements.facts(), { paths: [] });
         if (typeof known.ci !== 'string') await known.ci.ping();
       }),
+    listRepositories: async (repositories) => {
+      if (options.write !== null) await noteRepositories(options.write, repositories);
+    },
     state: () => state.last(),
     look: () => state.get(),
     passwordDecoy: () => state.last()?.passwordDecoy ?? '',

@@ -64,6 +64,7 @@ export async function openGitlab({
     ci: gitlab.ci && counting(gitlab.ci),
     keys: deriveKeys([gitlab.dbKeyBase]),
     isEnterprise: true,
+    write: gitlab.main,
     now: () => new Date(),
     monotonicMs: () => performance.now(),
     log: { warn: () => undefined },

@@ -1,0 +1,42 @@
+import type { AdminDeps } from '../../app.ts';
+import { CellpassError, printProblems } from '../../errors.ts';
+import type { DirectoryResource } from '../../http/admin/directory.ts';
+import type { GitlabSource } from '../../store/source/gitlab/source.ts';
+import { listGitlabTokens, unknownOwners } from '../../store/source/gitlab/tokens.ts';
+import type { OpenGitlab } from '../open-gitlab.ts';
+
+/** What admins can do where users and tokens are in a GitLab's database: look, and change nothing. */
+
+const inGitlab = async (): Promise<never> => {
+  throw new CellpassError(
+    'conflict',
+    'users, projects and tokens live in GitLab, whose database is the directory of this server: change them there',
+  );
+};
+
+/** Refuses everything. */
+export const DIRECTORY_IN_GITLAB: DirectoryResource = { apply: inGitlab, export: inGitlab };
+/** Refuses everything. */
+export const JOB_TOKENS_IN_GITLAB: AdminDeps['jobTokens'] = {
+  putJobToken: inGitlab,
+  deleteJobToken: inGitlab,
+};
+
+/** Lists GitLab's tokens, and refuses the rest. */
+export function tokensInGitlab({ main }: OpenGitlab, source: GitlabSource): AdminDeps['tokens'] {
+  return {
+    mint: inGitlab,
+    revoke: inGitlab,
+    list: async (question) => {
+      const { shape } = await source.look();
+      const unknown = await unknownOwners(main, question);
+      const problems = unknown.map((path) => ({
+        path,
+        message: `GitLab has no ${path} "${question[path]}"`,
+      }));
+      if (problems.length > 0) throw new CellpassError('invalid', printProblems(problems), { problems });
+      const found = await listGitlabTokens(main, shape, { ...question, limit: question.limit + 1 });
+      return { tokens: found.slice(0, question.limit), hasMore: found.length > question.limit };
+    },
+  };
+}
