@@ -75,7 +75,7 @@ const limits = z.strictObject({
     .number()
     .int()
     .min(0)
-    .default(16 * 1024 * 1024),
+    .default(12 * 1024 * 1024),
   argon2_lanes: z.number().int().min(1).max(4).default(1),
   argon2_queue: z.number().int().min(1).default(64),
   failed_attempts: z.number().int().min(0).default(30),
