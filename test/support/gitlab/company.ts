@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { createCipheriv, createHash, generateKeyPairSync, type KeyObject, randomBytes } from 'node:crypto';
 import bcrypt from 'bcrypt';
 import { parse } from 'yaml';
 import type { Database, Sql } from '../../../src/store/database/drivers.ts';
@@ -17,6 +17,8 @@ export interface GitlabFixture {
   readonly ci: Database | null;
   readonly ciUrl: string | null;
   readonly dbKeyBase: string;
+  /** GitLab's key for job tokens; null: this GitLab has none. */
+  readonly jobKey: KeyObject | null;
   close(): Promise<void>;
 }
 
@@ -25,12 +27,19 @@ export interface FixtureOptions {
   /** The URL of an empty database for CI's tables. */
   readonly ciUrl?: string | null;
   readonly dbKeyBase?: string;
+  /** Whether this GitLab has a key for job tokens, from 17.7 on; default: true. */
+  readonly hasJobKey?: boolean;
 }
 
 /** Makes GitLab's tables in an empty database. */
 export async function createGitlab(
   mainUrl: string,
-  { version = NEWEST, ciUrl = null, dbKeyBase = randomBytes(64).toString('hex') }: FixtureOptions = {},
+  {
+    version = NEWEST,
+    ciUrl = null,
+    dbKeyBase = randomBytes(64).toString('hex'),
+    hasJobKey = true,
+  }: FixtureOptions = {},
 ): Promise<GitlabFixture> {
   const text = gitlabTables(version);
   const main = openPostgres(mainUrl);
@@ -44,7 +53,8 @@ export async function createGitlab(
     await main.close();
     await ci?.close();
   };
-  return { main, mainUrl, ci, ciUrl, dbKeyBase, close };
+  const jobKey = hasJobKey ? jobKeyOfThisProcess() : null;
+  return { main, mainUrl, ci, ciUrl, dbKeyBase, jobKey, close };
 }
 
 /** Secrets and passwords that a directory document holds, by what cellpass keeps of them. */
@@ -89,6 +99,26 @@ export class KnownSecrets implements Secrets {
   }
 }
 
+let jobKey: KeyObject | undefined;
+
+/** Made once, because it takes time. */
+function jobKeyOfThisProcess(): KeyObject {
+  jobKey ??= generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey;
+  return jobKey;
+}
+
+/** As GitLab keeps its key for job tokens (`attr_encrypted`, AES-256-GCM). */
+export function sealJobKey(
+  key: KeyObject,
+  dbKeyBase: string,
+): { readonly value: string; readonly iv: string } {
+  const iv = randomBytes(12);
+  const cipher = createCipheriv('aes-256-gcm', Buffer.from(dbKeyBase.slice(0, 32)), iv);
+  const pem = key.export({ type: 'pkcs8', format: 'pem' }).toString();
+  const sealed = Buffer.concat([cipher.update(pem), cipher.final(), cipher.getAuthTag()]);
+  return { value: `\\x${sealed.toString('hex')}`, iv: `\\x${iv.toString('hex')}` };
+}
+
 const CI_TABLES: ReadonlySet<string> = new Set([
   'p_ci_builds',
   'ci_job_token_project_scope_links',
@@ -101,7 +131,12 @@ const CI_TABLES: ReadonlySet<string> = new Set([
 export async function copyToGitlab(own: Database, gitlab: GitlabFixture, secrets: Secrets): Promise<void> {
   const today = new Date().toISOString().slice(0, 10);
   const rows = await own.transaction(readDirectory);
-  const all = toGitlabRows(rows, { keys: deriveKeys([gitlab.dbKeyBase]), secrets, today });
+  const all = toGitlabRows(rows, {
+    jobKey: gitlab.jobKey && sealJobKey(gitlab.jobKey, gitlab.dbKeyBase),
+    keys: deriveKeys([gitlab.dbKeyBase]),
+    secrets,
+    today,
+  });
   const ofCi = new Map([...all].filter(([table]) => CI_TABLES.has(table)));
   const others = new Map([...all].filter(([table]) => !CI_TABLES.has(table)));
   if (gitlab.ci === null) await replaceRows(gitlab.main, all);

@@ -52,7 +52,17 @@ const level = (role: MinimumRole | null): number | null => (role === null ? null
  */
 export function toGitlabRows(
   rows: DirectoryRows,
-  { keys, secrets, today }: { readonly keys: GitlabKeys; readonly secrets: Secrets; readonly today: string },
+  {
+    keys,
+    secrets,
+    today,
+    jobKey,
+  }: {
+    readonly keys: GitlabKeys;
+    readonly secrets: Secrets;
+    readonly today: string;
+    readonly jobKey: { readonly value: string; readonly iv: string } | null;
+  },
 ): GitlabRows {
   const [settings] = rows.settings;
   const digestOf = (token_digest: string): string => secrets.secretOf(token_digest.replace(/^\\x/, ''));
@@ -68,6 +78,8 @@ export function toGitlabRows(
           password_authentication_enabled_for_git: settings?.password_authentication ?? true,
           email_confirmation_setting: 2,
           enforce_ci_inbound_job_token_scope_enabled: false,
+          encrypted_ci_job_token_signing_key: jobKey?.value ?? null,
+          encrypted_ci_job_token_signing_key_iv: jobKey?.iv ?? null,
         },
       ],
     ],

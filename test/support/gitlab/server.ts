@@ -7,7 +7,7 @@ import { applyDirectory } from '../../../src/directory/apply.ts';
 import { openGitlab } from '../../../src/server/open-gitlab.ts';
 import type { Database } from '../../../src/store/database/drivers.ts';
 import { openPostgres } from '../../../src/store/database/postgres.ts';
-import { sharedPostgres } from '../database/postgres.ts';
+import { sharedPostgres, type TestPostgres } from '../database/postgres.ts';
 import { startTestServer, type TestServer, type TestServerOptions } from '../server.ts';
 import {
   copyToGitlab,
@@ -36,6 +36,10 @@ export interface GitlabTestOptions extends TestServerOptions {
   readonly edition?: 'ce' | 'ee';
   /** Whether cellpass has a role that may write; default: true. */
   readonly mayWrite?: boolean;
+  /** The server with GitLab's databases; default: the shared one, which also has cellpass's own. */
+  readonly postgres?: TestPostgres;
+  /** The URL by which cellpass reaches this one, such as a pooler's. */
+  readonly via?: (url: string) => Promise<string>;
 }
 
 export async function startGitlabServer({
@@ -43,14 +47,18 @@ export async function startGitlabServer({
   hasOwnCi = false,
   edition = 'ee',
   mayWrite = true,
+  postgres: gitlabPostgres,
+  via = async (url) => url,
   ...options
 }: GitlabTestOptions = {}): Promise<GitlabTestServer> {
   const postgres = await sharedPostgres();
-  const ciUrl = hasOwnCi ? await postgres.createDatabase() : null;
-  const gitlab = await createGitlab(await postgres.createDatabase(), { ...fixture, ciUrl });
+  const theirs = gitlabPostgres ?? postgres;
+  const ciUrl = hasOwnCi ? await theirs.createDatabase() : null;
+  const gitlab = await createGitlab(await theirs.createDatabase(), { ...fixture, ciUrl });
   const world = openPostgres(await postgres.createMigratedDatabase());
   const secrets = new KnownSecrets();
-  const roles = await grantTo(gitlab);
+  const granted = await grantTo(gitlab);
+  const roles = { ...granted, readUrl: await via(granted.readUrl) };
   const environment = {
     ...(await gitlabEnvironment(gitlab, { edition, ...roles, mayWrite })),
     ...options.environment,

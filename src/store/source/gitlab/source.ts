@@ -202,7 +202,9 @@ export function createGitlabSource(options: GitlabSourceOptions): GitlabSource {
   const withState = async <T>(work: (known: GitlabState) => Promise<T>): Promise<T> => {
     const known = await state.get();
     try {
-      return await work(known);
+      const answer = await work(known);
+      state.works();
+      return answer;
     } catch (error) {
       if (!hasChanged(error)) throw error;
       try {

@@ -46,6 +46,8 @@ export interface CurrentState {
   renew(old: GitlabState): Promise<GitlabState>;
   /** The same, at most every few seconds, because strangers can ask for it. */
   renewKey(old: GitlabState): Promise<GitlabState>;
+  /** A question was answered, so what the database lacked is there again. */
+  works(): void;
   /** The last one that was read; undefined before the first. */
   last(): GitlabState | undefined;
 }
@@ -103,6 +105,9 @@ export function createState(options: StateOptions): CurrentState {
     renewKey: async (old) => {
       if (state !== old || monotonicMs() - readAtMs > KEY_REST_MS) return renew(old);
       return old;
+    },
+    works: () => {
+      failure = undefined;
     },
     last: () => state,
   };
