@@ -177,7 +177,7 @@ function tokensOf(
   { config, database, now, gitlab: databases }: ServerInputs,
   { cells, records, gitlab }: AdministrationServices,
 ): AdminDeps['tokens'] {
-  if (databases !== undefined && gitlab !== null) return tokensInGitlab(databases, gitlab);
+  if (databases !== undefined && gitlab !== null) return tokensInGitlab(databases, gitlab, records.lastUse);
   return {
     mint: (order) => mintToken({ database, now, cell: config.cell, isLegacy: () => isLegacy(cells) }, order),
     list: async (question) => {

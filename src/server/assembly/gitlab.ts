@@ -4,6 +4,7 @@ import type { DirectoryResource } from '../../http/admin/directory.ts';
 import type { GitlabSource } from '../../store/source/gitlab/source.ts';
 import { listGitlabTokens, unknownOwners } from '../../store/source/gitlab/tokens.ts';
 import type { OpenGitlab } from '../open-gitlab.ts';
+import type { RecordViews } from './records.ts';
 
 /** What admins can do where users and tokens are in a GitLab's database: look, and change nothing. */
 
@@ -23,11 +24,16 @@ export const JOB_TOKENS_IN_GITLAB: AdminDeps['jobTokens'] = {
 };
 
 /** Lists GitLab's tokens, and refuses the rest. */
-export function tokensInGitlab({ main }: OpenGitlab, source: GitlabSource): AdminDeps['tokens'] {
+export function tokensInGitlab(
+  { main }: OpenGitlab,
+  source: GitlabSource,
+  lastUse: RecordViews['lastUse'],
+): AdminDeps['tokens'] {
   return {
     mint: inGitlab,
     revoke: inGitlab,
     list: async (question) => {
+      await lastUse.flush();
       const { shape } = await source.look();
       const unknown = await unknownOwners(main, question);
       const problems = unknown.map((path) => ({

@@ -57,6 +57,9 @@ export async function startGitlabServer({
   const gitlab = await createGitlab(await theirs.createDatabase(), { ...fixture, ciUrl });
   const world = openPostgres(await postgres.createMigratedDatabase());
   const secrets = new KnownSecrets();
+  const copy = (): Promise<void> => copyToGitlab(world, gitlab, secrets);
+  // A GitLab has its settings before anything else.
+  await copy();
   const granted = await grantTo(gitlab);
   const roles = { ...granted, readUrl: await via(granted.readUrl) };
   const environment = {
@@ -68,8 +71,6 @@ export async function startGitlabServer({
   const log = options.log ?? { debug: ignore, info: ignore, warn: ignore, error: ignore };
   const databases = await openGitlab(settings, log);
   const server = await startTestServer({ ...options, environment, gitlab: databases });
-  const copy = (): Promise<void> => copyToGitlab(world, gitlab, secrets);
-  await copy();
   return {
     ...server,
     environment,
