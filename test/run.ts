@@ -21,7 +21,12 @@ interface Result {
 
 const MOCHA = createRequire(import.meta.url).resolve('mocha/bin/mocha.js');
 const AT_A_TIME = 2;
-const LONG = ['test/faults/**', 'test/e2e/cells.test.ts', 'test/e2e/matrix/**'];
+const LONG = [
+  'test/faults/**',
+  'test/store/source/gitlab/companies.test.ts',
+  'test/e2e/cells.test.ts',
+  'test/e2e/matrix/**',
+];
 /** Long parts come first, so that both processes end at about the same time. */
 const FOLDERS: readonly (readonly string[])[] = [
   ['http', 'policy', 'token'],
