@@ -4,7 +4,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { decodeProtectedHeader } from 'jose';
 import type { Child } from '../processes/child.ts';
-import { type Cellpass, ISSUER, type ServiceSettings, startCellpass } from './cellpass.ts';
+import {
+  type Cellpass,
+  type CellpassOptions,
+  ISSUER,
+  type ServiceSettings,
+  startCellpass,
+} from './cellpass.ts';
 import { directoryOf, makePeople, type People } from './directory.ts';
 import { type OciImage, writeImage } from './oci-image.ts';
 import { type Registry, startRegistry, type Trust } from './registry.ts';
@@ -48,13 +54,16 @@ export function needs(find: Find): () => string {
  * Runs cellpass, with the people of `directory.ts` and these services, for the enclosing
  * `describe`.
  */
-export function useCellpass(registries: Readonly<Record<string, ServiceSettings>>): () => Bench {
+export function useCellpass(
+  registries: Readonly<Record<string, ServiceSettings>>,
+  more: Pick<CellpassOptions, 'onGitlab'> = {},
+): () => Bench {
   const services = { ...registries, [ELSEWHERE]: {} };
   let bench: Bench | undefined;
   before(async function () {
     this.timeout(START_MS);
     const people = makePeople();
-    const options = { services, directory: directoryOf(people) };
+    const options = { services, directory: directoryOf(people), ...more };
     const cellpass = await startCellpass(options);
     const otherCell = await startCellpass({ ...options, settings: { cell: 2 } });
     const dir = await mkdtemp(join(tmpdir(), 'cellpass-clients-'));

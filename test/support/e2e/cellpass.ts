@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { freePort, sharedPostgres } from '../database/postgres.ts';
+import { makeGitlab } from '../gitlab/server.ts';
 import { type Child, runToEnd, startChild, until } from '../processes/child.ts';
 
 const BIN = join(import.meta.dirname, '../../../bin/cellpass');
@@ -18,6 +19,8 @@ export interface CellpassOptions {
   readonly services: Readonly<Record<string, ServiceSettings>>;
   /** The directory document (YAML). */
   readonly directory: string;
+  /** True: the directory is the database of a GitLab that has what the document says. */
+  readonly onGitlab?: boolean;
   /** Further settings for the configuration file. */
   readonly settings?: object;
   /** The URL at which clients reach cellpass; default: the process itself. */
@@ -53,6 +56,8 @@ export interface Cellpass {
 
 export async function startCellpass(options: CellpassOptions): Promise<Cellpass> {
   const databaseUrl = await (await sharedPostgres()).createDatabase();
+  if (options.onGitlab)
+    return startProcess(await withGitlab(options), { databaseUrl, masterKeyFile: undefined });
   const cellpass = await startProcess(options, { databaseUrl, masterKeyFile: undefined });
   try {
     await applyDirectory(cellpass, options.directory);
@@ -61,6 +66,12 @@ export async function startCellpass(options: CellpassOptions): Promise<Cellpass>
     await cellpass.stop();
     throw error;
   }
+}
+
+/** The same options, with a GitLab that has the directory. */
+async function withGitlab(options: CellpassOptions): Promise<CellpassOptions> {
+  const gitlab = await makeGitlab(options.directory);
+  return { ...options, settings: { ...options.settings, gitlab } };
 }
 
 async function applyDirectory({ command }: Cellpass, directory: string): Promise<void> {

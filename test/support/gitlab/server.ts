@@ -80,13 +80,7 @@ export async function startGitlabServer({
     copy,
     apply: async (document, { prune = false } = {}) => {
       const text = typeof document === 'string' ? document : JSON.stringify({ version: 1, ...document });
-      secrets.learn(typeof document === 'string' ? document : { ...document });
-      const passwords = {
-        hash: async (password: string) => secrets.inventHash(password),
-        verify: async () => false,
-      };
-      await applyDirectory({ database: world, passwords, now: () => new Date() }, text, { prune });
-      await copy();
+      await fill({ world, gitlab, secrets }, text, prune);
     },
     close: async () => {
       await server.close();
@@ -95,6 +89,48 @@ export async function startGitlabServer({
       await world.close();
     },
   };
+}
+
+/**
+ * Makes a GitLab that has what a directory document says.
+ * @returns the section `gitlab` of the settings that name it.
+ */
+export async function makeGitlab(document: string): Promise<Readonly<Record<string, string>>> {
+  const postgres = await sharedPostgres();
+  const gitlab = await createGitlab(await postgres.createDatabase());
+  const world = openPostgres(await postgres.createMigratedDatabase());
+  try {
+    await fill({ world, gitlab, secrets: new KnownSecrets() }, document, false);
+    const environment = await gitlabEnvironment(gitlab, {
+      ...(await grantTo(gitlab)),
+      edition: 'ee',
+      mayWrite: true,
+    });
+    return Object.fromEntries(
+      Object.entries(environment).map(([name, value]) => [
+        name.replace('CELLPASS_GITLAB_', '').toLowerCase(),
+        value,
+      ]),
+    );
+  } finally {
+    await world.close();
+    await gitlab.close();
+  }
+}
+
+/** Applies a document to cellpass's own tables, and copies these to GitLab's. */
+async function fill(
+  { world, gitlab, secrets }: Pick<GitlabTestServer, 'world' | 'gitlab' | 'secrets'>,
+  document: string,
+  prune: boolean,
+): Promise<void> {
+  secrets.learn(document);
+  const passwords = {
+    hash: async (password: string) => secrets.inventHash(password),
+    verify: async () => false,
+  };
+  await applyDirectory({ database: world, passwords, now: () => new Date() }, document, { prune });
+  await copyToGitlab(world, gitlab, secrets);
 }
 
 const ignore = (): void => undefined;
