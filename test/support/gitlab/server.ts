@@ -119,7 +119,7 @@ export async function makeGitlab(document: string): Promise<Readonly<Record<stri
 }
 
 /** Applies a document to cellpass's own tables, and copies these to GitLab's. */
-async function fill(
+export async function fill(
   { world, gitlab, secrets }: Pick<GitlabTestServer, 'world' | 'gitlab' | 'secrets'>,
   document: string,
   prune: boolean,
