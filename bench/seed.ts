@@ -15,12 +15,17 @@ export const LARGE: Size = { users: 100_000, groups: 20_000, projects: 1_000_000
 
 const GROUPS_OF_USER = 5;
 /** How many deploy tokens there are, and how many jobs. */
-const OTHERS = 5000;
+export const OTHERS = 5000;
 export const PASSWORD = randomBytes(12).toString('hex');
 
 /** Makes the secrets of each run new and unguessable. */
 const RUN = randomBytes(8).toString('hex');
-const secretOf = (prefix: string, number: number): string => `${prefix}-${RUN}-${number}`;
+export const secretOf = (prefix: string, number: number): string => `${secretsBeginWith(prefix)}${number}`;
+/** What stands before the number in a secret. */
+export const secretsBeginWith = (prefix: string): string => `${prefix}-${RUN}-`;
+/** SQL for the group of a user at `step`, as `groupsOf` has it. */
+export const groupsOfUser = (user: string, groups: number): string =>
+  `(${user} * 13 + step * 397) % ${groups} + 1`;
 
 /**
  * The seeded directory. Its rows are numbered from 1, and the numbers determine who may do what, so

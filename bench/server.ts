@@ -7,6 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { openPostgres } from '../src/store/database/postgres.ts';
 import { freePort, startPostgres } from '../test/support/database/postgres.ts';
 import { type Size, seed, type Town, townOf } from './seed.ts';
+import { seedGitlab } from './seed-gitlab.ts';
 
 /**
  * The bench's service with `token_reuse_seconds`: it answers a repeated request with the same
@@ -38,22 +39,27 @@ interface BenchOptions {
   readonly node?: string;
   /** More variables of the server's environment. */
   readonly environment?: Readonly<Record<string, string>>;
+  /** True: the same town, in a GitLab's database. */
+  readonly onGitlab?: boolean;
 }
 
 /**
  * Starts PostgreSQL, seeds it, starts `bin/cellpass serve` on it, runs `measure`, and stops both.
  */
 export async function withServer(
-  { size, workers, limits = {}, node = process.execPath, environment = {} }: BenchOptions,
+  { size, workers, limits = {}, node = process.execPath, environment = {}, onGitlab = false }: BenchOptions,
   measure: (server: BenchServer) => Promise<void>,
 ): Promise<void> {
   const dir = await mkdtemp(join(tmpdir(), 'cellpass-bench-'));
   const postgres = await startPostgres();
   try {
     const databaseUrl = await postgres.createMigratedDatabase();
-    const database = openPostgres(databaseUrl);
-    await seed(database, size);
-    await database.close();
+    const gitlab = onGitlab ? await seedGitlab(await postgres.createDatabase(), size) : {};
+    if (!onGitlab) {
+      const database = openPostgres(databaseUrl);
+      await seed(database, size);
+      await database.close();
+    }
     const port = await freePort();
     await writeFile(join(dir, 'cellpass.yaml'), `${SERVICES}limits: ${JSON.stringify(limits)}\n`);
     const child = spawn(BIN, ['serve'], {
@@ -69,6 +75,7 @@ export async function withServer(
         CELLPASS_KEYS_DIR: join(dir, 'keys'),
         CELLPASS_LISTEN: `127.0.0.1:${port}`,
         CELLPASS_WORKERS: String(workers),
+        ...gitlab,
         ...environment,
       },
       stdio: ['ignore', 'ignore', 'inherit'],
