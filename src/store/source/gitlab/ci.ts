@@ -2,7 +2,7 @@ import type { Sql } from '../../database/drivers.ts';
 import { type JobRow, jobStatementText } from './credentials.ts';
 import type { JobLinks } from './projects.ts';
 import type { Shape } from './shape.ts';
-import { buildStatement, type Refer, type Values, valuesFor } from './statement.ts';
+import { buildStatement, GIVEN, type Refer, type Values, valuesFor } from './statement.ts';
 
 /** CI's tables in a database of their own. */
 export interface CiDatabase {
@@ -57,5 +57,5 @@ function linksText(shape: Shape, refer: Refer): string {
   return `
     SELECT asked.id, ${project('asked.id', refer('jobProjectId'), 1)} OR ${group} AS listed,
       ${project(refer('jobProjectId'), 'asked.id', 0)} AS reachable
-    FROM unnest(${refer('projectIds')}) AS asked (id)`;
+    FROM ${GIVEN} CROSS JOIN LATERAL unnest(${refer('projectIds')}) AS asked (id)`;
 }

@@ -7,7 +7,7 @@ import type {
 import { type PersonReading, type PersonRow, toAccount, toTime } from './people.ts';
 import type { SettingsRow } from './settings.ts';
 import type { Shape } from './shape.ts';
-import { columnOr, type Refer } from './statement.ts';
+import { columnOr, GIVEN, type Refer } from './statement.ts';
 
 interface AccessTokenRow {
   readonly id: number;
@@ -70,13 +70,16 @@ export function accessTokenRelation(shape: Shape, condition: string): string {
       FROM personal_access_tokens AS t WHERE ${condition} LIMIT 1 OFFSET 0) AS pat ON true`;
 }
 
-/** A relation `deploy` with the deploy token that `condition` selects. */
+/**
+ * A relation `deploy` with the deploy token that `condition` selects. Without an order: with one the
+ * planner would read the tokens by their ids.
+ */
 export function deployTokenRelation(condition: string): string {
   return `
     LEFT JOIN LATERAL (
       SELECT t.id, json_build_object('id', t.id, 'username', coalesce(t.username, 'gitlab+deploy-token-' || t.id),
         'revoked', t.revoked, 'expires_at', t.expires_at, 'read_registry', t.read_registry, 'write_registry', t.write_registry) AS record
-      FROM deploy_tokens AS t WHERE ${condition} ORDER BY t.id LIMIT 1 OFFSET 0) AS deploy ON true`;
+      FROM deploy_tokens AS t WHERE ${condition} LIMIT 1 OFFSET 0) AS deploy ON true`;
 }
 
 /** Rails writes this into the column for single-table inheritance. */
@@ -93,7 +96,7 @@ export function jobRelation(shape: Shape, refer: Refer): string {
 
 /** The same for CI's tables in a database of their own: one column, `job`. */
 export function jobStatementText(shape: Shape, refer: Refer): string {
-  return `SELECT job.record AS job FROM (${jobRows(shape, refer)}) AS job`;
+  return `SELECT job.record AS job FROM ${GIVEN} CROSS JOIN LATERAL (${jobRows(shape, refer)}) AS job`;
 }
 
 function jobRows(shape: Shape, refer: Refer): string {

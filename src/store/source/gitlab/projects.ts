@@ -148,32 +148,32 @@ function maintenance(shape: Shape): string {
   return `organization.state IN ${MAINTENANCE} AND ${featureIsOn(shape, 'organization_maintenance_enforcement')}`;
 }
 
-/** In versions of GitLab the state is in one or the other of these. */
+/**
+ * In versions of GitLab the state is in one or the other of these. The settings are looked up one by
+ * one, because a join would read them all.
+ */
+function archiveStates(shape: Shape): readonly string[] {
+  const inSettings = shape.hasTable('namespace_settings') && shape.has('namespace_settings', 'archived');
+  return [
+    ...(shape.has('namespaces', 'state') ? [`coalesce(a.state, 0) = ${ARCHIVED}`] : []),
+    ...(inSettings ? ['(SELECT s.archived FROM namespace_settings AS s WHERE s.namespace_id = a.id)'] : []),
+  ];
+}
+
 function isArchived(shape: Shape, condition: string): string {
-  const { join, states } = archiveStates(shape);
+  const states = archiveStates(shape);
   if (states.length === 0) return 'false';
-  return `EXISTS (SELECT FROM namespaces AS a ${join} WHERE a.id ${condition} AND (${states.join(' OR ')}))`;
+  return `EXISTS (SELECT FROM namespaces AS a WHERE a.id ${condition} AND (${states.join(' OR ')}))`;
 }
 
 /** The path of the nearest archived group. */
 function archivedGroup(shape: Shape): string {
-  const { join, states } = archiveStates(shape);
+  const states = archiveStates(shape);
   if (states.length === 0) return 'NULL';
-  return `(SELECT coalesce(archived_route.path, a.id::text) FROM namespaces AS a ${join}
-    LEFT JOIN routes AS archived_route ON archived_route.source_type = 'Namespace' AND archived_route.source_id = a.id
+  const path = `(SELECT path FROM routes WHERE source_type = 'Namespace' AND source_id = a.id)`;
+  return `(SELECT coalesce(${path}, a.id::text) FROM namespaces AS a
     WHERE a.id = ANY (chain.ids) AND (${states.join(' OR ')})
     ORDER BY cardinality(a.traversal_ids) DESC LIMIT 1)`;
-}
-
-function archiveStates(shape: Shape): { readonly join: string; readonly states: readonly string[] } {
-  const inSettings = shape.hasTable('namespace_settings') && shape.has('namespace_settings', 'archived');
-  return {
-    join: inSettings ? 'LEFT JOIN namespace_settings AS s ON s.namespace_id = a.id' : '',
-    states: [
-      ...(shape.has('namespaces', 'state') ? [`coalesce(a.state, 0) = ${ARCHIVED}`] : []),
-      ...(inSettings ? ['s.archived'] : []),
-    ],
-  };
 }
 
 function deletionScheduled(shape: Shape): string {

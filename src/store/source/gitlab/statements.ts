@@ -3,7 +3,7 @@ import { personColumn } from './people.ts';
 import { type About, projectsRelation } from './projects.ts';
 import { settingsRelation } from './settings.ts';
 import type { Shape } from './shape.ts';
-import { buildStatement, type GitlabStatement, type Refer } from './statement.ts';
+import { buildStatement, GIVEN, type GitlabStatement, type Refer } from './statement.ts';
 
 /** Which look-ups a question needs beside those for access tokens and deploy tokens. */
 interface Lookups {
@@ -59,14 +59,14 @@ export function createStatements(shape: Shape, generation: number, ciIsHere: boo
   return {
     ask: (lookups) =>
       once(`ask-${lookups.job}-job${lookups.password ? '-or-password' : ''}`, (refer) =>
-        askText(shape, refer, lookups, `FROM ${setting}`, projects(lookups.job !== 'no')),
+        askText(shape, refer, lookups, `FROM ${GIVEN} CROSS JOIN ${setting}`, projects(lookups.job !== 'no')),
       ),
     facts: () =>
       once(
         'facts',
         (refer) => `
           SELECT ${COLUMNS}, ${jobProjectColumn(shape, 'asked.job_project_id')} AS job_project
-          FROM ${setting}
+          FROM ${GIVEN} CROSS JOIN ${setting}
           ${asked(refer, {
             userId: refer('userId'),
             deployTokenId: refer('deployTokenId'),
@@ -79,19 +79,20 @@ export function createStatements(shape: Shape, generation: number, ciIsHere: boo
         'find-token',
         (refer) => `
           SELECT setting.*, pat.record AS access_token, ${personColumn(shape, 'pat.user_id', false)} AS owner
-          FROM ${setting} ${accessTokenRelation(shape, `t.id = ${refer('tokenId')}`)}`,
+          FROM ${GIVEN} CROSS JOIN ${setting} ${accessTokenRelation(shape, `t.id = ${refer('tokenId')}`)}`,
       ),
     findDeployToken: () =>
       once('find-deploy-token', (refer) => {
-        const name = `coalesce(t.username, 'gitlab+deploy-token-' || t.id) = ${refer('deployTokenName')}`;
-        return `SELECT setting.*, deploy.record AS deploy_token FROM ${setting} ${deployTokenRelation(name)}`;
+        const named = `coalesce(username, 'gitlab+deploy-token-' || id) = ${refer('deployTokenName')}`;
+        const name = `t.id = (SELECT min(id) FROM deploy_tokens WHERE ${named})`;
+        return `SELECT setting.*, deploy.record AS deploy_token FROM ${GIVEN} CROSS JOIN ${setting} ${deployTokenRelation(name)}`;
       }),
     findUser: () =>
       once(
         'find-user',
         (refer) => `
           SELECT setting.*, ${personColumn(shape, 'login.id', false)} AS account
-          FROM ${setting} ${loginRelation(refer)}`,
+          FROM ${GIVEN} CROSS JOIN ${setting} ${loginRelation(refer)}`,
       ),
     findJob: () =>
       once('find-job', (refer) => {
@@ -100,13 +101,13 @@ export function createStatements(shape: Shape, generation: number, ciIsHere: boo
         return `
           SELECT setting.*, ${record}${jobProjectColumn(shape, 'job.project_id')} AS job_project,
             ${personColumn(shape, 'job.user_id', false)} AS owner
-          FROM ${setting} ${job}`;
+          FROM ${GIVEN} CROSS JOIN ${setting} ${job}`;
       }),
     projectIds: () =>
       once(
         'project-ids',
         (refer) => `
-          SELECT source_id::bigint AS id FROM routes
+          SELECT source_id::bigint AS id FROM ${GIVEN} CROSS JOIN routes
           WHERE source_type = 'Project' AND lower(path) = ANY (${refer('paths')}) LIMIT 1000`,
       ),
   };
