@@ -12,6 +12,7 @@ export type DebianTool =
   | 'pgbouncer'
   | 'podman'
   | 'postgres'
+  | 'ruby'
   | 'skopeo';
 export type GoTool = keyof typeof GO_MODULES;
 
@@ -47,7 +48,15 @@ const PACKAGES: Readonly<Record<DebianTool, string>> = {
   pgbouncer: 'pgbouncer',
   podman: 'podman',
   postgres: 'postgresql-15',
+  ruby: 'ruby-encryptor',
   skopeo: 'skopeo',
+};
+
+/** What is no program, or no use without this file. */
+const FILES: Readonly<Partial<Record<DebianTool, string>>> = {
+  libfaketime: LIBFAKETIME,
+  // The libraries that GitLab encrypts its tokens with.
+  ruby: '/usr/lib/ruby/vendor_ruby/encryptor.rb',
 };
 
 const found = new Map<string, Promise<string | undefined>>();
@@ -58,7 +67,7 @@ let listsUpdated: Promise<Outcome> | undefined;
  */
 export function debianTool(name: DebianTool): Promise<string | undefined> {
   return once(name, async () => {
-    const present = name === 'libfaketime' ? await existing(LIBFAKETIME) : await inPath(name);
+    const present = name in FILES ? await existing(FILES[name] ?? '') : await inPath(name);
     if (present !== undefined) return present;
     if (INSTALL) return INSTALLERS[name]();
     const hint = `apt-get install ${PACKAGES[name]}, or set CELLPASS_TEST_INSTALL=1`;
@@ -108,6 +117,10 @@ const INSTALLERS: Readonly<Record<DebianTool, () => Promise<string>>> = {
   },
   buildah: () => installed('buildah'),
   podman: () => installed('podman'),
+  ruby: async () => {
+    await aptGet(['install', '--yes', '--no-install-recommends', 'ruby', 'ruby-encryptor', 'ruby-bcrypt']);
+    return FILES.ruby ?? '';
+  },
   skopeo: () => installed('skopeo'),
 };
 
