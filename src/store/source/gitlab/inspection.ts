@@ -40,7 +40,7 @@ export async function readUnjudged(sql: Sql, shape: Shape): Promise<Unjudged> {
       ? `(SELECT ${column} FROM application_settings ORDER BY id DESC LIMIT 1)`
       : 'NULL';
   const schemes = shape.has('users', 'encrypted_password')
-    ? String.raw`(SELECT json_agg(DISTINCT scheme) FROM (
+    ? `(SELECT json_agg(DISTINCT scheme) FROM (
         SELECT split_part(encrypted_password, '$', 2) AS scheme FROM users
         WHERE encrypted_password <> '' ORDER BY id DESC LIMIT 1000) AS newest
         WHERE scheme NOT IN ('2a', '2b', '2y', 'pbkdf2-sha512'))`

@@ -46,7 +46,7 @@ export async function listGitlabTokens(
   ): Promise<readonly ListedToken[]> => {
     const { user = null, project = null, group = null, kind = null } = filter;
     const statement = table === 'access' ? accessTokens(shape) : DEPLOY_TOKENS;
-    const lower = (text: string | null): string | null => text && text.toLowerCase();
+    const lower = (text: string | null): string | null => text?.toLowerCase() ?? null;
     const values = [above, lower(user), lower(project), lower(group), kind, count];
     return (await sql.query<Row>(statement, values)).map((row) => toListed(table, row));
   };
