@@ -16,27 +16,9 @@ export interface GitlabSettings {
   readonly ciDatabaseUrl: string | null;
   /** Null: cellpass writes nothing there. */
   readonly writeDatabaseUrl: string | null;
-  /** The values of `db_key_base`, the current one last. */
-  readonly dbKeyBase: DbKeyBase;
+  /** The file that has `db_key_base`. Its content is not kept here, because it opens every secret. */
+  readonly secretsFile: string;
   readonly edition: GitlabEdition;
-}
-
-/** Hidden from logs and JSON, because it opens every secret of GitLab. */
-class DbKeyBase {
-  readonly #keys: readonly string[];
-
-  constructor(keys: readonly string[]) {
-    this.#keys = keys;
-  }
-
-  /** The current one last. */
-  reveal(): readonly string[] {
-    return this.#keys;
-  }
-
-  toJSON(): string {
-    return '[redacted]';
-  }
 }
 
 /** The parts that need Rails beside cellpass. */
@@ -125,7 +107,7 @@ export function toGitlabSettings(given: Given): GitlabSettings | null {
     databaseUrl: given.database_url,
     ciDatabaseUrl: given.ci_database_url ?? null,
     writeDatabaseUrl: given.write_database_url ?? null,
-    dbKeyBase: new DbKeyBase(readDbKeyBase(given.secrets_file)),
+    secretsFile: given.secrets_file,
     edition: given.edition,
   };
 }

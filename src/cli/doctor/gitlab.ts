@@ -1,4 +1,5 @@
 import type { GitlabSettings } from '../../config/gitlab.ts';
+import { readDbKeyBase } from '../../config/gitlab-secrets.ts';
 import { LONGEST_TTL_SECONDS } from '../../config/periods.ts';
 import { type OpenGitlab, openGitlab } from '../../server/open-gitlab.ts';
 import type { Database, Sql } from '../../store/database/drivers.ts';
@@ -137,9 +138,9 @@ function judgeCiRights({ unreadable }: Shape): Verdict {
   );
 }
 
-function checkKey(main: Sql, shape: Shape, { dbKeyBase }: GitlabSettings): Promise<Finding> {
+function checkKey(main: Sql, shape: Shape, { secretsFile }: GitlabSettings): Promise<Finding> {
   return check('gitlab db_key_base', async () => {
-    const proof = await readKeyProof(main, shape, deriveKeys(dbKeyBase.reveal()));
+    const proof = await readKeyProof(main, shape, deriveKeys(readDbKeyBase(secretsFile)));
     if (proof === 'right') return ok("it is this GitLab's");
     if (proof === 'wrong') {
       return failed(

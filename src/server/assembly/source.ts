@@ -1,4 +1,5 @@
 import type { Registry as MetricsRegistry } from 'prom-client';
+import { readDbKeyBase } from '../../config/gitlab-secrets.ts';
 import { CellpassError } from '../../errors.ts';
 import {
   type GitlabDatabase,
@@ -41,7 +42,7 @@ export async function openSource(inputs: ServerInputs, registry: MetricsRegistry
     main,
     ci,
     write,
-    keys: deriveKeys(settings.dbKeyBase.reveal()),
+    keys: deriveKeys(readDbKeyBase(settings.secretsFile)),
     isEnterprise: settings.edition === 'ee',
     now,
     monotonicMs: inputs.monotonicMs ?? (() => performance.now()),

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Database } from '../../../src/store/database/drivers.ts';
+import { openPostgres } from '../../../src/store/database/postgres.ts';
 import { printGrants, readCatalog } from '../../../src/store/source/gitlab/grants.ts';
 import type { GitlabFixture } from './company.ts';
 
@@ -29,6 +30,25 @@ async function grant(database: Database, order: Parameters<typeof printGrants>[0
   // Everybody may use this schema otherwise.
   await database.execute('REVOKE ALL ON SCHEMA public FROM PUBLIC');
   await database.execute(printGrants(order, await readCatalog(database)));
+}
+
+/** GitLab's databases as cellpass reaches them: by roles that have no more rights than it needs. */
+export interface ByRoles {
+  readonly main: Database;
+  readonly ci: Database | null;
+  readonly write: Database;
+  close(): Promise<void>;
+}
+
+export async function openByRoles(gitlab: GitlabFixture): Promise<ByRoles> {
+  const { readUrl, ciReadUrl, writeUrl } = await grantTo(gitlab);
+  const main = openPostgres(readUrl, { onlyReads: true });
+  const ci = ciReadUrl === null ? null : openPostgres(ciReadUrl, { onlyReads: true });
+  const write = openPostgres(writeUrl);
+  const close = async (): Promise<void> => {
+    await Promise.all([main.close(), ci?.close(), write.close()]);
+  };
+  return { main, ci, write, close };
 }
 
 const nameOf = (url: string): string => new URL(url).pathname.slice(1);

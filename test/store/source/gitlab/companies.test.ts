@@ -20,6 +20,7 @@ import {
   type GitlabFixture,
   KnownSecrets,
 } from '../../../support/gitlab/company.ts';
+import { type ByRoles, openByRoles } from '../../../support/gitlab/roles.ts';
 import { type Login, randomCompanies } from './random-companies.ts';
 
 /** In one document, because one copy of it costs as much as many questions. */
@@ -72,13 +73,16 @@ describe('random companies', function () {
   this.timeout(600_000);
   let own: Database;
   let gitlab: GitlabFixture;
+  let roles: ByRoles;
   before(async () => {
     const postgres = await sharedPostgres();
     own = openPostgres(await postgres.createMigratedDatabase());
     gitlab = await createGitlab(await postgres.createDatabase());
+    roles = await openByRoles(gitlab);
   });
   after(async () => {
     await own.close();
+    await roles.close();
     await gitlab.close();
   });
 
@@ -98,7 +102,7 @@ describe('random companies', function () {
       });
       await copyToGitlab(own, gitlab, secrets);
       const source = createGitlabSource({
-        ...{ main: gitlab.main, ci: null, write: gitlab.main, isEnterprise: true },
+        ...{ main: roles.main, ci: null, write: roles.write, isEnterprise: true },
         ...{ keys: deriveKeys([gitlab.dbKeyBase]), log: { warn: () => undefined } },
         now: () => new Date(),
         monotonicMs: () => performance.now(),

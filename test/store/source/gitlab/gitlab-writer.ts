@@ -10,6 +10,7 @@ import {
   type GitlabFixture,
   KnownSecrets,
 } from '../../../support/gitlab/company.ts';
+import { openByRoles } from '../../../support/gitlab/roles.ts';
 import type { GitlabVersion } from '../../../support/gitlab/tables.ts';
 import { COMPANY, type Company } from '../company.ts';
 import type { SourceUnderTest } from '../conformance.ts';
@@ -59,12 +60,13 @@ export async function openGitlab({
     await copyToGitlab(own, gitlab, secrets);
   };
   await write(COMPANY);
+  const roles = await openByRoles(gitlab);
   const source = createGitlabSource({
-    main: counting(gitlab.main),
-    ci: gitlab.ci && counting(gitlab.ci),
+    main: counting(roles.main),
+    ci: roles.ci && counting(roles.ci),
     keys: deriveKeys([gitlab.dbKeyBase]),
     isEnterprise: true,
-    write: gitlab.main,
+    write: roles.write,
     now: () => new Date(),
     monotonicMs: () => performance.now(),
     log: { warn: () => undefined },
@@ -77,6 +79,7 @@ export async function openGitlab({
     roundTrips: () => roundTrips,
     close: async () => {
       await own.close();
+      await roles.close();
       await gitlab.close();
     },
   };

@@ -6,6 +6,7 @@ import { jobTokenForm } from '../../../../src/store/source/gitlab/job-token.ts';
 import { deriveKeys } from '../../../../src/store/source/gitlab/keys.ts';
 import { createGitlabSource } from '../../../../src/store/source/gitlab/source.ts';
 import { sealJobKey } from '../../../support/gitlab/company.ts';
+import { openByRoles } from '../../../support/gitlab/roles.ts';
 import { type GitlabTestServer, startGitlabServer } from '../../../support/gitlab/server.ts';
 
 const SECONDS = Math.floor(Date.now() / 1000);
@@ -124,7 +125,8 @@ for (const hasOwnCi of [false, true]) {
 
     it('are taken by the next key when GitLab changes it, without a restart', async () => {
       let ms = 0;
-      const { main, ci, dbKeyBase } = server.gitlab;
+      const { main: owner, dbKeyBase } = server.gitlab;
+      const { main, ci, close } = await openByRoles(server.gitlab);
       const source = createGitlabSource({
         ...{
           main,
@@ -144,13 +146,14 @@ for (const hasOwnCi of [false, true]) {
       const next = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey;
       assert.deepEqual([await isKnown(await jobJwt(key)), await isKnown(await jobJwt(next))], [true, false]);
       const { value, iv } = sealJobKey(next, dbKeyBase);
-      await main.execute(
+      await owner.execute(
         `UPDATE application_settings SET encrypted_ci_job_token_signing_key = '${value}', encrypted_ci_job_token_signing_key_iv = '${iv}'`,
       );
       // Strangers can't make it look for the key at once.
       assert.equal(await isKnown(await jobJwt(next)), false);
       ms += 11_000;
       assert.deepEqual([await isKnown(await jobJwt(next)), await isKnown(await jobJwt(key))], [true, false]);
+      await close();
     });
   });
 }

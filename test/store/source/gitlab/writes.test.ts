@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import request, { type Response } from 'supertest';
 import { saveGitlabUses } from '../../../../src/store/source/gitlab/writes.ts';
+import { type ByRoles, openByRoles } from '../../../support/gitlab/roles.ts';
 import { type GitlabTestServer, startGitlabServer } from '../../../support/gitlab/server.ts';
 
 const DEV = 'glpat-example-dev-0000001';
@@ -127,18 +128,23 @@ describe('without a role for writing', () => {
 
 describe("the last use of GitLab's tokens", () => {
   let server: GitlabTestServer;
+  let roles: ByRoles;
   beforeEach(async () => {
     server = await startGitlabServer();
     await server.apply(DIRECTORY);
+    roles = await openByRoles(server.gitlab);
   });
-  afterEach(() => server.close());
+  afterEach(async () => {
+    await roles.close();
+    await server.close();
+  });
 
   const START = Date.parse('2026-11-24T12:00:00Z');
   const MINUTE_MS = 60_000;
   const save = (minute: number, ...addresses: readonly string[]): Promise<void> => {
     const at = new Date(START + minute * MINUTE_MS);
     const uses = addresses.map((address) => ({ key: { table: 'access', number: 1 } as const, at, address }));
-    return saveGitlabUses(server.gitlab.main, uses, { granularityMs: 10 * MINUTE_MS, hasAddresses: true });
+    return saveGitlabUses(roles.write, uses, { granularityMs: 10 * MINUTE_MS, hasAddresses: true });
   };
   const lastMinute = async (): Promise<number> => {
     const [row] = await server.gitlab.main.query<{ at: Date }>(
