@@ -45,7 +45,7 @@ function toServiceSettings(
   { ttlSeconds, isOnGitlab }: { readonly ttlSeconds: number; readonly isOnGitlab: boolean },
 ): ServiceSettings {
   const tokenTtlSeconds = given.token_ttl_seconds ?? ttlSeconds;
-  const isOpen = isOnGitlab && given.token_ttl_seconds === undefined;
+  const isOpen = given.token_ttl_seconds === undefined;
   return {
     name,
     kid: given.kid,
@@ -55,7 +55,9 @@ function toServiceSettings(
     expandStar: given.expand_star,
     tokenTtlSeconds,
     pushTtlSeconds: given.push_ttl_seconds ?? tokenTtlSeconds,
-    ttlOfDirectory: { token: isOpen, push: isOpen && given.push_ttl_seconds === undefined },
+    ...(isOnGitlab && {
+      ttlOfDirectory: { token: isOpen, push: isOpen && given.push_ttl_seconds === undefined },
+    }),
     tokenReuseSeconds: given.token_reuse_seconds,
   };
 }

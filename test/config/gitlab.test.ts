@@ -71,7 +71,7 @@ describe('the section gitlab of the settings', () => {
         { token: true, push: false },
       ],
     );
-    assert.deepEqual(load({}).services[0]?.ttlOfDirectory, { token: false, push: false });
+    assert.equal(load({}).services[0]?.ttlOfDirectory, undefined);
   });
 
   const WRONG: readonly (readonly [

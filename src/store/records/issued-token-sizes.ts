@@ -27,12 +27,14 @@ const FRESH = "interval '2 minutes'";
 
 /**
  * Saves sizes, and counts what was written since the sizes before. Each whole hour the count of the
- * hour before is replaced. The first sizes count as nothing written.
+ * hour before is replaced. The first sizes count as nothing written. The time is read once: an hour
+ * that began after its first measurement would look like a clock that was set back.
  */
 const SAVE = `
 INSERT INTO record_sizes AS known (parent, bytes, bytes_open, measured_at, hour_began_at)
-SELECT parent, bytes, bytes_open, clock_timestamp(), clock_timestamp()
+SELECT parent, bytes, bytes_open, moment.now, moment.now
 FROM json_to_recordset($1::json) AS found (parent text, bytes bigint, bytes_open bigint, bytes_dropped bigint)
+CROSS JOIN (SELECT clock_timestamp() AS now OFFSET 0) AS moment
 ON CONFLICT (parent) DO UPDATE SET bytes = excluded.bytes, bytes_open = excluded.bytes_open, measured_at = excluded.measured_at,
   written_bytes = known.written_bytes
     + greatest(0, excluded.bytes + ($2::json ->> known.parent)::bigint - known.bytes)`;

@@ -9,22 +9,24 @@ import { sealJobKey } from '../../../support/gitlab/company.ts';
 import { openByRoles } from '../../../support/gitlab/roles.ts';
 import { type GitlabTestServer, startGitlabServer } from '../../../support/gitlab/server.ts';
 
-const SECONDS = Math.floor(Date.now() / 1000);
-const CLAIMS = {
+const seconds = (): number => Math.floor(Date.now() / 1000);
+const claimsNow = () => ({
   sub: 'gid://gitlab/Ci::Build/7',
   aud: 'gitlab-authz-token',
   iss: 'gitlab.example.com',
-  iat: SECONDS,
-  nbf: SECONDS - 5,
-  exp: SECONDS + 3600,
-};
+  iat: seconds(),
+  nbf: seconds() - 5,
+  exp: seconds() + 3600,
+});
 
 async function jobJwt(
   key: KeyObject,
   claims: Readonly<Record<string, unknown>> = {},
   alg = 'RS256',
 ): Promise<string> {
-  const signed = await new SignJWT({ ...CLAIMS, ...claims }).setProtectedHeader({ alg, kid: 'x' }).sign(key);
+  const signed = await new SignJWT({ ...claimsNow(), ...claims })
+    .setProtectedHeader({ alg, kid: 'x' })
+    .sign(key);
   return `glcbt-${signed}`;
 }
 
@@ -84,27 +86,27 @@ for (const hasOwnCi of [false, true]) {
     });
 
     it("live no longer than the job's token", async () => {
-      const secret = await jobJwt(key, { exp: SECONDS + 100 });
+      const secret = await jobJwt(key, { exp: seconds() + 100 });
       const answer = await server.ask({ as: ['gitlab-ci-token', secret], scope: 'repository:acme/app:pull' });
       assert.ok(answer.body.expires_in <= 100, answer.body.expires_in);
     });
 
     const REFUSED: readonly (readonly [
       what: string,
-      claims: Readonly<Record<string, unknown>>,
+      claims: () => Readonly<Record<string, unknown>>,
       reason: string,
     ])[] = [
-      ['expired', { exp: SECONDS - 60 }, '401 job_token_expired'],
-      ['for another audience', { aud: 'something-else' }, '401 unknown'],
-      ['of another kind of subject', { sub: 'gid://gitlab/User/7' }, '401 unknown'],
-      ['of a job that is not there', { sub: 'gid://gitlab/Ci::Build/8' }, '401 unknown'],
-      ['not valid yet', { nbf: SECONDS + 600 }, '401 unknown'],
-      ['without an end', { exp: undefined }, '401 unknown'],
-      ['for two users', { scoped_user_id: 2 }, '401 composite_identity'],
+      ['expired', () => ({ exp: seconds() - 60 }), '401 job_token_expired'],
+      ['for another audience', () => ({ aud: 'something-else' }), '401 unknown'],
+      ['of another kind of subject', () => ({ sub: 'gid://gitlab/User/7' }), '401 unknown'],
+      ['of a job that is not there', () => ({ sub: 'gid://gitlab/Ci::Build/8' }), '401 unknown'],
+      ['not valid yet', () => ({ nbf: seconds() + 600 }), '401 unknown'],
+      ['without an end', () => ({ exp: undefined }), '401 unknown'],
+      ['for two users', () => ({ scoped_user_id: 2 }), '401 composite_identity'],
     ];
     for (const [what, claims, reason] of REFUSED) {
       it(`are refused when they are ${what}: ${reason}`, async () => {
-        assert.equal(await outcome(await jobJwt(key, claims)), reason);
+        assert.equal(await outcome(await jobJwt(key, claims())), reason);
       });
     }
 
