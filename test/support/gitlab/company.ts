@@ -119,6 +119,21 @@ export function sealJobKey(
   return { value: `\\x${sealed.toString('hex')}`, iv: `\\x${iv.toString('hex')}` };
 }
 
+/** What is in each table, so that a test can tell that nothing was written. */
+export async function contentOf(database: Sql): Promise<Readonly<Record<string, string>>> {
+  const tables = await database.query<{ name: string }>(
+    "SELECT relname AS name FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') ORDER BY 1",
+  );
+  const content: Record<string, string> = {};
+  for (const { name } of tables) {
+    const [row] = await database.query<{ digest: string | null }>(
+      `SELECT md5(string_agg(t::text, ',' ORDER BY t::text)) AS digest FROM ${name} AS t`,
+    );
+    content[name] = row?.digest ?? '';
+  }
+  return content;
+}
+
 const CI_TABLES: ReadonlySet<string> = new Set([
   'p_ci_builds',
   'ci_job_token_project_scope_links',
