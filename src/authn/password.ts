@@ -55,10 +55,10 @@ export async function createPasswordHasher(
     waiting: limits.waiting,
     refusal: { message: 'too many password logins at once', reason: 'password_lane' },
   });
-  const own = decoyOf === undefined ? await hashing.hash('no account has this password') : '';
+  const decoy = decoyOf ?? (await ownDecoy(hashing));
   const verify: VerifyPassword = async (hash, password) => {
     const isKnown = hash !== null && schemeOf(hash) !== undefined;
-    const matches = await hashing.verify(isKnown ? hash : (decoyOf?.() ?? own), password);
+    const matches = await hashing.verify(isKnown ? hash : decoy(), password);
     return matches && isKnown;
   };
   return {
@@ -69,4 +69,9 @@ export async function createPasswordHasher(
     charge: queue.charge,
     stats: queue.stats,
   };
+}
+
+async function ownDecoy(hashing: PasswordHashing): Promise<() => string> {
+  const hash = await hashing.hash('no account has this password');
+  return () => hash;
 }

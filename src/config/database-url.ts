@@ -1,3 +1,5 @@
+import { z } from 'zod';
+
 /** PostgreSQL URLs, as libpq reads them: one or more hosts, tried in their order. */
 
 export interface DatabaseHost {
@@ -51,6 +53,14 @@ export function readDatabaseUrl(text: string): DatabaseUrl | { readonly problem:
     label: `${hosts.map(hostLabel).join(',')}${path}`,
     asksForPrimary: target !== 'any',
   };
+}
+
+/** For a schema: the text, if it is a PostgreSQL URL. */
+export function toDatabaseUrl(text: string, context: z.core.$RefinementCtx): string {
+  const read = readDatabaseUrl(text);
+  if (!('problem' in read)) return text;
+  context.issues.push({ code: 'custom', input: text, message: read.problem });
+  return z.NEVER;
 }
 
 /** `db1:5432`, `[::1]:5432`, or the folder of a Unix socket. */

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { CellpassError } from '../errors.ts';
-import { readDatabaseUrl } from './database-url.ts';
+import { readDatabaseUrl, toDatabaseUrl } from './database-url.ts';
 import { readDbKeyBase } from './gitlab-secrets.ts';
 import type { ExplainedIssue } from './issues.ts';
 
@@ -120,11 +120,4 @@ function isSame(one: string, other: string | undefined): boolean {
     return 'label' in read ? read.label : text;
   });
   return labels[0] === labels[1];
-}
-
-function toDatabaseUrl(text: string, context: z.core.$RefinementCtx): string {
-  const read = readDatabaseUrl(text);
-  if (!('problem' in read)) return text;
-  context.issues.push({ code: 'custom', input: text, message: read.problem });
-  return z.NEVER;
 }

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { parseRange, rangeProblem } from '../addresses.ts';
-import { readDatabaseUrl } from './database-url.ts';
+import { toDatabaseUrl } from './database-url.ts';
 import { GITLAB_VARIABLES, gitlabSettings } from './gitlab.ts';
 
 /**
@@ -193,13 +193,6 @@ function toListenAddress(text: string, context: z.core.$RefinementCtx): ListenAd
     return z.NEVER;
   }
   return { host, port };
-}
-
-function toDatabaseUrl(text: string, context: z.core.$RefinementCtx): string {
-  const read = readDatabaseUrl(text);
-  if (!('problem' in read)) return text;
-  context.issues.push({ code: 'custom', input: text, message: read.problem });
-  return z.NEVER;
 }
 
 function toPublicUrl(text: string, context: z.core.$RefinementCtx): string {

@@ -47,12 +47,12 @@ interface Difference {
 
 /** For docs/policy.md. The first lines are the members of `Dialect`; the others are in the facts. */
 export const DIFFERENCES: readonly Difference[] = [
-  ...inWords('deactivatedMayLogIn', 'a deactivated user', ['may log in', 'is refused']),
-  ...inWords('adminFlagOpensRegistry', '`registry:*` scopes', [
+  inWords('deactivatedMayLogIn', 'a deactivated user', ['may log in', 'is refused']),
+  inWords('adminFlagOpensRegistry', '`registry:*` scopes', [
     'the admin flag of a user is enough, whatever the scopes of the token',
     'only for an admin, with a password or a token with `api`',
   ]),
-  ...inWords('deployTokenPullsInternal', 'a deploy token, elsewhere', [
+  inWords('deployTokenPullsInternal', 'a deploy token, elsewhere', [
     'pulls public and internal projects whose registry is enabled',
     'pulls public projects whose registry is enabled',
   ]),
@@ -87,7 +87,7 @@ function inWords(
   decision: 'deactivatedMayLogIn' | 'adminFlagOpensRegistry' | 'deployTokenPullsInternal',
   what: string,
   [yes, no]: readonly [string, string],
-): readonly Difference[] {
+): Difference {
   const say = (name: DialectName): string => (DIALECTS[name][decision] ? yes : no);
-  return [{ what, cellpass: say('cellpass'), gitlab: say('gitlab') }];
+  return { what, cellpass: say('cellpass'), gitlab: say('gitlab') };
 }

@@ -41,6 +41,13 @@ const LEVEL: Record<MinimumRole, number> = {
   admin: 60,
 };
 
+const ROLE_OF_LEVEL: ReadonlyMap<number, Role> = new Map(ROLES.map((role) => [LEVEL[role], role]));
+
+/** The role of one of GitLab's numbers; undefined: no role has it. */
+export function roleOfLevel(level: number): Role | undefined {
+  return ROLE_OF_LEVEL.get(level);
+}
+
 /** Which role may pull from a private project, or from a registry for members only. */
 export const PULLS_PRIVATE: Record<Role, boolean> = {
   minimal_access: false,
