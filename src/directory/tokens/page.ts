@@ -1,26 +1,7 @@
 import { CellpassError, printProblems } from '../../errors.ts';
 import type { Sql } from '../../store/database/drivers.ts';
-import type { TokenKey } from '../../store/directory/token-id.ts';
-import { type ListedToken, listTokens, type TokenKind } from '../../store/directory/tokens.ts';
+import { listTokens, readPage, type TokenPage, type TokenQuestion } from '../../store/directory/tokens.ts';
 import { findTokenOwner } from './owner.ts';
-
-export interface TokenQuestion {
-  /** The name of a user. */
-  readonly user?: string;
-  /** A path, as in `group`. */
-  readonly project?: string;
-  readonly group?: string;
-  readonly kind?: TokenKind;
-  /** The last token of the previous page; null for the first page. */
-  readonly after: TokenKey | null;
-  readonly limit: number;
-}
-
-export interface TokenPage {
-  readonly tokens: readonly ListedToken[];
-  /** Whether there is a next page. */
-  readonly hasMore: boolean;
-}
 
 /**
  * Lists the tokens of a user, a project and a group, or all tokens.
@@ -44,6 +25,5 @@ export async function readTokenPage(
     ...(groupId !== null && { groupId }),
     ...(kind !== undefined && { kind }),
   };
-  const found = await listTokens(sql, filter, { after, limit: limit + 1 });
-  return { tokens: found.slice(0, limit), hasMore: found.length > limit };
+  return readPage(limit, (count) => listTokens(sql, filter, { after, limit: count }));
 }

@@ -1,10 +1,9 @@
 import type { Middleware } from 'koa';
 import type { MintedToken } from '../../directory/tokens/mint.ts';
 import type { TokenOrder } from '../../directory/tokens/order.ts';
-import type { TokenPage, TokenQuestion } from '../../directory/tokens/page.ts';
 import { CellpassError } from '../../errors.ts';
 import { printTokenId, readTokenId, type TokenKey } from '../../store/directory/token-id.ts';
-import type { ListedToken } from '../../store/directory/tokens.ts';
+import type { ListedToken, TokenPage, TokenQuestion } from '../../store/directory/tokens.ts';
 import { readJson } from '../body.ts';
 import type { Contract } from '../contract.ts';
 import type { ParametersOf } from '../contract-parameters.ts';

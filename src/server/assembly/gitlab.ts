@@ -1,6 +1,7 @@
 import type { AdminDeps } from '../../app.ts';
 import { CellpassError, printProblems } from '../../errors.ts';
 import type { DirectoryResource } from '../../http/admin/directory.ts';
+import { readPage } from '../../store/directory/tokens.ts';
 import type { GitlabSource } from '../../store/source/gitlab/source.ts';
 import { listGitlabTokens, unknownOwners } from '../../store/source/gitlab/tokens.ts';
 import type { OpenGitlab } from '../open-gitlab.ts';
@@ -41,8 +42,7 @@ export function tokensInGitlab(
         message: `GitLab has no ${path} "${question[path]}"`,
       }));
       if (problems.length > 0) throw new CellpassError('invalid', printProblems(problems), { problems });
-      const found = await listGitlabTokens(main, shape, { ...question, limit: question.limit + 1 });
-      return { tokens: found.slice(0, question.limit), hasMore: found.length > question.limit };
+      return readPage(question.limit, (limit) => listGitlabTokens(main, shape, { ...question, limit }));
     },
   };
 }

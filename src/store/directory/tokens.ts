@@ -40,6 +40,48 @@ export interface ListedToken {
   readonly lastUsedAt: Date | null;
 }
 
+/** Which tokens to list. A token must match all that are given. */
+export interface TokenQuestion {
+  /** The name of a user. */
+  readonly user?: string;
+  /** A path, as in `group`. */
+  readonly project?: string;
+  readonly group?: string;
+  readonly kind?: TokenKind;
+  /** The last token of the previous page; null for the first page. */
+  readonly after: TokenKey | null;
+  readonly limit: number;
+}
+
+export interface TokenPage {
+  readonly tokens: readonly ListedToken[];
+  /** Whether there is a next page. */
+  readonly hasMore: boolean;
+}
+
+/** The tokens of one table, by id, from the first one above `above`. */
+type ListTable = (table: TokenKey['table'], above: number, count: number) => Promise<readonly ListedToken[]>;
+
+/** Access tokens by id, then deploy tokens by id: at most `limit` of those after `after`. */
+export async function listInTurn(
+  list: ListTable,
+  { after, limit }: Pick<TokenQuestion, 'after' | 'limit'>,
+): Promise<readonly ListedToken[]> {
+  if (after?.table === 'deploy') return list('deploy', after.number, limit);
+  const access = await list('access', after?.number ?? 0, limit);
+  const left = limit - access.length;
+  return left === 0 ? access : [...access, ...(await list('deploy', 0, left))];
+}
+
+/** @param find lists as many tokens as it is asked for: one more tells whether there is a next page. */
+export async function readPage(
+  limit: number,
+  find: (limit: number) => Promise<readonly ListedToken[]>,
+): Promise<TokenPage> {
+  const found = await find(limit + 1);
+  return { tokens: found.slice(0, limit), hasMore: found.length > limit };
+}
+
 /** Ids of owners, and a kind. A token must match all that are given. */
 export interface TokenFilter {
   readonly userId?: number;
@@ -109,7 +151,7 @@ const LIST_DEPLOY_TOKENS = `
 export async function listTokens(
   sql: Sql,
   filter: TokenFilter,
-  { after, limit }: { readonly after: TokenKey | null; readonly limit: number },
+  page: Pick<TokenQuestion, 'after' | 'limit'>,
 ): Promise<readonly ListedToken[]> {
   const { userId = null, projectId = null, groupId = null, kind = null } = filter;
   const list = async (table: TokenKey['table'], above: number, count: number) => {
@@ -117,10 +159,7 @@ export async function listTokens(
     const rows = await sql.query<TokenRow>(statement, [above, userId, projectId, groupId, kind, count]);
     return rows.map((row) => toListed(table, row));
   };
-  if (after?.table === 'deploy') return list('deploy', after.number, limit);
-  const access = await list('access', after?.number ?? 0, limit);
-  const left = limit - access.length;
-  return left === 0 ? access : [...access, ...(await list('deploy', 0, left))];
+  return listInTurn(list, page);
 }
 
 export async function findToken(sql: Sql, { table, number }: TokenKey): Promise<ListedToken | undefined> {

@@ -1,23 +1,12 @@
 import type { Sql } from '../../database/drivers.ts';
 import type { TokenKey } from '../../directory/token-id.ts';
-import type { ListedToken, TokenKind } from '../../directory/tokens.ts';
+import { type ListedToken, listInTurn, type TokenKind, type TokenQuestion } from '../../directory/tokens.ts';
 import { parseScopes } from './credentials.ts';
 import { toTime } from './people.ts';
 import type { Shape } from './shape.ts';
 import { columnOr } from './statement.ts';
 
 /** GitLab's access tokens and deploy tokens for administrators, without their secrets. */
-
-export interface GitlabTokenQuestion {
-  readonly user?: string;
-  /** A path, as in `group`. */
-  readonly project?: string;
-  readonly group?: string;
-  readonly kind?: TokenKind;
-  /** The last token of the previous page; null for the first page. */
-  readonly after: TokenKey | null;
-  readonly limit: number;
-}
 
 interface Row {
   readonly id: number;
@@ -37,7 +26,7 @@ interface Row {
 export async function listGitlabTokens(
   sql: Sql,
   shape: Shape,
-  { after, limit, ...filter }: GitlabTokenQuestion,
+  { after, limit, ...filter }: TokenQuestion,
 ): Promise<readonly ListedToken[]> {
   const list = async (
     table: TokenKey['table'],
@@ -50,9 +39,7 @@ export async function listGitlabTokens(
     const values = [above, lower(user), lower(project), lower(group), kind, count];
     return (await sql.query<Row>(statement, values)).map((row) => toListed(table, row));
   };
-  if (after?.table === 'deploy') return list('deploy', after.number, limit);
-  const access = await list('access', after?.number ?? 0, limit);
-  return access.length < limit ? [...access, ...(await list('deploy', 0, limit - access.length))] : access;
+  return listInTurn(list, { after, limit });
 }
 
 /**
@@ -61,7 +48,7 @@ export async function listGitlabTokens(
  */
 export async function unknownOwners(
   sql: Sql,
-  { user, project, group }: Pick<GitlabTokenQuestion, 'user' | 'project' | 'group'>,
+  { user, project, group }: Pick<TokenQuestion, 'user' | 'project' | 'group'>,
 ): Promise<readonly ('user' | 'project' | 'group')[]> {
   const [row] = await sql.query<{ user: boolean; project: boolean; group: boolean }>(
     `SELECT EXISTS (SELECT FROM users WHERE lower(username) = $1::text) AS user,
