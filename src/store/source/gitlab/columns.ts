@@ -140,8 +140,17 @@ export const CI_MIRRORS: Readonly<Record<string, UsedTable>> = {
   ci_namespace_mirrors: ci(['namespace_id', 'traversal_ids'], 'groups in job token allowlists'),
 };
 
+/** Columns that may be written, and what writing them takes. */
+interface WritableTable {
+  readonly insert?: readonly string[];
+  readonly select?: readonly string[];
+  readonly update?: readonly string[];
+  readonly delete?: boolean;
+  readonly sequence?: string;
+}
+
 /** What the role for writing needs, and nothing else. */
-export const WRITES = {
+export const WRITES: Readonly<Record<string, WritableTable>> = {
   container_repositories: {
     insert: ['project_id', 'name', 'created_at', 'updated_at'],
     select: ['project_id', 'name'],
@@ -154,7 +163,7 @@ export const WRITES = {
     delete: true,
     sequence: 'personal_access_token_last_used_ips_id_seq',
   },
-} as const;
+};
 
 export function columnsOf({ required, optional = [], withheld = [] }: UsedTable): readonly string[] {
   return [...required, ...optional, ...withheld];

@@ -75,28 +75,18 @@ function connect(databaseName: string, role: string): readonly string[] {
 }
 
 function writeGrants(role: string, isThere: (table: string, column: string) => boolean): readonly string[] {
-  return Object.entries<WritableTable>(WRITES).flatMap(
-    ([table, { insert, select, update, sequence, ...rights }]) => {
-      const list = (right: string, columns: readonly string[] = []): readonly string[] => {
-        const there = columns.filter((column) => isThere(table, column));
-        return there.length === 0 ? [] : [`${right} (${there.join(', ')})`];
-      };
-      const allowed = [...list('SELECT', select), ...list('INSERT', insert), ...list('UPDATE', update)];
-      if (allowed.length === 0) return [];
-      return [
-        grant([...allowed, ...(rights.delete === true ? ['DELETE'] : [])].join(', '), table, role),
-        ...(sequence === undefined ? [] : [`GRANT USAGE ON SEQUENCE public.${sequence} TO ${quote(role)};`]),
-      ];
-    },
-  );
-}
-
-interface WritableTable {
-  readonly insert?: readonly string[];
-  readonly select?: readonly string[];
-  readonly update?: readonly string[];
-  readonly delete?: boolean;
-  readonly sequence?: string;
+  return Object.entries(WRITES).flatMap(([table, { insert, select, update, sequence, ...rights }]) => {
+    const list = (right: string, columns: readonly string[] = []): readonly string[] => {
+      const there = columns.filter((column) => isThere(table, column));
+      return there.length === 0 ? [] : [`${right} (${there.join(', ')})`];
+    };
+    const allowed = [...list('SELECT', select), ...list('INSERT', insert), ...list('UPDATE', update)];
+    if (allowed.length === 0) return [];
+    return [
+      grant([...allowed, ...(rights.delete === true ? ['DELETE'] : [])].join(', '), table, role),
+      ...(sequence === undefined ? [] : [`GRANT USAGE ON SEQUENCE public.${sequence} TO ${quote(role)};`]),
+    ];
+  });
 }
 
 function grant(rights: string, table: string, role: string): string {

@@ -81,7 +81,7 @@ const READ_WRITE_RIGHTS = `
 
 /** Rights that the role for writing lacks, such as `INSERT (name) ON container_repositories`. */
 export async function missingWriteRights(sql: Sql): Promise<readonly string[]> {
-  const wanted = Object.entries<WritableTable>(WRITES).flatMap(([table, rights]) => [
+  const wanted = Object.entries(WRITES).flatMap(([table, rights]) => [
     ...(['select', 'insert', 'update'] as const).flatMap((kind) =>
       (rights[kind] ?? []).map((column) => ({
         name: `${kind.toUpperCase()} (${column}) ON ${table}`,
@@ -103,12 +103,4 @@ export async function missingWriteRights(sql: Sql): Promise<readonly string[]> {
     JSON.stringify(wanted),
   ]);
   return rows.filter(({ has_it }) => has_it === false).map(({ name }) => name);
-}
-
-interface WritableTable {
-  readonly insert?: readonly string[];
-  readonly select?: readonly string[];
-  readonly update?: readonly string[];
-  readonly delete?: boolean;
-  readonly sequence?: string;
 }
