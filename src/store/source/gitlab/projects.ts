@@ -1,5 +1,6 @@
 import type { Membership, Project, RepositoryRule, TagRule } from '../../../policy/project.ts';
-import type { MinimumRole, RegistryAccess, Role, Visibility } from '../../../policy/role.ts';
+import { type MinimumRole, type RegistryAccess, roleOfLevel, type Visibility } from '../../../policy/role.ts';
+import { type JobLinks, jobLinks } from './job-links.ts';
 import { featureIsOn, type SettingsRow } from './settings.ts';
 import type { Shape } from './shape.ts';
 import { columnOr } from './statement.ts';
@@ -12,14 +13,6 @@ export interface About {
 }
 
 type RuleRow = readonly [pattern: string, push: number | null, remove: number | null];
-
-/** What CI's tables say of a job and a project that it asks for. */
-export interface JobLinks {
-  /** The project lists the job's project, or a group above it. */
-  readonly listed: boolean;
-  /** The job's project lists this one among those that it wants to reach. */
-  readonly reachable: boolean;
-}
 
 export interface ProjectRow {
   readonly id: number;
@@ -115,7 +108,7 @@ export function projectsRelation(
             SELECT ltrim(substr(one, length(route.path) + 1), '/') FROM unnest(asked.paths) AS one
             WHERE one = lower(route.path) OR starts_with(one, lower(route.path) || '/')))`
       : 'NULL',
-    links: hasJob && ciIsHere ? jobLinks(shape, about.jobProjectId) : 'NULL',
+    links: hasJob && ciIsHere ? linksColumn(shape, about.jobProjectId) : 'NULL',
   };
   const members = Object.entries(fields).map(([name, value]) => `'${name}', ${value}`);
   const joinOrganization = shape.hasTable('organizations')
@@ -223,25 +216,13 @@ function inboundLimited(shape: Shape): string {
     (SELECT inbound_job_token_scope_enabled FROM project_ci_cd_settings WHERE project_id = p.id LIMIT 1), true)`;
 }
 
-/** `ci_job_token_project_scope_links.direction`. */
-const OUTBOUND = 0;
-const INBOUND = 1;
-
-function jobLinks(shape: Shape, jobProjectId: string): string {
-  const link = (source: string, target: string, direction: number): string =>
-    shape.hasTable('ci_job_token_project_scope_links')
-      ? `EXISTS (SELECT FROM ci_job_token_project_scope_links AS link
-          WHERE link.source_project_id = ${source} AND link.target_project_id = ${target} AND link.direction = ${direction})`
-      : 'false';
-  const group = shape.hasTable('ci_job_token_group_scope_links')
-    ? `EXISTS (SELECT FROM ci_job_token_group_scope_links AS link
-        JOIN projects AS origin ON origin.id = ${jobProjectId}
-        JOIN namespaces AS above ON above.id = origin.namespace_id
-        WHERE link.source_project_id = p.id AND link.target_group_id = ANY (above.traversal_ids || above.id))`
-    : 'false';
-  return `json_build_object(
-    'listed', ${link('p.id', jobProjectId, INBOUND)} OR ${group},
-    'reachable', ${link(jobProjectId, 'p.id', OUTBOUND)})`;
+function linksColumn(shape: Shape, jobProjectId: string): string {
+  const { listed, reachable } = jobLinks(shape, {
+    projectId: 'p.id',
+    jobProjectId,
+    joinAbove: `JOIN projects AS origin ON origin.id = ${jobProjectId} JOIN namespaces AS above ON above.id = origin.namespace_id`,
+  });
+  return `json_build_object('listed', ${listed}, 'reachable', ${reachable})`;
 }
 
 /** What a row means depends on these. */
@@ -319,19 +300,8 @@ function ipAllowlists(row: ProjectRow, group: string, { allowed_ips }: SettingsR
   return [{ group, ranges: [...row.ranges, ...everywhere] }];
 }
 
-const ROLES: Readonly<Record<number, Role>> = {
-  5: 'minimal_access',
-  10: 'guest',
-  15: 'planner',
-  20: 'reporter',
-  25: 'security_manager',
-  30: 'developer',
-  40: 'maintainer',
-  50: 'owner',
-};
-
 function memberships(row: ProjectRow, path: string): readonly Membership[] {
-  const role = row.level === null ? undefined : ROLES[row.level];
+  const role = row.level === null ? undefined : roleOfLevel(row.level);
   const common = { expiresOn: null, invitation: null } as const;
   return [
     ...(role === undefined ? [] : [{ via: 'project_authorization', path, role, ...common } as const]),
@@ -344,7 +314,7 @@ function memberships(row: ProjectRow, path: string): readonly Membership[] {
 /** A minimum that a later GitLab invents needs an admin. */
 function toMinimum(level: number | null): MinimumRole | null {
   if (level === null) return null;
-  return ROLES[level] ?? 'admin';
+  return roleOfLevel(level) ?? 'admin';
 }
 
 function toRepositoryRule([pattern, push, remove]: RuleRow): RepositoryRule {

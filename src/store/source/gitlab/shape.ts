@@ -88,8 +88,8 @@ export async function readShape(sql: Sql, database: DatabaseName, ciIsElsewhere:
 }
 
 /**
- * By the catalog, because a role without any right may ask, too. Where CI has a database of its own, GitLab keeps writers from the copies of CI's tables in the
- * main database, and these are empty or old.
+ * Where CI has a database of its own, GitLab keeps writers from the copies of CI's tables in the main
+ * database, and these are empty or old. By the catalog, because a role without any right may ask, too.
  */
 const CI_IS_ELSEWHERE = `
   SELECT EXISTS (

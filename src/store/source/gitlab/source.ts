@@ -7,21 +7,21 @@ import {
   type SourceQuestion,
   type SubjectQuestion,
 } from '../../../authn/source.ts';
+import { LONGEST_TTL_SECONDS, SHORTEST_LIFE_SECONDS } from '../../../config/periods.ts';
 import { CellpassError } from '../../../errors.ts';
 import { ANONYMOUS, type Subject } from '../../../policy/subject.ts';
 import type { Sql } from '../../database/drivers.ts';
 import { type CredentialRow, type JobRow, toCredentialRecords } from './credentials.ts';
+import type { JobLinks } from './job-links.ts';
 import { type JobClaims, type JobTokenForm, jobTokenForm, verifyJobJwt } from './job-token.ts';
 import type { PersonReading } from './people.ts';
-import { type JobLinks, type ProjectRow, toProjects } from './projects.ts';
+import { type ProjectRow, toProjects } from './projects.ts';
 import type { SettingsRow } from './settings.ts';
 import { createState, type GitlabState, notUsable, type StateOptions } from './state.ts';
 import { type GitlabStatement, type Values, valuesFor } from './statement.ts';
 import { noteRepositories } from './writes.ts';
 
 export interface GitlabSource extends DirectorySource {
-  /** What the database was when it was looked at last; undefined before the first answer. */
-  state(): GitlabState | undefined;
   /** @throws {CellpassError} `unavailable` when the database does not answer, or lacks something. */
   look(): Promise<GitlabState>;
   /** Costs what a password of this GitLab costs, and is nobody's. */
@@ -231,7 +231,6 @@ export function createGitlabSource(options: GitlabSourceOptions): GitlabSource {
     listRepositories: async (repositories) => {
       if (options.write !== null) await noteRepositories(options.write, repositories);
     },
-    state: () => state.last(),
     look: () => state.get(),
     passwordDecoy: () => state.last()?.passwordDecoy ?? '',
   };
@@ -246,12 +245,10 @@ function withOauth(answer: SourceAnswer, { shape }: GitlabState, username: strin
 }
 
 const MINUTE_SECONDS = 60;
-const SHORTEST_SECONDS = 60;
-const LONGEST_SECONDS = 3600;
 
 /** GitLab's setting is in minutes; clients need a minute at least. */
 function lifeOf(minutes: number): number {
-  return Math.min(Math.max(minutes * MINUTE_SECONDS, SHORTEST_SECONDS), LONGEST_SECONDS);
+  return Math.min(Math.max(minutes * MINUTE_SECONDS, SHORTEST_LIFE_SECONDS), LONGEST_TTL_SECONDS);
 }
 
 /**

@@ -12,7 +12,6 @@ import { createStatements, type Statements } from './statements.ts';
 
 /** What is known of a GitLab between requests: its form, never its users and rights. */
 export interface GitlabState {
-  readonly generation: number;
   readonly shape: Shape;
   readonly statements: Statements;
   /** `here`: in the main database. `unknown`: in another one that no setting names. */
@@ -44,7 +43,10 @@ export interface CurrentState {
   get(): Promise<GitlabState>;
   /** Reads the state anew, unless somebody has done so since `old`. */
   renew(old: GitlabState): Promise<GitlabState>;
-  /** The same, at most every few seconds, because strangers can ask for it. */
+  /**
+   * Reads the key for job tokens alone, at most every few seconds, because strangers can ask for
+   * it. Resolves with `old` where it was read lately.
+   */
   renewKey(old: GitlabState): Promise<GitlabState>;
   /** A question was answered, so what the database lacked is there again. */
   works(): void;
@@ -62,17 +64,16 @@ export function createState(options: StateOptions): CurrentState {
   const { monotonicMs, log } = options;
   let state: GitlabState | undefined;
   let readAtMs = 0;
+  let keyReadAtMs = 0;
   let reading: Promise<GitlabState> | undefined;
   let failure: { readonly error: unknown; readonly atMs: number } | undefined;
-  let generation = 0;
 
   const read = (): Promise<GitlabState> => {
-    if (reading !== undefined) return reading;
-    generation += 1;
-    reading = readState(options, generation)
+    reading ??= readState(options)
       .then((fresh) => {
         state = fresh;
         readAtMs = monotonicMs();
+        keyReadAtMs = readAtMs;
         failure = undefined;
         return fresh;
       })
@@ -103,8 +104,13 @@ export function createState(options: StateOptions): CurrentState {
     },
     renew,
     renewKey: async (old) => {
-      if (state !== old || monotonicMs() - readAtMs > KEY_REST_MS) return renew(old);
-      return old;
+      if (state !== undefined && state !== old) return state;
+      if (monotonicMs() - keyReadAtMs <= KEY_REST_MS) return old;
+      keyReadAtMs = monotonicMs();
+      const { key, proof } = await readJobKey(options.main, old.shape, options.keys);
+      const fresh = { ...old, jobKey: key, keys: proof === 'unknown' ? old.keys : proof };
+      if (state === old) state = fresh;
+      return fresh;
     },
     works: () => {
       failure = undefined;
@@ -113,27 +119,26 @@ export function createState(options: StateOptions): CurrentState {
   };
 }
 
-async function readState({ main, ci, keys }: StateOptions, generation: number): Promise<GitlabState> {
+async function readState({ main, ci, keys }: StateOptions): Promise<GitlabState> {
   const ciIsElsewhere = await hasCiElsewhere(main);
   const shape = await readShape(main, 'main', ciIsElsewhere);
   refuseIncomplete(shape);
   const jobKey = await readJobKey(main, shape, keys);
   return {
-    generation,
     shape,
-    statements: createStatements(shape, generation, !ciIsElsewhere),
-    ci: ciIsElsewhere ? await readCi(ci, generation) : 'here',
+    statements: createStatements(shape, !ciIsElsewhere),
+    ci: ciIsElsewhere ? await readCi(ci) : 'here',
     jobKey: jobKey.key,
     passwordDecoy: await readDecoy(main, shape),
     keys: await proofOf(main, keys, jobKey.proof),
   };
 }
 
-async function readCi(ci: Sql | null, generation: number): Promise<'unknown' | CiDatabase> {
+async function readCi(ci: Sql | null): Promise<'unknown' | CiDatabase> {
   if (ci === null) return 'unknown';
   const shape = await readShape(ci, 'ci', true);
   refuseIncomplete(shape);
-  return openCi(ci, shape, generation);
+  return openCi(ci, shape);
 }
 
 function refuseIncomplete({ missing, unreadable }: Shape): void {

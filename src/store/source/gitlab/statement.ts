@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import type { Statement } from '../../database/drivers.ts';
 import type { Shape } from './shape.ts';
 
@@ -54,10 +55,17 @@ const TYPES: Readonly<Record<keyof Values, string>> = {
  */
 export const GIVEN = '/* the values */';
 
+/** PostgreSQL cuts names after 63 characters. */
+const DIGEST_LENGTH = 16;
+
 /** How a part of a statement refers to a value. */
 export type Refer = (value: keyof Values) => string;
 
-/** @param text mentions `GIVEN` once, before it refers to any value. */
+/**
+ * The name ends in a digest of the text: a connection keeps what it has prepared under a name, so the
+ * same text must have the same name for ever, and another text another one.
+ * @param text mentions `GIVEN` once.
+ */
 export function buildStatement(name: string, text: (refer: Refer) => string): GitlabStatement {
   const takes: (keyof Values)[] = [];
   const refer: Refer = (value) => {
@@ -67,7 +75,9 @@ export function buildStatement(name: string, text: (refer: Refer) => string): Gi
   const body = text(refer);
   const columns = takes.map((value, at) => `$${at + 1}::${TYPES[value]} AS "${value}"`);
   const given = `(SELECT ${columns.join(', ') || 'true'} OFFSET 0) AS given`;
-  return { name, text: body.replace(GIVEN, given), isHot: true, takes };
+  const whole = body.replace(GIVEN, given);
+  const digest = hash('sha256', whole, 'hex').slice(0, DIGEST_LENGTH);
+  return { name: `gitlab-${name}-${digest}`, text: whole, isHot: true, takes };
 }
 
 export function valuesFor({ takes }: GitlabStatement, values: Partial<Values>): readonly unknown[] {

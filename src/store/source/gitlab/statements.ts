@@ -42,15 +42,11 @@ const asked = (refer: Refer, { userId, deployTokenId, jobProjectId }: About): st
 
 const COLUMNS = 'setting.*, asked.user_id, asked.deploy_token_id, asked.job_project_id, found.projects';
 
-/**
- * @param generation makes the names of the statements differ from those for an earlier shape,
- *   because a connection keeps what it has prepared under a name.
- * @param ciIsHere whether this database has the tables of CI.
- */
-export function createStatements(shape: Shape, generation: number, ciIsHere: boolean): Statements {
+/** @param ciIsHere whether this database has the tables of CI. */
+export function createStatements(shape: Shape, ciIsHere: boolean): Statements {
   const built = new Map<string, GitlabStatement>();
   const once = (name: string, text: (refer: Refer) => string): GitlabStatement => {
-    const known = built.get(name) ?? buildStatement(`gitlab-${generation}-${name}`, text);
+    const known = built.get(name) ?? buildStatement(name, text);
     built.set(name, known);
     return known;
   };
