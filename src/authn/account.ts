@@ -21,6 +21,8 @@ export interface Account {
   readonly passwordExpired: boolean;
   /** In the form of one of `PASSWORD_SCHEMES`; null: no password matches. */
   readonly passwordHash: string | null;
+  /** Passwords are switched off for this account. */
+  readonly passwordsAreOff?: true;
   /** Set where the password is another system's to judge. */
   readonly unjudged?: Unjudged;
 }

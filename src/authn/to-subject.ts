@@ -86,7 +86,7 @@ export function fromAccount(
   dialect: Dialect,
 ): SubjectOrReason<UserSubject> {
   if (account.unjudged !== undefined) return account.unjudged;
-  if (!passwordAuthentication) return 'password_authentication_off';
+  if (!passwordAuthentication || account.passwordsAreOff) return 'password_authentication_off';
   if (account.twoFactor) return 'two_factor';
   return whyNoLogin(account, dialect) ?? toUser(account, null);
 }

@@ -38,6 +38,7 @@ const PAST = '2020-01-31T00:00:00';
 const NOT_IN_OWN_TABLES = [
   'group_deletion_schedules',
   'identities',
+  'saml_providers',
   'webauthn_registrations',
   'namespace_bans',
   'oauth_access_tokens',

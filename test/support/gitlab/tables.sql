@@ -9,6 +9,8 @@ CREATE TABLE application_settings (
   container_registry_token_expire_delay integer DEFAULT 5,
   email_confirmation_setting smallint DEFAULT 0,
   require_two_factor_authentication boolean DEFAULT false,
+  require_admin_two_factor_authentication boolean NOT NULL DEFAULT false,
+  sign_in_restrictions jsonb NOT NULL DEFAULT '{}',
   two_factor_grace_period integer DEFAULT 48,
   failed_login_attempts_unlock_period_in_minutes integer,
   disable_personal_access_tokens boolean NOT NULL DEFAULT false,
@@ -68,6 +70,14 @@ CREATE TABLE identities (
   id bigserial PRIMARY KEY);
 
 CREATE INDEX index_identities_on_user_id ON identities (user_id);
+
+CREATE TABLE saml_providers (
+  group_id bigint NOT NULL,
+  enabled boolean NOT NULL,
+  disable_password_authentication_for_enterprise_users boolean DEFAULT false,
+  id bigserial PRIMARY KEY);
+
+CREATE UNIQUE INDEX index_saml_providers_on_group_id ON saml_providers (group_id);
 
 CREATE TABLE webauthn_registrations (
   user_id bigint NOT NULL,

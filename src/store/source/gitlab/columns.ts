@@ -36,7 +36,9 @@ export const TABLES: Readonly<Record<string, UsedTable>> = {
       'container_registry_token_expire_delay',
       'email_confirmation_setting',
       'require_two_factor_authentication',
+      'require_admin_two_factor_authentication',
       'two_factor_grace_period',
+      'sign_in_restrictions',
       'failed_login_attempts_unlock_period_in_minutes',
       'disable_personal_access_tokens',
       'enforce_ci_inbound_job_token_scope_enabled',
@@ -67,7 +69,10 @@ export const TABLES: Readonly<Record<string, UsedTable>> = {
     optional: ['bot_namespace_id', 'enterprise_group_id', 'email_otp_required_after'],
   }),
   webauthn_registrations: main(['user_id'], 'second factors by WebAuthn'),
-  identities: main(['user_id', 'provider'], 'logins by LDAP'),
+  identities: main(['user_id', 'provider'], 'logins by LDAP, Crowd and single sign-on'),
+  saml_providers: main(['group_id'], 'passwords switched off by a company (17.4)', {
+    optional: ['enabled', 'disable_password_authentication_for_enterprise_users'],
+  }),
   namespaces: main(['id', 'traversal_ids'], null, { optional: ['type', 'state'] }),
   namespace_settings: main(['namespace_id'], 'archived groups', {
     optional: ['archived', 'disable_personal_access_tokens'],

@@ -163,6 +163,7 @@ function toAccessToken(
     expiresOn: token.expires_at,
     revoked: token.revoked === true,
     owner: toAccount(owner, reading),
+    ...(owner.composite === true && { unjudged: 'composite_identity' }),
     ...(token.granular === true && { unjudged: 'granular_token' }),
   };
 }
@@ -212,7 +213,7 @@ function toJob(
 ): JobRecord | null {
   if (!project || job.project_id === null || (job.user_id !== null && !owner)) return null;
   const user = job.user_id === null ? null : owner;
-  const isComposite = job.scoped_user_id !== null || reading.isCompositeJwt;
+  const isComposite = job.scoped_user_id !== null || reading.isCompositeJwt || user?.composite === true;
   return {
     id: job.id,
     projectId: job.project_id,

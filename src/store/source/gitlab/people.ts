@@ -24,10 +24,15 @@ export interface PersonRow {
   readonly two_factor_grace_period: number | null;
   readonly otp_grace_period_started_at: string | null;
   readonly email_otp_required_after: string | null;
-  readonly ldap: boolean;
+  /** Of the other systems that the user logs in by, such as `ldapmain` and `saml`. */
+  readonly providers: readonly (string | null)[] | null;
+  /** The user acts for another one, and has that one's rights at most. */
+  readonly composite: boolean | null;
   readonly bot_of: string | null;
   /** The user's company has switched access tokens off. */
   readonly tokens_off: boolean | null;
+  /** The user's company has switched passwords off. */
+  readonly passwords_off: boolean | null;
 }
 
 /**
@@ -59,11 +64,13 @@ export function personColumn(shape: Shape, id: string, withPassword: boolean): s
     two_factor_grace_period: user('two_factor_grace_period', 'NULL'),
     otp_grace_period_started_at: user('otp_grace_period_started_at', 'NULL'),
     email_otp_required_after: hasDetails ? details('email_otp_required_after', 'NULL') : 'NULL',
-    ldap: shape.hasTable('identities')
-      ? "EXISTS (SELECT FROM identities WHERE identities.user_id = u.id AND identities.provider LIKE 'ldap%')"
-      : 'false',
+    providers: shape.hasTable('identities')
+      ? '(SELECT json_agg(identities.provider) FROM identities WHERE identities.user_id = u.id)'
+      : 'NULL',
+    composite: user('composite_identity_enforced', 'false'),
     bot_of: botOf(shape, hasDetails),
     tokens_off: tokensOff(shape, hasDetails),
+    passwords_off: passwordsOff(shape, hasDetails),
   };
   const members = Object.entries(fields).map(([name, value]) => `'${name}', ${value}`);
   return `(
@@ -92,6 +99,20 @@ function tokensOff(shape: Shape, hasDetails: boolean): string {
   return `EXISTS (
     SELECT FROM namespace_settings AS s
     WHERE s.namespace_id = details.enterprise_group_id AND s.disable_personal_access_tokens)`;
+}
+
+/** `password_authentication_disabled_by_enterprise_group?` */
+function passwordsOff(shape: Shape, hasDetails: boolean): string {
+  const isKnown =
+    hasDetails &&
+    shape.has('user_details', 'enterprise_group_id') &&
+    shape.has('saml_providers', 'enabled') &&
+    shape.has('saml_providers', 'disable_password_authentication_for_enterprise_users');
+  if (!isKnown) return 'false';
+  return `EXISTS (
+    SELECT FROM saml_providers AS s
+    WHERE s.group_id = details.enterprise_group_id AND s.enabled
+      AND s.disable_password_authentication_for_enterprise_users)`;
 }
 
 /** `Gitlab::Auth`'s reading of a user needs the settings, the edition and the time. */
@@ -123,6 +144,13 @@ export function toAccount(row: PersonRow, reading: PersonReading, { inJob = fals
   const kind = KINDS[row.user_type ?? 0];
   const isBot = kind === 'project_bot' || kind === 'service_account';
   const isPolicyBot = inJob && row.user_type === SECURITY_POLICY_BOT;
+  const providers = row.providers ?? [];
+  const isExternal = providers.some((provider) => provider !== null && EXTERNAL_PASSWORDS.test(provider));
+  const hasNoPassword = row.encrypted_password === '' || row.password_automatically_set === true;
+  const passwordsAreOff =
+    (settings.sso_passwords_off === true && providers.length > 0) ||
+    (isEnterprise && row.passwords_off === true);
+  const unjudged = unjudgedOf(row, isExternal);
   return {
     id: row.id,
     username: row.username,
@@ -133,10 +161,25 @@ export function toAccount(row: PersonRow, reading: PersonReading, { inJob = fals
     external: row.external === true,
     twoFactor: hasTwoFactor(row, settings, now),
     passwordExpired:
-      !isBot && !row.ldap && row.password_automatically_set !== true && isPast(row.password_expires_at, now),
-    passwordHash: row.encrypted_password === '' ? null : row.encrypted_password,
-    ...(row.ldap && { unjudged: 'external_identity' }),
+      !isBot &&
+      !isExternal &&
+      row.password_automatically_set !== true &&
+      isPast(row.password_expires_at, now),
+    passwordHash: hasNoPassword ? null : row.encrypted_password,
+    ...(passwordsAreOff && { passwordsAreOff }),
+    ...(unjudged !== null && { unjudged }),
   };
+}
+
+/** Systems that check the passwords of their users themselves (`password_based_omniauth_user?`). */
+const EXTERNAL_PASSWORDS = /^(ldap|crowd$)/;
+
+function unjudgedOf(
+  { composite }: PersonRow,
+  isExternal: boolean,
+): 'composite_identity' | 'external_identity' | null {
+  if (composite === true) return 'composite_identity';
+  return isExternal ? 'external_identity' : null;
 }
 
 function stateOf(row: PersonRow, { settings, now }: PersonReading): Account['state'] {
@@ -173,7 +216,8 @@ function isConfirmed(row: PersonRow, { email_confirmation }: SettingsRow, now: D
 function hasTwoFactor(row: PersonRow, settings: SettingsRow, now: Date): boolean {
   if (row.second_factor || isPast(row.email_otp_required_after, now)) return true;
   const fromGroup = row.two_factor_from_group === true;
-  if (settings.require_two_factor !== true && !fromGroup) return false;
+  const asAdmin = settings.require_admin_two_factor === true && row.admin;
+  if (settings.require_two_factor !== true && !fromGroup && !asAdmin) return false;
   const since = toTime(row.otp_grace_period_started_at);
   if (since === null) return false;
   const hours = [settings.two_factor_grace_period, fromGroup ? row.two_factor_grace_period : null];

@@ -10,33 +10,77 @@ export interface SettingsRow {
   /** 0 off, 1 soft, 2 hard. */
   readonly email_confirmation: number | null;
   readonly require_two_factor: boolean | null;
+  /** Of admins alone. */
+  readonly require_admin_two_factor: boolean | null;
   /** Hours. */
   readonly two_factor_grace_period: number | null;
   /** Minutes. */
   readonly unlock_period: number | null;
   readonly access_tokens_off: boolean | null;
+  /** Passwords are switched off for users who have another identity, too. */
+  readonly sso_passwords_off: boolean | null;
   readonly enforce_allowlist: boolean | null;
   readonly allowed_ips: string | null;
   readonly external_authorization: boolean | null;
 }
 
-const COLUMNS: readonly (readonly [column: string, as: keyof SettingsRow, otherwise: string])[] = [
-  ['maintenance_mode', 'maintenance_mode', 'false'],
-  ['container_registry_token_expire_delay', 'token_expire_delay', 'NULL::integer'],
-  ['email_confirmation_setting', 'email_confirmation', 'NULL::integer'],
-  ['require_two_factor_authentication', 'require_two_factor', 'false'],
-  ['two_factor_grace_period', 'two_factor_grace_period', 'NULL::integer'],
-  ['failed_login_attempts_unlock_period_in_minutes', 'unlock_period', 'NULL::integer'],
-  ['disable_personal_access_tokens', 'access_tokens_off', 'false'],
-  ['enforce_ci_inbound_job_token_scope_enabled', 'enforce_allowlist', 'true'],
-  ['globally_allowed_ips', 'allowed_ips', 'NULL::text'],
-  ['external_authorization_service_enabled', 'external_authorization', 'false'],
-];
+interface Setting {
+  readonly column: string;
+  /** The column is JSON with this boolean; anything but `true` counts as false. */
+  readonly member?: string;
+  /** The result of a prepared statement stays the same where GitLab gives the column another type. */
+  readonly type: 'boolean' | 'integer' | 'text';
+  /** What a GitLab without the column does. */
+  readonly otherwise: string;
+}
+
+const SETTINGS: Readonly<Record<Exclude<keyof SettingsRow, 'password_authentication'>, Setting>> = {
+  maintenance_mode: { column: 'maintenance_mode', type: 'boolean', otherwise: 'false' },
+  token_expire_delay: {
+    column: 'container_registry_token_expire_delay',
+    type: 'integer',
+    otherwise: 'NULL',
+  },
+  email_confirmation: { column: 'email_confirmation_setting', type: 'integer', otherwise: 'NULL' },
+  require_two_factor: { column: 'require_two_factor_authentication', type: 'boolean', otherwise: 'false' },
+  require_admin_two_factor: {
+    column: 'require_admin_two_factor_authentication',
+    type: 'boolean',
+    otherwise: 'false',
+  },
+  two_factor_grace_period: { column: 'two_factor_grace_period', type: 'integer', otherwise: 'NULL' },
+  unlock_period: {
+    column: 'failed_login_attempts_unlock_period_in_minutes',
+    type: 'integer',
+    otherwise: 'NULL',
+  },
+  access_tokens_off: { column: 'disable_personal_access_tokens', type: 'boolean', otherwise: 'false' },
+  sso_passwords_off: {
+    column: 'sign_in_restrictions',
+    member: 'disable_password_authentication_for_users_with_sso_identities',
+    type: 'boolean',
+    otherwise: 'NULL::jsonb',
+  },
+  enforce_allowlist: {
+    column: 'enforce_ci_inbound_job_token_scope_enabled',
+    type: 'boolean',
+    otherwise: 'false',
+  },
+  allowed_ips: { column: 'globally_allowed_ips', type: 'text', otherwise: 'NULL' },
+  external_authorization: {
+    column: 'external_authorization_service_enabled',
+    type: 'boolean',
+    otherwise: 'false',
+  },
+};
 
 /** A relation of one row, `setting`, with the columns of `SettingsRow`. */
 export function settingsRelation(shape: Shape): string {
   const column = columnOr(shape, 'application_settings', 'settings');
-  const columns = COLUMNS.map(([name, as, otherwise]) => `${column(name, otherwise)} AS ${as}`);
+  const columns = Object.entries(SETTINGS).map(([as, { column: name, member, type, otherwise }]) => {
+    const value = column(name, otherwise);
+    return `(${member === undefined ? value : `${value} ->> '${member}' = 'true'`})::${type} AS ${as}`;
+  });
   // A password can be checked only where this role may read what it is checked against.
   const mayReadPasswords = shape.has('users', 'encrypted_password');
   return `(

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
+import bcrypt from 'bcrypt';
 import { decodeJwt } from 'jose';
 import { type GitlabTestServer, startGitlabServer } from '../../../support/gitlab/server.ts';
 
@@ -92,8 +93,8 @@ interface Row {
   /** The granted actions, or the status with the reason in the log. */
   readonly outcome: string;
   readonly ip?: string;
-  /** Where nothing needs a licence: without one. */
-  readonly edition?: 'ce';
+  /** `ce`: without a licence; default: with one. */
+  readonly edition?: 'ce' | 'ee';
 }
 
 const row = (
@@ -188,9 +189,16 @@ const USERS: readonly Row[] = [
   row('the bot of a project token', '', ['x', SECRETS.bot], APP, 'pull,push'),
 ];
 
+/** `User::DISALLOWED_PASSWORDS` */
+const KNOWN_TO_ALL = '123qweQWE!@#000000000';
+const SAML = "INSERT INTO identities (user_id, provider) VALUES (1, 'saml')";
+const SSO_SWITCH = 'disable_password_authentication_for_users_with_sso_identities';
+const COMPOSITE = user('composite_identity_enforced = true');
+
 const PASSWORDS: readonly Row[] = [
   row('a password by user name', '', byPassword, APP, 'pull,push'),
   row('a password by the primary e-mail', '', [' DEV@example.com', PASSWORD], APP, 'pull,push'),
+  row('a password of a user who acts for another', COMPOSITE, byPassword, APP, '401 composite_identity'),
   row('a wrong password', '', ['dev', 'wrong'], APP, '401 wrong_password'),
   row('a second factor', user('otp_required_for_login = true'), byPassword, APP, '401 two_factor'),
   row(
@@ -232,6 +240,22 @@ const PASSWORDS: readonly Row[] = [
     APP,
     '401 two_factor',
   ),
+  ...(
+    [
+      ['of an admin, and the time is over', 'admin = true', 2, '401 two_factor'],
+      ['of an admin, and there is still time', 'admin = true', 0, 'pull,push'],
+      ['of admins, from somebody else', 'admin = false', 2, 'pull,push'],
+    ] as const
+  ).map(([what, is, hoursAgo, outcome]) =>
+    row(
+      `a second factor demanded ${what}`,
+      `${settings('require_admin_two_factor_authentication = true, two_factor_grace_period = 1')};
+       ${user(`${is}, otp_grace_period_started_at = now() AT TIME ZONE 'UTC' - interval '${hoursAgo} hours'`)}`,
+      byPassword,
+      APP,
+      outcome,
+    ),
+  ),
   row('a second factor, with a token', user('otp_required_for_login = true'), dev, APP, 'pull,push'),
   row(
     'a password of a user with LDAP',
@@ -253,6 +277,62 @@ const PASSWORDS: readonly Row[] = [
     byPassword,
     APP,
     '401 password_authentication_off',
+  ),
+  row(
+    'a password of a user with Crowd',
+    "INSERT INTO identities (user_id, provider) VALUES (1, 'crowd')",
+    byPassword,
+    APP,
+    '401 external_identity',
+  ),
+  row(
+    'a password that GitLab made up',
+    user('password_automatically_set = true'),
+    byPassword,
+    APP,
+    '401 wrong_password',
+  ),
+  row(
+    'a password that GitLab once gave to many',
+    `UPDATE users SET encrypted_password = '${bcrypt.hashSync(KNOWN_TO_ALL, 4)}' WHERE id = 1`,
+    ['dev', KNOWN_TO_ALL],
+    APP,
+    '401 wrong_password',
+  ),
+  ...(
+    [
+      ['and single sign-on', 'true', SAML, '401 password_authentication_off'],
+      ['and no other identity', 'true', '', 'pull,push'],
+      ['where they are not', 'false', SAML, 'pull,push'],
+      ['where the switch is no boolean', '"perhaps"', SAML, 'pull,push'],
+    ] as const
+  ).map(([what, value, identity, outcome]) =>
+    row(
+      `a password with passwords off for single sign-on, ${what}`,
+      `${settings(`sign_in_restrictions = '{"${SSO_SWITCH}": ${value}}'`)}; ${identity}`,
+      byPassword,
+      APP,
+      outcome,
+    ),
+  ),
+  ...(
+    [
+      ['of the company', 10, 'true, true', 'ee', '401 password_authentication_off'],
+      ['of another company', 12, 'true, true', 'ee', 'pull,push'],
+      ['of a company whose SAML is off', 10, 'false, true', 'ee', 'pull,push'],
+      ['of a company that has not', 10, 'true, false', 'ee', 'pull,push'],
+      ['of the company, without a licence', 10, 'true, true', 'ce', 'pull,push'],
+    ] as const
+  ).map(([what, group, flags, edition, outcome]) =>
+    row(
+      `a password with passwords off ${what}`,
+      `INSERT INTO saml_providers (group_id, enabled, disable_password_authentication_for_enterprise_users) VALUES (${group}, ${flags});
+       UPDATE user_details SET enterprise_group_id = 10 WHERE user_id = 1`,
+      byPassword,
+      APP,
+      outcome,
+      { edition },
+    ),
   ),
   row(
     'an account without a password',
@@ -288,6 +368,7 @@ const TOKENS: readonly Row[] = [
     APP,
     'pull,push',
   ),
+  row('a token of a user who acts for another', COMPOSITE, dev, APP, '401 composite_identity'),
   row('a granular token', token('granular = true'), dev, APP, '401 granular_token'),
   row('tokens switched off', settings('disable_personal_access_tokens = true'), dev, APP, '401 unknown'),
   row(
@@ -508,6 +589,7 @@ const JOBS: readonly Row[] = [
   ),
   row('an erased job', builds('erased_at = now()'), job, APP, '401 job_not_running'),
   row('a bridge, which is no job', builds("type = 'Ci::Bridge'"), job, APP, '401 unknown'),
+  row('a job of a user who acts for another', COMPOSITE, job, APP, '401 composite_identity'),
   row('a job for two users', builds('scoped_user_id = 4'), job, APP, '401 composite_identity'),
   row(
     'a job of a project that is scheduled for deletion',
