@@ -58,6 +58,7 @@ export type Reason =
   | 'external_identity'
   | 'composite_identity'
   | 'external_authorization'
+  | 'gitlab_unfit'
   | 'job_not_running'
   | 'job_token_expired'
   | 'ci_disabled'

@@ -1,4 +1,4 @@
-import { readDatabaseUrl } from '../config/database-url.ts';
+import { type DatabaseUrl, readDatabaseUrl } from '../config/database-url.ts';
 import { type GitlabSettings, SAME_DATABASE } from '../config/gitlab.ts';
 import { CellpassError } from '../errors.ts';
 import type { Log } from '../log.ts';
@@ -28,24 +28,24 @@ const WRITING = { maxConnections: 2, pipelinedConnections: 0 } as const;
 /**
  * Opens GitLab's databases. Behind a pooler in transaction mode nothing is prepared, which is
  * slower.
- * @throws {CellpassError} `unavailable` when one does not answer.
+ * @throws {CellpassError} `unavailable` when the main one does not answer.
  */
 export async function openGitlab(settings: GitlabSettings, log: Log): Promise<OpenGitlab> {
   const opened: Database[] = [];
   const close = async (): Promise<void> => {
     await Promise.all(opened.map((database) => database.close()));
   };
-  const open = async (variable: string, url: string | null, onlyReads: boolean): Promise<Database | null> => {
+  const open = async (url: string | null, use: Use): Promise<Database | null> => {
     if (url === null) return null;
-    const database = await openOne(variable, url, { onlyReads, log });
+    const database = await openOne(url, use, log);
     opened.push(database);
     return database;
   };
   try {
-    const main = await open('CELLPASS_GITLAB_DATABASE_URL', settings.databaseUrl, true);
-    if (main === null) throw new CellpassError('invalid', 'CELLPASS_GITLAB_DATABASE_URL is missing');
-    const ci = await open('CELLPASS_GITLAB_CI_DATABASE_URL', settings.ciDatabaseUrl, true);
-    const write = await open('CELLPASS_GITLAB_WRITE_DATABASE_URL', settings.writeDatabaseUrl, false);
+    const main = await open(settings.databaseUrl, MAIN);
+    if (main === null) throw new CellpassError('invalid', `${MAIN.variable} is missing`);
+    const ci = await open(settings.ciDatabaseUrl, CI);
+    const write = await open(settings.writeDatabaseUrl, WRITE);
     return { settings, main, ci, write, close };
   } catch (error) {
     await close();
@@ -53,32 +53,56 @@ export async function openGitlab(settings: GitlabSettings, log: Log): Promise<Op
   }
 }
 
-async function openOne(
-  variable: string,
-  url: string,
-  { onlyReads, log }: { readonly onlyReads: boolean; readonly log: Log },
-): Promise<Database> {
+/** What a database is for. */
+interface Use {
+  readonly variable: string;
+  readonly onlyReads: boolean;
+  /** What fails while it is away; null: everything, so that nothing starts without it. */
+  readonly missed: string | null;
+}
+
+const MAIN: Use = { variable: 'CELLPASS_GITLAB_DATABASE_URL', onlyReads: true, missed: null };
+const CI: Use = { variable: 'CELLPASS_GITLAB_CI_DATABASE_URL', onlyReads: true, missed: 'job tokens' };
+const WRITE: Use = {
+  variable: 'CELLPASS_GITLAB_WRITE_DATABASE_URL',
+  onlyReads: false,
+  missed: 'first pushes to repositories that GitLab does not list',
+};
+
+async function openOne(url: string, use: Use, log: Log): Promise<Database> {
+  const { variable, onlyReads } = use;
   const read = readDatabaseUrl(url);
   if ('problem' in read) throw new CellpassError('invalid', `${variable}: ${read.problem}`);
+  const pooler = await lookForPooler(read, use, log);
+  if (pooler) {
+    log.warn(
+      {},
+      `${variable}: a pooler in transaction mode answers, so no statement is prepared, which takes longer`,
+    );
+  }
+  return openPostgres(url, {
+    ...(onlyReads ? READING : WRITING),
+    onIdleError: (error) => log.warn({ err: error }, "a connection to GitLab's database broke"),
+    // Without an answer a pooler may be there, and without prepared statements both work.
+    preparedStatements: pooler === false,
+    onlyReads,
+  });
+}
+
+/** Undefined: it does not answer, and is not needed by all. */
+async function lookForPooler(
+  read: DatabaseUrl,
+  { variable, onlyReads, missed }: Use,
+  log: Log,
+): Promise<boolean | undefined> {
   try {
-    const pooler = await hasTransactionPooler(read, { onlyReads });
-    if (pooler) {
-      log.warn(
-        {},
-        `${variable}: a pooler in transaction mode answers, so no statement is prepared, which takes longer`,
-      );
-    }
-    const database = openPostgres(url, {
-      ...(onlyReads ? READING : WRITING),
-      onIdleError: (error) => log.warn({ err: error }, "a connection to GitLab's database broke"),
-      preparedStatements: !pooler,
-      onlyReads,
-    });
-    await database.query('SELECT 1');
-    return database;
+    return await hasTransactionPooler(read, { onlyReads });
   } catch (error) {
     if (error instanceof CellpassError && error.code !== 'unavailable') throw error;
-    throw unreachable(read, error, variable);
+    const problem = unreachable(read, error, variable);
+    if (missed === null) throw problem;
+    log.error({ err: problem }, `${variable}: until it answers, ${missed} are answered with 503`);
+    return undefined;
   }
 }
 

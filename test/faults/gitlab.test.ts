@@ -143,7 +143,51 @@ describe("a server whose GitLab's database", () => {
     await healed(server);
   });
 
+  /** Results that a prepared statement would hand out in another type. */
+  const RETYPED: readonly (readonly [table: string, column: string, type: string, was: string])[] = [
+    ['application_settings', 'container_registry_token_expire_delay', 'bigint', 'integer'],
+    ['application_settings', 'globally_allowed_ips', 'varchar', 'text'],
+    ['personal_access_tokens', 'user_id', 'numeric', 'bigint'],
+    ['project_authorizations', 'access_level', 'bigint', 'integer'],
+    ['p_ci_builds', 'user_id', 'numeric', 'bigint'],
+    ['routes', 'source_id', 'numeric', 'bigint'],
+  ];
+  for (const [table, column, type, was] of RETYPED) {
+    it(`gets ${table}.${column} as ${type} goes on`, async () => {
+      await expectAll(server, 200);
+      await server.gitlab.main.execute(`ALTER TABLE ${table} ALTER ${column} TYPE ${type}`);
+      // On each connection.
+      for (let n = 0; n < 4; n++) await expectAll(server, 200);
+      await server.gitlab.main.execute(`ALTER TABLE ${table} ALTER ${column} TYPE ${was}`);
+      for (let n = 0; n < 4; n++) await expectAll(server, 200);
+    });
+  }
+
+  it('takes no new repository answers 503 to a first push, says why, and heals', async () => {
+    const table = 'container_repositories';
+    const role = new URL(server.environment['CELLPASS_GITLAB_WRITE_DATABASE_URL'] ?? '').username;
+    const changes = [
+      [`REVOKE INSERT (name) ON ${table} FROM ${role}`, `GRANT INSERT (name) ON ${table} TO ${role}`],
+      [`ALTER TABLE ${table} RENAME COLUMN name TO gone`, `ALTER TABLE ${table} RENAME COLUMN gone TO name`],
+    ];
+    const push = () =>
+      Promise.resolve(server.ask({ as: LOGIN.api, scope: 'repository:acme/guarded/new:push' }));
+    for (const [break_ = '', mend = ''] of changes) {
+      await server.gitlab.main.execute(break_);
+      const { status, body } = await push();
+      assert.equal(status, 503, break_);
+      assert.match(body.errors[0].message, /container_repositories|gone|name/);
+      await server.gitlab.main.execute(mend);
+      await becomes('it takes pushes again', async () => (await push()).status === 200);
+      await server.gitlab.main.execute(`DELETE FROM ${table}`);
+    }
+  });
+
   const LATER = [
+    'ALTER TABLE application_settings DROP COLUMN require_admin_two_factor_authentication',
+    'ALTER TABLE application_settings DROP COLUMN sign_in_restrictions',
+    'ALTER TABLE application_settings DROP COLUMN enforce_ci_inbound_job_token_scope_enabled',
+    'DROP TABLE saml_providers',
     'ALTER TABLE users DROP COLUMN locked_at',
     'ALTER TABLE namespaces DROP COLUMN state',
     'ALTER TABLE personal_access_tokens DROP COLUMN granular',
@@ -207,6 +251,69 @@ describe("a server whose GitLab's CI has a database of its own that nobody names
     } finally {
       await server.close();
     }
+  });
+});
+
+describe("a server whose GitLab's CI has a database of its own", () => {
+  let server: GitlabTestServer;
+  before(async () => {
+    server = await startGitlabServer({ hasOwnCi: true });
+    await server.apply(ACME);
+  });
+  after(async () => {
+    await server.close();
+  });
+
+  /** Nobody gets in, and who is in goes. */
+  async function setAway(isAway: boolean): Promise<void> {
+    const name = new URL(server.gitlab.ciUrl ?? '').pathname.slice(1);
+    await server.gitlab.main.execute(`ALTER DATABASE ${name} ALLOW_CONNECTIONS ${!isAway}`);
+    if (!isAway) return;
+    await server.gitlab.main.execute(
+      `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '${name}'`,
+    );
+  }
+
+  async function expectWithoutJobs(): Promise<void> {
+    assert.equal((await ask(server, LOGIN.job)).status, 503);
+    for (const as of [LOGIN.api, LOGIN.deployer, null]) assert.equal((await ask(server, as)).status, 200);
+    assert.equal((await request(server.app).get('/readyz')).status, 200);
+  }
+
+  it('goes on without it, but for jobs', async () => {
+    await setAway(true);
+    for (let n = 0; n < 3; n++) await expectWithoutJobs();
+    await setAway(false);
+    await becomes('jobs are served', async () => (await ask(server, LOGIN.job)).status === 200);
+  });
+
+  it('starts without it, and finds it later', async () => {
+    await setAway(true);
+    const settings = loadConfig(server.environment).gitlab;
+    assert.ok(settings);
+    const lines: string[] = [];
+    const note = (_: unknown, text: string): number => lines.push(text);
+    const databases = await openGitlab(settings, { ...SILENT, error: note });
+    assert.match(lines.join(), /CELLPASS_GITLAB_CI_DATABASE_URL: until it answers, job tokens/);
+    const other = await startTestServer({ environment: server.environment, gitlab: databases });
+    const askOther = async (as: Login | null): Promise<number> =>
+      (await other.ask({ ...(as && { as }), scope: SCOPE })).status;
+    assert.deepEqual(await Promise.all(VISITORS.map(askOther)), [200, 200, 503, 200]);
+    await setAway(false);
+    await becomes('jobs are served', async () => (await askOther(LOGIN.job)) === 200);
+    await other.close();
+    await databases.close();
+  });
+
+  it('looks at it anew where its upgrade takes a column away, and says which', async () => {
+    const { ci } = server.gitlab;
+    await ci?.execute('ALTER TABLE p_ci_builds RENAME COLUMN status TO gone');
+    const { status, body } = await ask(server, LOGIN.job);
+    assert.equal(status, 503);
+    assert.match(body.errors[0].message, /p_ci_builds\.status/);
+    assert.equal((await ask(server, LOGIN.api)).status, 200);
+    await ci?.execute('ALTER TABLE p_ci_builds RENAME COLUMN gone TO status');
+    await becomes('jobs are served', async () => (await ask(server, LOGIN.job)).status === 200);
   });
 });
 

@@ -115,20 +115,24 @@ async function checkCi(ci: Database | null, ciIsElsewhere: boolean): Promise<rea
       "CI's tables are in another database, so all job tokens are answered with 503: set CELLPASS_GITLAB_CI_DATABASE_URL";
     return [named('gitlab ci', failed(message))];
   }
-  const shape = await readShape(ci, 'ci', true);
+  const { finding, value: shape } = await checkWithValue('gitlab ci', async () => {
+    const hasCopies = await hasCiElsewhere(ci);
+    return { value: await readShape(ci, 'ci', true), verdict: judgeCi(hasCopies) };
+  });
+  if (shape === undefined) return [finding];
   return [
-    await check('gitlab ci', async () => {
-      if (await hasCiElsewhere(ci)) {
-        return failed(
-          'CELLPASS_GITLAB_CI_DATABASE_URL names a database that has only copies of the tables of CI: name the one of CI',
-        );
-      }
-      return ok("CI's tables are in a database of their own, which answers");
-    }),
+    finding,
     named('gitlab ci columns', judgeColumns(shape)),
     named('gitlab ci rights', judgeCiRights(shape)),
     await check('gitlab ci replication', async () => judgeReplication(await readReplication(ci))),
   ];
+}
+
+function judgeCi(hasCopies: boolean): Verdict {
+  if (!hasCopies) return ok("CI's tables are in a database of their own, which answers");
+  return failed(
+    'CELLPASS_GITLAB_CI_DATABASE_URL names a database that has only copies of the tables of CI: name the one of CI',
+  );
 }
 
 function judgeCiRights({ unreadable }: Shape): Verdict {

@@ -55,12 +55,9 @@ export async function openSource(inputs: ServerInputs, registry: MetricsRegistry
       "CELLPASS_GITLAB_SECRETS_FILE: db_key_base is not this GitLab's: its secrets can't be read with it",
     );
   }
-  if (state.ci === 'unknown') {
-    log.warn(
-      {},
-      'the CI tables of this GitLab are in another database: until CELLPASS_GITLAB_CI_DATABASE_URL names it, job tokens are answered with 503',
-    );
-  }
+  await gitlab
+    .pingCi()
+    .catch((error: unknown) => log.warn({ err: error }, 'job tokens are answered with 503'));
   return { source: withoutMemory(gitlab), gitlab };
 }
 

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadConfig } from '../../../src/config/load.ts';
 import { applyDirectory } from '../../../src/directory/apply.ts';
-import { openGitlab } from '../../../src/server/open-gitlab.ts';
+import { type OpenGitlab, openGitlab } from '../../../src/server/open-gitlab.ts';
 import type { Database } from '../../../src/store/database/drivers.ts';
 import { openPostgres } from '../../../src/store/database/postgres.ts';
 import { sharedPostgres, type TestPostgres } from '../database/postgres.ts';
@@ -21,6 +21,8 @@ import { grantTo } from './roles.ts';
 /** A server whose directory is a GitLab's database, which it reads with no more rights than it needs. */
 export interface GitlabTestServer extends TestServer {
   readonly gitlab: GitlabFixture;
+  /** GitLab's databases by the connections of the server. */
+  readonly databases: OpenGitlab;
   readonly secrets: KnownSecrets;
   /** The settings that name this GitLab. */
   readonly environment: Readonly<Record<string, string>>;
@@ -73,6 +75,7 @@ export async function startGitlabServer({
   const server = await startTestServer({ ...options, environment, gitlab: databases });
   return {
     ...server,
+    databases,
     environment,
     gitlab,
     secrets,

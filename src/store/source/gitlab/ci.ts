@@ -1,10 +1,20 @@
 import type { Sql } from '../../database/drivers.ts';
+import { withCurrent } from './changes.ts';
 import { type JobRow, jobStatementText } from './credentials.ts';
 import { type JobLinks, jobLinks } from './job-links.ts';
-import type { Shape } from './shape.ts';
-import { buildStatement, GIVEN, type Refer, type Values, valuesFor } from './statement.ts';
+import { keep } from './kept.ts';
+import { readShape, type Shape } from './shape.ts';
+import { KEEP, refuseIncomplete, type StateOptions } from './state.ts';
+import {
+  buildStatement,
+  GIVEN,
+  type GitlabStatement,
+  type Refer,
+  type Values,
+  valuesFor,
+} from './statement.ts';
 
-/** CI's tables in a database of their own. */
+/** CI's tables in a database of their own. While it is away, only jobs miss it. */
 export interface CiDatabase {
   /** By its token, or by `jobId`. One round trip. */
   findJob(values: Partial<Values>): Promise<JobRow | null>;
@@ -16,21 +26,37 @@ export interface CiDatabase {
   ping(): Promise<void>;
 }
 
-export function openCi(sql: Sql, shape: Shape): CiDatabase {
-  const job = buildStatement('ci-job', (refer) => jobStatementText(shape, refer));
-  const links = buildStatement('ci-links', (refer) => linksText(shape, refer));
+interface Statements {
+  readonly job: GitlabStatement;
+  readonly links: GitlabStatement;
+}
+
+/** Looks at the database when it is asked first, because GitLab answers most without it. */
+export function openCi(sql: Sql, options: Pick<StateOptions, 'log' | 'monotonicMs'>): CiDatabase {
+  const read = async (): Promise<Statements> => {
+    const shape = await readShape(sql, 'ci', true);
+    refuseIncomplete(shape);
+    return {
+      job: buildStatement('ci-job', (refer) => jobStatementText(shape, refer)),
+      links: buildStatement('ci-links', (refer) => linksText(shape, refer)),
+    };
+  };
+  const statements = keep(read, { what: "The database of GitLab's CI", ...KEEP, ...options });
   return {
-    findJob: async (values) => {
-      const [row] = await sql.query<{ job: JobRow | null }>(job, valuesFor(job, values));
-      return row?.job ?? null;
-    },
-    links: async (projectIds, jobProjectId) => {
-      const rows = await sql.query<LinksRow>(links, valuesFor(links, { projectIds, jobProjectId }));
-      return new Map(rows.map(({ id, listed, reachable }) => [id, { listed, reachable }]));
-    },
-    ping: async () => {
-      await sql.query(job, valuesFor(job, {}));
-    },
+    findJob: (values) =>
+      withCurrent(statements, async ({ job }) => {
+        const [row] = await sql.query<{ job: JobRow | null }>(job, valuesFor(job, values));
+        return row?.job ?? null;
+      }),
+    links: (projectIds, jobProjectId) =>
+      withCurrent(statements, async ({ links }) => {
+        const rows = await sql.query<LinksRow>(links, valuesFor(links, { projectIds, jobProjectId }));
+        return new Map(rows.map(({ id, listed, reachable }) => [id, { listed, reachable }]));
+      }),
+    ping: () =>
+      withCurrent(statements, async ({ job }) => {
+        await sql.query(job, valuesFor(job, {}));
+      }),
   };
 }
 

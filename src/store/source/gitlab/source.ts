@@ -11,19 +11,23 @@ import { LONGEST_TTL_SECONDS, SHORTEST_LIFE_SECONDS } from '../../../config/peri
 import { CellpassError } from '../../../errors.ts';
 import { ANONYMOUS, type Subject } from '../../../policy/subject.ts';
 import type { Sql } from '../../database/drivers.ts';
+import { unfit, withCurrent } from './changes.ts';
+import { type CiDatabase, openCi } from './ci.ts';
 import { type CredentialRow, type JobRow, toCredentialRecords } from './credentials.ts';
 import type { JobLinks } from './job-links.ts';
 import { type JobClaims, type JobTokenForm, jobTokenForm, verifyJobJwt } from './job-token.ts';
 import type { PersonReading } from './people.ts';
 import { type ProjectRow, toProjects } from './projects.ts';
 import type { SettingsRow } from './settings.ts';
-import { createState, type GitlabState, notUsable, type StateOptions } from './state.ts';
+import { createState, type GitlabState, type StateOptions } from './state.ts';
 import { type GitlabStatement, type Values, valuesFor } from './statement.ts';
 import { noteRepositories } from './writes.ts';
 
 export interface GitlabSource extends DirectorySource {
   /** @throws {CellpassError} `unavailable` when the database does not answer, or lacks something. */
   look(): Promise<GitlabState>;
+  /** Whether jobs can be looked up; resolves also where CI has no database of its own. */
+  pingCi(): Promise<void>;
   /** Costs what a password of this GitLab costs, and is nobody's. */
   passwordDecoy(): string;
 }
@@ -31,6 +35,8 @@ export interface GitlabSource extends DirectorySource {
 export interface GitlabSourceOptions extends StateOptions {
   /** Whether GitLab has a licence, so that what needs one counts. */
   readonly isEnterprise: boolean;
+  /** CI's own database; null: no setting names one. */
+  readonly ci: Sql | null;
   /** Null: cellpass writes nothing. */
   readonly write: Sql | null;
   readonly now: () => Date;
@@ -62,10 +68,17 @@ const NO_LINKS: ReadonlyMap<number, JobLinks> = new Map();
 export function createGitlabSource(options: GitlabSourceOptions): GitlabSource {
   const { main, keys, isEnterprise, now } = options;
   const state = createState(options);
+  const ownCi = options.ci && openCi(options.ci, options);
+  /** Where the jobs are: null for the main database. */
+  const ciOf = ({ ciIsElsewhere }: GitlabState): CiDatabase | null => {
+    if (!ciIsElsewhere) return null;
+    if (ownCi === null) throw noCi();
+    return ownCi;
+  };
 
   const query = async (statement: GitlabStatement, values: Partial<Values>): Promise<Row> => {
     const [row] = await main.query<Row>(statement, valuesFor(statement, values));
-    if (row === undefined) throw notUsable("GitLab's database has no row in application_settings");
+    if (row === undefined) throw unfit("GitLab's database has no row in application_settings");
     return row;
   };
   const personReading = (settings: SettingsRow): PersonReading => ({ settings, isEnterprise, now: now() });
@@ -117,6 +130,7 @@ export function createGitlabSource(options: GitlabSourceOptions): GitlabSource {
     { secret, username, kinds }: SourceQuestion,
     paths: readonly string[],
   ): Promise<SourceAnswer> => {
+    if (known.keys === 'wrong') throw wrongKey();
     const text = secret.reveal();
     const form = kinds.includes('job') ? jobTokenForm(text) : null;
     const password = kinds.includes('password');
@@ -130,10 +144,13 @@ export function createGitlabSource(options: GitlabSourceOptions): GitlabSource {
       partition: form?.kind === 'stored' ? form.partition : null,
       jobId: claims?.jobId ?? null,
     };
-    const { statements, ci } = known;
-    if (form === null) return withOauth(await ask('no', values, NO_JOB), known, username);
-    if (ci === 'unknown') throw noCi();
-    if (ci === 'here') return ask('look', values, { claims });
+    const { statements } = known;
+    if (form === null) {
+      const answer = withOauth(await ask('no', values, NO_JOB), known, username);
+      return REFUSED_PASSWORDS.has(text) ? withoutPassword(answer) : answer;
+    }
+    const ci = ciOf(known);
+    if (ci === null) return ask('look', values, { claims });
     const [job, ids] = await Promise.all([ci.findJob(values), projectIds(paths)]);
     if (job === null || job.project_id === null) return ask('no', values, NO_JOB);
     const given = { ...values, jobId: job.id, jobProjectId: job.project_id, userId: job.user_id };
@@ -165,13 +182,14 @@ export function createGitlabSource(options: GitlabSourceOptions): GitlabSource {
   ): Promise<SourceAnswer> => {
     const { userId, deployTokenId, jobProjectId } = idsOf(subject);
     const row = await query(known.statements.facts(), { paths, userId, deployTokenId, jobProjectId });
-    if (typeof known.ci === 'string' || jobProjectId === null) return toAnswer(row, NO_JOB);
+    const ci = jobProjectId === null ? null : ciOf(known);
+    if (ci === null || jobProjectId === null) return toAnswer(row, NO_JOB);
     const ids = (row.projects ?? []).map(({ id }) => id);
-    return toAnswer(row, { claims: null, links: await known.ci.links(ids, jobProjectId) });
+    return toAnswer(row, { claims: null, links: await ci.links(ids, jobProjectId) });
   };
 
   const findRecords = async (known: GitlabState, question: SubjectQuestion): Promise<CredentialRecords> => {
-    const { statements, ci } = known;
+    const { statements } = known;
     switch (question.kind) {
       case 'token':
         return toRecords(await query(statements.findToken(), { tokenId: question.id }), NO_JOB);
@@ -183,8 +201,8 @@ export function createGitlabSource(options: GitlabSourceOptions): GitlabSource {
       case 'user':
         return toRecords(await query(statements.findUser(), { login: question.name.toLowerCase() }), NO_JOB);
       case 'job': {
-        if (ci === 'unknown') throw noCi();
-        const job = ci === 'here' ? undefined : await ci.findJob({ jobId: question.id, encrypted: [] });
+        const ci = ciOf(known);
+        const job = ci === null ? undefined : await ci.findJob({ jobId: question.id, encrypted: [] });
         if (job === undefined)
           return toRecords(await query(statements.findJob(), { jobId: question.id, encrypted: [] }), NO_JOB);
         const values = {
@@ -198,24 +216,7 @@ export function createGitlabSource(options: GitlabSourceOptions): GitlabSource {
     }
   };
 
-  /** Looks at the database anew, once, when an upgrade of GitLab has changed it. */
-  const withState = async <T>(work: (known: GitlabState) => Promise<T>): Promise<T> => {
-    const known = await state.get();
-    try {
-      const answer = await work(known);
-      state.works();
-      return answer;
-    } catch (error) {
-      if (!hasChanged(error)) throw error;
-      try {
-        return await work(await state.renew(known));
-      } catch (again) {
-        throw hasChanged(again)
-          ? notUsable(`GitLab's database has changed: ${causeOf(again)}`, again)
-          : again;
-      }
-    }
-  };
+  const withState = <T>(work: (known: GitlabState) => Promise<T>): Promise<T> => withCurrent(state, work);
   return {
     ask: (question, paths) =>
       withState((known) =>
@@ -226,12 +227,14 @@ export function createGitlabSource(options: GitlabSourceOptions): GitlabSource {
     ping: () =>
       withState(async (known) => {
         await query(known.statements.facts(), { paths: [] });
-        if (typeof known.ci !== 'string') await known.ci.ping();
       }),
     listRepositories: async (repositories) => {
       if (options.write !== null) await noteRepositories(options.write, repositories);
     },
     look: () => state.get(),
+    pingCi: async () => {
+      await ciOf(await state.get())?.ping();
+    },
     passwordDecoy: () => state.last()?.passwordDecoy ?? '',
   };
 }
@@ -244,6 +247,15 @@ function withOauth(answer: SourceAnswer, { shape }: GitlabState, username: strin
   return { ...answer, credentials: { ...answer.credentials, oauthToken: true } };
 }
 
+/** GitLab gave it to accounts by mistake (CVE-2022-1162; `User::DISALLOWED_PASSWORDS`). */
+const REFUSED_PASSWORDS: ReadonlySet<string> = new Set(['123qweQWE!@#000000000']);
+
+function withoutPassword(answer: SourceAnswer): SourceAnswer {
+  const { account } = answer.credentials;
+  if (account === null) return answer;
+  return { ...answer, credentials: { ...answer.credentials, account: { ...account, passwordHash: null } } };
+}
+
 const MINUTE_SECONDS = 60;
 
 /** GitLab's setting is in minutes; clients need a minute at least. */
@@ -251,24 +263,15 @@ function lifeOf(minutes: number): number {
   return Math.min(Math.max(minutes * MINUTE_SECONDS, SHORTEST_LIFE_SECONDS), LONGEST_TTL_SECONDS);
 }
 
-/**
- * SQLSTATEs of a statement that no longer fits its tables: no such column, no such table, no right
- * to it any more, and a prepared statement whose result would have other columns.
- */
-const CHANGED: ReadonlySet<string> = new Set(['42703', '42P01', '42501', '0A000']);
-
-function hasChanged(error: unknown): boolean {
-  const cause = error instanceof CellpassError ? error.details.cause : error;
-  return cause instanceof Error && 'code' in cause && CHANGED.has(String(cause.code));
-}
-
-function causeOf(error: unknown): string {
-  const cause = error instanceof CellpassError ? error.details.cause : error;
-  return cause instanceof Error ? cause.message : String(cause);
+/** Each token would look unknown. */
+function wrongKey(): CellpassError {
+  return unfit(
+    "db_key_base is no longer this GitLab's: CELLPASS_GITLAB_SECRETS_FILE must name its file, and the server start again",
+  );
 }
 
 function noCi(): CellpassError {
-  return notUsable(
+  return unfit(
     'the CI tables of this GitLab are in another database, so job tokens need CELLPASS_GITLAB_CI_DATABASE_URL',
   );
 }

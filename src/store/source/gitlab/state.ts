@@ -1,10 +1,10 @@
 import type { KeyObject } from 'node:crypto';
 import { decoyLike } from '../../../authn/password-schemes.ts';
-import { CellpassError } from '../../../errors.ts';
 import type { Log } from '../../../log.ts';
 import type { Sql } from '../../database/drivers.ts';
-import { type CiDatabase, openCi } from './ci.ts';
+import { isUnfit, unfit } from './changes.ts';
 import { publicHalf } from './job-token.ts';
+import { type Kept, keep } from './kept.ts';
 import type { GitlabKeys } from './keys.ts';
 import { featureIsOn } from './settings.ts';
 import { hasCiElsewhere, readShape, type Shape } from './shape.ts';
@@ -14,8 +14,7 @@ import { createStatements, type Statements } from './statements.ts';
 export interface GitlabState {
   readonly shape: Shape;
   readonly statements: Statements;
-  /** `here`: in the main database. `unknown`: in another one that no setting names. */
-  readonly ci: 'here' | 'unknown' | CiDatabase;
+  readonly ciIsElsewhere: boolean;
   /** The public half of the key that signs job tokens; null: this GitLab has none. */
   readonly jobKey: KeyObject | null;
   /** Costs what a password of this GitLab costs, and is nobody's. */
@@ -26,100 +25,52 @@ export interface GitlabState {
 
 type KeyProof = 'right' | 'wrong' | 'unknown';
 
-interface GitlabDatabases {
+export interface StateOptions {
   readonly main: Sql;
-  /** Null: no setting names it. */
-  readonly ci: Sql | null;
-}
-
-export interface StateOptions extends GitlabDatabases {
   readonly keys: GitlabKeys;
   readonly log: Pick<Log, 'warn'>;
   readonly monotonicMs: () => number;
 }
 
-export interface CurrentState {
-  /** @throws {CellpassError} `unavailable` when the database lacks what an answer needs. */
-  get(): Promise<GitlabState>;
-  /** Reads the state anew, unless somebody has done so since `old`. */
-  renew(old: GitlabState): Promise<GitlabState>;
+export interface CurrentState extends Pick<Kept<GitlabState>, 'get' | 'renew' | 'last'> {
   /**
    * Reads the key for job tokens alone, at most every few seconds, because strangers can ask for
    * it. Resolves with `old` where it was read lately.
    */
   renewKey(old: GitlabState): Promise<GitlabState>;
-  /** A question was answered, so what the database lacked is there again. */
-  works(): void;
-  /** The last one that was read; undefined before the first. */
-  last(): GitlabState | undefined;
 }
 
 /** GitLab may be upgraded, or change its signing key or its settings for passwords. */
 const RENEW_MS = 5 * 60_000;
-/** While the database lacks something, each request would look for it. */
 const REST_MS = 1000;
+export const KEEP = { renewMs: RENEW_MS, restMs: REST_MS, isVerdict: isUnfit } as const;
 const KEY_REST_MS = 10_000;
 
+/** Its functions throw `unavailable` when the database does not answer, or lacks something. */
 export function createState(options: StateOptions): CurrentState {
-  const { monotonicMs, log } = options;
-  let state: GitlabState | undefined;
-  let readAtMs = 0;
+  const { main, keys, monotonicMs } = options;
   let keyReadAtMs = 0;
-  let reading: Promise<GitlabState> | undefined;
-  let failure: { readonly error: unknown; readonly atMs: number } | undefined;
-
   const read = (): Promise<GitlabState> => {
-    reading ??= readState(options)
-      .then((fresh) => {
-        state = fresh;
-        readAtMs = monotonicMs();
-        keyReadAtMs = readAtMs;
-        failure = undefined;
-        return fresh;
-      })
-      .catch((error: unknown) => {
-        failure = { error, atMs: monotonicMs() };
-        throw error;
-      })
-      .finally(() => {
-        reading = undefined;
-      });
-    return reading;
+    keyReadAtMs = monotonicMs();
+    return readState(options);
   };
-  const renew = async (old: GitlabState | undefined): Promise<GitlabState> => {
-    if (state !== undefined && state !== old) return state;
-    if (failure !== undefined && monotonicMs() - failure.atMs < REST_MS) throw failure.error;
-    return read();
-  };
+  const kept = keep(read, { what: "GitLab's database", ...KEEP, ...options });
   return {
-    async get() {
-      if (state === undefined) return renew(undefined);
-      if (monotonicMs() - readAtMs > RENEW_MS && reading === undefined && failure === undefined) {
-        read().catch((error: unknown) =>
-          log.warn({ err: error }, "GitLab's database was not looked at anew"),
-        );
-      }
-      if (failure !== undefined && monotonicMs() - failure.atMs >= REST_MS) return renew(state);
-      return state;
-    },
-    renew,
+    ...kept,
     renewKey: async (old) => {
-      if (state !== undefined && state !== old) return state;
+      const last = kept.last();
+      if (last !== undefined && last !== old) return last;
       if (monotonicMs() - keyReadAtMs <= KEY_REST_MS) return old;
       keyReadAtMs = monotonicMs();
-      const { key, proof } = await readJobKey(options.main, old.shape, options.keys);
+      const { key, proof } = await readJobKey(main, old.shape, keys);
       const fresh = { ...old, jobKey: key, keys: proof === 'unknown' ? old.keys : proof };
-      if (state === old) state = fresh;
+      kept.replace(old, fresh);
       return fresh;
     },
-    works: () => {
-      failure = undefined;
-    },
-    last: () => state,
   };
 }
 
-async function readState({ main, ci, keys }: StateOptions): Promise<GitlabState> {
+async function readState({ main, keys }: StateOptions): Promise<GitlabState> {
   const ciIsElsewhere = await hasCiElsewhere(main);
   const shape = await readShape(main, 'main', ciIsElsewhere);
   refuseIncomplete(shape);
@@ -127,38 +78,25 @@ async function readState({ main, ci, keys }: StateOptions): Promise<GitlabState>
   return {
     shape,
     statements: createStatements(shape, !ciIsElsewhere),
-    ci: ciIsElsewhere ? await readCi(ci) : 'here',
+    ciIsElsewhere,
     jobKey: jobKey.key,
     passwordDecoy: await readDecoy(main, shape),
     keys: await proofOf(main, keys, jobKey.proof),
   };
 }
 
-async function readCi(ci: Sql | null): Promise<'unknown' | CiDatabase> {
-  if (ci === null) return 'unknown';
-  const shape = await readShape(ci, 'ci', true);
-  refuseIncomplete(shape);
-  return openCi(ci, shape);
-}
-
-function refuseIncomplete({ missing, unreadable }: Shape): void {
+/** @throws {CellpassError} `unavailable` for a database that lacks what answers need. */
+export function refuseIncomplete({ missing, unreadable }: Shape): void {
   if (missing.length > 0) {
-    throw notUsable(
+    throw unfit(
       `GitLab's database lacks ${missing.join(', ')}: this version of GitLab is not supported, or is being upgraded`,
     );
   }
   if (unreadable.length > 0) {
-    throw notUsable(
+    throw unfit(
       `this role may not read ${unreadable.join(', ')} in GitLab's database: run the SQL that "cellpass gitlab grants" prints`,
     );
   }
-}
-
-export function notUsable(message: string, cause?: unknown): CellpassError {
-  return new CellpassError('unavailable', message, {
-    retryAfterSeconds: 1,
-    ...(cause !== undefined && { cause }),
-  });
 }
 
 async function readJobKey(

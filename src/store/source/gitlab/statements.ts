@@ -37,8 +37,8 @@ const ABOUT: About = {
  * see `projectFacts` of the own source.
  */
 const asked = (refer: Refer, { userId, deployTokenId, jobProjectId }: About): string => `
-  CROSS JOIN LATERAL (SELECT ${refer('paths')} AS paths, ${userId} AS user_id,
-    ${deployTokenId} AS deploy_token_id, ${jobProjectId} AS job_project_id OFFSET 0) AS asked`;
+  CROSS JOIN LATERAL (SELECT ${refer('paths')} AS paths, (${userId})::bigint AS user_id,
+    (${deployTokenId})::bigint AS deploy_token_id, (${jobProjectId})::bigint AS job_project_id OFFSET 0) AS asked`;
 
 const COLUMNS = 'setting.*, asked.user_id, asked.deploy_token_id, asked.job_project_id, found.projects';
 

@@ -1,6 +1,8 @@
 import type { NewRepository } from '../../../authn/source.ts';
+import { CellpassError } from '../../../errors.ts';
 import type { Sql } from '../../database/drivers.ts';
 import type { TokenUse } from '../../directory/tokens.ts';
+import { causeOf, hasChanged, sqlStateOf, unfit } from './changes.ts';
 
 /** All that cellpass ever writes to GitLab's database, as Rails would for the same request. */
 
@@ -17,10 +19,30 @@ const NOTE_REPOSITORIES = {
 /**
  * Lists images that are about to be pushed, so that GitLab shows them, and can clean them up and
  * delete them. Those that are listed already stay as they are. One round trip.
+ * @throws {CellpassError} `unavailable` when GitLab takes no row, `denied` when a project was deleted
+ *   meanwhile.
  */
 export async function noteRepositories(sql: Sql, repositories: readonly NewRepository[]): Promise<void> {
   const rows = repositories.map(({ projectId, name }) => ({ project_id: projectId, name }));
-  await sql.query(NOTE_REPOSITORIES, [JSON.stringify(rows)]);
+  try {
+    await sql.query(NOTE_REPOSITORIES, [JSON.stringify(rows)]);
+  } catch (error) {
+    throw whyNotListed(error);
+  }
+}
+
+const NO_SUCH_PROJECT = '23503';
+/** Of rows that this GitLab takes in another form: a column that must not be null, a check, and others. */
+const CONSTRAINT = /^23/;
+/** No unique index for ON CONFLICT. */
+const NO_INDEX = '42P10';
+
+function whyNotListed(error: unknown): unknown {
+  const state = sqlStateOf(error) ?? '';
+  if (state === NO_SUCH_PROJECT) return new CellpassError('denied', 'access forbidden', { cause: error });
+  if (!hasChanged(error) && !CONSTRAINT.test(state) && state !== NO_INDEX) return error;
+  const advice = 'run "cellpass gitlab check"';
+  return unfit(`GitLab's database does not take a new repository (${causeOf(error)}): ${advice}`, error);
 }
 
 /** Skips locked rows instead of waiting: the next use of the token is stored instead. */
