@@ -8,6 +8,7 @@ const ORDER = [
   'cells/',
   'keys/',
   'token/',
+  'comparison/',
   'store/',
   'rotation/',
   'directory/',

@@ -72,6 +72,8 @@ export type Reason =
   | 'wrong_cell'
   | 'cell_unknown'
   | 'cell_away'
+  | 'rails_away'
+  | 'rails_loop'
   | 'forwarding_loop'
   | 'hop_of_a_stranger'
   | 'topology_service'

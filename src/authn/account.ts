@@ -5,7 +5,8 @@ import type { Dialect, DialectName } from '../policy/dialect.ts';
  * Why a source that is GitLab's database can't judge a credential, though it is one: its rights or
  * its proof are outside the database. It is refused.
  */
-type Unjudged = 'granular_token' | 'oauth_token' | 'external_identity' | 'composite_identity';
+export const UNJUDGED = ['granular_token', 'oauth_token', 'external_identity', 'composite_identity'] as const;
+export type Unjudged = (typeof UNJUDGED)[number];
 
 /** A user, service account or bot, as stored. */
 export interface Account {
@@ -72,8 +73,10 @@ export interface CredentialRecords {
   readonly account: Account | null;
   /** Whose way counts where cellpass and GitLab differ; missing: cellpass's. */
   readonly dialect?: DialectName;
-  /** The secret is an OAuth access token. */
-  readonly oauthToken?: true;
+  /**
+   * The secret is an OAuth access token: there is a record of it, or only the login name says so.
+   */
+  readonly oauthToken?: 'recorded' | 'by_login_name';
 }
 
 /** A user who may not log in may not use tokens or jobs either. */

@@ -2,7 +2,7 @@ import { hash } from 'node:crypto';
 import { lowerCaseAscii } from '../ascii.ts';
 import type { Reason } from '../errors.ts';
 import { ANONYMOUS, type Subject } from '../policy/subject.ts';
-import type { CredentialRecords } from './account.ts';
+import { type CredentialRecords, UNJUDGED, type Unjudged } from './account.ts';
 import type { Credentials } from './basic.ts';
 import { type Evidence, type HashedKind, kindsOf, verifyByRecord } from './credential-kinds.ts';
 import type { Attempt, FailedAttempts } from './failed-attempts.ts';
@@ -20,22 +20,40 @@ export interface Circumstances {
   readonly network: string;
   /** Aborted when the client no longer waits; called only where there is a queue to wait in. */
   readonly clientGone: () => AbortSignal;
+  /** Asks who can judge what the directory can't; missing: nobody can. */
+  readonly judgeElsewhere?: JudgeElsewhere;
 }
 
+/** Resolves with whether the credentials were accepted there. */
+export type JudgeElsewhere = (reason: Unjudged) => Promise<boolean>;
+
 /**
- * Credentials → subject, by the first kind that recognises the secret (`CREDENTIAL_KINDS`).
+ * Credentials → subject, by the first kind that recognises the secret (`CREDENTIAL_KINDS`);
+ * `elsewhere`: they were accepted by who can judge them.
  * @param records the source's answer to `questionOf(credentials)`.
  * @throws {CellpassError} `unauthorized`, with the same message whatever the cause;
  * `details.reason` has the cause, for the log. `too_many_failures` for a password after too many
  * failures, and for a token that would be `unauthorized` then. `unavailable` when too many
  * passwords wait to be hashed, or failures can't be counted.
  */
+export function authenticate(
+  authenticator: Authenticator,
+  credentials: Credentials | null,
+  records: CredentialRecords,
+  circumstances: Circumstances & { readonly judgeElsewhere?: undefined },
+): Promise<Subject>;
+export function authenticate(
+  authenticator: Authenticator,
+  credentials: Credentials | null,
+  records: CredentialRecords,
+  circumstances: Circumstances,
+): Promise<Subject | 'elsewhere'>;
 export async function authenticate(
   authenticator: Authenticator,
   credentials: Credentials | null,
   records: CredentialRecords,
-  { now, network, clientGone }: Circumstances,
-): Promise<Subject> {
+  { now, network, clientGone, judgeElsewhere }: Circumstances,
+): Promise<Subject | 'elsewhere'> {
   if (credentials === null) return ANONYMOUS;
   const evidence = { credentials, records, now };
   const kinds = kindsOf(credentials);
@@ -43,6 +61,10 @@ export async function authenticate(
   if (verdict !== null && typeof verdict === 'object') return verdict;
   const attempt = toAttempt(evidence, network);
   const hashed = kinds.find((kind) => kind.proof === 'hash');
+  const unjudged = verdict ?? (hashed && records.account?.unjudged) ?? null;
+  if (judgeElsewhere !== undefined && isUnjudged(unjudged)) {
+    return verifyElsewhere(authenticator.failedAttempts, { evidence, attempt, unjudged, judgeElsewhere });
+  }
   if (hashed === undefined)
     throw await authenticator.failedAttempts.tokenFailed(attempt, verdict ?? 'unknown');
   return verifyByHash(authenticator, { kind: hashed, evidence, attempt, refusal: verdict }, clientGone);
@@ -52,6 +74,38 @@ export async function authenticate(
 function toAttempt({ credentials, records }: Evidence, network: string): Attempt {
   const login = records.account?.username ?? credentials.username;
   return { network, loginKey: lowerCaseAscii(login), digest: hash('sha256', credentials.password, 'buffer') };
+}
+
+function isUnjudged(reason: Reason | null): reason is Unjudged {
+  return UNJUDGED.some((one) => one === reason);
+}
+
+interface Unproven {
+  readonly evidence: Evidence;
+  readonly attempt: Attempt;
+  readonly unjudged: Unjudged;
+  readonly judgeElsewhere: JudgeElsewhere;
+}
+
+/**
+ * A secret that the directory has no record of may be a guess: it is asked about elsewhere only
+ * while its address and account have failed seldom enough.
+ */
+async function verifyElsewhere(
+  failedAttempts: Authenticator['failedAttempts'],
+  { evidence, attempt, unjudged, judgeElsewhere }: Unproven,
+): Promise<'elsewhere'> {
+  const { job, accessToken, oauthToken } = evidence.records;
+  const isRecorded = job !== null || accessToken !== null || oauthToken === 'recorded';
+  if (isRecorded) {
+    if (await judgeElsewhere(unjudged)) return 'elsewhere';
+    throw await failedAttempts.tokenFailed(attempt, unjudged);
+  }
+  failedAttempts.refuseKnown(attempt);
+  const admitted = await failedAttempts.admitPassword(attempt);
+  if (!(await judgeElsewhere(unjudged))) throw await admitted.failed(unjudged);
+  admitted.succeeded();
+  return 'elsewhere';
 }
 
 interface Guess {

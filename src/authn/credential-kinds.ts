@@ -62,7 +62,7 @@ const ACCESS_TOKEN: RecordedKind = {
   admits: () => true,
   verify: (evidence) => {
     const { accessToken, oauthToken } = evidence.records;
-    if (oauthToken) return 'oauth_token';
+    if (oauthToken !== undefined) return 'oauth_token';
     return accessToken && fromAccessToken(accessToken, readingOf(evidence));
   },
 };

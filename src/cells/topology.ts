@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import { lowerCaseAscii } from '../ascii.ts';
+import { httpUrl } from '../config/http-url.ts';
 import { explainIssue, IN_WORDS } from '../config/issues.ts';
-import { cellId, httpUrl } from '../config/settings.ts';
+import { cellId } from '../config/settings.ts';
 import { isUnencrypted } from '../config/unencrypted.ts';
 import { type Path, readYaml } from '../config/yaml.ts';
 import { CellpassError, type Problem, printProblems } from '../errors.ts';

@@ -8,6 +8,7 @@ import {
   SHORTEST_LIFE_SECONDS,
   shortestRotationSeconds,
 } from './periods.ts';
+import { railsContradictions } from './rails.ts';
 import { toServices } from './services.ts';
 import type { Settings } from './settings.ts';
 
@@ -21,6 +22,10 @@ export function contradictions(given: Settings): readonly ExplainedIssue[] {
     ...reuseContradictions(given),
     ...registryContradictions(given),
     ...gitlabContradictions(given.gitlab, given.database_url),
+    ...railsContradictions(given.gitlab, {
+      hasDatabase: given.gitlab.database_url !== undefined,
+      publicUrl: given.public_url,
+    }),
   ];
 }
 

@@ -3,8 +3,9 @@ import { CellpassError } from '../errors.ts';
 import { readDatabaseUrl, toDatabaseUrl } from './database-url.ts';
 import { readDbKeyBase } from './gitlab-secrets.ts';
 import type { ExplainedIssue } from './issues.ts';
+import { railsSettings } from './rails.ts';
 
-/** The section `gitlab` of the settings: GitLab's own database as the directory. */
+/** The section `gitlab` of the settings: GitLab's own database as the directory, and Rails. */
 
 /** `ee`: what Rails counts only with a licence counts. */
 type GitlabEdition = 'ce' | 'ee';
@@ -21,23 +22,8 @@ export interface GitlabSettings {
   readonly edition: GitlabEdition;
 }
 
-/** The parts that need Rails beside cellpass. */
-const BESIDE_RAILS = [
-  'rails_url',
-  'mode',
-  'compare_percent',
-  'pass_services',
-  'serve_namespaces',
-  'serve_percent',
-  'expected_differences',
-] as const;
-
 const url = z.string().transform(toDatabaseUrl);
 const file = z.string().min(1);
-const notYet = z.undefined({
-  error: 'is for GitLab Rails beside cellpass, which this version does not have: leave it out',
-});
-
 export const gitlabSettings = z.strictObject({
   database_url: url.optional(),
   database_url_file: file.optional(),
@@ -47,12 +33,12 @@ export const gitlabSettings = z.strictObject({
   write_database_url_file: file.optional(),
   secrets_file: file.optional(),
   edition: z.enum(['ce', 'ee']).default('ce'),
-  ...Object.fromEntries(BESIDE_RAILS.map((name) => [name, notYet.optional()])),
+  ...railsSettings,
 });
 
 type Given = z.output<typeof gitlabSettings>;
 
-/** The settings of the section that a variable can hold; `rails_url` and `mode` to refuse them. */
+/** The settings of the section that a variable can hold. */
 export const GITLAB_VARIABLES = [
   'database_url',
   'database_url_file',

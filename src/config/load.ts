@@ -2,6 +2,7 @@ import { CellpassError, type Problem, printProblems } from '../errors.ts';
 import { contradictions } from './contradictions.ts';
 import { type GitlabSettings, toGitlabSettings } from './gitlab.ts';
 import { explainIssue, IN_WORDS, valueAt } from './issues.ts';
+import { type RailsSettings, toRailsSettings } from './rails.ts';
 import { blameFile, readSecretFiles } from './secret-files.ts';
 import { type ServiceSettings, toServices } from './services.ts';
 import { type ListenAddress, type LogLevel, type Settings, settings, variable } from './settings.ts';
@@ -120,9 +121,14 @@ export interface Config {
     readonly refusalBytes: number;
     readonly auditDays: number;
     readonly auditBytes: number;
+    /** Of differences between answers of Rails and cellpass. */
+    readonly comparisonDays: number;
+    readonly comparisonBytes: number;
   };
   /** GitLab's database as the directory; null: cellpass's own tables. */
   readonly gitlab: GitlabSettings | null;
+  /** GitLab Rails beside cellpass; null: there is none. */
+  readonly rails: RailsSettings | null;
   /**
    * `CELLPASS_` variables that aren't settings: usually typing errors, but an orchestrator may set
    * its own.
@@ -216,8 +222,11 @@ function toConfig(given: Settings, unknownVariables: readonly string[]): Config 
       refusalBytes: given.retention.refusal_bytes,
       auditDays: given.retention.audit_days,
       auditBytes: given.retention.audit_bytes,
+      comparisonDays: given.retention.comparison_days,
+      comparisonBytes: given.retention.comparison_bytes,
     },
     gitlab: toGitlabSettings(given.gitlab),
+    rails: toRailsSettings(given.gitlab),
     unknownVariables,
   };
 }

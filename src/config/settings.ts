@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { parseRange, rangeProblem } from '../addresses.ts';
 import { toDatabaseUrl } from './database-url.ts';
 import { GITLAB_VARIABLES, gitlabSettings } from './gitlab.ts';
+import { httpUrl } from './http-url.ts';
 
 /**
  * The schema of all settings, by their names in the settings file, with their defaults.
@@ -28,8 +29,6 @@ export const cellId = z
   .int()
   .min(1)
   .max(2 ** 31 - 1);
-/** A base URL. Gives it without trailing slashes, so that paths can be appended. */
-export const httpUrl = z.string().transform(toPublicUrl);
 /** A CIDR range in its normal form. */
 const cidrRange = z.string().transform(toCidrRange);
 /** An origin as browsers send it (RFC 6454 section 6.2): scheme, host and port. */
@@ -102,6 +101,12 @@ const retention = z.strictObject({
     .int()
     .min(1024 * 1024)
     .default(1024 * 1024 * 1024),
+  comparison_days: z.number().min(0).default(14),
+  comparison_bytes: z
+    .number()
+    .int()
+    .min(0)
+    .default(64 * 1024 * 1024),
 });
 
 const registry = z.strictObject({
@@ -193,26 +198,6 @@ function toListenAddress(text: string, context: z.core.$RefinementCtx): ListenAd
     return z.NEVER;
   }
   return { host, port };
-}
-
-function toPublicUrl(text: string, context: z.core.$RefinementCtx): string {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  const isPlain =
-    url !== undefined &&
-    /^https?:$/.test(url.protocol) &&
-    url.search === '' &&
-    url.hash === '' &&
-    url.username === '' &&
-    url.password === '';
-  if (!isPlain) {
-    context.issues.push({
-      code: 'custom',
-      input: text,
-      message: 'must be an http(s) URL without user, query and fragment, such as https://auth.example.com',
-    });
-    return z.NEVER;
-  }
-  return text.replace(/\/+$/, '');
 }
 
 /** The settings that a variable can hold, by their path in the file. */

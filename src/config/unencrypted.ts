@@ -11,7 +11,7 @@ export function isUnencrypted(text: string): boolean {
 }
 
 type Connections = Pick<Config, 'databaseUrl' | 'databaseListenUrl' | 'registries'> &
-  Partial<Pick<Config, 'gitlab'>>;
+  Partial<Pick<Config, 'gitlab' | 'rails'>>;
 
 /** A sentence about each setting that lets secrets leave this machine in clear text. */
 export function warnOfUnencrypted({
@@ -19,6 +19,7 @@ export function warnOfUnencrypted({
   databaseListenUrl,
   registries,
   gitlab = null,
+  rails = null,
 }: Connections): readonly string[] {
   return [
     ...warnOfDatabase('CELLPASS_DATABASE_URL', databaseUrl),
@@ -26,6 +27,11 @@ export function warnOfUnencrypted({
     ...warnOfDatabase('CELLPASS_GITLAB_DATABASE_URL', gitlab?.databaseUrl ?? null),
     ...warnOfDatabase('CELLPASS_GITLAB_CI_DATABASE_URL', gitlab?.ciDatabaseUrl ?? null),
     ...warnOfDatabase('CELLPASS_GITLAB_WRITE_DATABASE_URL', gitlab?.writeDatabaseUrl ?? null),
+    ...(rails !== null && isUnencrypted(rails.url)
+      ? [
+          `CELLPASS_GITLAB_RAILS_URL: Rails is asked at ${rails.url} without TLS, so others on the network can read the credentials that go there: give it an https URL`,
+        ]
+      : []),
     ...registries
       .filter(({ url, insecure }) => !insecure && isUnencrypted(url))
       .map(

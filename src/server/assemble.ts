@@ -2,11 +2,14 @@ import { Registry as MetricsRegistry } from 'prom-client';
 import { createAdminApp, createApp, createMetricsApp, createRemoteAdminApp } from '../app.ts';
 import { createPasswordHasher } from '../authn/password.ts';
 import { openTopology } from '../cells/current-topology.ts';
+import type { Config } from '../config/load.ts';
 import type { DirectoryResource } from '../http/admin/directory.ts';
 import { observeUnread } from '../http/listener/unread-requests.ts';
+import { createRailsMetrics } from '../http/metrics/rails.ts';
 import { reportOf } from '../http/metrics/report.ts';
 import { createRequestMetrics } from '../http/metrics/requests.ts';
-import { createForwarder } from '../http/token/forward.ts';
+import { createForwarder, type ForwarderOptions } from '../http/token/forward.ts';
+import { createRailsClient, RAILS_DEADLINE_MS, type RailsClient } from '../http/token/rails/client.ts';
 import type { Schedule } from '../rotation/schedule.ts';
 import { createTurns } from '../shares/turns.ts';
 import { openClockCheck } from './assembly/clock.ts';
@@ -105,14 +108,31 @@ async function assembleShared(inputs: ServerInputs, closers: Closers): Promise<S
 }
 
 function assemblePublic(inputs: ServerInputs, shared: SharedServices, closers: Closers): PublicAssembly {
-  const records = openRecords(inputs, closers);
-  const passwordDeadlineMs = inputs.config.limits.passwordSeconds * 1000 + FORWARDING_MS;
-  const forwarder = shared.requests.measured(createForwarder({ passwordDeadlineMs }));
+  const railsMetrics = createRailsMetrics(shared.registry);
+  const records = openRecords(inputs, closers, railsMetrics.compared);
+  const forwarder = shared.requests.measured(createForwarder(forwarding(inputs.config)));
   closers.push(() => forwarder.close());
   const turns = createTurns(REQUESTS_AT_ONCE);
   registerStats(inputs, shared, records, { requests: turns.stats, forwarding: () => forwarder.stats() });
-  const app = createApp(publicEndpoints(inputs, { ...shared, records, forwarder, turns }));
+  const rails = openRails(inputs, closers);
+  const { passedOn: countPassedOn } = railsMetrics;
+  const app = createApp(
+    publicEndpoints(inputs, { ...shared, records, forwarder, turns, rails, countPassedOn }),
+  );
   return { ...shared, app, records };
+}
+
+/** The other cell may wait for a hash, or for its own Rails. */
+function forwarding({ limits, rails }: Config): ForwarderOptions {
+  if (rails !== null) return { deadlineMs: RAILS_DEADLINE_MS + FORWARDING_MS };
+  return { passwordDeadlineMs: limits.passwordSeconds * 1000 + FORWARDING_MS };
+}
+
+function openRails({ config }: ServerInputs, closers: Closers): RailsClient | null {
+  if (config.rails === null) return null;
+  const client = createRailsClient(config.rails.url);
+  closers.push(() => client.close());
+  return client;
 }
 
 function assembleAdministration(

@@ -1,5 +1,6 @@
 import { readTls, type TlsPair } from '../http/listener/server.ts';
 import type { Log } from '../log.ts';
+import { createFollowed } from './followed.ts';
 
 /** The TLS certificate that this process uses, and who uses it. */
 export interface Certificate {
@@ -11,17 +12,14 @@ export interface Certificate {
 }
 
 export function createCertificate(first: TlsPair | null): Certificate {
-  const followers: ((tls: TlsPair) => void)[] = [];
-  let current = first;
+  const { current, follow, replace } = createFollowed(first);
   return {
-    current: () => current,
-    follow: (use) => {
-      followers.push(use);
-    },
-    replace: (tls) => {
-      current = tls;
-      for (const use of followers) use(tls);
-    },
+    current,
+    replace,
+    follow: (use) =>
+      follow((tls) => {
+        if (tls !== null) use(tls);
+      }),
   };
 }
 

@@ -15,6 +15,7 @@ import { openDatabase } from './open-database.ts';
 import { fitOpenFiles } from './open-files.ts';
 import { WAITING } from './prepare.ts';
 import { registryConfiguration } from './registry-configuration.ts';
+import { reloadRules } from './reload-rules.ts';
 import { createLog, type ServerLog, STDERR, STDOUT } from './server-log.ts';
 import { adminSocketPath } from './socket-path.ts';
 import { type RunningServer, startServer } from './start.ts';
@@ -56,7 +57,10 @@ export async function serve({ environment }: Pick<Terminal, 'environment'>): Pro
     await log.flush();
     return exitSoon();
   }
-  signals.onReload(() => reloadCertificate(server, log));
+  signals.onReload(() => {
+    reloadCertificate(server, log);
+    if (config.rails !== null) reloadRules(server, config.rails, { environment, log });
+  });
   announce(config, server, log);
   await signals.stop;
   await server.close();

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { PasswordHashing } from '../authn/password-schemes.ts';
 import type { Config } from '../config/load.ts';
+import type { RailsRules } from '../config/rails.ts';
 import { isTrial } from '../config/trial.ts';
 import { warnOfUnencrypted } from '../config/unencrypted.ts';
 import { readTls } from '../http/listener/server.ts';
@@ -13,6 +14,7 @@ import { type Certificate, createCertificate, reloadFrom } from './certificate.t
 import { type Closers, closeAll, openAll } from './closers.ts';
 import { type DataDirHold, holdDataDir, warnOfDataDir } from './data-dir.ts';
 import { warnOfExamples } from './example-credentials.ts';
+import { createFollowed, type Followed } from './followed.ts';
 import { type Hasher, startHasher } from './hashing/hasher.ts';
 import { openAdminListener, openMetricsListener, openPublicListener } from './listeners.ts';
 import { openDatabase, type ProcessRole } from './open-database.ts';
@@ -30,6 +32,8 @@ export interface RunningServer {
    * without TLS.
    */
   reload(): boolean;
+  /** Beside GitLab Rails; null: there is none. Replaced on SIGHUP. */
+  readonly rules: Followed<RailsRules | null>;
   /**
    * Answers `/readyz` with 503 for `drainSeconds`, then finishes the requests that have begun, and
    * closes everything.
@@ -38,7 +42,7 @@ export interface RunningServer {
 }
 
 /** The process that administers several workers. */
-export interface PrimaryServer extends Pick<RunningServer, 'reload' | 'close'> {
+export interface PrimaryServer extends Pick<RunningServer, 'reload' | 'rules' | 'close'> {
   /** Hashes the passwords of all workers. */
   readonly hasher: PasswordHashing;
   /** Of all workers. */
@@ -57,6 +61,8 @@ export interface WorkerInputs {
   readonly argon2id: PasswordHashing;
   /** The primary's certificate. */
   readonly certificate: Certificate;
+  /** The primary's. */
+  readonly rules: Followed<RailsRules | null>;
   /** Resolves when `certificate` has the one to begin with; called once, before the worker listens. */
   readonly mayListen: () => Promise<void>;
 }
@@ -77,13 +83,15 @@ export function startServer(config: Config, log: ServerLog, signal?: AbortSignal
   return openAll(async (closers) => {
     const host = await openHost(config, { log, signal, role: 'server' }, closers);
     const draining = { now: false };
-    const assembly = await assembleServer(await inputsOf(config, { ...host, log, draining }), closers);
+    const rules = rulesOf(config);
+    const assembly = await assembleServer(await inputsOf(config, { ...host, log, draining, rules }), closers);
     processMetrics(assembly.registry);
     await openAdministration(config, assembly, { ...host, log, closers });
     const url = await openPublicListener(config, assembly, { ...host, log, closers });
     return {
       ...runningServer(config, { url, draining, closers }),
       reload: () => reloadFrom(config.tls, host.certificate),
+      rules,
     };
   });
 }
@@ -97,7 +105,8 @@ export function startPrimary(
   return openAll(async (closers) => {
     const host = await openHost(config, { log, signal, role: 'primary' }, closers);
     const draining = { now: false };
-    const inputs = await inputsOf(config, { ...host, log, draining });
+    const rules = rulesOf(config);
+    const inputs = await inputsOf(config, { ...host, log, draining, rules });
     const assembly = await assemblePrimary({ ...inputs, otherMetrics }, closers);
     processMetrics(assembly.registry);
     await openAdministration(config, assembly, { ...host, log, closers });
@@ -105,6 +114,7 @@ export function startPrimary(
       hasher: host.argon2id,
       certificate: host.certificate,
       reload: () => reloadFrom(config.tls, host.certificate),
+      rules,
       drain: () => {
         draining.now = true;
       },
@@ -117,14 +127,14 @@ export function startPrimary(
 export function startWorker(
   config: Config,
   log: ServerLog,
-  { argon2id, certificate, mayListen }: WorkerInputs,
+  { argon2id, certificate, rules, mayListen }: WorkerInputs,
 ): Promise<WorkerServer> {
   return openAll(async (closers) => {
     const database = await openDatabase(config, log, 'worker');
     closers.push(() => database.close());
     const gitlab = await openGitlabOf(config, log, closers);
     const draining = { now: false };
-    const inputs = await inputsOf(config, { database, gitlab, argon2id, log, draining });
+    const inputs = await inputsOf(config, { database, gitlab, argon2id, log, draining, rules });
     const assembly = await assembleWorker(inputs, closers);
     processMetrics(assembly.registry);
     await mayListen();
@@ -193,11 +203,13 @@ async function inputsOf(
     argon2id,
     log,
     draining,
+    rules,
   }: Pick<ServerInputs, 'database'> & {
     readonly gitlab: OpenGitlab | null;
     readonly log: ServerLog;
     readonly argon2id: PasswordHashing;
     readonly draining: Draining;
+    readonly rules: Followed<RailsRules | null>;
   },
 ): Promise<ServerInputs> {
   const masterKey = await openMasterKey(config, database, log);
@@ -215,7 +227,12 @@ async function inputsOf(
     logLinesLost,
     now,
     isDraining,
+    railsRules: () => rules.current(),
   };
+}
+
+function rulesOf({ rails }: Config): Followed<RailsRules | null> {
+  return createFollowed(rails?.rules ?? null);
 }
 
 /** Opens what only admins and Prometheus reach. */

@@ -104,36 +104,11 @@ describe('the section gitlab of the settings', () => {
       () => ({ CELLPASS_DATABASE_URL: URL }),
       /CELLPASS_GITLAB_DATABASE_URL: is the database of CELLPASS_DATABASE_URL/,
     ],
-    [
-      'Rails beside it',
-      () => ({ CELLPASS_GITLAB_RAILS_URL: 'https://gitlab.example' }),
-      /CELLPASS_GITLAB_RAILS_URL: is for GitLab Rails beside cellpass/,
-    ],
-    [
-      'a mode',
-      () => ({ CELLPASS_GITLAB_MODE: 'observe' }),
-      /CELLPASS_GITLAB_MODE: is for GitLab Rails beside cellpass/,
-    ],
     ['no database', () => ({ CELLPASS_GITLAB_DATABASE_URL: '' }), /secrets_file|SECRETS_FILE/],
   ];
   for (const [what, more, message] of WRONG) {
     it(`is refused with ${what}`, () => {
       assert.throws(() => load({ ...minimal(), ...more() }), message);
-    });
-  }
-
-  for (const name of [
-    'compare_percent',
-    'pass_services',
-    'serve_namespaces',
-    'serve_percent',
-    'expected_differences',
-  ]) {
-    it(`refuses ${name} by its name`, () => {
-      assert.throws(
-        () => load(minimal(), `gitlab: {${name}: 1}`),
-        new RegExp(`${name}: is for GitLab Rails`),
-      );
     });
   }
 

@@ -1,10 +1,10 @@
 import { userInfo } from 'node:os';
 import { Option } from 'commander';
 import { isAdminTokenSecret } from '../../authn/admin-token.ts';
+import { httpUrl } from '../../config/http-url.ts';
 import { loadConfig } from '../../config/load.ts';
 import { isLoopback } from '../../config/loopback.ts';
 import { secretOf } from '../../config/secret-files.ts';
-import { httpUrl } from '../../config/settings.ts';
 import { CellpassError } from '../../errors.ts';
 import { adminSocketPath } from '../../server/socket-path.ts';
 import type { Terminal } from '../../terminal.ts';

@@ -1,72 +1,44 @@
-import { randomUUID } from 'node:crypto';
 import type { Middleware } from 'koa';
-import { type Authenticator, authenticate } from '../../authn/authenticate.ts';
-import { unauthorized } from '../../authn/basic.ts';
-import { questionOf } from '../../authn/credential-kinds.ts';
-import { isExampleSecret } from '../../authn/example-secrets.ts';
-import { type DirectorySource, isAbout } from '../../authn/source.ts';
 import type { CellView } from '../../cells/choose-cell.ts';
 import type { Limits } from '../../config/load.ts';
-import type { ServiceSettings } from '../../config/services.ts';
-import { CellpassError } from '../../errors.ts';
-import type { ExpiringMap } from '../../expiring-map.ts';
-import type { ClockCheck } from '../../keys/clock-check.ts';
-import type { Keyring } from '../../keys/keyring.ts';
-import type { SigningKey } from '../../keys/signing-key.ts';
-import type { Decision } from '../../policy/grant.ts';
-import type { Facts } from '../../policy/project.ts';
 import { type AskedScopes, parseScopes } from '../../policy/scope.ts';
-import type { Subject } from '../../policy/subject.ts';
 import type { Turns } from '../../shares/turns.ts';
-import { buildClaims, type ClaimSet } from '../../token/claims.ts';
-import type { SignedToken, SignOrReuse } from '../../token/reuse.ts';
-import type { UserClaims } from '../../token/user-claim.ts';
 import { toNetwork } from '../client-address.ts';
-import type { RequestMetrics } from '../metrics/requests.ts';
-import type { RequestContext, RequestState } from '../request-state.ts';
-import type { TokenResponse } from '../types.ts';
+import type { RequestState } from '../request-state.ts';
 import {
   type CellChoice,
   choose,
-  dropCredentials,
   incomingRequest,
-  refusalForOtherCell,
   refuseToForward,
   type TokenContext,
   writeForwarded,
 } from './cell.ts';
 import { clientGone } from './client-gone.ts';
-import { allowOrigin, challengeIfAnonymous } from './cors.ts';
+import { allowOrigin } from './cors.ts';
 import { type Deadline, withDeadline } from './deadline.ts';
-import { decide, pathsOf, unlistedRepositories } from './decide.ts';
 import type { Forwarder } from './forward.ts';
+import { type Issued, type Issuer, issue } from './issue.ts';
 import { type OutcomeDraft, type OutcomeObserver, startOutcome } from './outcome.ts';
-import { readTokenRequest, type TokenRequest } from './request.ts';
+import { RAILS_DEADLINE_MS } from './rails/client.ts';
+import type { Observed } from './rails/comparer.ts';
+import { createElsewhere, type Elsewhere } from './rails/elsewhere.ts';
+import { passOn, type RailsBeside, refuseLoop, toRailsRequest, writeRailsAnswer } from './rails/passing.ts';
+import { whyLeftToRails } from './rails/who-answers.ts';
+import { type RawRequest, readRawRequest, type TokenRequest, toTokenRequest } from './request.ts';
 
-export interface TokenEndpoint {
+export interface TokenEndpoint extends Issuer {
   /** The current view of the cells. */
   readonly cells: () => CellView;
   readonly forwarder: Forwarder;
-  readonly authenticator: Authenticator;
-  readonly source: Pick<DirectorySource, 'ask' | 'facts' | 'keep' | 'listRepositories'>;
-  readonly keyring: Pick<Keyring, 'active'>;
-  readonly clock: Pick<ClockCheck, 'assertRight'>;
-  readonly userClaims: UserClaims;
-  readonly signOrReuse: SignOrReuse;
-  readonly issuer: string;
-  readonly services: ReadonlyMap<string, ServiceSettings>;
+  /** Null: there is no Rails beside this server. */
+  readonly rails: RailsBeside | null;
   /** The origins of web pages that may ask for tokens. */
   readonly corsOrigins: ReadonlySet<string>;
-  /** True: the secrets of `examples/` are wrong credentials, whatever the directory says. */
-  readonly refusesExamples: boolean;
   /** Whether a connection comes from a trusted proxy, as those of other cells do. */
   readonly isTrustedSender: (socketAddress: string | undefined) => boolean;
   readonly limits: Limits;
-  /** The networks from which valid credentials came a short time ago. */
-  readonly knownNetworks: ExpiringMap<true>;
   /** Requests that this process answers at the same time. */
   readonly turns: Turns;
-  readonly timed: RequestMetrics['timed'];
 }
 
 /**
@@ -75,6 +47,8 @@ export interface TokenEndpoint {
  * clients do not repeat a token request that gets 503.
  */
 const ANSWER_TIMEOUT_MS = 1800;
+/** So that the deadline of Rails itself, which has the better message, comes first. */
+const SPARE_MS = 500;
 
 /**
  * The token endpoint.
@@ -99,7 +73,44 @@ export function tokenEndpoint(deps: TokenEndpoint, observe: OutcomeObserver): Mi
 /** The steps of the endpoint, from top to bottom. */
 async function answer(deps: TokenEndpoint, ctx: TokenContext, outcome: OutcomeDraft): Promise<void> {
   const webPage = allowOrigin(ctx, deps.corsOrigins);
-  const request = await readTokenRequest(ctx, deps.limits);
+  const raw = await readRawRequest(ctx, deps.limits);
+  refuseLoop(raw);
+  const { rails } = deps;
+  if (rails !== null) {
+    const { mode, passServices } = rails.rules();
+    if (raw.service !== null && passServices.includes(raw.service)) {
+      return writeRailsAnswer(ctx, await passOn(rails, toRailsRequest(ctx, raw), 'service', outcome));
+    }
+    if (mode === 'observe') return observe(deps, rails, { ctx, raw, webPage, outcome });
+  }
+  const call = { ctx, request: toTokenRequest(raw), webPage, outcome };
+  const admission = await admit(deps, call);
+  if (admission === 'forwarded') return;
+  if (rails === null) return writeIssued(ctx, await issueInTurn(deps, call, admission, null));
+  return serve(deps, rails, call, admission);
+}
+
+/** One request, as it goes through the steps. */
+interface Call {
+  readonly ctx: TokenContext;
+  readonly request: TokenRequest;
+  /** The listed origin of the web page that asks; null: another client. */
+  readonly webPage: string | null;
+  readonly outcome: OutcomeDraft;
+}
+
+/** A request that this cell answers. */
+interface Admission {
+  readonly asked: AskedScopes;
+  readonly view: CellView;
+  readonly choice: CellChoice;
+}
+
+/** Chooses the cell. `forwarded`: another one has answered. */
+async function admit(
+  deps: TokenEndpoint,
+  { ctx, request, webPage, outcome }: Call,
+): Promise<Admission | 'forwarded'> {
   const asked = parseScopes(request.scopes);
   outcome.asked = { service: request.service, scopes: asked };
   const view = deps.cells();
@@ -112,157 +123,129 @@ async function answer(deps: TokenEndpoint, ctx: TokenContext, outcome: OutcomeDr
     return choose(view, request, asked, { network, isKnown, gone: () => noLongerAwaited(ctx, deadline) });
   });
   outcome.cell = { ...cell, answering: choice.cell.id };
-  if (choice.kind === 'there') {
-    const isTrusted = deps.isTrustedSender(ctx.req.socket.remoteAddress);
-    refuseToForward(view, choice.cell, { ...request, isTrusted });
-    outcome.cell = { ...outcome.cell, forwarded: true };
-    const destination = { ...choice, self: view.self };
-    const incoming = incomingRequest(ctx, request, webPage);
-    return writeForwarded(ctx, await deps.forwarder.forward(incoming, destination));
+  if (choice.kind !== 'there') return { asked, view, choice };
+  const isTrusted = deps.isTrustedSender(ctx.req.socket.remoteAddress);
+  refuseToForward(view, choice.cell, { ...request, isTrusted });
+  outcome.cell = { ...outcome.cell, forwarded: true };
+  const destination = { ...choice, self: view.self };
+  const incoming = incomingRequest(ctx, request, webPage);
+  writeForwarded(ctx, await deps.forwarder.forward(incoming, destination));
+  return 'forwarded';
+}
+
+interface ObservedCall extends Omit<Call, 'request'> {
+  readonly raw: RawRequest;
+}
+
+/**
+ * Rails answers, and the client gets that as soon as it is there. What cellpass would have answered
+ * is decided at the same time, and compared behind the answer.
+ */
+async function observe(
+  deps: TokenEndpoint,
+  rails: RailsBeside,
+  { ctx, raw, webPage, outcome }: ObservedCall,
+): Promise<void> {
+  const seen = startOutcome();
+  const observed = await admitObserved(deps, { ctx, raw, webPage, outcome: seen });
+  if (observed === 'forwarded') {
+    Object.assign(outcome, seen);
+    return;
   }
-  ctx.body = await withDeadline(startedAtMs + ANSWER_TIMEOUT_MS, (deadline) => {
+  const answering = passOn(rails, toRailsRequest(ctx, raw), 'observe', outcome);
+  // Rails answers no POST; clients repeat it as a GET.
+  if (raw.form === null) rails.comparer?.compareBeside(answering, ctx.state, observed);
+  writeRailsAnswer(ctx, await answering);
+}
+
+/** What cellpass refuses before it knows the cell is for Rails to answer, too. */
+async function admitObserved(
+  deps: TokenEndpoint,
+  { raw, ...call }: ObservedCall,
+): Promise<Observed | 'forwarded'> {
+  const { outcome } = call;
+  try {
+    const request = toTokenRequest(raw);
+    const admission = await admit(deps, { ...call, request });
+    if (admission === 'forwarded') return admission;
+    return { outcome, admitted: { ...admission, request, self: admission.view.self } };
+  } catch (error) {
+    if (outcome.cell?.forwarded === true) throw error;
+    outcome.error = error;
+    return { outcome, admitted: null };
+  }
+}
+
+/** Answers with Rails beside: some requests are left to it, and some answers are compared with its. */
+async function serve(
+  deps: TokenEndpoint,
+  rails: RailsBeside,
+  call: Call,
+  admission: Admission,
+): Promise<void> {
+  const { ctx, request, outcome } = call;
+  const railsRequest = toRailsRequest(ctx, request);
+  const asker = { username: request.credentials?.username ?? null, network: railsRequest.network };
+  const left = whyLeftToRails(rails.rules(), admission.asked, asker);
+  if (left !== null) return writeRailsAnswer(ctx, await passOn(rails, railsRequest, left, outcome));
+  try {
+    writeIssued(
+      ctx,
+      await issueInTurn(deps, call, admission, (begin) =>
+        createElsewhere(rails, railsRequest, outcome, begin),
+      ),
+    );
+  } catch (error) {
+    outcome.error = error;
+    throw error;
+  } finally {
+    if (request.form === null)
+      rails.comparer?.compareBehind(railsRequest, ctx.state, { ...outcome }, request);
+  }
+}
+
+/** @param open null: what this server can't judge is refused. */
+function issueInTurn(
+  deps: TokenEndpoint,
+  { ctx, request, webPage, outcome }: Call,
+  { asked, view, choice }: Admission,
+  open: ((begin: () => void) => Elsewhere) | null,
+): Promise<Issued> {
+  const { startedAtMs, clientAddress } = ctx.state;
+  return withDeadline(startedAtMs + ANSWER_TIMEOUT_MS, (deadline) => {
     const gone = (): AbortSignal => noLongerAwaited(ctx, deadline);
-    const work = (endTurn: () => void): Promise<TokenResponse> => {
+    const work = (endTurn: () => void): Promise<Issued> => {
       const waitForPassword = (): AbortSignal => {
         // Passwords have a queue of their own, in which they wait for longer than other requests.
         endTurn();
         deadline.moveTo(startedAtMs + deps.limits.passwordSeconds * 1000);
         return gone();
       };
-      return issue(deps, ctx.state, outcome, { request, asked, view, choice, webPage, waitForPassword });
+      const waitForRails = (): void => {
+        endTurn();
+        deadline.moveTo(performance.now() + RAILS_DEADLINE_MS + SPARE_MS);
+      };
+      const elsewhere = open?.(waitForRails) ?? null;
+      const { self } = view;
+      return issue(deps, ctx.state, outcome, {
+        request,
+        asked,
+        choice,
+        self,
+        webPage,
+        waitForPassword,
+        elsewhere,
+      });
     };
-    return deps.turns.run({ address: network }, work, gone);
+    return deps.turns.run({ address: toNetwork(clientAddress) }, work, gone);
   });
+}
+
+function writeIssued(ctx: TokenContext, issued: Issued): void {
+  if (issued.by === 'rails') writeRailsAnswer(ctx, issued.answer);
+  else ctx.body = issued.response;
 }
 
 function noLongerAwaited(ctx: TokenContext, deadline: Deadline): AbortSignal {
   return AbortSignal.any([clientGone(ctx.res), deadline.signal()]);
-}
-
-/** The parts of a request that are known before the directory is asked. */
-interface Admitted {
-  readonly request: TokenRequest;
-  readonly asked: AskedScopes;
-  readonly view: CellView;
-  readonly choice: CellChoice;
-  /** The listed origin of the web page that asks; null: another client. */
-  readonly webPage: string | null;
-  /**
-   * Allows the request the time of a password. The signal is aborted when no client waits for the
-   * answer any more.
-   */
-  readonly waitForPassword: () => AbortSignal;
-}
-
-/** The steps of a request that this cell answers. */
-async function issue(
-  deps: TokenEndpoint,
-  { now, clientAddress }: RequestContext,
-  outcome: OutcomeDraft,
-  { request, asked, view, choice, webPage, waitForPassword }: Admitted,
-): Promise<TokenResponse> {
-  const { timed, source } = deps;
-  // Before the credentials, because a wrong clock takes valid ones for expired.
-  deps.clock.assertRight();
-  const credentials = choice.takesCredentials ? request.credentials : dropCredentials(choice.cell, asked);
-  if (deps.refusesExamples && credentials !== null && isExampleSecret(credentials.password)) {
-    throw unauthorized('example_secret');
-  }
-  const paths = pathsOf(asked);
-  const question = questionOf(credentials);
-  const { answer, subject } = await timed('authenticate', async () => {
-    const answer = await source.ask(question, paths);
-    const circumstances = { now, network: toNetwork(clientAddress), clientGone: waitForPassword };
-    const subject = await authenticate(deps.authenticator, credentials, answer.credentials, circumstances);
-    return { answer, subject };
-  });
-  outcome.subject = subject;
-  if (subject.kind !== 'anonymous') deps.knownNetworks.set(toNetwork(clientAddress), true);
-
-  const service = findService(deps.services, request.service);
-  const { decision, refusal, facts } = await timed('authorize', async () => {
-    const facts = isAbout(answer, subject) ? answer.facts : await source.facts(subject, paths);
-    outcome.facts = facts;
-    return { ...decide({ subject, asked, facts, now, clientAddress }, service), facts };
-  });
-  outcome.decision = decision;
-  if (refusal !== null) throw refusalFor(refusal, { choice, webPage });
-  if (decision.access.length > 0) source.keep?.(question, paths, answer);
-  const unlisted = unlistedRepositories(decision, facts);
-  if (unlisted.length > 0) await source.listRepositories?.(unlisted);
-
-  const key = deps.keyring.active();
-  const claims = claim(deps, { service, cell: view.self, facts, subject, decision, now, key });
-  const signed = await timed('sign', async () => deps.signOrReuse(claims, key, service));
-  outcome.issued = { claims: signed.claims, kid: key.kid, cell: view.self, reused: signed.reused };
-  return toTokenResponse(signed, now, service);
-}
-
-function refusalFor(
-  refusal: CellpassError,
-  { choice, webPage }: Pick<Admitted, 'choice' | 'webPage'>,
-): CellpassError {
-  if (!choice.takesCredentials) return refusalForOtherCell(choice.cell, refusal);
-  return webPage === null ? refusal : challengeIfAnonymous(refusal);
-}
-
-function findService(services: ReadonlyMap<string, ServiceSettings>, name: string | null): ServiceSettings {
-  const service = services.get(name ?? '');
-  if (service === undefined) {
-    throw new CellpassError(
-      'service_unknown',
-      'the service is missing or not one that this server issues tokens for',
-    );
-  }
-  return service;
-}
-
-interface ClaimFacts {
-  readonly cell: number;
-  readonly facts: Facts;
-  readonly service: ServiceSettings;
-  readonly subject: Subject;
-  readonly decision: Decision;
-  readonly now: Date;
-  readonly key: SigningKey;
-}
-
-function claim(
-  deps: TokenEndpoint,
-  { service, cell, facts, subject, decision, now, key }: ClaimFacts,
-): ClaimSet {
-  const { access, validUntil } = decision;
-  const grantsPush = access.some(({ actions }) => actions.includes('push') || actions.includes('*'));
-  const claims = buildClaims({
-    issuer: deps.issuer,
-    service: service.name,
-    cell,
-    subject,
-    access,
-    now,
-    ttlSeconds: lifeOf(service, facts, grantsPush),
-    validUntil,
-    tokenId: randomUUID(),
-  });
-  if (!service.userClaim) return claims;
-  return { ...claims, user: deps.userClaims(subject, key, service.kid, claims.exp) };
-}
-
-/** In seconds. A setting of the directory counts where the service sets no life of its own. */
-function lifeOf(service: ServiceSettings, { instance }: Facts, grantsPush: boolean): number {
-  const { ttlOfDirectory, tokenTtlSeconds, pushTtlSeconds } = service;
-  const own = grantsPush ? pushTtlSeconds : tokenTtlSeconds;
-  const isOpen = grantsPush ? ttlOfDirectory?.push : ttlOfDirectory?.token;
-  return isOpen ? (instance.tokenTtlSeconds ?? own) : own;
-}
-
-/** `expires_in` counts from now, because clients count a token's life from when they get it. */
-function toTokenResponse({ token, claims }: SignedToken, now: Date, service: ServiceSettings): TokenResponse {
-  const issuedAt = Math.floor(now.getTime() / 1000);
-  return {
-    token,
-    access_token: token,
-    expires_in: Math.max(1, claims.exp - issuedAt),
-    ...(service.issuedAt && { issued_at: new Date(issuedAt * 1000).toISOString() }),
-  };
 }

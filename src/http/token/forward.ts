@@ -1,9 +1,9 @@
-import { Agent, type Dispatcher, request } from 'undici';
 import { mayBePassword } from '../../authn/credential-kinds.ts';
 import type { Cell } from '../../cells/topology.ts';
 import { CellpassError } from '../../errors.ts';
 import { createTurns, type ShareStats, sumOf, type Turns } from '../../shares/turns.ts';
 import { HELD_BACK, HELD_BACK_HEADER, HOP_HEADER, type TokenRequest } from './request.ts';
+import { createUpstream, type Outgoing, type Upstream } from './upstream.ts';
 
 /** The other cell, and what may go there. */
 interface Destination {
@@ -57,9 +57,6 @@ const DEADLINE_MS = 3000;
 const CONNECTIONS = 128;
 /** How many of them one address may use. */
 const CONNECTIONS_OF_ONE_ADDRESS = 32;
-const KEEP_ALIVE_MS = 30_000;
-/** Ten times an issuer's largest answer. */
-const LONGEST_ANSWER_BYTES = 262_144;
 /**
  * The headers that the client gets, with the form that each must have, so that a cell that was taken
  * over can't send clients elsewhere. The challenge of a 401 is this cell's own.
@@ -76,12 +73,7 @@ export function createForwarder({
   deadlineMs = DEADLINE_MS,
   passwordDeadlineMs = deadlineMs,
 }: ForwarderOptions = {}): Forwarder {
-  const agent = new Agent({
-    connections: CONNECTIONS,
-    keepAliveTimeout: KEEP_ALIVE_MS,
-    connect: { timeout: deadlineMs },
-    maxResponseSize: LONGEST_ANSWER_BYTES,
-  });
+  const upstream = createUpstream({ connections: CONNECTIONS, connectMs: deadlineMs });
   const turns = createTurnsByCell();
   return {
     forward: (incoming, destination) => {
@@ -89,7 +81,7 @@ export function createForwarder({
         destination.takesCredentials && incoming.credentials !== null && mayBePassword(incoming.credentials);
       const ms = isPassword ? passwordDeadlineMs : deadlineMs;
       const signal = AbortSignal.timeout(ms);
-      const work = () => ask(agent, toOutgoing(incoming, destination), signal);
+      const work = () => ask(upstream, toOutgoing(incoming, destination), signal);
       const holder = { address: incoming.network };
       return turns
         .of(destination.cell)
@@ -99,7 +91,7 @@ export function createForwarder({
         });
     },
     stats: turns.stats,
-    close: () => agent.close(),
+    close: () => upstream.close(),
   };
 }
 
@@ -125,13 +117,6 @@ function createTurnsByCell(): TurnsByCell {
     },
     stats: () => sumOf([...byCell.values()].map((turns) => turns.stats())),
   };
-}
-
-interface Outgoing {
-  readonly url: string;
-  readonly method: Dispatcher.HttpMethod;
-  readonly headers: Record<string, string>;
-  readonly body: Buffer | string | null;
 }
 
 function toOutgoing(incoming: IncomingRequest, destination: Destination): Outgoing {
@@ -162,46 +147,24 @@ function withoutCredentials(form: Buffer): string {
   return params.toString();
 }
 
-async function ask(agent: Agent, outgoing: Outgoing, signal: AbortSignal): Promise<ForwardedAnswer> {
-  try {
-    return await send(agent, outgoing, signal);
-  } catch (error) {
-    // The other cell may close an idle connection just when it is used again. Asking twice for a
-    // token does no harm.
-    if (signal.aborted || !isLostConnection(error)) throw error;
-    return send(agent, outgoing, signal);
-  }
-}
-
-async function send(
-  agent: Agent,
-  { url, method, headers, body }: Outgoing,
-  signal: AbortSignal,
-): Promise<ForwardedAnswer> {
-  const response = await request(url, { method, headers, body, dispatcher: agent, signal });
-  const bytes = Buffer.from(await response.body.arrayBuffer());
+async function ask(upstream: Upstream, outgoing: Outgoing, signal: AbortSignal): Promise<ForwardedAnswer> {
+  const { status, headers, body } = await upstream.ask(outgoing, signal);
   // A proxy's error page, or another kind of server: clients would not understand it.
-  if (!isJson(response.headers['content-type']) || !RETURNED_STATUSES.has(response.statusCode)) {
-    throw new Error(`${url.split('?', 1)[0]} answered ${response.statusCode} that is no issuer's`);
+  if (!isJson(headers['content-type']) || !RETURNED_STATUSES.has(status)) {
+    throw new Error(`${outgoing.url.split('?', 1)[0]} answered ${status} that is no issuer's`);
   }
   return {
-    status: response.statusCode,
+    status,
     headers: Object.entries(RETURNED_HEADERS).flatMap(([name, form]) => {
-      const value = response.headers[name];
+      const value = headers[name];
       return typeof value === 'string' && form.test(value) ? [[name, value] as const] : [];
     }),
-    body: bytes,
+    body,
   };
 }
 
 function isJson(contentType: string | string[] | undefined): boolean {
   return typeof contentType === 'string' && /^application\/json\b/i.test(contentType);
-}
-
-const LOST: ReadonlySet<string> = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE']);
-
-function isLostConnection(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && LOST.has(String(error.code));
 }
 
 function unavailable({ id }: Cell, cause: unknown): CellpassError {

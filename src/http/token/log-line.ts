@@ -6,11 +6,15 @@ import type { AskedService, ChosenCell, TokenOutcome } from './outcome.ts';
 
 /** Adds the fields of a token request to its log line, with bounded texts. */
 export function addLogFields(fields: Record<string, unknown>, outcome: TokenOutcome): void {
-  const { asked, cell, subject, decision, issued } = outcome;
+  const { asked, cell, subject, decision, issued, passedOn } = outcome;
   if (cell !== null) fields['cell'] = cell.self;
   // What a client with wrong credentials asks stays out of the log.
   if (asked !== null && (subject !== null || isElsewhere(cell))) describeAsked(fields, asked);
   if (cell?.forwarded) fields['forwarded_to'] = cell.answering;
+  if (passedOn !== null) {
+    fields['answered_by'] = 'rails';
+    fields['passed_on'] = passedOn.reason;
+  }
   if (subject !== null) {
     fields['subject'] = subjectName(subject);
     fields['auth_type'] = authType(subject);

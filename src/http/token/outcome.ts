@@ -2,8 +2,9 @@ import type { Decision } from '../../policy/grant.ts';
 import type { Facts } from '../../policy/project.ts';
 import type { AskedScopes } from '../../policy/scope.ts';
 import type { Subject } from '../../policy/subject.ts';
-import type { ClaimSet } from '../../token/claims.ts';
 import type { RequestContext } from '../request-state.ts';
+import type { DraftToken } from './draft-token.ts';
+import type { PassReason } from './rails/who-answers.ts';
 
 /**
  * What came of one token request. Observers read it after the endpoint is done. A part is null when
@@ -18,8 +19,16 @@ export interface TokenOutcome {
   readonly facts: Facts | null;
   readonly decision: Decision | null;
   readonly issued: IssuedOutcome | null;
-  /** What the endpoint threw; null when it answered, with a token or with another cell's answer. */
+  /** GitLab Rails was asked for the answer. */
+  readonly passedOn: PassedOn | null;
+  /** What the endpoint threw; null when it answered, also with another server's answer. */
   readonly error: unknown;
+}
+
+export interface PassedOn {
+  readonly reason: PassReason;
+  /** Of its answer; null: there was none. */
+  readonly status: number | null;
 }
 
 export interface AskedService {
@@ -36,8 +45,7 @@ export interface ChosenCell {
   readonly forwarded: boolean;
 }
 
-export interface IssuedOutcome {
-  readonly claims: ClaimSet;
+export interface IssuedOutcome extends DraftToken {
   readonly kid: string;
   readonly cell: number;
   /** The token was signed for an earlier request. */
@@ -58,6 +66,7 @@ export function startOutcome(): OutcomeDraft {
     facts: null,
     decision: null,
     issued: null,
+    passedOn: null,
     error: null,
   };
 }

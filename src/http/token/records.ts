@@ -14,11 +14,27 @@ export interface TokenRecords {
   readonly refusals: Pick<RefusalLog, 'add'>;
   readonly audit: Pick<AuditLog, 'add'>;
   readonly lastUse: Pick<LastUse, 'note'>;
+  /** For the metrics: GitLab Rails was asked. */
+  readonly countPassedOn: (reason: string) => void;
 }
 
 /** All observers of token requests. Their order does not matter; each works without the others. */
-export function tokenObservers({ refusals, audit, lastUse }: TokenRecords): readonly OutcomeObserver[] {
-  return [logOutcome, labelOutcome, recordRefusals(refusals), recordIssued(audit), recordLastUse(lastUse)];
+export function tokenObservers({
+  refusals,
+  audit,
+  lastUse,
+  countPassedOn,
+}: TokenRecords): readonly OutcomeObserver[] {
+  return [
+    logOutcome,
+    labelOutcome,
+    recordRefusals(refusals),
+    recordIssued(audit),
+    recordLastUse(lastUse),
+    ({ passedOn }) => {
+      if (passedOn !== null) countPassedOn(passedOn.reason);
+    },
+  ];
 }
 
 /**

@@ -17,13 +17,18 @@ export function toStoredRefusal(
   const record: RefusalRecord = {
     at: now.toISOString(),
     client: clientAddress.text,
-    error: error && { code: error.code, message: error.message, reason: error.reason },
+    error: error && toErrorRecord(error),
     question: toQuestionRecord(outcome),
   };
   return { requestId, record };
 }
 
-function toQuestionRecord({ subject, asked, facts }: TokenOutcome): RefusalRecord['question'] {
+export function toErrorRecord({ code, message, reason }: CellpassError): NonNullable<RefusalRecord['error']> {
+  return { code, message, reason };
+}
+
+/** Null: the request ended before the decision. */
+export function toQuestionRecord({ subject, asked, facts }: TokenOutcome): RefusalRecord['question'] {
   if (subject === null || asked === null || facts === null) return null;
   const { abilities, expiresAt } = subject;
   return {

@@ -5,25 +5,39 @@ import { CellpassError } from '../../errors.ts';
 import { splitScopes } from '../../policy/scope.ts';
 import { readBody } from '../body.ts';
 
-/** A token request, from a GET or a POST. */
-export interface TokenRequest {
+/** A token request within the limits of sizes, whose credentials may still be none. */
+export interface RawRequest {
   /** Null when it is missing or given twice: neither may become an audience. */
   readonly service: string | null;
   readonly scopes: readonly string[];
+  /** Of a POST. */
+  readonly grantType: string | null;
+  /** Throws `unauthorized` for credentials that do not parse. */
+  readonly credentials: () => Credentials | null;
+  /** The unchanged body of a POST; null for a GET. */
+  readonly form: Buffer | null;
+  /** The values of the hop header: who sent this request on. */
+  readonly hops: readonly string[];
+  /** Another cell removed credentials, or a client says so. */
+  readonly heldBack: boolean;
+}
+
+/** A token request, from a GET or a POST. */
+export interface TokenRequest extends Pick<RawRequest, 'service' | 'scopes' | 'form'> {
   readonly credentials: Credentials | null;
   /** Another cell forwarded this request. */
   readonly forwarded: boolean;
   /** Another cell removed credentials that this cell does not take. */
   readonly credentialsHeldBack: boolean;
-  /** The unchanged form of a POST; null for a GET. */
-  readonly form: Buffer | null;
 }
 
 /**
- * Set by a cell that forwards a request. A client that sends it only keeps its own request from
- * being forwarded.
+ * Set by a cell that forwards a request, and by one that passes it on to GitLab Rails. A client that
+ * sends it only keeps its own request from being forwarded.
  */
 export const HOP_HEADER = 'Cellpass-Hop';
+/** The value of the hop header for Rails. */
+export const RAILS_HOP = 'rails';
 /**
  * Set in place of removed credentials. A client that sends it is anonymous, as it would be without
  * the header.
@@ -31,61 +45,72 @@ export const HOP_HEADER = 'Cellpass-Hop';
 export const HELD_BACK_HEADER = 'Cellpass-Credentials';
 export const HELD_BACK = 'held-back';
 
+/** @throws {CellpassError} `size`. */
+export async function readRawRequest(ctx: Context, limits: Limits): Promise<RawRequest> {
+  const form = ctx.method === 'POST' ? await readBody(ctx.req, limits.bodyBytes) : null;
+  const params = new URLSearchParams(form === null ? ctx.querystring : formOf(ctx, form));
+  const credentials = attempt(() =>
+    form === null
+      ? parseBasic(ctx.get('Authorization'))
+      : toCredentials(params.get('username') ?? '', params.get('password') ?? ''),
+  );
+  if (credentials.value !== null) refuseTooLong(credentials.value, limits);
+  const hops = ctx.get(HOP_HEADER);
+  return {
+    service: readService(params),
+    scopes: readScopes(params, limits),
+    grantType: form === null ? null : params.get('grant_type'),
+    credentials: () => {
+      if (credentials.error !== undefined) throw credentials.error;
+      return credentials.value;
+    },
+    form,
+    hops: hops === '' ? [] : hops.split(',').map((hop) => hop.trim()),
+    heldBack: ctx.get(HELD_BACK_HEADER) === HELD_BACK,
+  };
+}
+
+function formOf(ctx: Context, body: Buffer): string {
+  return ctx.is('application/x-www-form-urlencoded') === false ? '' : body.toString('utf8');
+}
+
+interface Attempted {
+  readonly value: Credentials | null;
+  readonly error?: unknown;
+}
+
+function attempt(read: () => Credentials | null): Attempted {
+  try {
+    return { value: read() };
+  } catch (error) {
+    return { value: null, error };
+  }
+}
+
 /**
- * Reads a `GET` as distribution's token.md specifies it, and a `POST` as its oauth.md does.
- * @throws {CellpassError} `size`, `unauthorized` for credentials that do not parse,
+ * Reads a `GET` as distribution's token.md specifies it, and a `POST` as its oauth.md does. An
+ * unsupported POST is answered 404, which every client understands as "use GET". An anonymous 200
+ * would be wrong.
+ * @throws {CellpassError} `unauthorized` for credentials that do not parse,
  * `grant_type_unsupported`.
  */
-export async function readTokenRequest(ctx: Context, limits: Limits): Promise<TokenRequest> {
-  return ctx.method === 'POST' ? readForm(ctx, limits) : readQuery(ctx, limits);
-}
-
-function readQuery(ctx: Context, limits: Limits): TokenRequest {
-  const query = new URLSearchParams(ctx.querystring);
-  const scopes = readScopes(query, limits);
-  const credentials = withinLimits(parseBasic(ctx.get('Authorization')), limits);
-  return { service: readService(query), scopes, credentials, form: null, ...readHop(ctx, credentials) };
-}
-
-/** The hop headers. Credentials in the request count more than the header that replaces them. */
-function readHop(
-  ctx: Context,
-  credentials: Credentials | null,
-): Pick<TokenRequest, 'forwarded' | 'credentialsHeldBack'> {
-  return {
-    forwarded: ctx.get(HOP_HEADER) !== '',
-    credentialsHeldBack: credentials === null && ctx.get(HELD_BACK_HEADER) === HELD_BACK,
-  };
-}
-
-/**
- * An unsupported POST is answered 404, which every client understands as "use GET". An anonymous
- * 200 would be wrong.
- */
-async function readForm(ctx: Context, limits: Limits): Promise<TokenRequest> {
-  const body = await readBody(ctx.req, limits.bodyBytes);
-  const isForm = ctx.is('application/x-www-form-urlencoded') !== false;
-  const form = new URLSearchParams(isForm ? body.toString('utf8') : '');
-  const grantType = form.get('grant_type');
-  if (grantType !== 'password' && grantType !== 'refresh_token') {
-    throw new CellpassError(
-      'grant_type_unsupported',
-      'POST takes a form with grant_type=password; use GET with Basic credentials otherwise',
-    );
+export function toTokenRequest(raw: RawRequest): TokenRequest {
+  const { service, scopes, form, grantType } = raw;
+  if (form !== null) {
+    if (grantType !== 'password' && grantType !== 'refresh_token') {
+      throw new CellpassError(
+        'grant_type_unsupported',
+        'POST takes a form with grant_type=password; use GET with Basic credentials otherwise',
+      );
+    }
+    // This server issues no refresh tokens, so none can be valid.
+    if (grantType === 'refresh_token') throw unauthorized('refresh_token');
   }
-  const scopes = readScopes(form, limits);
-  // This server issues no refresh tokens, so none can be valid.
-  if (grantType === 'refresh_token') throw unauthorized('refresh_token');
-  const credentials = toCredentials(form.get('username') ?? '', form.get('password') ?? '');
-  const hop = readHop(ctx, credentials);
-  if (credentials === null && !hop.credentialsHeldBack) throw unauthorized('no_credentials');
-  return {
-    service: readService(form),
-    scopes,
-    credentials: withinLimits(credentials, limits),
-    form: body,
-    ...hop,
-  };
+  const credentials = raw.credentials();
+  // Credentials in the request count more than the header that replaces them.
+  const credentialsHeldBack = credentials === null && raw.heldBack;
+  if (form !== null && credentials === null && !credentialsHeldBack) throw unauthorized('no_credentials');
+  return { service, scopes, credentials, form, forwarded: raw.hops.length > 0, credentialsHeldBack };
 }
 
 function readService(params: URLSearchParams): string | null {
@@ -104,13 +129,11 @@ function readScopes(params: URLSearchParams, limits: Limits): readonly string[] 
   return scopes;
 }
 
-function withinLimits(credentials: Credentials | null, limits: Limits): Credentials | null {
-  if (credentials === null) return null;
-  if (Buffer.byteLength(credentials.username) > limits.usernameBytes) {
+function refuseTooLong({ username, password }: Credentials, limits: Limits): void {
+  if (Buffer.byteLength(username) > limits.usernameBytes) {
     throw new CellpassError('size', `the user name is longer than ${limits.usernameBytes} bytes`);
   }
-  if (Buffer.byteLength(credentials.password) > limits.passwordBytes) {
+  if (Buffer.byteLength(password) > limits.passwordBytes) {
     throw new CellpassError('size', `the password is longer than ${limits.passwordBytes} bytes`);
   }
-  return credentials;
 }

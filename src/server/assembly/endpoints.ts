@@ -4,9 +4,11 @@ import type { PasswordHasher } from '../../authn/password.ts';
 import type { DirectorySource } from '../../authn/source.ts';
 import type { CurrentTopology } from '../../cells/current-topology.ts';
 import { longestTokenLifeSeconds } from '../../config/periods.ts';
+import type { RailsRules } from '../../config/rails.ts';
 import { isTrial } from '../../config/trial.ts';
 import { mintToken } from '../../directory/tokens/mint.ts';
 import { readTokenPage } from '../../directory/tokens/page.ts';
+import { CellpassError } from '../../errors.ts';
 import { createExpiringMap } from '../../expiring-map.ts';
 import type { DirectoryResource } from '../../http/admin/directory.ts';
 import { createClientAddressReader, toClientAddress, trustIn } from '../../http/client-address.ts';
@@ -16,6 +18,10 @@ import type { MetricsReport } from '../../http/metrics/report.ts';
 import type { RequestMetrics } from '../../http/metrics/requests.ts';
 import type { TokenEndpoint } from '../../http/token/endpoint.ts';
 import type { Forwarder } from '../../http/token/forward.ts';
+import type { Judge } from '../../http/token/judge.ts';
+import type { RailsClient } from '../../http/token/rails/client.ts';
+import { createComparer } from '../../http/token/rails/comparer.ts';
+import type { RailsBeside } from '../../http/token/rails/passing.ts';
 import type { ClockCheck } from '../../keys/clock-check.ts';
 import type { Keyring } from '../../keys/keyring.ts';
 import type { Turns } from '../../shares/turns.ts';
@@ -58,6 +64,9 @@ interface PublicServices extends SharedServices {
   readonly records: Records;
   readonly forwarder: Forwarder;
   readonly turns: Turns;
+  /** Null: there is no Rails beside this server. */
+  readonly rails: RailsClient | null;
+  readonly countPassedOn: (reason: string) => void;
 }
 
 interface AdministrationServices extends SharedServices {
@@ -78,6 +87,7 @@ export function publicEndpoints(inputs: ServerInputs, services: PublicServices):
     refusals,
     lastUse,
     audit,
+    countPassedOn: services.countPassedOn,
   };
 }
 
@@ -140,23 +150,21 @@ function adminTokensOf({ database, now }: ServerInputs): AdminDeps['adminTokens'
 /** For how long a network counts as known; about 1 MB. */
 const KNOWN_NETWORKS = { lifeMs: 5 * 60_000, max: 10_000 };
 
-function tokenEndpointOf(
-  { config, now, monotonicMs }: ServerInputs,
-  { source, keyring, clock, passwords, records, cells, forwarder, turns, requests }: PublicServices,
-): TokenEndpoint {
+function tokenEndpointOf(inputs: ServerInputs, services: PublicServices): TokenEndpoint {
+  const { config, now, monotonicMs } = inputs;
+  const { source, keyring, cells, forwarder, turns, requests, rails } = services;
+  const judge = judgeOf(inputs, services);
   return {
+    ...judge,
     cells: () => cells.view(),
     forwarder,
-    authenticator: { passwords, failedAttempts: records.failedAttempts },
     source,
     keyring,
-    clock,
+    rails: rails && besideRails(inputs, services, rails, judge),
     signOrReuse: createReuse(),
     userClaims: createUserClaims({ now, ttlSeconds: longestTokenLifeSeconds(config.services) }),
     issuer: config.issuer,
-    services: new Map(config.services.map((service) => [service.name, service])),
     corsOrigins: new Set(config.corsOrigins),
-    refusesExamples: !isTrial(config),
     isTrustedSender: trustSenders(config.trustedProxies),
     limits: config.limits,
     knownNetworks: createExpiringMap({
@@ -165,6 +173,41 @@ function tokenEndpointOf(
     }),
     turns,
     timed: requests.timed,
+  };
+}
+
+function judgeOf(
+  { config }: ServerInputs,
+  { source, clock, passwords, records, requests }: PublicServices,
+): Judge {
+  return {
+    authenticator: { passwords, failedAttempts: records.failedAttempts },
+    source,
+    clock,
+    services: new Map(config.services.map((service) => [service.name, service])),
+    refusesExamples: !isTrial(config),
+    timed: requests.timed,
+  };
+}
+
+function besideRails(
+  { config, railsRules }: ServerInputs,
+  { gitlab, records }: PublicServices,
+  client: RailsClient,
+  judge: Judge,
+): RailsBeside {
+  const first = config.rails?.rules;
+  const rules = (): RailsRules => {
+    const current = railsRules?.() ?? first;
+    if (current === undefined) throw new CellpassError('internal', 'there is no Rails beside this server');
+    return current;
+  };
+  const { issuer } = config;
+  const record = records.comparisons;
+  return {
+    rules,
+    client,
+    comparer: gitlab === null ? null : createComparer({ judge, issuer, client, rules, record }),
   };
 }
 

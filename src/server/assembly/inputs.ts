@@ -1,5 +1,6 @@
 import type { PasswordHashing } from '../../authn/password-schemes.ts';
 import type { Config } from '../../config/load.ts';
+import type { RailsRules } from '../../config/rails.ts';
 import type { ApplyDependencies } from '../../directory/apply.ts';
 import type { Snapshot } from '../../http/metrics/report.ts';
 import type { RotatableMasterKey } from '../../keys/master-key.ts';
@@ -39,6 +40,8 @@ export interface ServerInputs {
   readonly isDraining: () => boolean;
   /** How often the topology file is checked for changes; default: see `openTopology`. */
   readonly topologyPollMs?: number;
+  /** Beside GitLab Rails, as the settings say now; default: as they said at the start. */
+  readonly railsRules?: () => RailsRules | null;
   /** The metrics of this server's other processes. */
   readonly otherMetrics?: () => Promise<readonly Snapshot[]>;
 }

@@ -1,8 +1,11 @@
 import { createFailedAttempts, type FailedAttempts } from '../../authn/failed-attempts.ts';
+import type { ComparisonOutcome } from '../../comparison/outcome.ts';
 import { type AuditLog, createAuditLog } from '../../records/audit-log.ts';
+import { type ComparisonLog, createComparisonLog } from '../../records/comparison-log.ts';
 import { createLastUse, type LastUse } from '../../records/last-use.ts';
 import { createRefusalLog, type RefusalLog } from '../../records/refusal-log.ts';
 import { saveTokenUses } from '../../store/directory/tokens.ts';
+import { addComparisonCounts, saveDifferences } from '../../store/records/differences.ts';
 import { createFailureCounter } from '../../store/records/failure-counter.ts';
 import { createIssuedTokens } from '../../store/records/issued-tokens.ts';
 import { saveRefusals } from '../../store/records/refusals.ts';
@@ -17,6 +20,7 @@ export interface Records {
   readonly audit: AuditLog;
   readonly lastUse: LastUse;
   readonly failedAttempts: FailedAttempts;
+  readonly comparisons: ComparisonLog;
 }
 
 /** What the administration and the metrics read of these records, in the same process. */
@@ -25,6 +29,7 @@ export interface RecordViews {
   readonly audit: Pick<AuditLog, 'flush' | 'stats'>;
   readonly lastUse: Pick<LastUse, 'flush'>;
   readonly failedAttempts: Pick<FailedAttempts, 'lockouts'>;
+  readonly comparisons: Pick<ComparisonLog, 'flush'>;
 }
 
 const nothingToFlush = async (): Promise<void> => undefined;
@@ -46,9 +51,14 @@ export const NO_RECORDS: RecordViews = {
   },
   lastUse: { flush: nothingToFlush },
   failedAttempts: { lockouts: () => ({ address: 0, account: 0 }) },
+  comparisons: { flush: nothingToFlush },
 };
 
-export function openRecords(inputs: ServerInputs, closers: Closers): Records {
+export function openRecords(
+  inputs: ServerInputs,
+  closers: Closers,
+  onCompared: (outcome: ComparisonOutcome) => void,
+): Records {
   const { database, log } = inputs;
   const refusals = createRefusalLog({
     save: (batch) => saveRefusals(database, batch),
@@ -57,9 +67,16 @@ export function openRecords(inputs: ServerInputs, closers: Closers): Records {
   });
   const audit = auditOf(inputs);
   const lastUse = lastUseOf(inputs);
+  const comparisons = createComparisonLog({
+    save: (batch) => saveDifferences(database, batch),
+    addCounts: (counts) => addComparisonCounts(database, counts),
+    onCount: onCompared,
+    log,
+    ...clockOf(inputs),
+  });
   // Together, because each may take as long as a shutdown may.
-  closers.push(() => closeTogether([audit, lastUse, refusals]));
-  return { refusals, audit, lastUse, failedAttempts: failedAttemptsOf(inputs) };
+  closers.push(() => closeTogether([audit, lastUse, refusals, comparisons]));
+  return { refusals, audit, lastUse, comparisons, failedAttempts: failedAttemptsOf(inputs) };
 }
 
 async function closeTogether(logs: readonly { close(): Promise<void> }[]): Promise<void> {

@@ -1,5 +1,6 @@
 import type { Config } from '../../config/load.ts';
 import { forgetClocks } from '../../store/clocks.ts';
+import { forgetDifferences } from '../../store/records/differences.ts';
 import { forgetFailures } from '../../store/records/failure-counter.ts';
 import type { AuditSizes } from '../../store/records/issued-token-sizes.ts';
 import { type AuditRetention, createIssuedTokens } from '../../store/records/issued-tokens.ts';
@@ -77,6 +78,16 @@ function worksOf(inputs: ServerInputs): readonly Work[] {
         await vacuumEmbedded(database, ['failed_attempts']);
       },
       failure: 'old failed attempts could not be deleted; retrying in a minute',
+    },
+    {
+      task: 'comparisons',
+      everyMs: FORGET_MS,
+      run: async () => {
+        const { comparisonDays, comparisonBytes } = config.retention;
+        await forgetDifferences(database, { days: comparisonDays, bytes: comparisonBytes }, now());
+        await vacuumEmbedded(database, ['comparison_differences']);
+      },
+      failure: 'old comparisons could not be deleted; retrying in a minute',
     },
     {
       task: 'vacuum',

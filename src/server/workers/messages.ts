@@ -1,3 +1,4 @@
+import type { RailsRules } from '../../config/rails.ts';
 import type { TlsPair } from '../../http/listener/server.ts';
 import type { HashingAnswer, HashingQuestion } from '../hashing/channel.ts';
 import type { MetricsAnswer, MetricsQuestion } from './metrics.ts';
@@ -21,8 +22,9 @@ export type WorkerMessage =
 export type PrimaryMessage =
   | { readonly kind: 'stop' }
   | { readonly kind: 'ping' }
-  /** `tls` is the certificate to begin with; null: without TLS. */
-  | { readonly kind: 'listen'; readonly tls: TlsPair | null }
+  /** What to begin with: the certificate, null without TLS, and the rules beside Rails, null without. */
+  | { readonly kind: 'listen'; readonly tls: TlsPair | null; readonly rules: RailsRules | null }
   | { readonly kind: 'certificate'; readonly tls: TlsPair }
+  | { readonly kind: 'rules'; readonly rules: RailsRules | null }
   | MetricsQuestion
   | HashingAnswer;

@@ -2,9 +2,11 @@ import cluster, { type Worker } from 'node:cluster';
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { PasswordHashing } from '../../authn/password-schemes.ts';
+import type { RailsRules } from '../../config/rails.ts';
 import { CellpassError } from '../../errors.ts';
 import type { Log } from '../../log.ts';
 import type { Certificate } from '../certificate.ts';
+import type { Followed } from '../followed.ts';
 import { answerHashing, type HashingQuestion, isHashingQuestion } from '../hashing/channel.ts';
 import { watchHeartbeat } from './heartbeat.ts';
 import type { PrimaryMessage, StartReport, WorkerMessage } from './messages.ts';
@@ -31,8 +33,9 @@ export interface PoolOptions {
   readonly graceMs: number;
   /** Hashes the passwords of all workers. */
   readonly hasher: PasswordHashing;
-  /** With which workers begin to listen. */
+  /** With these workers begin to listen. */
   readonly certificate: Pick<Certificate, 'current'>;
+  readonly rules: Pick<Followed<RailsRules | null>, 'current'>;
   /** Holds the port while no worker listens. */
   readonly standIn: StandIn;
   readonly onListening: (worker: Worker) => void;
@@ -103,8 +106,7 @@ export class WorkerPool {
     const report = new Promise<StartReport>((resolve) => {
       worker.on('message', (message: WorkerMessage) => {
         if (isHashingQuestion(message)) void this.#hash(worker, message);
-        else if (message.kind === 'about_to_listen')
-          send(worker, { kind: 'listen', tls: this.#options.certificate.current() });
+        else if (message.kind === 'about_to_listen') send(worker, this.#beginning());
         else if (message.kind === 'listening' || message.kind === 'failed') resolve(message);
       });
     });
@@ -112,6 +114,11 @@ export class WorkerPool {
       ([code, signal]): StartReport => ({ kind: 'failed', message: `a worker ended: ${signal ?? code}` }),
     );
     return Promise.race([report, exit]);
+  }
+
+  #beginning(): PrimaryMessage {
+    const { certificate, rules } = this.#options;
+    return { kind: 'listen', tls: certificate.current(), rules: rules.current() };
   }
 
   /** Hands the port over between the workers and the stand-in, with no time between them. */

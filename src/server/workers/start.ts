@@ -24,22 +24,25 @@ export async function startWorkers(
   cluster.setupPrimary({ execArgv: [...optionsOfWorkers(process.execArgv, process.env['NODE_OPTIONS'])] });
   const metrics = createWorkerMetrics();
   const primary = await startPrimary(config, { log, signal }, () => metrics.gather());
-  const { certificate } = primary;
+  const { certificate, rules } = primary;
   const pool = new WorkerPool({
     log,
     graceMs: config.drainSeconds * 1000 + GRACE_MS,
     hasher: primary.hasher,
     certificate,
+    rules,
     standIn: createStandIn({ config, certificate, log }),
     onListening: (worker) => metrics.watch(worker),
   });
   certificate.follow((tls) => pool.send({ kind: 'certificate', tls }));
+  rules.follow((rules) => pool.send({ kind: 'rules', rules }));
   try {
     const [first] = await Promise.all(Array.from({ length: config.workers }, () => pool.fork()));
     pool.replaceDead();
     return {
       publicUrl: first?.publicUrl ?? '',
       reload: () => primary.reload(),
+      rules,
       close: async () => {
         primary.drain();
         await pool.stop();

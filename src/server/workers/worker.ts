@@ -1,6 +1,8 @@
 import type { Config } from '../../config/load.ts';
+import type { RailsRules } from '../../config/rails.ts';
 import { createCertificate } from '../certificate.ts';
 import { exitSoon } from '../exit.ts';
+import { createFollowed } from '../followed.ts';
 import { createHashingClient, type HashingClient } from '../hashing/channel.ts';
 import type { ServerLog } from '../server-log.ts';
 import { startWorker, type WorkerServer } from '../start.ts';
@@ -39,19 +41,23 @@ export async function runWorker(config: Config, log: ServerLog): Promise<void> {
 
 /**
  * The certificate comes from the primary, so that a worker can start while the files are wrong: they
- * may have changed since.
+ * may have changed since. So do the rules beside Rails.
  */
-function listening(): Pick<Parameters<typeof startWorker>[2], 'certificate' | 'mayListen'> {
+function listening(): Pick<Parameters<typeof startWorker>[2], 'certificate' | 'rules' | 'mayListen'> {
   const certificate = createCertificate(null);
+  const rules = createFollowed<RailsRules | null>(null);
   const allowed = new Promise<void>((resolve) => {
     onMessage((message) => {
-      if (message.kind !== 'listen' && message.kind !== 'certificate') return;
-      if (message.tls !== null) certificate.replace(message.tls);
-      if (message.kind === 'listen') resolve();
+      const { kind } = message;
+      if ((kind === 'listen' || kind === 'certificate') && message.tls !== null)
+        certificate.replace(message.tls);
+      if (kind === 'listen' || kind === 'rules') rules.replace(message.rules);
+      if (kind === 'listen') resolve();
     });
   });
   return {
     certificate,
+    rules,
     mayListen: () => {
       send({ kind: 'about_to_listen' });
       return allowed;

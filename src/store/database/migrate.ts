@@ -14,6 +14,7 @@ import { sql as recordsAsJson } from './migrations/0009-records-as-json.ts';
 import { sql as directoryVersion } from './migrations/0010-directory-version.ts';
 import { sql as versions } from './migrations/0014-versions.ts';
 import { sql as smallerRecords } from './migrations/0015-smaller-records.ts';
+import { sql as comparisons } from './migrations/0016-comparisons.ts';
 
 interface Migration {
   readonly name: string;
@@ -40,6 +41,7 @@ const MIGRATIONS: readonly Migration[] = [
   { name: '0010-directory-version', sql: directoryVersion },
   { name: '0014-versions', sql: versions },
   { name: '0015-smaller-records', sql: smallerRecords },
+  { name: '0016-comparisons', sql: comparisons },
 ];
 
 /** An advisory lock that nothing else uses; the same in every version of cellpass. */

@@ -43,7 +43,7 @@ const GRANTED_LESS: TokenOutcome = {
   subject: SUBJECT,
   facts: { instance: { registryEnabled: true, maintenanceMode: false }, projects: [] },
   decision: { access: [], denial: null, rulings: [], validUntil: null },
-  issued: { claims: CLAIMS, kid: 'KID', cell: 1, reused: false },
+  issued: { claims: CLAIMS, kid: 'KID', cell: 1, reused: false, endsEarly: false },
 };
 
 const CONTEXT: RequestContext = {
@@ -67,6 +67,7 @@ function record(choose: (observers: readonly OutcomeObserver[]) => readonly Outc
   const observers = tokenObservers({
     refusals: { add: ({ requestId }, subject) => write('refusal', [requestId, subject?.kind]) },
     audit: { add: ({ jti, issuedAt }) => write('issued', [jti, issuedAt]) },
+    countPassedOn: () => undefined,
     lastUse: { note: (subject, at) => write('last use', [subject.kind, at]) },
   });
   observeAll(choose(observers), { error: (fields) => void errors.push(fields) })(GRANTED_LESS, context);

@@ -144,7 +144,7 @@ export function toCredentialRecords(row: CredentialRow, reading: CredentialReadi
     deployToken: deployToken ? toDeployToken(deployToken) : null,
     account: row.account ? toAccount(row.account, reading) : null,
     dialect: 'gitlab',
-    ...(oauth === true && { oauthToken: true }),
+    ...(oauth === true && { oauthToken: 'recorded' }),
   };
 }
 

@@ -244,7 +244,7 @@ function withOauth(answer: SourceAnswer, { shape }: GitlabState, username: strin
   const { accessToken, deployToken } = answer.credentials;
   const isKnown = accessToken !== null || deployToken !== null;
   if (isKnown || username !== 'oauth2' || shape.has('oauth_access_tokens', 'token')) return answer;
-  return { ...answer, credentials: { ...answer.credentials, oauthToken: true } };
+  return { ...answer, credentials: { ...answer.credentials, oauthToken: 'by_login_name' } };
 }
 
 /** GitLab gave it to accounts by mistake (CVE-2022-1162; `User::DISALLOWED_PASSWORDS`). */
