@@ -7,6 +7,7 @@ import {
   listAdminTokens,
   revokeAdminToken,
 } from './http/admin/admin-tokens.ts';
+import { type DifferencesResource, listDifferences } from './http/admin/differences.ts';
 import { applyDirectory, type DirectoryResource, exportDirectory } from './http/admin/directory.ts';
 import { type ExplainResource, explain, explainRequest } from './http/admin/explain.ts';
 import { adminBySocket, adminByToken } from './http/admin/identify.ts';
@@ -60,6 +61,7 @@ export interface AdminDeps extends Common {
   readonly keys: KeyOperations;
   readonly authorities: AuthorityOperations;
   readonly explain: ExplainResource;
+  readonly differences: DifferencesResource;
   readonly metrics: MetricsReport;
   readonly adminTokens: AdminTokenResource;
 }
@@ -102,6 +104,7 @@ function adminRouter(deps: AdminDeps): Router<RequestState> {
   addKeyRoutes(router, deps);
   router.post('/admin/v1/explain', explain(deps.contract, deps.explain));
   router.get('/admin/v1/refusals/:id', explainRequest(deps.contract, deps.explain));
+  router.get('/admin/v1/gitlab/differences', listDifferences(deps.contract, deps.differences));
   router.get('/admin/v1/admin-tokens', listAdminTokens(deps.adminTokens));
   router.post('/admin/v1/admin-tokens', createAdminToken(deps.contract, deps.adminTokens));
   router.post('/admin/v1/admin-tokens/:id/revoke', revokeAdminToken(deps.contract, deps.adminTokens));

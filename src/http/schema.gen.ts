@@ -13,7 +13,7 @@ export interface paths {
         };
         /**
          * Issue a token for a registry's Bearer challenge
-         * @description Grants the scopes that the client may have, and leaves out the others. Ignores unknown parameters. A request without credentials is anonymous. The scopes, or else the form of the credentials, decide which cell answers; a request for another cell is forwarded to it. Doubled and trailing slashes do not change a path.
+         * @description Grants the scopes that the client may have, and leaves out the others. Ignores unknown parameters. A request without credentials is anonymous. The scopes, or else the form of the credentials, decide which cell answers; a request for another cell is forwarded to it. Doubled and trailing slashes do not change a path. Beside GitLab Rails (`rails_url`) some requests are answered by Rails: its answer comes unchanged, of any status from 400 on and in any form, with the header `Cellpass-Answered-By: rails`.
          */
         get: operations["issueToken"];
         put?: never;
@@ -563,8 +563,25 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Explain a refused request, with the facts of that time */
+        /** Explain a refused request, or one that Rails answers differently, with the facts of that time */
         get: operations["explainRequest"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/v1/gitlab/differences": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List how the answers of GitLab Rails and cellpass differ */
+        get: operations["listDifferences"];
         put?: never;
         post?: never;
         delete?: never;
@@ -959,6 +976,58 @@ export interface components {
                 scope: string;
                 because: string;
             }[];
+            /** @description Where the answer of GitLab Rails differs. */
+            comparison?: components["schemas"]["ExplainedComparison"];
+        };
+        ComparisonReport: {
+            /** @description Requests with an answer of both. */
+            compared: number;
+            equal: number;
+            differing: number;
+            /** @description Differences that are known and wanted. */
+            expected: number;
+            /** @description Rails gave no answer that can be compared, or cellpass does not judge the request. */
+            unanswered: number;
+            /** @description Left out because too many were compared at once. */
+            dropped: number;
+            groups: components["schemas"]["DifferenceGroup"][];
+        };
+        DifferenceGroup: {
+            /** @enum {string} */
+            credential: "anonymous" | "access_token" | "deploy_token" | "job" | "password";
+            /** @description The action that differs, or those of the first scope. */
+            action: string;
+            rails: components["schemas"]["ComparedSide"];
+            cellpass: components["schemas"]["ComparedSide"];
+            /** @description What decided in cellpass: a rule of the policy, the reason of a refusal, or the claim that differs. */
+            rule: string;
+            count: number;
+            /** Format: date-time */
+            last_seen: string;
+            /** @description Of the last one; `explain --request` shows it. */
+            request_id: string;
+        };
+        ComparedSide: {
+            status: number;
+            /** @description What the answer grants of the name that differs. */
+            actions: string[];
+        };
+        ExplainedComparison: {
+            rule: string;
+            /** @enum {string} */
+            differs_in: "status" | "access" | "meta" | "auth_type" | "aud" | "sub" | "exp";
+            rails: components["schemas"]["ExplainedSide"];
+            cellpass: components["schemas"]["ExplainedSide"];
+        };
+        ExplainedSide: {
+            status: number;
+            /** @description Such as `repository:acme/app:pull,push`. */
+            access: string[];
+            auth_type: string | null;
+            aud: string | null;
+            sub: string | null;
+            /** Format: date-time */
+            exp: string | null;
         };
         ExplainedSubject: {
             /** @enum {string} */
@@ -1102,7 +1171,7 @@ export interface components {
         };
     };
     parameters: {
-        /** @description The cell that forwarded this request; it is not forwarded again. */
+        /** @description The cell that forwarded this request; it is not forwarded again. `rails`: cellpass passed the request on to GitLab Rails, so it must not come back, and gets 503. */
         Hop: string;
         /** @description `held-back`: the client sent credentials of a kind that this cell does not take, so they were not forwarded. The request counts as anonymous. */
         HeldBack: string;
@@ -1124,7 +1193,7 @@ export interface operations {
                 scope?: string[];
             };
             header?: {
-                /** @description The cell that forwarded this request; it is not forwarded again. */
+                /** @description The cell that forwarded this request; it is not forwarded again. `rails`: cellpass passed the request on to GitLab Rails, so it must not come back, and gets 503. */
                 "Cellpass-Hop"?: components["parameters"]["Hop"];
                 /** @description `held-back`: the client sent credentials of a kind that this cell does not take, so they were not forwarded. The request counts as anonymous. */
                 "Cellpass-Credentials"?: components["parameters"]["HeldBack"];
@@ -1149,7 +1218,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The cell that forwarded this request; it is not forwarded again. */
+                /** @description The cell that forwarded this request; it is not forwarded again. `rails`: cellpass passed the request on to GitLab Rails, so it must not come back, and gets 503. */
                 "Cellpass-Hop"?: components["parameters"]["Hop"];
                 /** @description `held-back`: the client sent credentials of a kind that this cell does not take, so they were not forwarded. The request counts as anonymous. */
                 "Cellpass-Credentials"?: components["parameters"]["HeldBack"];
@@ -1206,7 +1275,7 @@ export interface operations {
                 scope?: string[];
             };
             header?: {
-                /** @description The cell that forwarded this request; it is not forwarded again. */
+                /** @description The cell that forwarded this request; it is not forwarded again. `rails`: cellpass passed the request on to GitLab Rails, so it must not come back, and gets 503. */
                 "Cellpass-Hop"?: components["parameters"]["Hop"];
                 /** @description `held-back`: the client sent credentials of a kind that this cell does not take, so they were not forwarded. The request counts as anonymous. */
                 "Cellpass-Credentials"?: components["parameters"]["HeldBack"];
@@ -1231,7 +1300,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The cell that forwarded this request; it is not forwarded again. */
+                /** @description The cell that forwarded this request; it is not forwarded again. `rails`: cellpass passed the request on to GitLab Rails, so it must not come back, and gets 503. */
                 "Cellpass-Hop"?: components["parameters"]["Hop"];
                 /** @description `held-back`: the client sent credentials of a kind that this cell does not take, so they were not forwarded. The request counts as anonymous. */
                 "Cellpass-Credentials"?: components["parameters"]["HeldBack"];
@@ -2230,6 +2299,33 @@ export interface operations {
             };
             401: components["responses"]["AdminUnauthorized"];
             404: components["responses"]["Error"];
+            409: components["responses"]["Error"];
+            422: components["responses"]["Invalid"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listDifferences: {
+        parameters: {
+            query?: {
+                /** @description Comparisons at this moment or later; a date is its first moment, UTC. The numbers are of whole hours. Default: all that are kept. */
+                since?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description How many requests were compared, and the kinds of differences, the most frequent first. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ComparisonReport"];
+                };
+            };
+            401: components["responses"]["AdminUnauthorized"];
             409: components["responses"]["Error"];
             422: components["responses"]["Invalid"];
             503: components["responses"]["Unavailable"];

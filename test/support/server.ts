@@ -5,6 +5,7 @@ import { createLocalJWKSet, type JSONWebKeySet, type JWTPayload, jwtVerify } fro
 import request, { type Test } from 'supertest';
 import type { PasswordHashing } from '../../src/authn/password-schemes.ts';
 import { type Config, loadConfig } from '../../src/config/load.ts';
+import type { RailsRules } from '../../src/config/rails.ts';
 import { createHttpServer } from '../../src/http/listener/server.ts';
 import type { Keyring } from '../../src/keys/keyring.ts';
 import { createMasterKey, type MasterKey, type RotatableMasterKey } from '../../src/keys/master-key.ts';
@@ -79,6 +80,8 @@ export interface TestServerOptions {
   readonly machineClock?: ServerInputs['machineClock'];
   /** How passwords are hashed; default: for real, in this process. */
   readonly argon2id?: PasswordHashing;
+  /** The rules beside GitLab Rails; default: those of the settings. */
+  readonly railsRules?: () => RailsRules;
   /** GitLab's database as the directory; the caller closes it. */
   readonly gitlab?: OpenGitlab;
 }
@@ -114,6 +117,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     ...(options.topologyPollMs && { topologyPollMs: options.topologyPollMs }),
     ...(options.argon2id && { argon2id: options.argon2id }),
     ...(options.gitlab && { gitlab: options.gitlab }),
+    ...(options.railsRules && { railsRules: options.railsRules }),
   };
   const assembly = await assembleServer(inputs, closers);
   const { app, admin, remoteAdmin, keyring, schedule, directory } = assembly;

@@ -6,6 +6,7 @@ import { type AdminClient, dataOf } from '../client/admin-client.ts';
 import { showAnswer, withAdminOptions } from '../client/admin-command.ts';
 import type { JsonFlags } from '../client/admin-route.ts';
 import { collect } from '../client/option-values.ts';
+import { printTable, whole } from '../client/table.ts';
 
 interface ExplainOptions extends JsonFlags {
   readonly as?: string;
@@ -39,7 +40,10 @@ export function explainCommand(terminal: Terminal): Command {
     )
     .option('--ip <address>', "the client's address (default: 127.0.0.1)")
     .option('--at <time>', 'the time of the request, such as 2027-01-31T00:00:00Z (default: now)')
-    .option('--request <id>', 'explain this refused request, with the facts of that time');
+    .option(
+      '--request <id>',
+      'explain this refused request, or one that GitLab Rails answers differently, with the facts of that time',
+    );
   return withAdminOptions(explain)
     .addHelpText('after', EXAMPLES)
     .action(async (options: ExplainOptions, command: Command) => {
@@ -72,13 +76,14 @@ async function fetchExplanation({ api }: AdminClient, options: ExplainOptions): 
  * Prints the answer to the client first, then each action with its reason and with what would help.
  */
 function printExplanation(explanation: Explanation): string {
-  const { subject, refusal, client_address, at, scopes, dropped } = explanation;
+  const { subject, refusal, client_address, at, scopes, dropped, comparison } = explanation;
   const lines = [
     `${describeSubject(subject)}, from ${client_address || 'an unknown address'}, at ${at}`,
     refusal === null
       ? 'answer: a token'
       : `answer: ${refusal.status} ${refusal.code}: ${refusal.message} (${refusal.reason})`,
     ...scopes.flatMap((scope) => ['', ...printScope(scope)]),
+    ...(comparison === undefined ? [] : printComparison(comparison)),
     ...dropped.flatMap(({ scope, because }) => [
       '',
       scope,
@@ -86,6 +91,26 @@ function printExplanation(explanation: Explanation): string {
     ]),
   ];
   return lines.map((line) => `${line}\n`).join('');
+}
+
+function printComparison({
+  rule,
+  differs_in,
+  rails,
+  cellpass,
+}: NonNullable<Explanation['comparison']>): readonly string[] {
+  const rows = [
+    ['status', String(rails.status), String(cellpass.status)],
+    ['access', rails.access.join(' ') || '-', cellpass.access.join(' ') || '-'],
+    ...(['auth_type', 'aud', 'sub', 'exp'] as const).map((name) => [
+      name,
+      rails[name] ?? '-',
+      cellpass[name] ?? '-',
+    ]),
+  ];
+  const head = `GitLab Rails answered differently, first in ${differs_in}; here ${rule} decided`;
+  const table = printTable(['', 'RAILS', 'CELLPASS'].map(whole), rows);
+  return ['', head, ...table.trimEnd().split('\n')];
 }
 
 function describeSubject(subject: Explanation['subject']): string {

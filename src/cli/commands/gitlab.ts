@@ -2,8 +2,15 @@ import { Command } from 'commander';
 import { readDatabaseUrl } from '../../config/database-url.ts';
 import { loadConfig, readGitlabUrl } from '../../config/load.ts';
 import { CellpassError } from '../../errors.ts';
+import type { ComparisonReportView } from '../../http/types.ts';
 import type { Terminal } from '../../terminal.ts';
-import { toJsonLine } from '../client/admin-command.ts';
+import { dataOf } from '../client/admin-client.ts';
+import { showAnswer, toJsonLine, withAdminOptions } from '../client/admin-command.ts';
+import type { JsonFlags } from '../client/admin-route.ts';
+import { readMoment } from '../client/option-values.ts';
+import { shortener } from '../client/short-id.ts';
+import { printTable, whole } from '../client/table.ts';
+import { toMinute } from '../client/time.ts';
 import { reasonOf } from '../doctor/finding.ts';
 import { printFindings, refuseIfFailed } from './doctor.ts';
 
@@ -30,7 +37,61 @@ export function gitlabCommand(terminal: Terminal): Command {
     .description("look at GitLab's database as the server does; changes nothing, and needs no server")
     .option('--json', 'print JSON')
     .action(({ json }: { json?: boolean }) => check(terminal, json === true));
+  const differences = new Command('differences')
+    .description('list how the answers of GitLab Rails and cellpass differ, the most frequent first')
+    .option(
+      '--since <time>',
+      'comparisons at this time or later, such as 1h, 7d, 2027-01-31 (default: all that are kept)',
+      readMoment,
+    );
+  gitlab.addCommand(
+    withAdminOptions(differences).action(async (options: DifferencesOptions) => {
+      await showAnswer(terminal, options, {
+        fetch: async ({ api }) => dataOf(await api.GET('/admin/v1/gitlab/differences', queryOf(options))),
+        print: printReport,
+      });
+    }),
+  );
   return gitlab;
+}
+
+interface DifferencesOptions extends JsonFlags {
+  readonly since?: string;
+}
+
+function queryOf({ since }: DifferencesOptions): { params: { query: { since?: string } } } {
+  return { params: { query: since === undefined ? {} : { since } } };
+}
+
+function printReport({ groups, ...counts }: ComparisonReportView): string {
+  const { compared, equal, differing, expected, unanswered, dropped } = counts;
+  const summary = [
+    `${compared} requests were compared: ${equal} equal, ${differing} differing, ${expected} expected`,
+    `${unanswered} had no answer of both that can be compared, and ${dropped} were left out`,
+  ];
+  const hints = groups.length === 0 ? [] : ['', 'see one side by side: cellpass explain --request REQUEST'];
+  return `${summary.join('\n')}\n${groups.length === 0 ? '' : `\n${printGroups(groups)}`}${hints.map((line) => `${line}\n`).join('')}`;
+}
+
+function printGroups(groups: ComparisonReportView['groups']): string {
+  const shortRequest = shortener(groups.map(({ request_id }) => request_id));
+  const columns = ['COUNT', 'CREDENTIAL', 'ACTION', 'RAILS', 'CELLPASS', 'RULE', 'LAST SEEN', 'REQUEST'];
+  const rows = groups.map((group) => [
+    String(group.count),
+    group.credential,
+    group.action || '-',
+    printSide(group.rails),
+    printSide(group.cellpass),
+    group.rule,
+    toMinute(group.last_seen),
+    shortRequest(group.request_id),
+  ]);
+  return printTable(columns.map(whole), rows);
+}
+
+/** `200 pull,push`; `200 -` for nothing; `403`. */
+function printSide({ status, actions }: ComparisonReportView['groups'][number]['rails']): string {
+  return status === 200 ? `200 ${actions.join(',') || '-'}` : String(status);
 }
 
 /** Omnibus' name of the database. */

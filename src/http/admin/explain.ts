@@ -18,6 +18,7 @@ import type { ClientAddress } from '../../policy/project.ts';
 import { parseScopes, splitScopes } from '../../policy/scope.ts';
 import type { Subject } from '../../policy/subject.ts';
 import { ANONYMOUS } from '../../policy/subject.ts';
+import type { DifferenceRecord } from '../../store/records/differences.ts';
 import type { RefusalRecord } from '../../store/records/refusals.ts';
 import { readJson } from '../body.ts';
 import { toClientAddress } from '../client-address.ts';
@@ -25,12 +26,14 @@ import type { Contract } from '../contract.ts';
 import { decide, pathsOf } from '../token/decide.ts';
 import { type PastRefusal, toPastRefusal } from '../token/refusal-record.ts';
 import type { Explanation } from '../types.ts';
-import { explainEarlyRefusal, explainOutcome } from './explanation.ts';
+import { explainComparison, explainEarlyRefusal, explainOutcome } from './explanation.ts';
 
 export interface ExplainResource {
   readonly source: Pick<DirectorySource, 'find' | 'facts'>;
   /** The record of a refusal, by its id or a prefix of it; also one that is not written yet. */
   findRefusal(requestId: string): Promise<RefusalRecord | undefined>;
+  /** The same of a difference from the answer of GitLab Rails. */
+  findDifference(requestId: string): Promise<DifferenceRecord | undefined>;
   now(): Date;
 }
 
@@ -65,21 +68,28 @@ function readAddress(text = '127.0.0.1'): ClientAddress {
   throw new CellpassError('invalid', `${text} is not an IP address`);
 }
 
-/** Explains a refused request, by deciding again on the facts that were recorded with it. */
+/**
+ * Explains a refused request, or one that GitLab Rails answers differently, by deciding again on the
+ * facts that were recorded with it.
+ */
 export function explainRequest(
   contract: Contract,
-  resource: Pick<ExplainResource, 'findRefusal'>,
+  resource: Pick<ExplainResource, 'findRefusal' | 'findDifference'>,
 ): Middleware {
   const parameters = contract.parametersOf('explainRequest');
   return async (ctx) => {
-    const record = await resource.findRefusal(parameters(ctx).path.id);
+    const { id } = parameters(ctx).path;
+    const difference = await resource.findDifference(id);
+    const record = difference ?? (await resource.findRefusal(id));
     if (record === undefined) {
       throw new CellpassError(
         'not_found',
-        'no refusal with this id is recorded: the request was granted in full, or the record is too old',
+        'no refusal and no difference with this id is recorded: the request was granted in full, or the record is too old',
       );
     }
-    ctx.body = retell(toPastRefusal(record));
+    const explanation = retell(toPastRefusal(record));
+    ctx.body =
+      difference === undefined ? explanation : { ...explanation, comparison: explainComparison(difference) };
   };
 }
 

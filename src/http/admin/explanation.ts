@@ -1,11 +1,19 @@
+import type { ComparedAnswer } from '../../comparison/answer.ts';
 import type { CellpassError } from '../../errors.ts';
 import type { Ruling } from '../../policy/grant.ts';
 import { type AskedScopes, type DroppedScope, printScope, type ResourceScope } from '../../policy/scope.ts';
 import { authType, type Subject, subjectName } from '../../policy/subject.ts';
 import { traceRuling } from '../../policy/trace.ts';
+import type { DifferenceRecord } from '../../store/records/differences.ts';
 import { answerFor } from '../error-handler.ts';
 import type { DecidedAnswer } from '../token/decide.ts';
-import type { ExplainedRefusal, ExplainedScope, ExplainedSubject, Explanation } from '../types.ts';
+import type {
+  ExplainedComparison,
+  ExplainedRefusal,
+  ExplainedScope,
+  ExplainedSubject,
+  Explanation,
+} from '../types.ts';
 
 interface When {
   readonly now: Date;
@@ -29,6 +37,22 @@ export function explainOutcome(
       ...(meta && { meta: Object.fromEntries(Object.entries(meta)) }),
     })),
     scopes: asked.scopes.map((scope) => explainScope(scope, decision.rulings)),
+  };
+}
+
+/** Both answers side by side. */
+export function explainComparison({ rule, part, rails, cellpass }: DifferenceRecord): ExplainedComparison {
+  return { rule, differs_in: part, rails: explainSide(rails), cellpass: explainSide(cellpass) };
+}
+
+function explainSide({ status, token }: ComparedAnswer): ExplainedComparison['rails'] {
+  return {
+    status,
+    access: (token?.access ?? []).map(({ type, name, actions }) => `${type}:${name}:${actions.join(',')}`),
+    auth_type: token?.authType ?? null,
+    aud: token?.aud ?? null,
+    sub: token?.sub ?? null,
+    exp: token === null ? null : new Date(token.exp * 1000).toISOString(),
   };
 }
 

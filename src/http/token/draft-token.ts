@@ -1,15 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import type { ServiceSettings } from '../../config/services.ts';
 import type { Facts } from '../../policy/project.ts';
-import { buildClaims, type ClaimSet } from '../../token/claims.ts';
+import { buildClaims } from '../../token/claims.ts';
 import type { Judgement } from './judge.ts';
-
-/** A token before it is signed. */
-export interface DraftToken {
-  readonly claims: ClaimSet;
-  /** It ends before its usual life, because the credential or the access does. */
-  readonly endsEarly: boolean;
-}
+import type { DraftToken } from './outcome.ts';
 
 /** The claims of the token that a decision grants, but for those that need a key. */
 export function draftToken(

@@ -2,8 +2,8 @@ import type { Decision } from '../../policy/grant.ts';
 import type { Facts } from '../../policy/project.ts';
 import type { AskedScopes } from '../../policy/scope.ts';
 import type { Subject } from '../../policy/subject.ts';
+import type { ClaimSet } from '../../token/claims.ts';
 import type { RequestContext } from '../request-state.ts';
-import type { DraftToken } from './draft-token.ts';
 import type { PassReason } from './rails/who-answers.ts';
 
 /**
@@ -25,7 +25,7 @@ export interface TokenOutcome {
   readonly error: unknown;
 }
 
-export interface PassedOn {
+interface PassedOn {
   readonly reason: PassReason;
   /** Of its answer; null: there was none. */
   readonly status: number | null;
@@ -43,6 +43,13 @@ export interface ChosenCell {
   readonly answering: number | null;
   /** The request was sent to that other cell. */
   readonly forwarded: boolean;
+}
+
+/** A token before it is signed. */
+export interface DraftToken {
+  readonly claims: ClaimSet;
+  /** It ends before its usual life, because the credential or the access does. */
+  readonly endsEarly: boolean;
 }
 
 export interface IssuedOutcome extends DraftToken {

@@ -61,7 +61,12 @@ export interface PastRefusal {
 }
 
 /** Reads what `toStoredRefusal` wrote. */
-export function toPastRefusal({ at, client, error, question }: RefusalRecord): PastRefusal {
+export function toPastRefusal({
+  at,
+  client,
+  error,
+  question,
+}: Pick<RefusalRecord, 'at' | 'client' | 'error' | 'question'>): PastRefusal {
   const now = new Date(at);
   return {
     now,

@@ -33,6 +33,7 @@ import {
 } from '../../store/admin-tokens.ts';
 import { deleteJobToken, putJobToken } from '../../store/directory/job-tokens.ts';
 import { revokeToken } from '../../store/directory/tokens.ts';
+import { findDifference, reportComparisons } from '../../store/records/differences.ts';
 import { searchIssuedTokens } from '../../store/records/issued-token-search.ts';
 import { findRefusal } from '../../store/records/refusals.ts';
 import type { GitlabSource } from '../../store/source/gitlab/source.ts';
@@ -119,6 +120,7 @@ export function adminEndpoints(inputs: ServerInputs, services: AdministrationSer
     keys: rotation.keys,
     authorities: rotation.authorities,
     explain: explainOf(inputs, services),
+    differences: differencesOf(inputs, services),
   };
 }
 
@@ -247,7 +249,29 @@ function explainOf(
       await records.refusals.flush();
       return findRefusal(database, id);
     },
+    findDifference: async (id) => {
+      await records.comparisons.flush();
+      return findDifference(database, id);
+    },
     now,
+  };
+}
+
+function differencesOf(
+  { config, database }: ServerInputs,
+  { records }: AdministrationServices,
+): AdminDeps['differences'] {
+  return {
+    report: async (since) => {
+      if (config.rails === null || config.gitlab === null) {
+        throw new CellpassError(
+          'conflict',
+          'nothing is compared: set CELLPASS_GITLAB_DATABASE_URL and CELLPASS_GITLAB_RAILS_URL',
+        );
+      }
+      await records.comparisons.flush();
+      return reportComparisons(database, since);
+    },
   };
 }
 

@@ -90,7 +90,7 @@ export async function forgetDifferences(
 }
 
 /** Differences of one kind. */
-export interface DifferenceGroup extends Pick<DifferenceRecord, 'credential' | 'action' | 'rule'> {
+interface DifferenceGroup extends Pick<DifferenceRecord, 'credential' | 'action' | 'rule'> {
   readonly rails: Side;
   readonly cellpass: Side;
   readonly count: number;

@@ -4,8 +4,7 @@ import { type ComparedAnswer, fromClaims } from '../../../comparison/answer.ts';
 import { CellpassError } from '../../../errors.ts';
 import type { Subject } from '../../../policy/subject.ts';
 import { answerFor } from '../../error-handler.ts';
-import type { DraftToken } from '../draft-token.ts';
-import type { TokenOutcome } from '../outcome.ts';
+import type { DraftToken, TokenOutcome } from '../outcome.ts';
 
 /** What cellpass decided about a request, for a comparison. */
 export interface OwnSide {
@@ -17,7 +16,7 @@ export interface OwnSide {
   readonly outcome: TokenOutcome;
 }
 
-export type CredentialName = 'anonymous' | 'access_token' | 'deploy_token' | 'job' | 'password';
+type CredentialName = 'anonymous' | 'access_token' | 'deploy_token' | 'job' | 'password';
 
 /** @param token what was signed, or would have been; null: the client gets an error. */
 export function toOwnSide(

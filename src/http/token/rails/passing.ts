@@ -54,6 +54,10 @@ export async function passOn(
   return answer;
 }
 
+/** Who answered, for people who look; no client reads it. */
+const ANSWERED_BY = 'Cellpass-Answered-By';
+const RAILS = 'rails';
+
 /**
  * The answer of Rails unchanged, as far as clients of a registry read it. No browser may take it for
  * a page of this server, and the challenge is this server's own: another one could send clients, with
@@ -65,7 +69,11 @@ export function writeRailsAnswer(ctx: TokenContext, answer: RailsAnswer): void {
   ctx.body = body;
   if (contentType === null) ctx.remove('Content-Type');
   else ctx.set('Content-Type', contentType);
-  ctx.set({ 'X-Content-Type-Options': 'nosniff', 'Content-Security-Policy': "default-src 'none'; sandbox" });
+  ctx.set({
+    [ANSWERED_BY]: RAILS,
+    'X-Content-Type-Options': 'nosniff',
+    'Content-Security-Policy': "default-src 'none'; sandbox",
+  });
   if (retryAfter !== null) ctx.set('Retry-After', retryAfter);
   if (status === 401) ctx.set('WWW-Authenticate', BASIC_CHALLENGE);
 }
