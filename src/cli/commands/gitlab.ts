@@ -23,7 +23,7 @@ interface GrantsOptions {
 /** For a GitLab's database as the directory. */
 export function gitlabCommand(terminal: Terminal): Command {
   const gitlab = new Command('gitlab').description(
-    "use a GitLab's own database as the directory: rights, and whether all is well",
+    "use a GitLab's own database as the directory: rights, whether all is well, and how Rails differs",
   );
   gitlab
     .command('grants')
@@ -34,7 +34,9 @@ export function gitlabCommand(terminal: Terminal): Command {
     .action((options: GrantsOptions) => grants(terminal, options));
   gitlab
     .command('check')
-    .description("look at GitLab's database as the server does; changes nothing, and needs no server")
+    .description(
+      "look at GitLab's database and at Rails as the server does; changes nothing, and needs no server",
+    )
     .option('--json', 'print JSON')
     .action(({ json }: { json?: boolean }) => check(terminal, json === true));
   const differences = new Command('differences')
@@ -135,16 +137,17 @@ async function askCatalog(url: string, stderr: (text: string) => void) {
   }
 }
 
-async function check({ stdout, environment }: Terminal, json: boolean): Promise<void> {
-  const { gitlab } = loadConfig(environment);
-  if (gitlab === null) {
+async function check(terminal: Terminal, json: boolean): Promise<void> {
+  const { environment, stdout } = terminal;
+  const config = loadConfig(environment);
+  if (config.gitlab === null && config.rails === null) {
     throw new CellpassError(
       'invalid',
-      "no setting names a GitLab: set CELLPASS_GITLAB_DATABASE_URL, GitLab's database",
+      "no setting names a GitLab: set CELLPASS_GITLAB_DATABASE_URL, GitLab's database, or CELLPASS_GITLAB_RAILS_URL",
     );
   }
-  const { checkGitlab } = await import('../doctor/gitlab.ts');
-  const checks = await checkGitlab(gitlab, () => new Date());
+  const { examineGitlab } = await import('../doctor/examine.ts');
+  const checks = await examineGitlab(terminal, config, () => new Date());
   stdout(json ? toJsonLine({ checks }) : printFindings(checks));
   refuseIfFailed(checks);
 }

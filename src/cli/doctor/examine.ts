@@ -11,6 +11,7 @@ import { check, checkWithValue, type Finding, failed, named, ok, type Verdict, w
 import { checkGitlab } from './gitlab.ts';
 import { checkKeys } from './key-checks.ts';
 import { comparePublishedKeys, judgePublicUrl, lookForCellpass, publicUrlOf, realmOf } from './public-url.ts';
+import { checkRails } from './rails.ts';
 import { checkCanaries, checkRegistries, judgeSchedule } from './registries.ts';
 import { askRunningServer } from './running-server.ts';
 import type { StoredState } from './stored-state.ts';
@@ -34,13 +35,40 @@ export async function examine(terminal: Terminal, now: () => Date): Promise<read
     ...warnOfUnencrypted(config).map((sentence) => named('encryption', warning(sentence))),
     ...stored.findings,
     ...keys,
-    ...(config.gitlab === null ? [] : await checkGitlab(config.gitlab, now)),
+    ...(await checkBesides(config, now)),
     ...(await checkAddress(config, stored, now)),
     ...(await checkRegistries(config.registries, realmOf(config), now)),
     ...(await checkCanaries(config, stored.signingKeys, now)),
     ...(config.registries.length === 0
       ? []
       : [named('scheduled rotation', judgeSchedule(registriesOfOneKey(config), config.keys))]),
+  ];
+}
+
+/**
+ * What `gitlab check` shows: GitLab's databases and, with Rails beside this server, the way of
+ * clients to both. Never throws.
+ */
+export async function examineGitlab(
+  terminal: Terminal,
+  config: Config,
+  now: () => Date,
+): Promise<readonly Finding[]> {
+  const besides = await checkBesides(config, now);
+  if (config.rails === null) return besides;
+  const { signingKeys } = await readStoredState(terminal, config, now);
+  return [
+    ...besides,
+    ...(await checkRegistries(config.registries, realmOf(config), now)),
+    ...(await checkCanaries(config, signingKeys, now)),
+  ];
+}
+
+async function checkBesides(config: Config, now: () => Date): Promise<readonly Finding[]> {
+  const { gitlab, rails } = config;
+  return [
+    ...(gitlab === null ? [] : await checkGitlab(gitlab, now)),
+    ...(rails === null ? [] : await checkRails(config, rails, now)),
   ];
 }
 

@@ -21,6 +21,8 @@ export interface CellpassOptions {
   readonly directory: string;
   /** True: the directory is the database of a GitLab that has what the document says. */
   readonly onGitlab?: boolean;
+  /** The section `gitlab` of the settings, for a GitLab that is there already. */
+  readonly gitlab?: object;
   /** Further settings for the configuration file. */
   readonly settings?: object;
   /** The URL at which clients reach cellpass; default: the process itself. */
@@ -49,6 +51,8 @@ export interface Cellpass {
   replica(): Promise<Cellpass>;
   /** Ends the process, and keeps its data. */
   halt(): Promise<void>;
+  /** Writes other settings into the configuration file, and has the process read it again. */
+  reconfigure(settings: object): Promise<void>;
   /** Starts a new process at the same address; call it after `halt`. */
   resume(): Promise<void>;
   stop(): Promise<void>;
@@ -56,7 +60,7 @@ export interface Cellpass {
 
 export async function startCellpass(options: CellpassOptions): Promise<Cellpass> {
   const databaseUrl = await (await sharedPostgres()).createDatabase();
-  if (options.onGitlab)
+  if (options.onGitlab || options.gitlab !== undefined)
     return startProcess(await withGitlab(options), { databaseUrl, masterKeyFile: undefined });
   const cellpass = await startProcess(options, { databaseUrl, masterKeyFile: undefined });
   try {
@@ -70,7 +74,7 @@ export async function startCellpass(options: CellpassOptions): Promise<Cellpass>
 
 /** The same options, with a GitLab that has the directory. */
 async function withGitlab(options: CellpassOptions): Promise<CellpassOptions> {
-  const gitlab = await makeGitlab(options.directory);
+  const gitlab = options.gitlab ?? (await makeGitlab(options.directory));
   return { ...options, settings: { ...options.settings, gitlab } };
 }
 
@@ -134,6 +138,15 @@ async function startProcess(options: CellpassOptions, shared: Shared): Promise<C
     jwks: async () => (await fetch(`${url}/.well-known/jwks.json`)).text(),
     replica: () => startProcess(options, { ...shared, masterKeyFile: join(keysDir, 'master.key') }),
     halt,
+    reconfigure: async (settings) => {
+      await writeSettings(dir, { ...options, settings });
+      const before = child.output().length;
+      child.signal('SIGHUP');
+      await until(
+        () => (child.output().slice(before).includes('reloaded the rules') ? true : undefined),
+        () => `the rules were not reloaded:\n${child.output()}`,
+      );
+    },
     resume,
     stop,
   };
@@ -145,8 +158,7 @@ async function environment(
   { services, settings, publicUrl }: CellpassOptions & { readonly publicUrl: string },
   { databaseUrl, masterKeyFile }: Shared,
 ): Promise<Record<string, string>> {
-  const config = join(dir, 'cellpass.yaml');
-  await writeFile(config, stringify({ services, ...settings }));
+  const config = await writeSettings(dir, { services, ...(settings && { settings }) });
   await mkdir(join(dir, 'keys'));
   if (masterKeyFile !== undefined) await copyFile(masterKeyFile, join(dir, 'keys', 'master.key'));
   return {
@@ -159,6 +171,15 @@ async function environment(
     CELLPASS_PUBLIC_URL: publicUrl,
     CELLPASS_ISSUER: ISSUER,
   };
+}
+
+async function writeSettings(
+  dir: string,
+  { services, settings }: Pick<CellpassOptions, 'services' | 'settings'>,
+): Promise<string> {
+  const config = join(dir, 'cellpass.yaml');
+  await writeFile(config, stringify({ services, ...settings }));
+  return config;
 }
 
 async function ready(url: string, child: Child): Promise<void> {

@@ -104,3 +104,19 @@ export async function missingWriteRights(sql: Sql): Promise<readonly string[]> {
   ]);
   return rows.filter(({ has_it }) => has_it === false).map(({ name }) => name);
 }
+
+/** GitLab's levels of visibility and of features. */
+const PUBLIC = 20;
+const ENABLED = 20;
+
+/** Paths of a few projects from which everybody may pull, if their groups are not archived. */
+export async function readPublicProjects(sql: Sql): Promise<readonly string[]> {
+  const rows = await sql.query<{ path: string }>(
+    `SELECT lower(route.path) AS path FROM projects AS p
+     JOIN project_features AS feature ON feature.project_id = p.id AND feature.container_registry_access_level >= $1
+     JOIN routes AS route ON route.source_type = 'Project' AND route.source_id = p.id
+     WHERE p.visibility_level = $2 AND NOT p.archived ORDER BY p.id LIMIT 20`,
+    [ENABLED, PUBLIC],
+  );
+  return rows.map(({ path }) => path);
+}
