@@ -11,7 +11,7 @@ import { createRequestMetrics } from '../http/metrics/requests.ts';
 import { createForwarder, type ForwarderOptions } from '../http/token/forward.ts';
 import { createRailsClient, RAILS_DEADLINE_MS, type RailsClient } from '../http/token/rails/client.ts';
 import type { Schedule } from '../rotation/schedule.ts';
-import { createTurns } from '../shares/turns.ts';
+import { createTurns, NO_SHARES } from '../shares/turns.ts';
 import { openClockCheck } from './assembly/clock.ts';
 import { openDirectory } from './assembly/directory.ts';
 import { adminEndpoints, publicEndpoints, type SharedServices } from './assembly/endpoints.ts';
@@ -113,8 +113,12 @@ function assemblePublic(inputs: ServerInputs, shared: SharedServices, closers: C
   const forwarder = shared.requests.measured(createForwarder(forwarding(inputs.config)));
   closers.push(() => forwarder.close());
   const turns = createTurns(REQUESTS_AT_ONCE);
-  registerStats(inputs, shared, records, { requests: turns.stats, forwarding: () => forwarder.stats() });
   const rails = openRails(inputs, closers);
+  registerStats(inputs, shared, records, {
+    requests: turns.stats,
+    forwarding: () => forwarder.stats(),
+    rails: () => rails?.stats() ?? NO_SHARES,
+  });
   const { passedOn: countPassedOn } = railsMetrics;
   const app = createApp(
     publicEndpoints(inputs, { ...shared, records, forwarder, turns, rails, countPassedOn }),

@@ -74,9 +74,9 @@ export function createRequestMetrics(registry: Registry): RequestMetrics {
       async forward(incoming, destination) {
         const cell = destination.cell.id;
         try {
-          const answer = await timed('forward', () => forwarder.forward(incoming, destination));
-          forwarded.inc({ cell, outcome: `${Math.floor(answer.status / 100)}xx` });
-          return answer;
+          const given = await timed('forward', () => forwarder.forward(incoming, destination));
+          forwarded.inc({ cell, outcome: `${Math.floor(given.answer.status / 100)}xx` });
+          return given;
         } catch (error) {
           forwarded.inc({ cell, outcome: 'failed' });
           throw error;

@@ -129,7 +129,9 @@ async function admit(
   outcome.cell = { ...outcome.cell, forwarded: true };
   const destination = { ...choice, self: view.self };
   const incoming = incomingRequest(ctx, request, webPage);
-  writeForwarded(ctx, await deps.forwarder.forward(incoming, destination));
+  const forwarded = await deps.forwarder.forward(incoming, destination);
+  if (forwarded.by === 'rails') writeRailsAnswer(ctx, forwarded.answer);
+  else writeForwarded(ctx, forwarded.answer);
   return 'forwarded';
 }
 

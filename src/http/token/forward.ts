@@ -2,6 +2,8 @@ import { mayBePassword } from '../../authn/credential-kinds.ts';
 import type { Cell } from '../../cells/topology.ts';
 import { CellpassError } from '../../errors.ts';
 import { createTurns, type ShareStats, sumOf, type Turns } from '../../shares/turns.ts';
+import { type RailsAnswer, toRailsAnswer } from './rails/client.ts';
+import { ANSWERED_BY, RAILS } from './rails/headers.ts';
 import { HELD_BACK, HELD_BACK_HEADER, HOP_HEADER, type TokenRequest } from './request.ts';
 import { createUpstream, type Outgoing, type Upstream } from './upstream.ts';
 
@@ -28,7 +30,11 @@ export interface IncomingRequest extends Pick<TokenRequest, 'form' | 'credential
   readonly network: string;
 }
 
-/** The answer of another server. */
+/** The answer of another cell, or of the Rails beside it. */
+type Forwarded =
+  | { readonly by: 'cell'; readonly answer: ForwardedAnswer }
+  | { readonly by: 'rails'; readonly answer: RailsAnswer };
+
 export interface ForwardedAnswer {
   readonly status: number;
   readonly headers: readonly (readonly [name: string, value: string])[];
@@ -39,7 +45,7 @@ export interface ForwardedAnswer {
 /** Sends token requests to the issuers of other cells. */
 export interface Forwarder {
   /** @throws {CellpassError} `unavailable` without an issuer's answer in time. */
-  forward(incoming: IncomingRequest, destination: Destination): Promise<ForwardedAnswer>;
+  forward(incoming: IncomingRequest, destination: Destination): Promise<Forwarded>;
   /** Of the connections to all cells. */
   stats(): ShareStats;
   close(): Promise<void>;
@@ -147,20 +153,19 @@ function withoutCredentials(form: Buffer): string {
   return params.toString();
 }
 
-async function ask(upstream: Upstream, outgoing: Outgoing, signal: AbortSignal): Promise<ForwardedAnswer> {
-  const { status, headers, body } = await upstream.ask(outgoing, signal);
+async function ask(upstream: Upstream, outgoing: Outgoing, signal: AbortSignal): Promise<Forwarded> {
+  const answer = await upstream.ask(outgoing, signal);
+  const { status, headers, body } = answer;
+  if (headers[ANSWERED_BY.toLowerCase()] === RAILS) return { by: 'rails', answer: toRailsAnswer(answer) };
   // A proxy's error page, or another kind of server: clients would not understand it.
   if (!isJson(headers['content-type']) || !RETURNED_STATUSES.has(status)) {
     throw new Error(`${outgoing.url.split('?', 1)[0]} answered ${status} that is no issuer's`);
   }
-  return {
-    status,
-    headers: Object.entries(RETURNED_HEADERS).flatMap(([name, form]) => {
-      const value = headers[name];
-      return typeof value === 'string' && form.test(value) ? [[name, value] as const] : [];
-    }),
-    body,
-  };
+  const returned = Object.entries(RETURNED_HEADERS).flatMap(([name, form]) => {
+    const value = headers[name];
+    return typeof value === 'string' && form.test(value) ? [[name, value] as const] : [];
+  });
+  return { by: 'cell', answer: { status, headers: returned, body } };
 }
 
 function isJson(contentType: string | string[] | undefined): boolean {

@@ -60,7 +60,7 @@ export function createRailsClient(
       const signal = AbortSignal.timeout(deadlineMs);
       const work = () => upstream.ask(toOutgoing(url, request), signal);
       try {
-        return toAnswer(await turns.run({ address: request.network }, work, signal));
+        return toRailsAnswer(await turns.run({ address: request.network }, work, signal));
       } catch (error) {
         throw new CellpassError('unavailable', 'GitLab, which answers this, is away or slow; try again', {
           reason: 'rails_away',
@@ -99,7 +99,7 @@ const SECONDS = /^\d{1,6}$/;
  * refusal nor a token may not: a redirect could lead clients elsewhere.
  * @throws when it is of another kind.
  */
-function toAnswer({ status, headers, body }: UpstreamAnswer): RailsAnswer {
+export function toRailsAnswer({ status, headers, body }: UpstreamAnswer): RailsAnswer {
   const isSuccess = status >= 200 && status < 300;
   if (status < 400 && !(isSuccess && tokenOf(body) !== null)) {
     throw new Error(`Rails answered ${status} without a token`);

@@ -7,6 +7,7 @@ import type { OutcomeDraft } from '../outcome.ts';
 import { RAILS_HOP, type RawRequest } from '../request.ts';
 import type { RailsAnswer, RailsClient, RailsRequest } from './client.ts';
 import type { Comparer } from './comparer.ts';
+import { ANSWERED_BY, RAILS } from './headers.ts';
 import type { PassReason } from './who-answers.ts';
 
 /** GitLab Rails beside this server. */
@@ -53,10 +54,6 @@ export async function passOn(
   outcome.passedOn = { reason, status: answer.status };
   return answer;
 }
-
-/** Who answered, for people who look; no client reads it. */
-const ANSWERED_BY = 'Cellpass-Answered-By';
-const RAILS = 'rails';
 
 /**
  * The answer of Rails unchanged, as far as clients of a registry read it. No browser may take it for
