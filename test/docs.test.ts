@@ -4,6 +4,7 @@ import { parse } from 'yaml';
 import { policyDocument } from '../docs/generate-policy.ts';
 import { GITLAB_VARIABLES } from '../src/config/gitlab.ts';
 import { loadConfig } from '../src/config/load.ts';
+import { railsSettings } from '../src/config/rails.ts';
 import { settings, variable } from '../src/config/settings.ts';
 import { anchors, codeBlocks, linkTargets, proseLines } from './support/markdown.ts';
 
@@ -74,9 +75,6 @@ describe('every Markdown document', () => {
   }
 });
 
-/** This version refuses them. */
-const BESIDE_RAILS: ReadonlySet<string> = new Set(['rails_url', 'mode']);
-
 describe('docs/configuration.md', () => {
   const text = read('docs/configuration.md');
   const defaults = settings.parse({});
@@ -93,7 +91,7 @@ describe('docs/configuration.md', () => {
     retention: defaults.retention,
     gitlab: {
       ...Object.fromEntries(
-        GITLAB_VARIABLES.filter((name) => !BESIDE_RAILS.has(name)).map((name) => [name, undefined]),
+        [...GITLAB_VARIABLES, ...Object.keys(railsSettings)].map((name) => [name, undefined]),
       ),
       ...defaults.gitlab,
     },

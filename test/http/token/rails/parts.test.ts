@@ -99,6 +99,25 @@ describe("a server beside Rails without a GitLab's database", () => {
     assert.match(body.errors[0].message, /CELLPASS_GITLAB_DATABASE_URL/);
   });
 
+  for (const status of [200, 201, 400, 401, 403, 404, 409, 422, 429, 500, 502, 503, 504]) {
+    it(`gives a ${status} of Rails byte for byte while it observes`, async () => {
+      rules = { ...RULES, mode: 'observe' };
+      rails.behave(() => ({ ...TOKEN, status }));
+      const answer = await server.ask({ as: ['x', 'y'], scope: 'repository:acme/app:pull' });
+      assert.deepEqual([answer.status, answer.text], [status, String(TOKEN.body)]);
+      rails.behave(() => TOKEN);
+    });
+  }
+
+  for (const status of [202, 204, 301, 302, 304, 307]) {
+    it(`gives 503 for a ${status} of Rails without a token while it observes`, async () => {
+      rules = { ...RULES, mode: 'observe' };
+      rails.behave(() => ({ status, headers: { Location: 'https://evil.example/' } }));
+      assert.equal((await server.ask()).status, 503);
+      rails.behave(() => TOKEN);
+    });
+  }
+
   it('passes on what it can not read while it observes', async () => {
     rules = { ...RULES, mode: 'observe' };
     const { app } = server;
