@@ -118,6 +118,19 @@ describe('the comparison of two answers', () => {
     assert.equal(compare(sooner, answer(TOKEN), true), 'exp');
   });
 
+  it('lets the life of a token of Rails begin later, as Rails was slow', () => {
+    const outcome = (later: number, railsLaterSeconds: number): string =>
+      compareAnswers(answer({ ...TOKEN, exp: TOKEN.exp + later }), answer(TOKEN), {
+        endsWithCredential: false,
+        railsLaterSeconds,
+      }).outcome;
+    assert.deepEqual(
+      [outcome(6, 4.9), outcome(7, 4.9), outcome(-3, 4.9)],
+      ['equal', 'differing', 'differing'],
+    );
+    assert.equal(outcome(3, 0.9), 'differing');
+  });
+
   it('names the entry and the action', () => {
     const less = answer({ ...TOKEN, access: [{ ...APP, actions: ['pull'] }, CATALOG] });
     assert.deepEqual(compareAnswers(less, answer(TOKEN), { endsWithCredential: false }), {

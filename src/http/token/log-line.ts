@@ -12,8 +12,8 @@ export function addLogFields(fields: Record<string, unknown>, outcome: TokenOutc
   if (asked !== null && (subject !== null || isElsewhere(cell))) describeAsked(fields, asked);
   if (cell?.forwarded) fields['forwarded_to'] = cell.answering;
   if (passedOn !== null) {
-    fields['answered_by'] = 'rails';
     fields['passed_on'] = passedOn.reason;
+    if (passedOn.status !== null) fields['answered_by'] = 'rails';
   }
   if (subject !== null) {
     fields['subject'] = subjectName(subject);

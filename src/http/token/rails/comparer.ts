@@ -72,7 +72,8 @@ export function createComparer(options: ComparerOptions): Comparer {
       });
   };
   const note = (answer: RailsAnswer | null, own: OwnSide, context: RequestContext): void => {
-    const { outcome, found } = weigh(answer, own, rules().expectedDifferences);
+    const railsLaterSeconds = (performance.now() - context.startedAtMs) / 1000;
+    const { outcome, found } = weigh(answer, { ...own, railsLaterSeconds }, rules().expectedDifferences);
     record.count(outcome, context.now);
     if (found !== null) record.add(toStoredDifference(found, own, context));
   };
@@ -149,7 +150,11 @@ interface Weighed {
   readonly found: FoundDifference | null;
 }
 
-function weigh(answer: RailsAnswer | null, own: OwnSide, expected: readonly ExpectedDifference[]): Weighed {
+function weigh(
+  answer: RailsAnswer | null,
+  own: OwnSide & { readonly railsLaterSeconds: number },
+  expected: readonly ExpectedDifference[],
+): Weighed {
   const rails = answer === null ? null : toCompared(answer);
   if (rails === null || own.answer === null) return { outcome: 'unanswered', found: null };
   const comparison = compareAnswers(rails, own.answer, own);
