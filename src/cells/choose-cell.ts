@@ -79,7 +79,7 @@ function takes({ id, legacy }: Cell, form: CredentialForm): boolean {
     case 'unroutable':
       return legacy;
     case 'routable':
-      return names(form, id) && (legacy || !form.isDeployToken);
+      return names(form, id);
     case 'elsewhere':
     case 'damaged':
       return false;

@@ -5,17 +5,15 @@ import { parseBase36, printRouting, readRoutableToken } from './routable-token.t
 /**
  * What the form of credentials says about their cell, before they are looked up.
  * - `none`: no credentials.
- * - `routable`: the token names a cell. Deploy tokens belong to the legacy cell, whatever they
- *   name.
- * - `unroutable`: a password, a deploy token or a token of an older form.
+ * - `routable`: the token names a cell.
+ * - `unroutable`: a password, or a token that names no cell, such as one of an older form.
  * - `elsewhere`: the forwarding cell withholds them, because this cell doesn't accept their kind.
  * - `damaged`: a token with a wrong checksum, so no cell has issued it.
  */
 export type CredentialForm =
   | { readonly kind: 'none' | 'unroutable' | 'elsewhere' | 'damaged' }
-  | { readonly kind: 'routable'; readonly cell: bigint; readonly isDeployToken: boolean };
+  | { readonly kind: 'routable'; readonly cell: bigint };
 
-const DEPLOY_TOKEN_PREFIX = 'gldt-';
 const JOB_TOKEN_PREFIX = 'glcbt-';
 
 /** Classifies the credentials by the form of the password. */
@@ -28,9 +26,9 @@ export function readCredentialForm(credentials: Credentials | null): CredentialF
       // A password may happen to look like a damaged token.
       return { kind: mayBePassword(credentials) ? 'unroutable' : 'damaged' };
     case 'opaque':
-      return named(cellOfJobJwt(password), false);
+      return named(cellOfJobJwt(password));
     case 'routable':
-      return named(reading.routing.c, password.startsWith(DEPLOY_TOKEN_PREFIX));
+      return named(reading.routing.c);
   }
 }
 
@@ -51,8 +49,8 @@ export function showableParts(secret: string): ShowableParts {
   return { prefix: TOKEN_FORM.exec(secret)?.[0] ?? null, routing: null };
 }
 
-function named(cell: bigint | undefined, isDeployToken: boolean): CredentialForm {
-  return cell === undefined ? { kind: 'unroutable' } : { kind: 'routable', cell, isDeployToken };
+function named(cell: bigint | undefined): CredentialForm {
+  return cell === undefined ? { kind: 'unroutable' } : { kind: 'routable', cell };
 }
 
 const JWT = /^[A-Za-z0-9_-]+\.(?<payload>[A-Za-z0-9_-]+)\.[A-Za-z0-9_-]+$/;

@@ -10,7 +10,7 @@ import {
   type TopologyService,
   type TopologyServiceCalls,
   type TopologyServiceStats,
-} from './topology-service.ts';
+} from './topology-service/client.ts';
 
 export interface CurrentTopologyOptions {
   /** `cells.yaml`; null: this cell is the only one. */
@@ -105,14 +105,15 @@ function createView(
     self,
     monotonicMs,
     calls,
-  }: Pick<CurrentTopologyOptions, 'self' | 'monotonicMs'> & { readonly calls: TopologyServiceCalls },
+    log,
+  }: Pick<CurrentTopologyOptions, 'self' | 'monotonicMs' | 'log'> & { readonly calls: TopologyServiceCalls },
 ): OwnedView {
   const listed = new Map(
     topology.cells.flatMap((cell) => cell.namespaces.map((name) => [name, cell] as const)),
   );
   const service =
     topology.topologyService &&
-    createTopologyService({ ...topology.topologyService, calls, ...(monotonicMs && { monotonicMs }) });
+    createTopologyService({ ...topology.topologyService, calls, log, ...(monotonicMs && { monotonicMs }) });
   return {
     view: {
       topology,
@@ -134,12 +135,12 @@ interface Asking {
 }
 
 async function askService({ service, topology, requester }: Asking, namespace: string): Promise<Cell | null> {
-  const address = await service.classify(namespace, requester);
-  if (address === null) return null;
-  const cell = topology.cells.find(({ url }) => new URL(url).host === address);
+  const host = await service.classify(namespace, requester);
+  if (host === null) return null;
+  const cell = topology.cells.find(({ topologyHosts }) => topologyHosts.includes(host));
   if (cell !== undefined) return cell;
   throw new CellpassError('unavailable', 'the Topology Service named an unknown cell; try again', {
     reason: 'topology_service',
-    cause: new Error(`the Topology Service named ${address}, which is the host of no cell's url`),
+    cause: new Error(`the Topology Service named ${host}, which is the topology_address of no cell`),
   });
 }

@@ -16,6 +16,10 @@ export interface Cell {
   readonly url: string;
   /** Null if there is no registry router. */
   readonly registryUrl: string | null;
+  /** What its tokens say in `iss`; null: what the settings of the cell say. */
+  readonly issuer: string | null;
+  /** Hosts by which the Topology Service names it, in lower case and without a port. */
+  readonly topologyHosts: readonly string[];
   /** Top-level groups and users in lower case, each in one cell at most. */
   readonly namespaces: readonly string[];
 }
@@ -23,6 +27,15 @@ export interface Cell {
 export interface TopologyServiceSettings {
   readonly url: string;
   readonly timeoutMs: number;
+  readonly tls: ClientTlsFiles;
+}
+
+/** PEM files for TLS. They are read again when they change. */
+export interface ClientTlsFiles {
+  /** Who may have signed the certificate of the server; null: Node's CAs. */
+  readonly caFile: string | null;
+  /** The certificate by which this server shows who it is; null: none. */
+  readonly certificate: { readonly certFile: string; readonly keyFile: string } | null;
 }
 
 /** The content of `cells.yaml`: the cells and their namespaces. */
@@ -48,11 +61,23 @@ const namespace = z
   .transform(lowerCaseAscii)
   .pipe(z.string().regex(/^[a-z0-9]+(?:(?:[.]|_{1,2}|-+)[a-z0-9]+)*$/, 'must be a top-level group or user'));
 
+/** A host, with or without a port, which does not matter. */
+const address = z
+  .string()
+  .refine(
+    (text) => hostOf(text) !== null,
+    'must be a host such as cell-2.example.com, with or without a port',
+  )
+  .transform((text) => hostOf(text) ?? text);
+const path = z.string().min(1);
+
 const cell = z.strictObject({
   id: cellId,
   legacy: z.boolean().default(false),
   url: httpUrl,
   registry_url: httpUrl.nullish(),
+  issuer: z.string().min(1).nullish(),
+  topology_address: z.union([address.transform((one) => [one]), z.array(address).min(1)]).nullish(),
   namespaces: z
     .array(namespace)
     .nullish()
@@ -67,6 +92,9 @@ const file = z.strictObject({
     .strictObject({
       url: httpUrl,
       timeout_ms: z.number().int().min(1).max(LONGEST_TIMEOUT_MS).default(300),
+      ca_file: path.nullish(),
+      cert_file: path.nullish(),
+      key_file: path.nullish(),
     })
     .nullish(),
   forwarding: z.boolean().default(true),
@@ -101,7 +129,7 @@ export function parseTopology(text: string, self: number | null): Topology {
 /** The topology without `cells.yaml`: one cell, which accepts everything. */
 export function soleCell(id: number, url: string): Topology {
   return {
-    cells: [{ id, legacy: true, url, registryUrl: null, namespaces: [] }],
+    cells: [{ id, legacy: true, url, registryUrl: null, issuer: null, topologyHosts: [], namespaces: [] }],
     topologyService: null,
     forwarding: false,
     routerUrl: null,
@@ -138,12 +166,21 @@ function contradictions(
   const urls = unique('the url');
   const hosts = unique('the host');
   const namespaces = unique('the namespace');
-  for (const [at, { id, url, namespaces: list }] of cells.entries()) {
+  for (const [at, { id, url, topology_address: addresses, namespaces: list }] of cells.entries()) {
     ids(String(id), at, ['cells', at, 'id']);
     urls(url, at, ['cells', at, 'url']);
     // The Topology Service names a cell by its host.
-    if (topology_service != null) hosts(new URL(url).host, at, ['cells', at, 'url']);
+    if (topology_service != null) {
+      const path = ['cells', at, addresses == null ? 'url' : 'topology_address'];
+      for (const host of addresses ?? [hostIn(url)]) hosts(host, at, path);
+    }
     for (const [place, name] of list.entries()) namespaces(name, at, ['cells', at, 'namespaces', place]);
+  }
+  if (
+    topology_service != null &&
+    (topology_service.cert_file == null) !== (topology_service.key_file == null)
+  ) {
+    found.push({ path: ['topology_service'], message: 'needs both cert_file and key_file, or neither' });
   }
   const legacy = cells.filter((one) => one.legacy).length;
   if (legacy !== 1)
@@ -189,12 +226,48 @@ function unencrypted({
 
 function toTopology({ cells, topology_service, forwarding, router_url }: TopologyFile): Topology {
   return {
-    cells: cells.map(({ registry_url, ...rest }) => ({ ...rest, registryUrl: registry_url ?? null })),
-    topologyService:
-      topology_service == null ? null : { url: topology_service.url, timeoutMs: topology_service.timeout_ms },
+    cells: cells.map(({ registry_url, issuer, topology_address, ...rest }) => ({
+      ...rest,
+      registryUrl: registry_url ?? null,
+      issuer: issuer ?? null,
+      topologyHosts: topology_address ?? [hostIn(rest.url)],
+    })),
+    topologyService: topology_service == null ? null : toService(topology_service),
     forwarding,
     routerUrl: router_url ?? null,
   };
+}
+
+function toService({
+  url,
+  timeout_ms,
+  ca_file,
+  cert_file,
+  key_file,
+}: NonNullable<TopologyFile['topology_service']>): TopologyServiceSettings {
+  const hasCertificate = cert_file != null && key_file != null;
+  return {
+    url,
+    timeoutMs: timeout_ms,
+    tls: {
+      caFile: ca_file ?? null,
+      certificate: hasCertificate ? { certFile: cert_file, keyFile: key_file } : null,
+    },
+  };
+}
+
+/** The host of `host` or `host:port`, in lower case; null: it is none. */
+export function hostOf(text: string): string | null {
+  const url = `https://${text}`;
+  if (!URL.canParse(url)) return null;
+  const { hostname, pathname, search, hash, username } = new URL(url);
+  return pathname === '/' && !text.includes('/') && search === '' && hash === '' && username === ''
+    ? hostname
+    : null;
+}
+
+function hostIn(url: string): string {
+  return new URL(url).hostname;
 }
 
 function invalid(problems: readonly Problem[]): CellpassError {

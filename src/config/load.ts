@@ -87,6 +87,8 @@ export interface Config {
   /** Without a trailing slash; null: derived from `listen`. */
   readonly publicUrl: string | null;
   readonly issuer: string;
+  /** False: the default. */
+  readonly issuerIsSet: boolean;
   readonly services: readonly ServiceSettings[];
   readonly cell: number;
   /** The path of `cells.yaml`; null: this is the only cell, and it accepts every credential. */
@@ -153,7 +155,8 @@ export function loadConfig(environment: Environment): Config {
     ? contradictions(parsed.data)
     : parsed.error.issues.flatMap((issue) => explainIssue(issue, given, 'is not a setting'));
   const issues = [...unread, ...wrong.map((issue) => blameFile(issue, given))];
-  if (parsed.success && issues.length === 0) return toConfig(parsed.data, unknown);
+  if (parsed.success && issues.length === 0)
+    return toConfig(parsed.data, valueAt(given, ['issuer']) !== undefined, unknown);
   const problems = issues.map(({ path, message }): Problem => {
     const isVariable = valueAt(known, path.slice(0, 2)) !== undefined;
     const isFromFile = !isVariable && String(path[0]) in file.content;
@@ -188,7 +191,7 @@ function invalid(problems: readonly Problem[], file: string | null): CellpassErr
   return new CellpassError('invalid', `the configuration is wrong: ${list}`, { problems });
 }
 
-function toConfig(given: Settings, unknownVariables: readonly string[]): Config {
+function toConfig(given: Settings, issuerIsSet: boolean, unknownVariables: readonly string[]): Config {
   return {
     databaseUrl: given.database_url ?? null,
     databaseListenUrl: given.database_listen_url ?? null,
@@ -201,6 +204,7 @@ function toConfig(given: Settings, unknownVariables: readonly string[]): Config 
     tls: given.tls_cert && given.tls_key ? { certFile: given.tls_cert, keyFile: given.tls_key } : null,
     publicUrl: given.public_url ?? null,
     issuer: given.issuer,
+    issuerIsSet,
     services: toServices(given),
     cell: given.cell,
     cellsFile: given.cells_file ?? null,

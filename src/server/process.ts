@@ -4,6 +4,7 @@ import { relative } from 'node:path';
 import { isatty } from 'node:tty';
 import { fileURLToPath } from 'node:url';
 import { setFlagsFromString } from 'node:v8';
+import { withOwnIssuer } from '../cells/own-issuer.ts';
 import { type Config, loadConfig } from '../config/load.ts';
 import { migrate } from '../store/database/migrate.ts';
 import type { Terminal } from '../terminal.ts';
@@ -38,7 +39,7 @@ const LONGEST_STOP_SECONDS = 20;
 /** Runs the server, or one worker of it, until a signal stops it. */
 export async function serve({ environment }: Pick<Terminal, 'environment'>): Promise<void> {
   setFlagsFromString(`--heap-growing-percent=${HEAP_GROWING_PERCENT}`);
-  const settings = loadConfig(environment);
+  const settings = withOwnIssuer(loadConfig(environment));
   const log = createLog(settings, STDOUT);
   warnByLog(log);
   // The primary warns for its workers.

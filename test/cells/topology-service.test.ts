@@ -5,7 +5,7 @@ import {
   createTopologyService,
   type TopologyService,
   type TopologyServiceCalls,
-} from '../../src/cells/topology-service.ts';
+} from '../../src/cells/topology-service/client.ts';
 import { CellpassError } from '../../src/errors.ts';
 
 interface Asked {
@@ -18,6 +18,8 @@ interface Asked {
 const NEVER_MS = 60_000;
 
 const STRANGER = { network: '192.0.2.1', gone: () => new AbortController().signal };
+
+const SILENT = { error: () => undefined };
 
 const isUnavailable = (error: unknown): boolean =>
   error instanceof CellpassError && error.code === 'unavailable';
@@ -35,14 +37,15 @@ describe('the client of the Topology Service', () => {
   const status =
     (code: number, body = '{}') =>
     (response: ServerResponse) => {
-      response.writeHead(code).end(body);
+      response.writeHead(code, { 'Content-Type': 'application/json' }).end(body);
     };
 
   let calls: TopologyServiceCalls;
   const serviceOf = (timeoutMs: number): TopologyService => {
     const { port } = server.address() as AddressInfo;
     const url = `http://127.0.0.1:${port}`;
-    return createTopologyService({ url, timeoutMs, monotonicMs: () => nowMs, calls });
+    const tls = { caFile: null, certificate: null };
+    return createTopologyService({ url, timeoutMs, tls, log: SILENT, monotonicMs: () => nowMs, calls });
   };
 
   beforeEach(async () => {
@@ -53,9 +56,9 @@ describe('the client of the Topology Service', () => {
     server = createServer(async (request, response) => {
       const chunks: Buffer[] = [];
       for await (const chunk of request) chunks.push(chunk);
-      const body: { value: string } = JSON.parse(Buffer.concat(chunks).toString());
+      const body: { claims: { route: string }[] } = JSON.parse(Buffer.concat(chunks).toString());
       asked.push({ method: request.method ?? '', path: request.url ?? '', body });
-      answer(response, body.value);
+      answer(response, body.claims[0]?.route ?? '');
     });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     service = serviceOf(NEVER_MS);
@@ -70,7 +73,11 @@ describe('the client of the Topology Service', () => {
   it('asks for a route, and hears the host of a cell', async () => {
     assert.equal(await service.classify('acme', STRANGER), 'acme.example.com');
     assert.deepEqual(asked, [
-      { method: 'POST', path: '/v1/classify', body: { type: 'ROUTE', value: 'acme' } },
+      {
+        method: 'POST',
+        path: '/v1/classify',
+        body: { claims: [{ route: 'acme' }, { redirectRoute: 'acme' }] },
+      },
     ]);
   });
 
@@ -195,6 +202,8 @@ describe('the client of the Topology Service', () => {
     ['what is no JSON', status(200, 'cell-2.example.com')],
     ['another action', status(200, '{"action":"FIRST_CELL"}')],
     ['no address', status(200, '{"action":"PROXY","proxy":{}}')],
+    ['an address that is no host', status(200, '{"action":"PROXY","proxy":{"address":"http://x/y"}}')],
+    ['a 404 that is no JSON', (response) => response.writeHead(404).end('<html>')],
     ['an endless answer', status(200, ' '.repeat(70_000))],
     ['nothing, and hangs up', (response) => response.destroy()],
   ];

@@ -12,8 +12,18 @@ describe('cells.yaml', () => {
       `
 cells:
   - ${ONE}
-  - {id: 2, url: https://cell-2.example.com/, registry_url: https://registry-cell-2.example.com, namespaces: [Acme, a.b_c-d]}
-topology_service: {url: https://topology.example.com/, timeout_ms: 1000}
+  - id: 2
+    url: https://cell-2.example.com/
+    registry_url: https://registry-cell-2.example.com
+    issuer: cell-two
+    topology_address: [GitLab-2.example.com, 'other-2.example.com:8443']
+    namespaces: [Acme, a.b_c-d]
+topology_service:
+  url: https://topology.example.com/
+  timeout_ms: 1000
+  ca_file: /etc/ca.pem
+  cert_file: /etc/client.pem
+  key_file: /etc/client.key
 forwarding: false
 router_url: https://registry.example.com
 `,
@@ -21,16 +31,33 @@ router_url: https://registry.example.com
     );
     assert.deepEqual(topology, {
       cells: [
-        { id: 1, legacy: true, url: 'https://cell-1.example.com', registryUrl: null, namespaces: [] },
+        {
+          id: 1,
+          legacy: true,
+          url: 'https://cell-1.example.com',
+          registryUrl: null,
+          issuer: null,
+          topologyHosts: ['cell-1.example.com'],
+          namespaces: [],
+        },
         {
           id: 2,
           legacy: false,
           url: 'https://cell-2.example.com',
           registryUrl: 'https://registry-cell-2.example.com',
+          issuer: 'cell-two',
+          topologyHosts: ['gitlab-2.example.com', 'other-2.example.com'],
           namespaces: ['acme', 'a.b_c-d'],
         },
       ],
-      topologyService: { url: 'https://topology.example.com', timeoutMs: 1000 },
+      topologyService: {
+        url: 'https://topology.example.com',
+        timeoutMs: 1000,
+        tls: {
+          caFile: '/etc/ca.pem',
+          certificate: { certFile: '/etc/client.pem', keyFile: '/etc/client.key' },
+        },
+      },
       forwarding: false,
       routerUrl: 'https://registry.example.com',
     });
@@ -133,6 +160,21 @@ router_url: https://registry.example.com
       'a host twice, which the Topology Service could not tell apart',
       `cells:\n  - ${ONE}\n  - {id: 2, url: https://cell-1.example.com/two}\ntopology_service: {url: https://t}`,
       /the host cell-1\.example\.com/,
+    ],
+    [
+      'an address of the Topology Service twice, whatever its port',
+      `cells:\n  - ${ONE}\n  - {id: 2, url: https://b, topology_address: 'cell-1.example.com:8443'}\ntopology_service: {url: https://t}`,
+      /line 3: cells\.1\.topology_address: the host cell-1\.example\.com is also that of cells\.0/,
+    ],
+    [
+      'an address that is a URL',
+      `cells:\n  - ${ONE}\n  - {id: 2, url: https://b, topology_address: [https://b]}`,
+      /cells\.1\.topology_address/,
+    ],
+    [
+      'a certificate without its key',
+      `cells: [${ONE}]\ntopology_service: {url: https://t, cert_file: /a.pem}`,
+      /topology_service: needs both cert_file and key_file/,
     ],
     [
       'a url that is none',

@@ -74,7 +74,12 @@ function verification(settings: RouterSettings): string[] {
     ...distinctKeys(cells).map(([cell, key]) => verifyRule(cell, key)),
     '  # Only now is the JSON of the token read: a cell has signed it.',
     `  http-request set-var(txn.claimed) ${quote("var(txn.token),jwt_payload_query('$.cell')")} if { var(txn.verified) -m found }`,
-    '  # The token belongs to the cell that it names, if that cell publishes the key.',
+    ...(cells.some(({ issuer }) => issuer !== null)
+      ? [
+          `  http-request set-var(txn.issuer) ${quote("var(txn.token),jwt_payload_query('$.iss')")} if { var(txn.verified) -m found }`,
+        ]
+      : []),
+    '  # The token belongs to the cell that it names, if that cell publishes the key, and has its issuer.',
     ...cells.flatMap((cell) => cell.keys.map((key) => ownRule(cell, key))),
     ...refusal(settings),
   ];
@@ -96,7 +101,8 @@ function verifyRule(cell: RouterCell, key: RouterKey): string {
 
 function ownRule(cell: RouterCell, key: RouterKey): string {
   const name = nameOf(cell);
-  return `  http-request set-var(txn.cell) str(${name}) if { var(txn.verified) -m str ${keyName(key)} } { var(txn.claimed) -m str ${name} }`;
+  const issuer = cell.issuer === null ? '' : ` { var(txn.issuer) -m str -- ${quote(cell.issuer)} }`;
+  return `  http-request set-var(txn.cell) str(${name}) if { var(txn.verified) -m str ${keyName(key)} } { var(txn.claimed) -m str ${name} }${issuer}`;
 }
 
 /** A thumbprint may begin with "-", which HAProxy would read as a flag. */

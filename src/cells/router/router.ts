@@ -16,6 +16,8 @@ export interface RouterCell {
   /** The URL of its issuer without `/jwt/auth`. */
   readonly url: string;
   readonly registryUrl: string;
+  /** What its tokens must say in `iss`; null: anything, because it is not known here. */
+  readonly issuer: string | null;
   /** Top-level groups and users in lower case. */
   readonly namespaces: readonly string[];
   /** Empty: the router accepts no token of the cell. */

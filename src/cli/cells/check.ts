@@ -30,8 +30,9 @@ export async function examineCells(
     return { value, verdict: ok('every setting is valid') };
   });
   if (config === undefined) return [finding];
-  const { findings, topology } = checkTopology(config);
-  if (topology === undefined) return findings;
+  const { findings: ofFile, topology } = checkTopology(config);
+  if (topology === undefined) return ofFile;
+  const findings = [...ofFile, ...judgeOwnIssuer(config, topology)];
   const client = createCellClient(caFile);
   try {
     const cells = await Promise.all(
@@ -46,6 +47,18 @@ export async function examineCells(
   } finally {
     await client.close();
   }
+}
+
+/** Registries and the router would refuse every token of a cell that signs as another. */
+function judgeOwnIssuer({ issuer, issuerIsSet, cell }: Config, { cells }: Topology): readonly Finding[] {
+  const given = cells.find(({ id }) => id === cell)?.issuer ?? null;
+  if (given === null || !issuerIsSet || given === issuer) return [];
+  return [
+    named(
+      `cell ${cell} iss`,
+      failed(`cells.yaml says ${given}, and CELLPASS_ISSUER ${issuer}: make them equal, or unset one`),
+    ),
+  ];
 }
 
 interface Setup {

@@ -54,7 +54,7 @@ export async function writeHaproxy(terminal: Terminal, options: HaproxyOptions):
     );
   }
   const files = writeRouter({
-    cells: topology.cells.map((cell) => toRouterCell(cell, fetched)),
+    cells: topology.cells.map((cell) => toRouterCell(cell, config, fetched)),
     binds: options.bind,
     certificateFile: options.cert === undefined ? null : resolve(options.cert),
     caFile: options.caFile === undefined ? '@system-ca' : resolve(options.caFile),
@@ -90,7 +90,7 @@ function realmOf({ publicUrl }: Config, { routerUrl }: Topology): string {
   );
 }
 
-function toRouterCell(cell: Cell, fetched: readonly CellKeys[]): RouterCell {
+function toRouterCell(cell: Cell, config: Config, fetched: readonly CellKeys[]): RouterCell {
   if (cell.registryUrl === null) {
     throw new CellpassError(
       'invalid',
@@ -98,7 +98,8 @@ function toRouterCell(cell: Cell, fetched: readonly CellKeys[]): RouterCell {
     );
   }
   const keys = fetched.find(({ id }) => id === cell.id)?.keys ?? [];
-  return { ...cell, registryUrl: cell.registryUrl, keys };
+  const issuer = cell.issuer ?? (config.issuerIsSet ? config.issuer : null);
+  return { ...cell, registryUrl: cell.registryUrl, issuer, keys };
 }
 
 function unreachableIssuers({ cells }: Topology): readonly string[] {

@@ -1,4 +1,5 @@
 import { X509Certificate } from 'node:crypto';
+import { withOwnIssuer } from '../../cells/own-issuer.ts';
 import { type Config, loadConfig } from '../../config/load.ts';
 import { warnOfUnencrypted } from '../../config/unencrypted.ts';
 import { readTls } from '../../http/listener/server.ts';
@@ -22,7 +23,7 @@ const DAY_MS = 24 * 60 * 60 * 1000;
 /** Runs all checks; a mistake comes before the mistakes that it causes. Never throws. */
 export async function examine(terminal: Terminal, now: () => Date): Promise<readonly Finding[]> {
   const { finding, value: config } = await checkWithValue('configuration', async () => {
-    const read = loadConfig(terminal.environment);
+    const read = withOwnIssuer(loadConfig(terminal.environment));
     // A path that is too long for a socket is a mistake in the settings, too.
     adminSocketPath(read);
     return { value: read, verdict: judgeUnknown(read.unknownVariables) };

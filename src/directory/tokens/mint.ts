@@ -19,8 +19,6 @@ export interface MintDependencies {
   readonly now: () => Date;
   /** The id of this cell, which becomes part of the token. */
   readonly cell: number;
-  /** Whether this is the legacy cell: only the legacy cell accepts deploy tokens. */
-  readonly isLegacy: () => boolean;
 }
 
 export interface MintedToken {
@@ -53,7 +51,7 @@ export async function mintToken(dependencies: MintDependencies, given: TokenOrde
     const key = await store(sql, { order, owner, secret, at });
     const listed = await findToken(sql, key);
     if (listed === undefined) throw new Error('the new token was not found');
-    return { listed, secret, warnings: warningsOf(order, owner, dependencies.isLegacy()) };
+    return { listed, secret, warnings: warningsOf(order, owner) };
   });
 }
 
@@ -173,16 +171,9 @@ async function nextId(sql: Sql, source: IdSource): Promise<number> {
   return id;
 }
 
-function warningsOf(
-  { kind, scopes }: ValidOrder,
-  { userState }: TokenOwner,
-  isLegacy: boolean,
-): readonly string[] {
+function warningsOf({ kind, scopes }: ValidOrder, { userState }: TokenOwner): readonly string[] {
   const abilities = kind === 'deploy' ? deployTokenAbilities(scopes) : accessTokenAbilities(scopes);
   return [
-    ...(kind === 'deploy' && !isLegacy
-      ? ['This cell accepts no deploy tokens: use the token at the legacy cell.']
-      : []),
     ...(abilities.size === 0 ? ['None of its scopes allows an action in a registry.'] : []),
     ...(userState !== null && userState !== 'active'
       ? [`Its user is ${userState}: the token is refused until the user is active.`]

@@ -1,6 +1,6 @@
 import { Counter, collectDefaultMetrics, Gauge, type Registry } from 'prom-client';
 import type { Lockouts } from '../../authn/failed-attempts.ts';
-import type { TopologyServiceStats } from '../../cells/topology-service.ts';
+import type { TopologyServiceStats } from '../../cells/topology-service/client.ts';
 import type { ClockStats } from '../../keys/clock-check.ts';
 import type { AuditStats } from '../../records/audit-log.ts';
 import type { ShareStats } from '../../shares/turns.ts';

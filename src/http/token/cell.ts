@@ -93,6 +93,6 @@ export function refusalForOtherCell(cell: Cell, refusal: CellpassError): Cellpas
 function wrongCell({ id, legacy }: Cell): CellpassError {
   const takes = legacy
     ? 'every credential but tokens that were made for another cell'
-    : `only personal, project and group access tokens and CI job tokens that were made for it; passwords, deploy tokens and older tokens are for the legacy cell`;
+    : 'only access tokens, deploy tokens and CI job tokens that were made for it; passwords and tokens that name no cell are for the legacy cell';
   return new CellpassError('wrong_cell', `cell ${id} takes ${takes}`, { reason: 'wrong_cell' });
 }

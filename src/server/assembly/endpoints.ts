@@ -220,11 +220,11 @@ function trustSenders(trustedProxies: readonly string[]): TokenEndpoint['isTrust
 
 function tokensOf(
   { config, database, now, gitlab: databases }: ServerInputs,
-  { cells, records, gitlab }: AdministrationServices,
+  { records, gitlab }: AdministrationServices,
 ): AdminDeps['tokens'] {
   if (databases !== undefined && gitlab !== null) return tokensInGitlab(databases, gitlab, records.lastUse);
   return {
-    mint: (order) => mintToken({ database, now, cell: config.cell, isLegacy: () => isLegacy(cells) }, order),
+    mint: (order) => mintToken({ database, now, cell: config.cell }, order),
     list: async (question) => {
       await records.lastUse.flush();
       // A transaction has a longer timeout than a query that a client of the registry waits for.
@@ -232,11 +232,6 @@ function tokensOf(
     },
     revoke: (key) => revokeToken(database, key, now()),
   };
-}
-
-function isLegacy(cells: CurrentTopology): boolean {
-  const { topology, self } = cells.view();
-  return topology.cells.some(({ id, legacy }) => id === self && legacy);
 }
 
 function explainOf(

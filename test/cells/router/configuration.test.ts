@@ -9,6 +9,7 @@ const ONE = {
   legacy: true,
   url: 'https://cell-1.example.com',
   registryUrl: 'https://registry-1.example.com',
+  issuer: null,
   namespaces: ['town'],
   keys: [key('a')],
 };
@@ -17,6 +18,7 @@ const TWO = {
   legacy: false,
   url: 'http://10.0.0.2:8080',
   registryUrl: 'http://10.0.0.2:5000',
+  issuer: null,
   namespaces: ['acme', 'a.b_c-d'],
   keys: [key('b'), key('c')],
 };
@@ -90,6 +92,19 @@ describe("the registry router's configuration", () => {
     assert.equal(write({ cells: shared }).config.match(/jwt_verify/g)?.length, 1, 'one key, one check');
   });
 
+  it('takes a token only from the issuer of its cell, where that is known', () => {
+    const rules = (issuer: string | null) =>
+      linesOf(
+        write({ cells: [ONE, { ...TWO, issuer }] }).config,
+        'http-request set-var(txn.cell) str(cell-2)',
+      ).filter((line) => line.includes('txn.verified'));
+    assert.equal(rules('gitlab two').length, 2);
+    for (const line of rules('gitlab two'))
+      assert.match(line, /\{ var\(txn\.issuer\) -m str -- 'gitlab two' }$/);
+    for (const line of rules("-i 'x")) assert.ok(line.endsWith(`-m str -- '-i '\\''x' }`), line);
+    assert.ok(rules(null).every((line) => !line.includes('txn.issuer')));
+  });
+
   describe('reads no JSON that nobody has signed', () => {
     const READS = /jwt_(?:payload|header)_query|json_query/;
     /** What is wrong with the order, in the order in which HAProxy evaluates the frontend. */
@@ -120,12 +135,14 @@ describe("the registry router's configuration", () => {
       ['a key of two cells', { cells: [ONE, { ...TWO, keys: [key('a'), key('b')] }] }],
       ['many keys', { cells: [{ ...ONE, keys: [...'abcdefghij'].map(key) }, TWO] }],
       ['plain http, and DNS', { certificateFile: null, followDns: true }],
+      ['an issuer each', { cells: [ONE, { ...TWO, issuer: 'two' }] }],
     ];
     for (const [what, changes] of shapes) {
       it(`with ${what}`, () => {
         const { config } = write(changes);
         assert.deepEqual(problemsOf(config), []);
-        assert.equal(config.match(new RegExp(READS, 'g'))?.length, 1, 'only $.cell is read');
+        const read = changes.cells?.some(({ issuer }) => issuer !== null) ? 2 : 1;
+        assert.equal(config.match(new RegExp(READS, 'g'))?.length, read, 'only $.cell and $.iss are read');
         assert.doesNotMatch(config, /\$\.alg|jwt_header_query/);
       });
     }

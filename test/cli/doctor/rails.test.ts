@@ -99,9 +99,12 @@ describe('the check of GitLab Rails beside cellpass', () => {
     ['it does not show', answers(TOKEN), 'rails client addresses', /^warning: .*can't be seen/],
     [
       'its clock is wrong',
-      answers({ ...TOKEN, headers: { ...TOKEN.headers, Date: new Date(Date.now() - 90_000).toUTCString() } }),
+      (request) => {
+        const late = new Date(Date.now() - 90_000).toUTCString();
+        return answers({ ...TOKEN, headers: { ...TOKEN.headers, Date: late } })(request);
+      },
       'rails clock',
-      /^failed: Rails' clock is 9\d\.\d s behind/,
+      /^failed: Rails' clock is (?:89|9\d)\.\d s behind/,
     ],
   ];
   for (const [what, behaviour, name, message] of WRONG) {

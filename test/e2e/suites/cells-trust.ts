@@ -10,7 +10,11 @@ import { fetchToken, RegistryApi } from '../../support/e2e/registry-api.ts';
 import { type Cell, type CellId, GROUP, SERVICE, type TwoCells } from '../../support/e2e/two-cells.ts';
 
 /** Checks which registry accepts which tokens, through the router and directly. */
-export function describeCellTrust(scene: () => TwoCells): void {
+/** @param hasOwnIssuers whether each cell signs as another issuer; a registry takes one. */
+export function describeCellTrust(
+  scene: () => TwoCells,
+  { hasOwnIssuers }: { readonly hasOwnIssuers: boolean },
+): void {
   const tokenOf = (id: CellId): Promise<string> =>
     fetchToken({
       realm: scene().realm,
@@ -61,16 +65,22 @@ export function describeCellTrust(scene: () => TwoCells): void {
       assert.equal(await taken(registryOf(1), token), 200);
     });
 
+    it('that names another issuer than its cell has is refused by the registry, and by the router where it knows', async () => {
+      const token = await forged(scene().cells[1], 1, 'another-issuer');
+      assert.equal(await taken(registryOf(1), token), 401);
+      assert.equal(await taken(scene().host, token), 401);
+    });
+
     it('that claims a cell which does not exist is refused by the router', async () => {
       assert.equal(await taken(scene().host, await forged(scene().cells[1], 3)), 401);
     });
 
     /** The claims of a real token of cell 1, except the cell. */
-    async function forged(cell: Cell, claimed: number): Promise<string> {
+    async function forged(cell: Cell, claimed: number, issuer?: string): Promise<string> {
       const token = await tokenOf(cell.id);
       const key = await stealKey(cell);
       assert.equal(decodeProtectedHeader(token).kid, key.kid);
-      const claims = { ...decodeJwt(token), cell: `cell-${claimed}` };
+      const claims = { ...decodeJwt(token), cell: `cell-${claimed}`, ...(issuer && { iss: issuer }) };
       return signToken(claims, key, { kid: 'libtrust', x5c: true });
     }
   });
@@ -83,8 +93,9 @@ export function describeCellTrust(scene: () => TwoCells): void {
     });
 
     for (const id of [1, 2] as const) {
-      it(`takes the tokens of cell ${id}`, async () => {
-        assert.equal(await taken(shared.host, await tokenOf(id)), 200);
+      const isTaken = id === 1 || !hasOwnIssuers;
+      it(`${isTaken ? 'takes' : 'refuses'} the tokens of cell ${id}`, async () => {
+        assert.equal(await taken(shared.host, await tokenOf(id)), isTaken ? 200 : 401);
       });
     }
   });

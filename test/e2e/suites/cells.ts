@@ -31,8 +31,7 @@ const WHO = {
   'a token of cell 2': ({ tokenOf }: Visitors) => tokenOf[2],
 };
 
-const FOR_TWO =
-  /cell 2 takes only personal, project and group access tokens and CI job tokens that were made for it/;
+const FOR_TWO = /cell 2 takes only access tokens, deploy tokens and CI job tokens that were made for it/;
 /** The line in a registry's log that says that it accepted a token. */
 const PINGED = / "GET \/v2\/ HTTP\/1\.1" 200 /;
 const LOG_MS = 5000;

@@ -65,8 +65,7 @@ const LOGIN = {
 } as const satisfies Record<string, readonly [string, string]>;
 type LoginName = keyof typeof LOGIN;
 
-const FOR_TWO =
-  /^cell 2 takes only personal, project and group access tokens and CI job tokens that were made for it/;
+const FOR_TWO = /^cell 2 takes only access tokens, deploy tokens and CI job tokens that were made for it/;
 const FOR_ONE = /^cell 1 takes every credential but tokens that were made for another cell/;
 
 describe('two cells', () => {
@@ -129,7 +128,7 @@ describe('two cells', () => {
       ['wrong password', [], /^401 invalid username or password$/],
       ['unknown token of 2', [], /^401 invalid username or password$/],
       ['token of 3', [], /^401 invalid username or password$/],
-      ['deploy token of 2', [], FOR_TWO],
+      ['deploy token of 2', [], 'cell-2 deployer-two'],
       // In the legacy cell
       ['password', [push('gitlab-org/private')], 'cell-1 alice gitlab-org/private:pull,push'],
       ['old token', [push('gitlab-org/private')], 'cell-1 alice gitlab-org/private:pull,push'],
@@ -149,7 +148,7 @@ describe('two cells', () => {
       ['password', [push('acme/private')], FOR_TWO],
       ['old token', [push('acme/private')], FOR_TWO],
       ['deploy token', [pull('acme/private')], FOR_TWO],
-      ['deploy token of 2', [pull('acme/private')], FOR_TWO],
+      ['deploy token of 2', [pull('acme/private')], 'cell-2 deployer-two acme/private:pull'],
       ['token of 1', [push('acme/private')], FOR_TWO],
       ['token of 1', [pull('acme/nothing-there')], FOR_TWO],
       ['password', [pull('acme/public')], 'cell-2 nobody acme/public:pull'],
@@ -322,7 +321,6 @@ describe('a request for another cell', () => {
   for (const [name, [username, password]] of Object.entries({
     'a password': ['alice', PASSWORD],
     'a deploy token': ['deployer', SECRETS.deployOld],
-    'a deploy token that names that cell': ['deployer', SECRETS.deployTwo],
     'an old token': ['alice', SECRETS.old],
     'a token of this cell': ['alice', SECRETS.one],
   })) {

@@ -29,6 +29,8 @@ export interface CellpassOptions {
   readonly publicUrl?: string;
   /** The port of the first process; default: a free one. */
   readonly port?: number;
+  /** `CELLPASS_ISSUER`; null: not set; default: `ISSUER`. */
+  readonly issuer?: string | null;
 }
 
 /** A cellpass process with its own database, keys and admin socket. */
@@ -155,7 +157,7 @@ async function startProcess(options: CellpassOptions, shared: Shared): Promise<C
 async function environment(
   dir: string,
   port: number,
-  { services, settings, publicUrl }: CellpassOptions & { readonly publicUrl: string },
+  { services, settings, publicUrl, issuer = ISSUER }: CellpassOptions & { readonly publicUrl: string },
   { databaseUrl, masterKeyFile }: Shared,
 ): Promise<Record<string, string>> {
   const config = await writeSettings(dir, { services, ...(settings && { settings }) });
@@ -169,7 +171,7 @@ async function environment(
     CELLPASS_KEYS_DIR: join(dir, 'keys'),
     CELLPASS_LISTEN: `127.0.0.1:${port}`,
     CELLPASS_PUBLIC_URL: publicUrl,
-    CELLPASS_ISSUER: ISSUER,
+    ...(issuer !== null && { CELLPASS_ISSUER: issuer }),
   };
 }
 

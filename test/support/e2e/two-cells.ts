@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { freePort } from '../database/postgres.ts';
+import { makeTestCa, serverTls, startTopologyStandIn } from '../topology/service.ts';
 import { type Cellpass, ISSUER, startCellpass } from './cellpass.ts';
 import type { Credentials } from './directory.ts';
 import { type Haproxy, startHaproxy } from './haproxy-process.ts';
@@ -65,6 +66,10 @@ export interface TwoCells {
 export interface Programs {
   readonly haproxy: string;
   readonly registry: string;
+  /** True: each cell signs as another issuer, which `cells.yaml` names. */
+  readonly hasOwnIssuers?: boolean;
+  /** True: only a Topology Service knows which cell a group belongs to. */
+  readonly hasTopologyService?: boolean;
 }
 
 const SCOPES = ['read_registry', 'write_registry'];
@@ -87,7 +92,7 @@ export async function startTwoCells(programs: Programs): Promise<TwoCells> {
 }
 
 async function setScene(
-  { haproxy, registry }: Programs,
+  { haproxy, registry, hasOwnIssuers = false, hasTopologyService = false }: Programs,
   closers: (() => Promise<void>)[],
 ): Promise<Omit<TwoCells, 'stop'>> {
   const dir = await mkdtemp(join(tmpdir(), 'cellpass-two-cells-'));
@@ -95,7 +100,9 @@ async function setScene(
   const ports = await freePorts();
   const host = `localhost:${ports.router}`;
   const cellsFile = join(dir, 'cells.yaml');
-  await writeFile(cellsFile, stringify(topology(ports)));
+  const issuerOf = (id: CellId): string => (hasOwnIssuers ? `${ISSUER}-${id}` : ISSUER);
+  const service = hasTopologyService ? await startTopologyService(closers) : null;
+  await writeFile(cellsFile, stringify(topology(ports, hasOwnIssuers ? issuerOf : null, service)));
   const people = makePeople();
   const newCell = async (id: CellId): Promise<Cell> => {
     const cellpass = await startCellpass({
@@ -103,6 +110,7 @@ async function setScene(
       directory: directoryOf(id, people),
       publicUrl: `http://${host}`,
       port: ports.issuers[id],
+      issuer: hasOwnIssuers ? null : ISSUER,
       settings: {
         cell: id,
         cells_file: cellsFile,
@@ -118,7 +126,7 @@ async function setScene(
         binary: registry,
         realm: `http://${host}/jwt/auth`,
         service: SERVICE,
-        issuer: ISSUER,
+        issuer: issuerOf(id),
         trust: { rootcertbundle: await cellpass.command('keys', 'export-ca') },
         storage,
         port: ports.registries[id],
@@ -166,7 +174,7 @@ async function setScene(
         binary: registry,
         realm: `http://${host}/jwt/auth`,
         service: SERVICE,
-        issuer: ISSUER,
+        issuer: issuerOf(1),
         trust,
       });
       closers.push(() => more.stop());
@@ -189,18 +197,38 @@ async function freePorts(): Promise<Ports> {
   };
 }
 
-function topology({ router, issuers, registries }: Ports): object {
+function topology(
+  { router, issuers, registries }: Ports,
+  issuerOf: ((id: CellId) => string) | null,
+  service: object | null,
+): object {
   const cell = (id: CellId) => ({
     id,
     url: `http://localhost:${issuers[id]}`,
     registry_url: `http://localhost:${registries[id]}`,
-    namespaces: [GROUP[id]],
+    ...(service === null ? { namespaces: [GROUP[id]] } : { topology_address: gitlabHost(id) }),
+    ...(issuerOf !== null && { issuer: issuerOf(id) }),
   });
   return {
     cells: [{ ...cell(1), legacy: true }, cell(2)],
     forwarding: true,
     router_url: `http://localhost:${router}`,
+    ...(service !== null && { topology_service: service }),
   };
+}
+
+/** The host of the cell's Rails, by which the Topology Service names it. */
+const gitlabHost = (id: CellId): string => `gitlab-${id}.example.com`;
+
+/** Asks for a client certificate. @returns the section `topology_service` of `cells.yaml`. */
+async function startTopologyService(closers: (() => Promise<void>)[]): Promise<object> {
+  const ca = makeTestCa();
+  closers.push(async () => ca.remove());
+  const standIn = await startTopologyStandIn({ tls: serverTls(ca) });
+  closers.push(() => standIn.close());
+  for (const id of [1, 2] as const) standIn.routes.set(GROUP[id], `${gitlabHost(id)}:443`);
+  const { certFile, keyFile } = ca.issue('cellpass');
+  return { url: standIn.url, timeout_ms: 1000, ca_file: ca.caFile, cert_file: certFile, key_file: keyFile };
 }
 
 type People = Omit<Visitors, 'tokenOf'>;

@@ -1,16 +1,17 @@
-import { Agent, request } from 'undici';
-import { z } from 'zod';
-import { CellpassError } from '../errors.ts';
-import { createExpiringMap } from '../expiring-map.ts';
-import { createTurns, type ShareStats } from '../shares/turns.ts';
-import type { Requester } from './choose-cell.ts';
-import type { TopologyServiceSettings } from './topology.ts';
+import { CellpassError } from '../../errors.ts';
+import { createExpiringMap } from '../../expiring-map.ts';
+import type { Log } from '../../log.ts';
+import { createTurns, type ShareStats } from '../../shares/turns.ts';
+import type { Requester } from '../choose-cell.ts';
+import type { TopologyServiceSettings } from '../topology.ts';
+import { createClassifier, NameRefused } from './classifier.ts';
 
 export interface TopologyServiceOptions extends TopologyServiceSettings {
   /** Elapsed milliseconds of a clock that never goes back; default: this process's. */
   readonly monotonicMs?: () => number;
   /** Counters to increment; shared by all clients across reloads. */
   readonly calls?: TopologyServiceCalls;
+  readonly log: Pick<Log, 'error'>;
 }
 
 /**
@@ -29,8 +30,8 @@ export interface TopologyServiceStats extends Readonly<TopologyServiceCalls> {
 }
 
 /**
- * A client of GitLab's Topology Service, written after its design documents; it was not tested
- * against the real service.
+ * A client of GitLab's Topology Service, written after its protocol; it was not tested against the
+ * real service.
  */
 export interface TopologyService {
   /**
@@ -61,16 +62,13 @@ const MOST_WAITING = 1024;
  */
 const FAILURES_TO_OPEN = 5;
 const OPEN_MS = 2000;
-const LONGEST_ANSWER_BYTES = 65_536;
 
 export const NO_CALLS: TopologyServiceCalls = { answered: 0, failed: 0, notAsked: 0 };
-
-const answer = z.object({ action: z.literal('PROXY'), proxy: z.object({ address: z.string().min(1) }) });
 
 /** Creates a client with a cache, a limit of open calls, and a circuit breaker. */
 export function createTopologyService(options: TopologyServiceOptions): TopologyService {
   const { monotonicMs = () => performance.now(), calls = { ...NO_CALLS } } = options;
-  const agent = new Agent({ maxResponseSize: LONGEST_ANSWER_BYTES });
+  const classifier = createClassifier({ ...options, monotonicMs });
   const claimed = createExpiringMap<string>({ ...CLAIMED, monotonicMs });
   const unclaimed = createExpiringMap<true>({ ...UNCLAIMED, monotonicMs });
   const inFlight = new Map<string, Promise<string | null>>();
@@ -90,7 +88,7 @@ export function createTopologyService(options: TopologyServiceOptions): Topology
   const ask = async (namespace: string): Promise<string | null> => {
     refuseWhere(!breaker.enter(), 'the Topology Service failed several times in a row');
     try {
-      const address = await classify(options, agent, namespace);
+      const address = await classifier.classify(namespace);
       calls.answered += 1;
       breaker.succeed();
       if (address === null) unclaimed.set(namespace, true);
@@ -98,7 +96,8 @@ export function createTopologyService(options: TopologyServiceOptions): Topology
       return address;
     } catch (error) {
       calls.failed += 1;
-      breaker.fail();
+      if (error instanceof NameRefused) breaker.succeed();
+      else breaker.fail();
       throw unavailable(error);
     }
   };
@@ -133,26 +132,8 @@ export function createTopologyService(options: TopologyServiceOptions): Topology
     },
     isAway: () => breaker.isOpen(),
     shareStats: turns.stats,
-    close: () => agent.close(),
+    close: () => classifier.close(),
   };
-}
-
-async function classify(
-  { url, timeoutMs }: TopologyServiceSettings,
-  agent: Agent,
-  namespace: string,
-): Promise<string | null> {
-  const { statusCode, body } = await request(`${url}/v1/classify`, {
-    method: 'POST',
-    headers: { 'Content-Type': 'application/json', Accept: 'application/json' },
-    body: JSON.stringify({ type: 'ROUTE', value: namespace }),
-    dispatcher: agent,
-    signal: AbortSignal.timeout(timeoutMs),
-  });
-  const text = await body.text();
-  if (statusCode === 404) return null;
-  if (statusCode !== 200) throw new Error(`the Topology Service answered ${statusCode}`);
-  return answer.parse(JSON.parse(text)).proxy.address.toLowerCase();
 }
 
 interface Breaker {
