@@ -10,7 +10,7 @@ import { json as readJson } from 'node:stream/consumers';
 import type { TLSSocket } from 'node:tls';
 
 /** Which claims a service knows: one at a time (`older`), or several. */
-export type Generation = 'newest' | 'older';
+type Generation = 'newest' | 'older';
 
 /**
  * A stand-in for GitLab's Topology Service. Like gRPC-gateway it is strict: a field or a value that
