@@ -976,6 +976,8 @@ export interface components {
                 scope: string;
                 because: string;
             }[];
+            /** @description Where there are several cells, which one answers such a request. */
+            cell?: components["schemas"]["ExplainedCell"];
             /** @description Where the answer of GitLab Rails differs. */
             comparison?: components["schemas"]["ExplainedComparison"];
         };
@@ -1011,6 +1013,15 @@ export interface components {
             status: number;
             /** @description What the answer grants of the name that differs. */
             actions: string[];
+        };
+        ExplainedCell: {
+            /** @description The cell that explains, by its own directory. */
+            self: number;
+            /** @description Null: none; the client gets an error. */
+            answers: number | null;
+            /** @description False: the client counts as anonymous. Null: this depends on the token, whose cell is not known here. */
+            takes_credentials: boolean | null;
+            because: string;
         };
         ExplainedComparison: {
             rule: string;

@@ -13,6 +13,7 @@ export type ExplainedSubject = Schemas['ExplainedSubject'];
 export type ExplainedRefusal = Schemas['ExplainedRefusal'];
 export type ExplainedScope = Schemas['ExplainedScope'];
 export type ComparisonReportView = Schemas['ComparisonReport'];
+export type ExplainedCell = Schemas['ExplainedCell'];
 export type ExplainedComparison = Schemas['ExplainedComparison'];
 export type KeyList = Schemas['KeyList'];
 export type KeyHistory = Schemas['KeyHistory'];

@@ -76,12 +76,13 @@ async function fetchExplanation({ api }: AdminClient, options: ExplainOptions): 
  * Prints the answer to the client first, then each action with its reason and with what would help.
  */
 function printExplanation(explanation: Explanation): string {
-  const { subject, refusal, client_address, at, scopes, dropped, comparison } = explanation;
+  const { subject, refusal, client_address, at, scopes, dropped, cell, comparison } = explanation;
   const lines = [
     `${describeSubject(subject)}, from ${client_address || 'an unknown address'}, at ${at}`,
     refusal === null
       ? 'answer: a token'
       : `answer: ${refusal.status} ${refusal.code}: ${refusal.message} (${refusal.reason})`,
+    ...(cell === undefined ? [] : [`cell: ${cell.because}`]),
     ...scopes.flatMap((scope) => ['', ...printScope(scope)]),
     ...(comparison === undefined ? [] : printComparison(comparison)),
     ...dropped.flatMap(({ scope, because }) => [

@@ -26,9 +26,10 @@ import type { Contract } from '../contract.ts';
 import { decide, pathsOf } from '../token/decide.ts';
 import { type PastRefusal, toPastRefusal } from '../token/refusal-record.ts';
 import type { Explanation } from '../types.ts';
+import { type CellResource, explainCell } from './explain-cell.ts';
 import { explainComparison, explainEarlyRefusal, explainOutcome } from './explanation.ts';
 
-export interface ExplainResource {
+export interface ExplainResource extends CellResource {
   readonly source: Pick<DirectorySource, 'find' | 'facts'>;
   /** The record of a refusal, by its id or a prefix of it; also one that is not written yet. */
   findRefusal(requestId: string): Promise<RefusalRecord | undefined>;
@@ -47,18 +48,17 @@ export function explain(contract: Contract, resource: ExplainResource): Middlewa
     const now = input.at === undefined ? resource.now() : new Date(input.at);
     const clientAddress = readAddress(input.ip);
     const asked = parseScopes(splitScopes(input.scopes));
-    const subject = await findSubject(resource.source, {
-      as: input.as,
-      tokenScopes: input.token_scopes,
-      now,
-    });
+    const whom = { as: input.as, tokenScopes: input.token_scopes, now };
+    const { subject, records } = await findSubject(resource.source, whom);
+    const isAnyToken = input.token_scopes !== undefined && input.as.startsWith('user:');
+    const cell = await explainCell(resource, asked, records, isAnyToken);
     const when = { now, client: clientAddress.text };
-    if (typeof subject === 'string') {
-      ctx.body = explainEarlyRefusal(when, unauthorized(subject), asked);
-      return;
-    }
-    const facts = await resource.source.facts(subject, pathsOf(asked));
-    ctx.body = explainOutcome(when, subject, asked, decide({ subject, asked, facts, now, clientAddress }));
+    const explain = async (): Promise<Explanation> => {
+      if (typeof subject === 'string') return explainEarlyRefusal(when, unauthorized(subject), asked);
+      const facts = await resource.source.facts(subject, pathsOf(asked));
+      return explainOutcome(when, subject, asked, decide({ subject, asked, facts, now, clientAddress }));
+    };
+    ctx.body = { ...(await explain()), ...(cell && { cell }) } satisfies Explanation;
   };
 }
 
@@ -107,21 +107,27 @@ interface Whom {
   readonly now: Date;
 }
 
+interface FoundSubject {
+  /** Or why its credentials would be refused. */
+  readonly subject: SubjectOrReason;
+  /** Of its credential; null: it has none. */
+  readonly records: CredentialRecords | null;
+}
+
 /**
- * The subject, or why its credentials would be refused.
  * @throws {CellpassError} `not_found` when there is no subject of this name or id.
  */
 async function findSubject(
   source: Pick<DirectorySource, 'find'>,
   { as, tokenScopes, now }: Whom,
-): Promise<SubjectOrReason> {
-  if (as === 'anonymous') return ANONYMOUS;
+): Promise<FoundSubject> {
+  if (as === 'anonymous') return { subject: ANONYMOUS, records: null };
   const question = toQuestion(as);
-  const subject = fromRecords(question, await source.find(question), { tokenScopes, now });
+  const records = await source.find(question);
+  const subject = fromRecords(question, records, { tokenScopes, now });
   if (subject === null) throw new CellpassError('not_found', `there is no ${as.replace(':', ' ')}`);
-  return typeof subject === 'string' || tokenScopes === undefined
-    ? subject
-    : withTokenScopes(subject, tokenScopes);
+  const isAsIs = typeof subject === 'string' || tokenScopes === undefined;
+  return { subject: isAsIs ? subject : withTokenScopes(subject, tokenScopes), records };
 }
 
 function toQuestion(as: string): SubjectQuestion {

@@ -90,7 +90,8 @@ export function refusalForOtherCell(cell: Cell, refusal: CellpassError): Cellpas
   return refusal.code === 'denied' ? wrongCell(cell) : refusal;
 }
 
-function wrongCell({ id, legacy }: Cell): CellpassError {
+/** The error for credentials of a kind that this cell does not take. */
+export function wrongCell({ id, legacy }: Cell): CellpassError {
   const takes = legacy
     ? 'every credential but tokens that were made for another cell'
     : 'only access tokens, deploy tokens and CI job tokens that were made for it; passwords and tokens that name no cell are for the legacy cell';

@@ -55,6 +55,8 @@ export async function issue(
   if ('by' in judged) return judged;
   const { refusal, decision, facts } = judged;
   if (elsewhere !== null && refusal?.reason === 'unlisted_repository') {
+    // Rails decides, so that nothing is on record as refused here.
+    outcome.decision = null;
     return { by: 'rails', answer: await elsewhere.ask('first_push') };
   }
   if (refusal !== null) throw refusalFor(refusal, admitted.choice, webPage);

@@ -32,7 +32,7 @@ import {
   revokeAdminToken,
 } from '../../store/admin-tokens.ts';
 import { deleteJobToken, putJobToken } from '../../store/directory/job-tokens.ts';
-import { revokeToken } from '../../store/directory/tokens.ts';
+import { findToken, revokeToken } from '../../store/directory/tokens.ts';
 import { findDifference, reportComparisons } from '../../store/records/differences.ts';
 import { searchIssuedTokens } from '../../store/records/issued-token-search.ts';
 import { findRefusal } from '../../store/records/refusals.ts';
@@ -235,11 +235,16 @@ function tokensOf(
 }
 
 function explainOf(
-  { database, now }: ServerInputs,
-  { source, records }: AdministrationServices,
+  { database, now, gitlab }: ServerInputs,
+  { source, records, cells }: AdministrationServices,
 ): AdminDeps['explain'] {
   return {
     source,
+    cells: () => cells.view(),
+    // GitLab keeps digests of its tokens, which say nothing about their form.
+    ...(gitlab === undefined && {
+      findRouting: async (key) => (await findToken(database, key))?.routing ?? null,
+    }),
     findRefusal: async (id) => {
       await records.refusals.flush();
       return findRefusal(database, id);

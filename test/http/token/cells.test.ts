@@ -172,6 +172,69 @@ describe('two cells', () => {
       ],
     ];
 
+  describe('explain', () => {
+    const explained = async (at: 1 | 2, body: object) => {
+      const server = servers[at - 1];
+      assert.ok(server);
+      return (await request(server.admin).post('/admin/v1/explain').send(body)).body.cell;
+    };
+    const [ONE, TWO] = [pull('gitlab-org/private'), pull('acme/private')];
+    const CASES: readonly (readonly [
+      at: 1 | 2,
+      body: {
+        readonly as: string;
+        readonly scopes: readonly string[];
+        readonly token_scopes?: readonly string[];
+      },
+      answers: number | null,
+      takes: boolean | null,
+      because: RegExp,
+    ])[] = [
+      [1, { as: 'user:alice', scopes: [ONE] }, 1, true, /^this cell answers, and decides as shown here$/],
+      [
+        1,
+        { as: 'user:alice', scopes: [TWO] },
+        2,
+        false,
+        /^cell 2 answers, .*; cell 2 takes only access tokens/,
+      ],
+      [
+        2,
+        { as: 'user:alice', scopes: [TWO] },
+        2,
+        false,
+        /^this cell answers.*; cell 2 takes only access tokens/,
+      ],
+      [2, { as: 'user:alice', scopes: [] }, 1, true, /^cell 1 answers/],
+      [
+        1,
+        { as: 'user:alice', scopes: [TWO], token_scopes: ['api'] },
+        2,
+        null,
+        /depends on the cell that the token names/,
+      ],
+      [1, { as: 'token:1', scopes: [TWO] }, 2, false, /cell 2 takes only/],
+      [1, { as: 'token:2', scopes: [TWO] }, 2, true, /^cell 2 answers/],
+      [2, { as: 'deploy-token:deployer-two', scopes: [TWO] }, 2, true, /^this cell answers/],
+      [
+        2,
+        { as: 'deploy-token:deployer', scopes: [TWO] },
+        2,
+        false,
+        /that name no cell are for the legacy cell/,
+      ],
+      [2, { as: 'anonymous', scopes: [TWO] }, 2, true, /^this cell answers/],
+      [1, { as: 'anonymous', scopes: [ONE, TWO] }, null, null, /in several cells/],
+    ];
+    for (const [at, body, answers, takes, because] of CASES) {
+      it(`says at cell ${at} what ${body.as} meets for ${body.scopes.join(' ') || 'nothing'}`, async () => {
+        const cell = await explained(at, body);
+        assert.deepEqual([cell.self, cell.answers, cell.takes_credentials], [at, answers, takes]);
+        assert.match(cell.because, because);
+      });
+    }
+  });
+
   for (const [login, scope, expected] of ROWS) {
     it(`${login} asks ${scope.join(' ') || 'for nothing'}: ${String(expected)}, whichever cell is asked`, async () => {
       const asked = { scope, ...(login !== 'nobody' && { as: LOGIN[login] }) };

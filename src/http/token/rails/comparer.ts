@@ -10,7 +10,7 @@ import type { RequestContext } from '../../request-state.ts';
 import { withDeadline } from '../deadline.ts';
 import { draftToken } from '../draft-token.ts';
 import { type Admitted, type Judge, judge } from '../judge.ts';
-import type { OutcomeDraft, TokenOutcome } from '../outcome.ts';
+import type { DraftToken, OutcomeDraft, TokenOutcome } from '../outcome.ts';
 import type { TokenRequest } from '../request.ts';
 import { type RailsAnswer, type RailsClient, type RailsRequest, tokenOf } from './client.ts';
 import { type FoundDifference, ruleOf, toStoredDifference } from './difference-record.ts';
@@ -90,7 +90,7 @@ export function createComparer(options: ComparerOptions): Comparer {
       if (!isComparable(outcome) || random() * 100 >= rules().comparePercent) return;
       inPlace(context, async () => {
         const rails = await client.ask(request).catch(() => null);
-        note(rails, toOwnSide(outcome, outcome.issued, credentials), context);
+        note(rails, toOwnSide(outcome, issuedOf(outcome), credentials), context);
       });
     },
   };
@@ -102,6 +102,11 @@ function isComparable({ passedOn, cell, error }: TokenOutcome): boolean {
   return !(
     error instanceof CellpassError && ['unauthorized', 'wrong_cell', 'too_many_failures'].includes(error.code)
   );
+}
+
+/** A token that was signed for an earlier request ends sooner than a new one. */
+function issuedOf({ issued }: TokenOutcome): DraftToken | null {
+  return issued && { ...issued, endsEarly: issued.endsEarly || issued.reused };
 }
 
 async function decideFor(

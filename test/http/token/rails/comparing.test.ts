@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { setImmediate as turn } from 'node:timers/promises';
 import { decodeJwt } from 'jose';
 import request from 'supertest';
+import { loadConfig } from '../../../../src/config/load.ts';
 import type { ComparisonReportView, Explanation } from '../../../../src/http/types.ts';
 import { contentOf } from '../../../support/gitlab/company.ts';
 import { until } from '../../../support/processes/child.ts';
@@ -318,6 +319,32 @@ describe('comparing with GitLab Rails', () => {
       const { equal } = await report(1);
       assert.equal(equal, 1);
       assert.equal(beside.rails.seen.length, 1);
+    });
+
+    it('expects a token that it gives again to end sooner', async () => {
+      const reusing = await startBesideRails({
+        services: loadConfig({}).services.map((service) => ({ ...service, tokenReuseSeconds: 60 })),
+      });
+      try {
+        await reusing.server.apply(DIRECTORY);
+        reusing.setRules({ comparePercent: 100 });
+        reusing.rails.behave(reusing.likeRails(claimsOf((claims) => ({ ...claims, exp: claims.exp + 30 }))));
+        await reusing.server.gitlab.main.execute(
+          "INSERT INTO container_repositories (project_id, name, created_at, updated_at) VALUES (100, '', now(), now())",
+        );
+        for (let n = 0; n < 2; n++) await reusing.server.ask({ as: dev, scope: SCOPE });
+        const counts = await until(
+          async () => {
+            const { body } = await request(reusing.server.admin).get('/admin/v1/gitlab/differences');
+            return body.compared === 2 ? body : undefined;
+          },
+          () => 'not compared',
+        );
+        // The first one is new, and so is the difference.
+        assert.deepEqual([counts.differing, counts.expected], [1, 1]);
+      } finally {
+        await reusing.close();
+      }
     });
 
     it('asks about none by default', async () => {

@@ -274,6 +274,9 @@ describe('a server with GitLab Rails beside it', () => {
       assert.deepEqual([answer.status, answer.text], [200, String(TOKEN.body)]);
       const line = server.log.findLast((one) => one['request_id'] === answer.headers['x-request-id']);
       assert.equal(line?.['passed_on'], 'first_push');
+      assert.equal(line?.['refused'], undefined);
+      const refusal = await request(server.admin).get(`/admin/v1/refusals/${answer.headers['x-request-id']}`);
+      assert.equal(refusal.status, 404);
       await server.gitlab.main.execute(
         "INSERT INTO container_repositories (project_id, name, created_at, updated_at) VALUES (100, 'new', now(), now())",
       );
