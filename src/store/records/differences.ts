@@ -1,10 +1,9 @@
 import type { ComparedAnswer } from '../../comparison/answer.ts';
 import type { DifferingPart } from '../../comparison/compare.ts';
 import { COMPARISON_OUTCOMES, type ComparisonOutcome } from '../../comparison/outcome.ts';
-import { CellpassError } from '../../errors.ts';
 import type { Database, Sql } from '../database/drivers.ts';
-import type { RefusalRecord, Retention } from './refusals.ts';
-import { uuidsWithPrefix } from './uuid-prefix.ts';
+import { type Retention, recordTable, type StoredRecord } from './record-table.ts';
+import type { RefusalRecord } from './refusals.ts';
 
 /** Answers of GitLab Rails that differ from cellpass's, and how many were compared. */
 
@@ -28,10 +27,12 @@ export interface DifferenceRecord extends Pick<RefusalRecord, 'at' | 'client' | 
   readonly cellpass: ComparedAnswer;
 }
 
-export interface StoredDifference {
-  readonly requestId: string;
-  readonly record: DifferenceRecord;
-}
+export type StoredDifference = StoredRecord<DifferenceRecord>;
+
+const differences = recordTable<DifferenceRecord>('comparison_differences', 'differences');
+
+export const saveDifferences = differences.save;
+export const findDifference = differences.find;
 
 /** Comparisons that began in one hour. */
 export interface ComparisonCount {
@@ -39,22 +40,6 @@ export interface ComparisonCount {
   /** The beginning of the hour. */
   readonly hour: Date;
   readonly count: number;
-}
-
-const SAVE = `
-  INSERT INTO comparison_differences (request_id, happened_at, record, bytes)
-  SELECT kept.request_id, kept.happened_at, kept.record, octet_length(kept.record::text)
-  FROM jsonb_to_recordset($1::jsonb) AS kept (request_id uuid, happened_at timestamptz, record jsonb)
-  ON CONFLICT DO NOTHING`;
-
-export async function saveDifferences(sql: Sql, differences: readonly StoredDifference[]): Promise<void> {
-  const rows = differences.map(({ requestId, record }) => ({
-    request_id: requestId,
-    happened_at: record.at,
-    record,
-  }));
-  // A name in a token of Rails may hold NUL, which PostgreSQL's text cannot.
-  await sql.query(SAVE, [JSON.stringify(rows).replaceAll('\\u0000', '\\ufffd')]);
 }
 
 const COUNT = `
@@ -69,25 +54,15 @@ export async function addComparisonCounts(sql: Sql, counts: readonly ComparisonC
 }
 
 /** In a transaction, whose timeout is longer than that of a client's query. */
-export async function forgetDifferences(
-  database: Database,
-  { days, bytes }: Retention,
-  now: Date,
-): Promise<void> {
-  const first = new Date(now.getTime() - days * 24 * 60 * 60 * 1000);
-  await database.transaction(async (sql) => {
-    await sql.query('DELETE FROM comparison_differences WHERE happened_at < $1', [first]);
+export function forgetDifferences(database: Database, retention: Retention, now: Date): Promise<void> {
+  const first = new Date(now.getTime() - retention.days * DAY_MS);
+  return database.transaction(async (sql) => {
+    await differences.forget(sql, retention, now);
     await sql.query('DELETE FROM comparison_counts WHERE hour < $1', [first]);
-    await sql.query(
-      `DELETE FROM comparison_differences WHERE request_id IN (
-        SELECT request_id FROM (
-          SELECT request_id, sum(bytes) OVER (ORDER BY happened_at DESC, request_id) AS total
-          FROM comparison_differences) AS newest_first
-        WHERE total > $1)`,
-      [bytes],
-    );
   });
 }
+
+const DAY_MS = 24 * 60 * 60 * 1000;
 
 /** Differences of one kind. */
 interface DifferenceGroup extends Pick<DifferenceRecord, 'credential' | 'action' | 'rule'> {
@@ -157,21 +132,4 @@ export async function reportComparisons(database: Database, since: Date): Promis
       requestId: request_id,
     })),
   };
-}
-
-/**
- * The record of a difference; undefined when no record with this id is kept.
- * @param requestId a whole id, or a prefix as `isUuidPrefix` says.
- * @throws {CellpassError} `conflict` when several ids begin with the prefix.
- */
-export async function findDifference(sql: Sql, requestId: string): Promise<DifferenceRecord | undefined> {
-  const [row, other] = await sql.query<{ record: DifferenceRecord }>(
-    'SELECT record FROM comparison_differences WHERE request_id BETWEEN $1 AND $2 LIMIT 2',
-    [...uuidsWithPrefix(requestId)],
-  );
-  if (other === undefined) return row?.record;
-  throw new CellpassError(
-    'conflict',
-    `the ids of several differences begin with ${requestId}: give more characters of the id`,
-  );
 }
