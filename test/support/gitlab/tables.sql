@@ -50,6 +50,7 @@ CREATE TABLE users (
   require_two_factor_authentication_from_group boolean NOT NULL DEFAULT false,
   two_factor_grace_period integer NOT NULL DEFAULT 48,
   composite_identity_enforced boolean NOT NULL DEFAULT false, -- since 17.9
+  managing_group_id bigint,
   last_activity_on date,
   organization_id bigint NOT NULL DEFAULT 1, -- since 18.4
   id bigserial PRIMARY KEY);

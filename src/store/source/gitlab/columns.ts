@@ -62,6 +62,7 @@ export const TABLES: Readonly<Record<string, UsedTable>> = {
       'require_two_factor_authentication_from_group',
       'two_factor_grace_period',
       'composite_identity_enforced',
+      'managing_group_id',
     ],
     withheld: ['encrypted_password'],
   }),

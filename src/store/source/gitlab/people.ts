@@ -31,7 +31,7 @@ export interface PersonRow {
   readonly bot_of: string | null;
   /** The user's company has switched access tokens off. */
   readonly tokens_off: boolean | null;
-  /** The user's company has switched passwords off. */
+  /** The user's group or company has switched passwords off. */
   readonly passwords_off: boolean | null;
 }
 
@@ -101,18 +101,22 @@ function tokensOff(shape: Shape, hasDetails: boolean): string {
     WHERE s.namespace_id = details.enterprise_group_id AND s.disable_personal_access_tokens)`;
 }
 
-/** `password_authentication_disabled_by_enterprise_group?` */
+/**
+ * Its group manages the account, or its company has switched passwords off
+ * (`password_authentication_disabled_by_enterprise_group?`).
+ */
 function passwordsOff(shape: Shape, hasDetails: boolean): string {
-  const isKnown =
+  const isManaged = shape.has('users', 'managing_group_id') ? 'u.managing_group_id IS NOT NULL' : 'false';
+  const knowsCompanies =
     hasDetails &&
     shape.has('user_details', 'enterprise_group_id') &&
     shape.has('saml_providers', 'enabled') &&
     shape.has('saml_providers', 'disable_password_authentication_for_enterprise_users');
-  if (!isKnown) return 'false';
-  return `EXISTS (
+  if (!knowsCompanies) return isManaged;
+  return `(${isManaged} OR EXISTS (
     SELECT FROM saml_providers AS s
     WHERE s.group_id = details.enterprise_group_id AND s.enabled
-      AND s.disable_password_authentication_for_enterprise_users)`;
+      AND s.disable_password_authentication_for_enterprise_users))`;
 }
 
 /** `Gitlab::Auth`'s reading of a user needs the settings, the edition and the time. */
@@ -163,6 +167,8 @@ export function toAccount(row: PersonRow, reading: PersonReading, { inJob = fals
     passwordExpired:
       !isBot &&
       !isExternal &&
+      // A password that can't be used does not expire.
+      !passwordsAreOff &&
       row.password_automatically_set !== true &&
       isPast(row.password_expires_at, now),
     passwordHash: hasNoPassword ? null : row.encrypted_password,

@@ -334,6 +334,35 @@ const PASSWORDS: readonly Row[] = [
       { edition },
     ),
   ),
+  ...(
+    [
+      ['ee', '401 password_authentication_off'],
+      ['ce', 'pull,push'],
+    ] as const
+  ).map(([edition, outcome]) =>
+    row(
+      `a password of a user whom a group manages, ${edition}`,
+      user('managing_group_id = 10'),
+      byPassword,
+      APP,
+      outcome,
+      { edition },
+    ),
+  ),
+  ...(
+    [
+      ['that can be used', '', '401 password_expired'],
+      ['where passwords are off for the user', user('managing_group_id = 10'), 'pull,push'],
+    ] as const
+  ).map(([what, sql, outcome]) =>
+    row(
+      `a token, with an expired password ${what}`,
+      `${user("password_expires_at = now() AT TIME ZONE 'UTC' - interval '1 day'")}; ${sql}`,
+      dev,
+      APP,
+      outcome,
+    ),
+  ),
   row(
     'an account without a password',
     user("encrypted_password = ''"),
