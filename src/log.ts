@@ -8,13 +8,15 @@ export interface Log {
 
 const LONGEST_TEXT = 300;
 const LONGEST_LIST = 2000;
+/** The first half of a character that the cut went through. */
+const HALF_AT_END = /[\ud800-\udbff]$/;
 
 /**
  * Shortens a text that a client chose to 300 characters, so that clients can't write long log
  * lines.
  */
 export function cutForLog(text: string): string {
-  return text.length <= LONGEST_TEXT ? text : `${text.slice(0, LONGEST_TEXT)}…`;
+  return text.length <= LONGEST_TEXT ? text : `${text.slice(0, LONGEST_TEXT).replace(HALF_AT_END, '')}…`;
 }
 
 /** As many texts as fit in about 2,000 characters; the last entry says how many are left out. */

@@ -31,6 +31,12 @@ export interface Retention {
   readonly bytes: number;
 }
 
+/**
+ * What PostgreSQL takes for no text: NUL, and half of a surrogate pair. A client's scope, or a name in
+ * another server's token, may hold it, and a whole batch would be refused for it.
+ */
+const NO_TEXT = /\\u(?:0000|d[89a-f][0-9a-f]{2})/g;
+
 const DAY_MS = 24 * 60 * 60 * 1000;
 
 /** @param what the records are, in the plural, for messages. */
@@ -55,8 +61,7 @@ export function recordTable<R extends DatedRecord>(
         happened_at: record.at,
         record,
       }));
-      // A client's scope, or a name in another server's token, may hold NUL, which text cannot.
-      await sql.query(save, [JSON.stringify(rows).replaceAll('\\u0000', '\\ufffd')]);
+      await sql.query(save, [JSON.stringify(rows).replaceAll(NO_TEXT, '\\ufffd')]);
     },
     async forget(sql, { days, bytes }, now) {
       const first = new Date(now.getTime() - days * DAY_MS);

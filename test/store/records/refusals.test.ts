@@ -42,9 +42,21 @@ for (const [driver, open] of DRIVERS) {
     });
 
     it('may hold what PostgreSQL has no text for', async () => {
-      const one = refusal(0, 'a\0b');
-      await saveRefusals(database, [one]);
-      assert.equal((await findRefusal(database, one.requestId))?.client, 'a\ufffdb');
+      const ROWS = [
+        ['a\0b', 'a\ufffdb'],
+        ['\ud83dx', '\ufffdx'],
+        ['x\ude00', 'x\ufffd'],
+        ['\ude00\ud83d', '\ufffd\ufffd'],
+        ['\u{1f600}\u{1f600}', '\u{1f600}\u{1f600}'],
+        ['\ud7ff\ue000', '\ud7ff\ue000'],
+      ] as const;
+      const all = ROWS.map(([text]) => refusal(0, text));
+      await saveRefusals(database, all);
+      const kept = await Promise.all(all.map(({ requestId }) => findRefusal(database, requestId)));
+      assert.deepEqual(
+        kept.map((record) => record?.client),
+        ROWS.map(([, text]) => text),
+      );
     });
 
     it('are forgotten after so many days', async () => {
