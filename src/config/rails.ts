@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { httpUrl } from './http-url.ts';
 import type { ExplainedIssue } from './issues.ts';
+import { number } from './number.ts';
 
 /** The part of the section `gitlab` that is about GitLab Rails beside cellpass. */
 
@@ -36,7 +37,7 @@ export interface RailsSettings {
   readonly rules: RailsRules;
 }
 
-const percent = z.coerce.number().min(0).max(100);
+const percent = number.pipe(z.number().min(0).max(100));
 const topLevelGroup = z
   .string()
   .regex(/^[a-z0-9_][a-z0-9_.-]*$/i, 'must be the path of a top-level group, such as acme')

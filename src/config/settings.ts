@@ -3,6 +3,7 @@ import { parseRange, rangeProblem } from '../addresses.ts';
 import { toDatabaseUrl } from './database-url.ts';
 import { GITLAB_VARIABLES, gitlabSettings } from './gitlab.ts';
 import { httpUrl } from './http-url.ts';
+import { number } from './number.ts';
 
 /**
  * The schema of all settings, by their names in the settings file, with their defaults.
@@ -17,7 +18,7 @@ export interface ListenAddress {
   readonly port: number;
 }
 
-const ttl = z.coerce.number().int().min(60).max(3600);
+const ttl = number.pipe(z.number().int().min(60).max(3600));
 const flag = z.union(
   [z.boolean(), z.enum(['true', 'false', '1', '0']).transform((text) => text === 'true' || text === '1')],
   'must be true or false',
@@ -45,7 +46,7 @@ const serviceSettings = z.strictObject({
   expand_star: flag.default(false),
   token_ttl_seconds: ttl.optional(),
   push_ttl_seconds: ttl.optional(),
-  token_reuse_seconds: z.coerce.number().int().min(0).max(3540).default(0),
+  token_reuse_seconds: number.pipe(z.number().int().min(0).max(3540)).default(0),
 });
 const serviceName = z.string().min(1).max(255);
 /** One name, a list of names, a mapping from name to settings, or a list of settings with `name`. */
@@ -133,13 +134,13 @@ export const settings = z.strictObject({
   issuer: z.string().min(1).default('cellpass'),
   services: services.prefault(['container_registry']),
   token_ttl_seconds: ttl.default(300),
-  cell: z.coerce.number().pipe(cellId).default(1),
+  cell: number.pipe(cellId).default(1),
   cells_file: path.optional(),
   trusted_proxies: words.pipe(z.array(cidrRange)).default([]),
   cors_origins: words.pipe(z.array(webOrigin)).default([]),
-  workers: z.coerce.number().int().min(1).max(128).default(1),
+  workers: number.pipe(z.number().int().min(1).max(128)).default(1),
   migrate: flag.default(true),
-  drain_seconds: z.coerce.number().min(0).max(300).default(0),
+  drain_seconds: number.pipe(z.number().min(0).max(300)).default(0),
   log_level: z.enum(LOG_LEVELS).default('info'),
   keys: keys.prefault({}),
   registries: z.array(registry).default([]),

@@ -83,6 +83,17 @@ gitlab:
       `{rails_url: ${RAILS}/x, compare_percent: 5}`,
       /compare_percent: needs CELLPASS_GITLAB_DATABASE_URL/,
     ],
+    ['no percentage', `{rails_url: ${RAILS}/x, serve_percent: }`, /serve_percent: must be a number/],
+    [
+      'an empty percentage',
+      `{rails_url: ${RAILS}/x, compare_percent: ''}`,
+      /compare_percent: must be a number/,
+    ],
+    [
+      'a percentage that is a flag',
+      `{rails_url: ${RAILS}/x, serve_percent: true}`,
+      /serve_percent: must be a number/,
+    ],
     ['more than all', `{rails_url: ${RAILS}/x, serve_percent: 101}`, /serve_percent: must be/],
     ['a group below another', `{rails_url: ${RAILS}/x, serve_namespaces: [a/b]}`, /a top-level group/],
     ['no group at all', `{rails_url: ${RAILS}/x, serve_namespaces: []}`, /serve_namespaces/],
