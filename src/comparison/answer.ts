@@ -19,6 +19,7 @@ export interface ComparedToken {
   readonly sub: string | null;
   /** In seconds. */
   readonly exp: number;
+  readonly iat: number | null;
 }
 
 /** `token` is null for every answer but a token. */
@@ -44,6 +45,7 @@ const claims = z.object({
   aud: text,
   sub: text,
   exp: z.number(),
+  iat: z.number().nullish(),
 });
 
 /**
@@ -52,25 +54,27 @@ const claims = z.object({
  */
 export function readToken(jwt: string): ComparedToken | null {
   try {
-    const { access, auth_type, aud, sub, exp } = claims.parse(decodeJwt(jwt));
+    const { access, auth_type, aud, sub, exp, iat } = claims.parse(decodeJwt(jwt));
     return {
       access: (access ?? []).map((entry) => ({ ...entry, meta: entry.meta ?? {} })),
       authType: auth_type ?? null,
       aud: aud ?? null,
       sub: sub ?? null,
       exp,
+      iat: iat ?? null,
     };
   } catch {
     return null;
   }
 }
 
-export function fromClaims({ access, auth_type, aud, sub, exp }: ClaimSet): ComparedToken {
+export function fromClaims({ access, auth_type, aud, sub, exp, iat }: ClaimSet): ComparedToken {
   return {
     access: access.map(({ type, name, actions, meta }) => ({ type, name, actions, meta: { ...meta } })),
     authType: auth_type,
     aud,
     sub,
     exp,
+    iat,
   };
 }

@@ -2,7 +2,7 @@ import type { ComparedAnswer, ComparedEntry, ComparedToken } from './answer.ts';
 
 /** How two answers to one request differ. */
 
-/** The first part in which they differ, in this order. */
+/** In the order in which they are compared. */
 export type DifferingPart = 'status' | 'access' | 'meta' | 'auth_type' | 'aud' | 'sub' | 'exp';
 
 export interface Difference {
@@ -17,7 +17,7 @@ export type Comparison =
   | { readonly outcome: 'equal' }
   /** The token ends sooner here, because the credential does. */
   | { readonly outcome: 'ends_sooner' }
-  | { readonly outcome: 'differing'; readonly difference: Difference };
+  | { readonly outcome: 'differing'; readonly differences: readonly Difference[] };
 
 /** Clocks, and the time between two answers. */
 const TOLERANCE_SECONDS = 2;
@@ -25,80 +25,111 @@ const TOLERANCE_SECONDS = 2;
 interface Circumstances {
   /** Whether cellpass's token ends before its usual life. */
   readonly endsWithCredential: boolean;
-  /** How much later Rails may have counted the life of its token, in seconds; default: 0. */
-  readonly railsLaterSeconds?: number;
+  /** How long the answer of Rails can have taken, in seconds; default: 0. */
+  readonly waitedSeconds?: number;
 }
 
 /** Compares what a client may do with two answers: not keys, ids, texts or the order of anything. */
 export function compareAnswers(
   rails: ComparedAnswer,
   cellpass: ComparedAnswer,
-  { endsWithCredential, railsLaterSeconds = 0 }: Circumstances,
+  { endsWithCredential, waitedSeconds = 0 }: Circumstances,
 ): Comparison {
-  if (rails.status !== cellpass.status) return differing({ part: 'status' });
+  if (rails.status !== cellpass.status) return differing([{ part: 'status' }]);
   if (rails.token === null || cellpass.token === null) return { outcome: 'equal' };
-  const difference = compareTokens(rails.token, cellpass.token);
-  if (difference !== null) return differing(difference);
-  const later = rails.token.exp - cellpass.token.exp;
-  if (later >= -TOLERANCE_SECONDS && later <= TOLERANCE_SECONDS + Math.floor(railsLaterSeconds))
-    return { outcome: 'equal' };
-  return later > 0 && endsWithCredential ? { outcome: 'ends_sooner' } : differing({ part: 'exp' });
+  const differences = compareTokens(rails.token, cellpass.token);
+  const later = laterBy(rails.token, cellpass.token, waitedSeconds);
+  if (Math.abs(later) > TOLERANCE_SECONDS && !(later > 0 && endsWithCredential)) {
+    return differing([...differences, { part: 'exp' }]);
+  }
+  if (differences.length > 0) return differing(differences);
+  return { outcome: later > TOLERANCE_SECONDS ? 'ends_sooner' : 'equal' };
 }
 
-function differing(difference: Difference): Comparison {
-  return { outcome: 'differing', difference };
+function differing(differences: readonly Difference[]): Comparison {
+  return { outcome: 'differing', differences };
 }
 
-function compareTokens(rails: ComparedToken, cellpass: ComparedToken): Difference | null {
-  const access = compareAccess(entriesByName(rails.access), entriesByName(cellpass.access));
-  if (access !== null) return access;
-  if (rails.authType !== cellpass.authType) return { part: 'auth_type' };
-  if (rails.aud !== cellpass.aud) return { part: 'aud' };
-  // Rails leaves it out for deploy tokens and anonymous clients.
-  if (rails.sub !== null && rails.sub !== cellpass.sub) return { part: 'sub' };
-  return null;
+/**
+ * How much later the token of Rails ends, in seconds. Rails counts its life from when it was signed,
+ * which a slow Rails does later; how much later can't be more than the wait for its answer.
+ */
+function laterBy(rails: ComparedToken, cellpass: ComparedToken, waitedSeconds: number): number {
+  const signedLater = (rails.iat ?? 0) - (cellpass.iat ?? 0);
+  const allowed =
+    rails.iat === null || cellpass.iat === null ? 0 : Math.min(signedLater, Math.ceil(waitedSeconds));
+  return rails.exp - cellpass.exp - Math.max(0, allowed);
 }
 
-type Entries = ReadonlyMap<string, ComparedEntry>;
+/** All of them: one that is expected must not hide another. */
+function compareTokens(rails: ComparedToken, cellpass: ComparedToken): readonly Difference[] {
+  return [
+    ...compareAccess(entriesByName(rails.access), entriesByName(cellpass.access)),
+    ...(rails.authType !== cellpass.authType ? [{ part: 'auth_type' } as const] : []),
+    ...(rails.aud !== cellpass.aud ? [{ part: 'aud' } as const] : []),
+    // Rails leaves it out for deploy tokens and anonymous clients.
+    ...(rails.sub !== null && rails.sub !== cellpass.sub ? [{ part: 'sub' } as const] : []),
+  ];
+}
+
+/** What a token grants for one name. */
+interface Granted {
+  readonly name: string;
+  readonly actions: readonly string[];
+  /** Of each entry. */
+  readonly metas: readonly ComparedEntry['meta'][];
+}
+type Entries = ReadonlyMap<string, Granted>;
 
 /** Entries of one name together; those without an action grant nothing. */
 function entriesByName(access: readonly ComparedEntry[]): Entries {
-  const entries = new Map<string, ComparedEntry>();
+  const entries = new Map<string, Granted>();
   for (const entry of access.filter(({ actions }) => actions.length > 0)) {
     const key = `${entry.type}:${entry.name}`;
-    const actions = [...new Set([...(entries.get(key)?.actions ?? []), ...entry.actions])];
-    entries.set(key, { ...entry, actions });
+    const { actions = [], metas = [] } = entries.get(key) ?? {};
+    entries.set(key, {
+      name: entry.name,
+      actions: [...new Set([...actions, ...entry.actions])],
+      metas: [...metas, entry.meta],
+    });
   }
   return entries;
 }
 
-function compareAccess(rails: Entries, cellpass: Entries): Difference | null {
+function compareAccess(rails: Entries, cellpass: Entries): readonly Difference[] {
   const keys = [...new Set([...rails.keys(), ...cellpass.keys()])];
-  for (const key of keys) {
-    const [one, other] = [rails.get(key), cellpass.get(key)];
-    const action = onlyInOne(one?.actions ?? [], other?.actions ?? []);
+  const pairs = keys.map((key) => ({ one: rails.get(key), other: cellpass.get(key) }));
+  const access = pairs.flatMap(({ one, other }) => {
     const name = one?.name ?? other?.name ?? '';
-    if (action !== undefined) return { part: 'access', name, action };
-  }
-  for (const key of keys) {
-    const [one, other] = [rails.get(key), cellpass.get(key)];
-    if (one !== undefined && other !== undefined && !isSameMeta(one.meta, other.meta))
-      return { part: 'meta', name: one.name };
-  }
-  return null;
+    const actions = onlyInOne(one?.actions ?? [], other?.actions ?? []);
+    return actions.map((action) => ({ part: 'access', name, action }) as const);
+  });
+  const meta = pairs.flatMap(({ one, other }) =>
+    one !== undefined && other !== undefined && !areSameMetas(one.metas, other.metas)
+      ? [{ part: 'meta', name: one.name } as const]
+      : [],
+  );
+  return [...access, ...meta];
 }
 
-function onlyInOne(one: readonly string[], other: readonly string[]): string | undefined {
-  return one.find((action) => !other.includes(action)) ?? other.find((action) => !one.includes(action));
+function onlyInOne(one: readonly string[], other: readonly string[]): readonly string[] {
+  return [
+    ...one.filter((action) => !other.includes(action)),
+    ...other.filter((action) => !one.includes(action)),
+  ];
 }
 
 /** Only newer versions of GitLab have it. */
 const NOT_EVERYWHERE = 'organization_id';
 
-function isSameMeta(one: ComparedEntry['meta'], other: ComparedEntry['meta']): boolean {
-  const everywhere = one[NOT_EVERYWHERE] !== undefined && other[NOT_EVERYWHERE] !== undefined;
-  const print = (meta: ComparedEntry['meta']): string =>
-    printInOrder(everywhere ? meta : { ...meta, [NOT_EVERYWHERE]: null });
+type Metas = readonly ComparedEntry['meta'][];
+
+function areSameMetas(one: Metas, other: Metas): boolean {
+  const everywhere = [...one, ...other].every((meta) => (meta[NOT_EVERYWHERE] ?? null) !== null);
+  const print = (metas: Metas): string =>
+    [...new Set(metas.map((meta) => printInOrder(everywhere ? meta : { ...meta, [NOT_EVERYWHERE]: null })))]
+      .sort()
+      .join();
   return print(one) === print(other);
 }
 

@@ -19,6 +19,7 @@ const TOKEN: ComparedToken = {
   aud: 'container_registry',
   sub: 'dev',
   exp: 1_800_000_300,
+  iat: 1_800_000_000,
 };
 const [APP, CATALOG] = TOKEN.access;
 assert.ok(APP && CATALOG);
@@ -29,7 +30,9 @@ const REFUSED: ComparedAnswer = { status: 403, token: null };
 /** `part`, or the outcome. */
 function compare(rails: ComparedAnswer, cellpass: ComparedAnswer, endsWithCredential = false): string {
   const comparison = compareAnswers(rails, cellpass, { endsWithCredential });
-  return comparison.outcome === 'differing' ? comparison.difference.part : comparison.outcome;
+  return comparison.outcome === 'differing'
+    ? comparison.differences.map(({ part }) => part).join()
+    : comparison.outcome;
 }
 
 type Row = readonly [what: string, rails: ComparedAnswer, expected: string];
@@ -51,9 +54,13 @@ describe('the comparison of two answers', () => {
     ),
     changed('an action less', { access: [{ ...APP, actions: ['pull'] }, CATALOG] }, 'access'),
     changed('an entry less', { access: [APP] }, 'access'),
-    changed('an entry more', { access: [...TOKEN.access, { ...APP, name: 'acme/other' }] }, 'access'),
-    changed('the type of an entry', { access: [APP, { ...CATALOG, type: 'repository' }] }, 'access'),
-    changed('no access', { access: [] }, 'access'),
+    changed(
+      'an entry more',
+      { access: [...TOKEN.access, { ...APP, name: 'acme/other', actions: ['pull'] }] },
+      'access',
+    ),
+    changed('the type of an entry', { access: [APP, { ...CATALOG, type: 'repository' }] }, 'access,access'),
+    changed('no access', { access: [] }, 'access,access,access'),
     withMeta('the id of the project', { project_id: 101 }, 'meta'),
     withMeta('the path of the project', { project_path: 'acme/App' }, 'meta'),
     withMeta('the root group', { root_namespace_id: 11 }, 'meta'),
@@ -119,23 +126,69 @@ describe('the comparison of two answers', () => {
   });
 
   it('lets the life of a token of Rails begin later, as Rails was slow', () => {
-    const outcome = (later: number, railsLaterSeconds: number): string =>
-      compareAnswers(answer({ ...TOKEN, exp: TOKEN.exp + later }), answer(TOKEN), {
-        endsWithCredential: false,
-        railsLaterSeconds,
-      }).outcome;
+    const outcome = (exp: number, iat: number | null, waitedSeconds: number): string =>
+      compareAnswers(
+        answer({ ...TOKEN, exp: TOKEN.exp + exp, iat: iat === null ? null : (TOKEN.iat ?? 0) + iat }),
+        answer(TOKEN),
+        { endsWithCredential: false, waitedSeconds },
+      ).outcome;
+    assert.equal(outcome(6, 6, 5.1), 'equal');
+    assert.equal(outcome(8, 6, 5.1), 'equal');
+    assert.equal(outcome(3, 6, 5.1), 'differing');
+    assert.equal(outcome(9, 6, 5.1), 'differing');
+    // A wait alone is no reason, and no token was signed later than it came.
+    assert.equal(outcome(6, 0, 10), 'differing');
+    assert.equal(outcome(6, null, 10), 'differing');
+    assert.equal(outcome(60, 60, 5.1), 'differing');
+    assert.equal(outcome(0, -60, 5.1), 'equal');
+  });
+
+  it('names all differences, so that none hides another', () => {
+    const other = { ...APP, name: 'acme/other' };
+    const rails = answer({
+      ...{ authType: 'x', aud: 'y', sub: 'z', exp: TOKEN.exp + 100, iat: TOKEN.iat },
+      access: [{ ...APP, actions: ['pull'], meta: {} }, other],
+    });
+    const comparison = compareAnswers(rails, answer(TOKEN), { endsWithCredential: false });
+    assert.ok(comparison.outcome === 'differing');
     assert.deepEqual(
-      [outcome(6, 4.9), outcome(7, 4.9), outcome(-3, 4.9)],
-      ['equal', 'differing', 'differing'],
+      comparison.differences.map(({ part, name, action }) => [part, name, action].filter(Boolean).join(' ')),
+      [
+        'access acme/app push',
+        'access acme/other pull',
+        'access acme/other push',
+        'access catalog *',
+        'meta acme/app',
+        'auth_type',
+        'aud',
+        'sub',
+        'exp',
+      ],
     );
-    assert.equal(outcome(3, 0.9), 'differing');
+  });
+
+  it('compares each meta of a name, whichever comes last', () => {
+    const of = (...ids: readonly number[]): ComparedAnswer =>
+      answer({
+        ...TOKEN,
+        access: ids.map((id, n) => ({
+          ...APP,
+          actions: n === 0 ? ['pull', 'push'] : ['pull'],
+          meta: { ...META, project_id: id },
+        })),
+      });
+    assert.equal(compare(of(2, 1), of(1)), 'meta');
+    assert.equal(compare(of(1, 2), of(1)), 'meta');
+    assert.equal(compare(of(1), of(1, 2)), 'meta');
+    assert.equal(compare(of(1, 1), of(1)), 'equal');
+    assert.equal(compare(of(2, 1), of(1, 2)), 'equal');
   });
 
   it('names the entry and the action', () => {
     const less = answer({ ...TOKEN, access: [{ ...APP, actions: ['pull'] }, CATALOG] });
     assert.deepEqual(compareAnswers(less, answer(TOKEN), { endsWithCredential: false }), {
       outcome: 'differing',
-      difference: { part: 'access', name: 'acme/app', action: 'push' },
+      differences: [{ part: 'access', name: 'acme/app', action: 'push' }],
     });
   });
 });
@@ -145,12 +198,35 @@ describe('what a token of Rails grants', () => {
     readToken(JSON.parse(String(railsToken(claims).body)).token);
 
   it('is read without its signature', () => {
-    const claims = { access: TOKEN.access, auth_type: 'x', aud: 'y', sub: 'z', exp: 5, iss: 'i', other: [] };
-    assert.deepEqual(read(claims), { access: TOKEN.access, authType: 'x', aud: 'y', sub: 'z', exp: 5 });
+    const claims = {
+      access: TOKEN.access,
+      auth_type: 'x',
+      aud: 'y',
+      sub: 'z',
+      exp: 5,
+      iat: 4,
+      iss: 'i',
+      other: [],
+    };
+    assert.deepEqual(read(claims), {
+      access: TOKEN.access,
+      authType: 'x',
+      aud: 'y',
+      sub: 'z',
+      exp: 5,
+      iat: 4,
+    });
   });
 
   it('may lack all but its end', () => {
-    assert.deepEqual(read({ exp: 5 }), { access: [], authType: null, aud: null, sub: null, exp: 5 });
+    assert.deepEqual(read({ exp: 5 }), {
+      access: [],
+      authType: null,
+      aud: null,
+      sub: null,
+      exp: 5,
+      iat: null,
+    });
     assert.deepEqual(read({ exp: 5, access: null, sub: null })?.access, []);
   });
 
