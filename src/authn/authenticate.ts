@@ -24,12 +24,13 @@ export interface Circumstances {
   readonly judgeElsewhere?: JudgeElsewhere;
 }
 
-/** Resolves with whether the credentials were accepted there. */
-export type JudgeElsewhere = (reason: Unjudged) => Promise<boolean>;
+/** `unknown`: the answer says nothing of the credentials, as a failure or "too many requests". */
+export type VerdictElsewhere = 'accepted' | 'refused' | 'unknown';
+export type JudgeElsewhere = (reason: Unjudged) => Promise<VerdictElsewhere>;
 
 /**
  * Credentials → subject, by the first kind that recognises the secret (`CREDENTIAL_KINDS`);
- * `elsewhere`: they were accepted by who can judge them.
+ * `elsewhere`: who can judge them has answered, and did not refuse them.
  * @param records the source's answer to `questionOf(credentials)`.
  * @throws {CellpassError} `unauthorized`, with the same message whatever the cause;
  * `details.reason` has the cause, for the log. `too_many_failures` for a password after too many
@@ -98,13 +99,14 @@ async function verifyElsewhere(
   const { job, accessToken, oauthToken } = evidence.records;
   const isRecorded = job !== null || accessToken !== null || oauthToken === 'recorded';
   if (isRecorded) {
-    if (await judgeElsewhere(unjudged)) return 'elsewhere';
+    if ((await judgeElsewhere(unjudged)) !== 'refused') return 'elsewhere';
     throw await failedAttempts.tokenFailed(attempt, unjudged);
   }
   failedAttempts.refuseKnown(attempt);
   const admitted = await failedAttempts.admitPassword(attempt);
-  if (!(await judgeElsewhere(unjudged))) throw await admitted.failed(unjudged);
-  admitted.succeeded();
+  const verdict = await judgeElsewhere(unjudged);
+  if (verdict === 'refused') throw await admitted.failed(unjudged);
+  if (verdict === 'accepted') admitted.succeeded();
   return 'elsewhere';
 }
 

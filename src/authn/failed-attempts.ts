@@ -27,7 +27,8 @@ export interface Attempt {
   readonly digest: Uint8Array;
 }
 
-/** A password that may be tried. The caller then calls `failed` or `succeeded`. */
+/** A password that may be tried. The caller then calls `failed` or `succeeded`, or neither if
+ * nobody said which it is. */
 interface PasswordAttempt {
   /**
    * Checks the limit again when the turn to hash comes, from memory.

@@ -68,7 +68,7 @@ export async function examineGitlab(
 async function checkBesides(config: Config, now: () => Date): Promise<readonly Finding[]> {
   const { gitlab, rails } = config;
   return [
-    ...(gitlab === null ? [] : await checkGitlab(gitlab, now)),
+    ...(gitlab === null ? [] : await checkGitlab(gitlab, { now, hasRails: rails !== null })),
     ...(rails === null ? [] : await checkRails(config, rails, now)),
   ];
 }

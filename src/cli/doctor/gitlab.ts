@@ -21,24 +21,36 @@ import { check, checkWithValue, type Finding, failed, named, ok, type Verdict, w
 /** Ends of tokens and locks are compared with this machine's clock. */
 const GITLAB_CLOCK: ClockTolerance = { warnSeconds: 5, failSeconds: 60 };
 
+interface GitlabCheckOptions {
+  readonly now: () => Date;
+  /** Whether Rails is beside this server, and answers what the database can't judge. */
+  readonly hasRails: boolean;
+}
+
 /**
  * Looks at GitLab's databases, and changes nothing. A check fails where an answer could be wrong.
  * Never throws.
  */
-export async function checkGitlab(settings: GitlabSettings, now: () => Date): Promise<readonly Finding[]> {
+export async function checkGitlab(
+  settings: GitlabSettings,
+  options: GitlabCheckOptions,
+): Promise<readonly Finding[]> {
   const { finding, value: gitlab } = await checkWithValue('gitlab database', async () => ({
     value: await openGitlab(settings, SILENT),
     verdict: ok("GitLab's database answers"),
   }));
   if (gitlab === undefined) return [finding];
   try {
-    return [finding, ...(await checkMain(gitlab, now)), ...(await checkWriting(gitlab))];
+    return [finding, ...(await checkMain(gitlab, options)), ...(await checkWriting(gitlab, options))];
   } finally {
     await gitlab.close();
   }
 }
 
-async function checkMain({ main, ci, settings }: OpenGitlab, now: () => Date): Promise<readonly Finding[]> {
+async function checkMain(
+  { main, ci, settings }: OpenGitlab,
+  { now, hasRails }: GitlabCheckOptions,
+): Promise<readonly Finding[]> {
   const general = [
     await check('gitlab database version', async () => judgeVersion(await readMajorVersion(main))),
     await check('gitlab replication', async () => judgeReplication(await readReplication(main))),
@@ -64,7 +76,7 @@ async function checkMain({ main, ci, settings }: OpenGitlab, now: () => Date): P
     ...(await checkCi(ci, ciIsElsewhere)),
     ...(shape.missing.length + shape.unreadable.length > 0
       ? []
-      : [await checkKey(main, shape, settings), ...(await checkUnjudged(main, shape))]),
+      : [await checkKey(main, shape, settings), ...(await checkUnjudged(main, shape, hasRails))]),
   ];
 }
 
@@ -157,32 +169,44 @@ function checkKey(main: Sql, shape: Shape, { secretsFile }: GitlabSettings): Pro
   });
 }
 
-async function checkUnjudged(main: Sql, shape: Shape): Promise<readonly Finding[]> {
+async function checkUnjudged(main: Sql, shape: Shape, hasRails: boolean): Promise<readonly Finding[]> {
   const looked = await checkWithValue('gitlab features', async () => {
     const value = await readUnjudged(main, shape);
-    return { value, verdict: judgeFeatures(value) };
+    return { value, verdict: judgeFeatures(value, hasRails) };
   });
   if (looked.value === undefined) return [looked.finding];
-  return [looked.finding, ...judgeSettings(looked.value)];
+  return [looked.finding, ...judgeSettings(looked.value, hasRails)];
 }
 
-function judgeFeatures(found: Unjudged): Verdict {
-  const refused = [
+function judgeFeatures(found: Unjudged, hasRails: boolean): Verdict {
+  const leftToRails = [
     ...(found.hasLdapUsers ? ['passwords of users with LDAP'] : []),
     ...(found.hasGranularTokens ? ['granular tokens'] : []),
     ...(found.hasCompositeIdentities ? ['jobs for two users (composite identity)'] : []),
+  ];
+  const refused = [
+    ...(hasRails ? [] : leftToRails),
     ...found.unknownPasswordSchemes.map((scheme) => `passwords of the scheme ${scheme}`),
   ];
-  if (refused.length === 0) return ok('nothing was found that cellpass does not judge');
+  if (refused.length === 0) {
+    return ok(
+      leftToRails.length === 0
+        ? 'nothing was found that cellpass does not judge'
+        : `Rails answers what cellpass can't judge: ${leftToRails.join(', ')}`,
+    );
+  }
   return warning(
     `cellpass can't judge these, and answers 401: ${refused.join(', ')}; their users need another credential`,
   );
 }
 
-function judgeSettings({ externalAuthorization, tokenMinutes }: Unjudged): readonly Finding[] {
+function judgeSettings(
+  { externalAuthorization, tokenMinutes }: Unjudged,
+  hasRails: boolean,
+): readonly Finding[] {
   const external = externalAuthorization
     ? failed(
-        'GitLab asks another service who may do what (external_authorization_service_enabled), so everything is answered with 503',
+        `GitLab asks another service who may do what (external_authorization_service_enabled), so ${hasRails ? 'Rails answers everything, and cellpass nothing' : 'everything is answered with 503'}`,
       )
     : ok('GitLab decides by itself');
   const seconds = (tokenMinutes ?? 0) * 60;
@@ -195,12 +219,15 @@ function judgeSettings({ externalAuthorization, tokenMinutes }: Unjudged): reado
   return [named('gitlab external authorization', external), named('gitlab token life', life)];
 }
 
-async function checkWriting({ write }: OpenGitlab): Promise<readonly Finding[]> {
+async function checkWriting(
+  { write }: OpenGitlab,
+  { hasRails }: GitlabCheckOptions,
+): Promise<readonly Finding[]> {
   return [
     await check('gitlab writing', async () => {
       if (write === null) {
         return warning(
-          'there is no role for writing: the first push to a repository that GitLab does not list is refused, and the last use of tokens is not noted; set CELLPASS_GITLAB_WRITE_DATABASE_URL',
+          `there is no role for writing: the first push to a repository that GitLab does not list is ${hasRails ? 'left to Rails' : 'refused'}, and the last use of tokens is not noted; set CELLPASS_GITLAB_WRITE_DATABASE_URL`,
         );
       }
       const missing = await missingWriteRights(write);

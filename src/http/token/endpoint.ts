@@ -201,7 +201,9 @@ async function serve(
     outcome.error = error;
     throw error;
   } finally {
-    if (request.form === null)
+    // Credentials that another cell judges are not for the Rails of this one.
+    const judgedHere = request.credentials === null || admission.choice.takesCredentials;
+    if (request.form === null && judgedHere)
       rails.comparer?.compareBehind(railsRequest, ctx.state, { ...outcome }, request);
   }
 }

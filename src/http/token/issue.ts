@@ -79,7 +79,7 @@ async function judgeOrPass(
       ...(judgeElsewhere && { judgeElsewhere }),
     });
     if (judged !== 'elsewhere') return judged;
-    return { by: 'rails', answer: acceptance(elsewhere) };
+    return { by: 'rails', answer: answerOf(elsewhere) };
   } catch (error) {
     if (elsewhere === null || !isExternal(error)) throw error;
     return { by: 'rails', answer: await elsewhere.ask('external_authorization') };
@@ -91,9 +91,9 @@ async function judgeOrPass(
   }
 }
 
-function acceptance(elsewhere: Elsewhere | null): RailsAnswer {
+function answerOf(elsewhere: Elsewhere | null): RailsAnswer {
   if (elsewhere === null) throw new CellpassError('internal', 'nobody has judged the credentials');
-  return elsewhere.acceptance();
+  return elsewhere.answer();
 }
 
 function isExternal(error: unknown): boolean {

@@ -55,7 +55,7 @@ export interface Judgement extends DecidedAnswer {
 /**
  * Credentials → subject → decision, on the facts of this moment. Writes nothing but failed attempts.
  * @param outcome gets each part as soon as it is known.
- * @returns `elsewhere`: who can judge the credentials has accepted them.
+ * @returns `elsewhere`: who can judge the credentials has answered, and did not refuse them.
  * @throws {CellpassError} as `authenticate` and the source; `wrong_cell`, `service_unknown`.
  */
 export async function judge(

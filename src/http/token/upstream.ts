@@ -44,22 +44,22 @@ export function createUpstream({
     connect: { timeout: connectMs },
     maxResponseSize: LONGEST_ANSWER_BYTES,
   });
-  const send = async (outgoing: Outgoing, signal: AbortSignal): Promise<UpstreamAnswer> => {
-    const { url, method, headers, body } = outgoing;
-    const response = await request(url, { method, headers, body, dispatcher: agent, signal });
-    const bytes = Buffer.from(await response.body.arrayBuffer());
-    return { status: response.statusCode, headers: response.headers, body: bytes };
+  const send = ({ url, method, headers, body }: Outgoing, signal: AbortSignal) =>
+    request(url, { method, headers, body, dispatcher: agent, signal });
+  const sendAgainIfLost = async (outgoing: Outgoing, signal: AbortSignal) => {
+    try {
+      return await send(outgoing, signal);
+    } catch (error) {
+      // The server may close an idle connection just when it is used again. Once an answer has begun,
+      // the server has done its work, and perhaps counted a failed attempt.
+      if (signal.aborted || !isLostConnection(error)) throw error;
+      return send(outgoing, signal);
+    }
   };
   return {
     ask: async (outgoing, signal) => {
-      try {
-        return await send(outgoing, signal);
-      } catch (error) {
-        // The server may close an idle connection just when it is used again. Asking twice for a
-        // token does no harm.
-        if (signal.aborted || !isLostConnection(error)) throw error;
-        return send(outgoing, signal);
-      }
+      const { statusCode, headers, body } = await sendAgainIfLost(outgoing, signal);
+      return { status: statusCode, headers, body: Buffer.from(await body.arrayBuffer()) };
     },
     close: () => agent.close(),
   };

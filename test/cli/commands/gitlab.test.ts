@@ -272,6 +272,27 @@ describe('gitlab check', () => {
     });
   }
 
+  it('says what Rails answers, where there is one', async () => {
+    const { gitlab, environment, ...world } = await makeWorld();
+    try {
+      await gitlab.main.execute(
+        "INSERT INTO identities (user_id, provider) VALUES (1, 'ldapmain'); UPDATE application_settings SET external_authorization_service_enabled = true",
+      );
+      const rails = {
+        CELLPASS_GITLAB_RAILS_URL: 'http://127.0.0.1:9',
+        CELLPASS_GITLAB_WRITE_DATABASE_URL: '',
+      };
+      const { all, text } = await checks({ ...world, gitlab, environment: { ...environment, ...rails } });
+      assert.equal(all.get('gitlab features')?.outcome, 'ok', text);
+      assert.match(all.get('gitlab features')?.message ?? '', /Rails answers .* LDAP/);
+      assert.equal(all.get('gitlab external authorization')?.outcome, 'failed');
+      assert.match(all.get('gitlab external authorization')?.message ?? '', /Rails answers everything/);
+      assert.match(all.get('gitlab writing')?.message ?? '', /left to Rails/);
+    } finally {
+      await gitlab.close();
+    }
+  });
+
   it('fails where CI is elsewhere and nobody says where', async () => {
     const world = await makeWorld({ hasOwnCi: true });
     try {

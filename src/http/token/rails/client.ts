@@ -19,6 +19,8 @@ export interface RailsRequest {
   readonly clientAddress: string;
   /** The address, or its IPv6 network, whose share of the connections the request takes. */
   readonly network: string;
+  /** Aborted when nobody waits for the answer any more; missing: somebody always does. */
+  readonly gone?: () => AbortSignal;
 }
 
 /** An answer of Rails that a client may get. */
@@ -44,6 +46,8 @@ export const RAILS_DEADLINE_MS = 10_000;
 const CONNECTIONS = 128;
 /** How many of them one address may use. */
 const CONNECTIONS_OF_ONE_ADDRESS = 32;
+/** For a connection, with up to 64 KiB each. */
+const MOST_WAITING = 1024;
 
 export function createRailsClient(
   url: string,
@@ -53,15 +57,20 @@ export function createRailsClient(
   const turns = createTurns({
     places: CONNECTIONS,
     perAddress: CONNECTIONS_OF_ONE_ADDRESS,
+    waiting: MOST_WAITING,
     refusal: { message: 'too many requests for GitLab at once', reason: 'rails_away' },
   });
   return {
     ask: async (request) => {
       const signal = AbortSignal.timeout(deadlineMs);
+      const wait = (): AbortSignal =>
+        request.gone === undefined ? signal : AbortSignal.any([signal, request.gone()]);
       const work = () => upstream.ask(toOutgoing(url, request), signal);
       try {
-        return toRailsAnswer(await turns.run({ address: request.network }, work, signal));
+        // A request that has begun is finished: who hangs up after a guess has guessed, too.
+        return toRailsAnswer(await turns.run({ address: request.network }, work, wait));
       } catch (error) {
+        if (error instanceof CellpassError && !signal.aborted) throw error;
         throw new CellpassError('unavailable', 'GitLab, which answers this, is away or slow; try again', {
           reason: 'rails_away',
           retryAfterSeconds: 1,

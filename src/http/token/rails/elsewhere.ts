@@ -1,4 +1,4 @@
-import type { JudgeElsewhere } from '../../../authn/authenticate.ts';
+import type { JudgeElsewhere, VerdictElsewhere } from '../../../authn/authenticate.ts';
 import { unauthorized } from '../../../authn/basic.ts';
 import { CellpassError } from '../../../errors.ts';
 import type { OutcomeDraft } from '../outcome.ts';
@@ -9,8 +9,8 @@ import type { PassReason } from './who-answers.ts';
 /** Asks Rails about a request that this server can't judge to its end. */
 export interface Elsewhere {
   readonly judgeElsewhere: JudgeElsewhere;
-  /** The answer by which the credentials were accepted. */
-  acceptance(): RailsAnswer;
+  /** The answer by which the credentials were not refused. */
+  answer(): RailsAnswer;
   /** @throws {CellpassError} `unauthorized` where Rails says so, so that all refusals look alike. */
   ask(reason: 'external_authorization' | 'first_push'): Promise<RailsAnswer>;
 }
@@ -29,8 +29,8 @@ export function createElsewhere(
     return last;
   };
   return {
-    judgeElsewhere: async (reason) => (await askRails(reason)).status !== 401,
-    acceptance: () => {
+    judgeElsewhere: async (reason) => verdictOf(await askRails(reason)),
+    answer: () => {
       if (last === undefined) throw new CellpassError('internal', 'Rails was not asked');
       return last;
     },
@@ -40,4 +40,10 @@ export function createElsewhere(
       return answer;
     },
   };
+}
+
+/** Rails answers a POST, a flood, and what it fails at without a look at the credentials. */
+function verdictOf({ status }: RailsAnswer): VerdictElsewhere {
+  if (status === 401) return 'refused';
+  return status < 300 ? 'accepted' : 'unknown';
 }

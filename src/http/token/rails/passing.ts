@@ -3,6 +3,7 @@ import { CellpassError } from '../../../errors.ts';
 import { toNetwork } from '../../client-address.ts';
 import { BASIC_CHALLENGE } from '../../error-handler.ts';
 import type { TokenContext } from '../cell.ts';
+import { clientGone } from '../client-gone.ts';
 import type { OutcomeDraft } from '../outcome.ts';
 import { RAILS_HOP, type RawRequest } from '../request.ts';
 import type { RailsAnswer, RailsClient, RailsRequest } from './client.ts';
@@ -39,6 +40,7 @@ export function toRailsRequest(ctx: TokenContext, { form }: Pick<RawRequest, 'fo
     userAgent: ctx.get('User-Agent'),
     clientAddress: ctx.state.clientAddress.text,
     network: toNetwork(ctx.state.clientAddress),
+    gone: () => clientGone(ctx.res),
   };
 }
 

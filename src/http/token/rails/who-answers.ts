@@ -41,8 +41,13 @@ function liesIn(namespaces: readonly string[], { scopes, dropped }: AskedScopes)
 const HEX = 16;
 const DIGITS = 8;
 
+/** Login names that are no account's: those of jobs, and of OAuth tokens. */
+const SHARED_LOGINS: ReadonlySet<string> = new Set(['gitlab-ci-token', 'oauth2']);
+
 /** From 0 to below 100: the same for one account, or one address without an account, for ever. */
 function placeOf({ username, network }: Asker): number {
-  const name = username === null ? `address ${network}` : `account ${lowerCaseAscii(username)}`;
+  const login = lowerCaseAscii(username ?? '');
+  const isAccount = username !== null && !SHARED_LOGINS.has(login);
+  const name = isAccount ? `account ${login}` : `address ${network}`;
   return (Number.parseInt(hash('sha256', name, 'hex').slice(0, DIGITS), HEX) / HEX ** DIGITS) * 100;
 }

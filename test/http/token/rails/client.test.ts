@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { CellpassError } from '../../../../src/errors.ts';
 import {
   createRailsClient,
@@ -81,6 +84,53 @@ describe('the client of GitLab Rails', () => {
     for (const answer of held) answer(TOKEN);
     const answers = await Promise.all([...crowd, other]);
     assert.ok(answers.every(({ status }) => status === 200));
+  });
+
+  it('does not ask for clients that have gone while they waited, and finishes what has begun', async () => {
+    const held: ((answer: RawAnswer) => void)[] = [];
+    rails.behave(() => new Promise<RawAnswer>((resolve) => held.push(resolve)));
+    const leaving = new AbortController();
+    const asked = Array.from({ length: 60 }, () => client.ask({ ...REQUEST, gone: () => leaving.signal }));
+    const all = Promise.allSettled(asked);
+    await until(
+      () => (held.length === 32 ? true : undefined),
+      () => `${held.length} of 32`,
+    );
+    leaving.abort();
+    await until(
+      () => (client.stats().waiting === 0 ? true : undefined),
+      () => `${client.stats().waiting} wait`,
+    );
+    for (const answer of held) answer(TOKEN);
+    const outcomes = await all;
+    assert.equal(outcomes.filter(({ status }) => status === 'fulfilled').length, 32);
+    assert.equal(rails.seen.length, 32);
+  });
+
+  it('lets a bounded number wait', async () => {
+    rails.behave(() => 'hang');
+    const hasty = createRailsClient(rails.url, { deadlineMs: 1000 });
+    const asked = Array.from({ length: 1200 }, () => hasty.ask(REQUEST));
+    const all = Promise.allSettled(asked);
+    assert.deepEqual([hasty.stats().waiting, hasty.stats().refused], [1024, 1200 - 32 - 1024]);
+    assert.ok((await all).every(({ status }) => status === 'rejected'));
+    await hasty.close();
+  });
+
+  it('asks once where an answer breaks off, which Rails may have counted', async () => {
+    let seen = 0;
+    const broken = createServer((_, response) => {
+      seen += 1;
+      response.writeHead(401, { 'Content-Type': 'application/json', 'Content-Length': '100' });
+      response.write('{"errors"', () => response.destroy());
+    });
+    await once(broken.listen(0, '127.0.0.1'), 'listening');
+    const { port } = broken.address() as AddressInfo;
+    const other = createRailsClient(`http://127.0.0.1:${port}`);
+    await assert.rejects(other.ask(REQUEST), isAway);
+    assert.equal(seen, 1);
+    await other.close();
+    broken.close();
   });
 
   it('keeps what an answer says of its form only in the form that it must have', async () => {

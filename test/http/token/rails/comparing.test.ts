@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
 import { decodeJwt } from 'jose';
 import request from 'supertest';
@@ -47,6 +50,17 @@ const claimsOf =
     if (answer.status !== 200) return answer;
     return railsToken(change(decodeJwt(JSON.parse(String(answer.body)).token)));
   };
+
+/** Of two cells, of which the first is the legacy one. */
+function cellsFile(): string {
+  const path = join(mkdtempSync(join(tmpdir(), 'cellpass-cells-')), 'cells.yaml');
+  const cells = [
+    { id: 1, legacy: true, url: 'http://127.0.0.1:9', namespaces: ['one'] },
+    { id: 2, url: 'http://127.0.0.1:10', namespaces: ['acme'] },
+  ];
+  writeFileSync(path, JSON.stringify({ cells }));
+  return path;
+}
 
 describe('comparing with GitLab Rails', () => {
   let beside: BesideRails;
@@ -249,6 +263,27 @@ describe('comparing with GitLab Rails', () => {
       assert.deepEqual([expected, differing, groups.map(({ credential }) => credential)], [1, 1, ['job']]);
     });
 
+    it('hides nothing behind what is expected', async () => {
+      beside.setRules({ expectedDifferences: [{ rule: 'sub', credential: 'access_token' }] });
+      for (const change of [{ access: [] }, { auth_type: 'x' }, { aud: 'x' }]) {
+        beside.rails.behave(beside.likeRails(claimsOf((claims) => ({ ...claims, sub: 'x', ...change }))));
+        await ask(dev);
+      }
+      const { expected, differing } = await report(3);
+      assert.deepEqual([expected, differing], [0, 3]);
+    });
+
+    it('keeps its records, whatever text a client sends', async () => {
+      beside.rails.behave(() => railsToken({ access: [], exp: 1 }));
+      for (const odd of ['\u{1f600}y', '\0y', 'y']) {
+        for (const length of [298, 299, 300]) {
+          await ask(null, ['repository:acme/open:pull', `${'x'.repeat(length)}${odd}`]);
+        }
+      }
+      const { differing, groups } = await report(9);
+      assert.deepEqual([differing, groups.reduce((total, { count }) => total + count, 0)], [9, 9]);
+    });
+
     const UNANSWERED: readonly (readonly [what: string, answer: RawAnswer | 'reset', as?: Login])[] = [
       ['a failure of Rails', { status: 500, body: '<html>' }],
       ['a redirect', { status: 302, headers: { Location: '/' } }],
@@ -367,6 +402,68 @@ describe('comparing with GitLab Rails', () => {
       const { compared } = await report(1);
       assert.equal(compared, 1);
       assert.equal(beside.rails.seen.length, 2);
+    });
+
+    it('never asks about credentials that it could not judge, because they may be guesses', async () => {
+      beside.setRules({ comparePercent: 100 });
+      await beside.server.gitlab.main.transaction(async (sql) => {
+        await sql.query('LOCK TABLE personal_access_tokens IN ACCESS EXCLUSIVE MODE');
+        assert.equal((await ask(['x', 'glpat-unknown-0000000001'])).status, 503);
+      });
+      const flood = await Promise.all(
+        Array.from({ length: 150 }, (_, n) =>
+          beside.server.ask({ scope: SCOPE, as: ['dev', `flood ${n}`], ip: `198.51.100.${n}` }),
+        ),
+      );
+      assert.ok(flood.some(({ status }) => status === 503));
+      // What is compared comes after all of them.
+      assert.equal((await ask(dev)).status, 200);
+      await report(1);
+      assert.equal(beside.rails.seen.length, 1);
+    });
+
+    it('never shows its Rails the credentials of another cell', async () => {
+      const cells = await startBesideRails({
+        environment: { CELLPASS_CELL: '2', CELLPASS_CELLS_FILE: cellsFile() },
+      });
+      try {
+        await cells.server.apply(DIRECTORY);
+        cells.setRules({ comparePercent: 100 });
+        const scope = 'repository:acme/open:pull';
+        assert.equal((await cells.server.ask({ as: ['someone', 'of-cell-1'], scope })).status, 200);
+        assert.equal((await cells.server.ask({ scope })).status, 200);
+        await until(
+          () => (cells.rails.seen.length > 0 ? true : undefined),
+          () => 'nothing was compared',
+        );
+        assert.deepEqual(
+          cells.rails.seen.map(({ headers }) => headers.authorization),
+          [undefined],
+        );
+      } finally {
+        await cells.close();
+      }
+    });
+
+    it('leaves the connections to Rails to clients', async () => {
+      beside.setRules({ comparePercent: 100 });
+      const held: ((answer: RawAnswer) => void)[] = [];
+      beside.rails.behave(({ target }) =>
+        target.includes('dependency_proxy')
+          ? railsToken({ access: [], exp: 1 })
+          : new Promise<RawAnswer>((resolve) => held.push(resolve)),
+      );
+      for (let n = 0; n < 40; n++) await ask(dev);
+      await until(
+        () => (held.length === 32 ? true : undefined),
+        () => `${held.length} of 32`,
+      );
+      const answer = await beside.server.ask({ service: 'dependency_proxy' });
+      assert.equal(answer.status, 200);
+      assert.equal(held.length, 32);
+      beside.rails.behave(() => json(500, {}));
+      for (const give of held) give(json(500, {}));
+      await report(40);
     });
 
     it('compares its refusals, too', async () => {

@@ -59,6 +59,15 @@ describe('serving a part of the clients', () => {
     }
   });
 
+  it('takes jobs and OAuth tokens by their address, because they share a login name', () => {
+    for (const login of ['gitlab-ci-token', 'GITLAB-CI-TOKEN', 'oauth2']) {
+      const addresses = Array.from({ length: 200 }, (_, n) => `198.51.100.${n}`);
+      const served = addresses.filter((address) => isServed(50, login, address));
+      assert.ok(served.length > 60 && served.length < 140, `${served.length} of 200`);
+      assert.ok(served.every((address) => isServed(50, null, address)));
+    }
+  });
+
   it('serves about as many as it should, and keeps those when there are more', () => {
     const names = Array.from({ length: 2000 }, (_, n) => `user-${n}`);
     const served = names.filter((name) => isServed(30, name));

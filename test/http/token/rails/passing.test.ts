@@ -255,6 +255,28 @@ describe('a server with GitLab Rails beside it', () => {
       });
     }
 
+    const SILENT: readonly (readonly [what: string, answer: RawAnswer])[] = [
+      ['an empty 404', { status: 404 }],
+      ['a failure', { status: 502, body: '<html>' }],
+      ['too many requests', { status: 429, body: 'Retry later' }],
+      ['a ban', { status: 403, headers: { 'Content-Type': 'text/plain' }, body: 'Forbidden' }],
+    ];
+    for (const [what, given] of SILENT) {
+      it(`takes ${what} for no proof of a password: failures stay counted`, async () => {
+        const ip = freshAddress();
+        const guess = (answer: RawAnswer, password: string) => {
+          rails.behave(() => answer);
+          return askAs(['ldap', password], { ip });
+        };
+        const refused = json(401, { errors: [] });
+        assert.equal((await guess(refused, `${what} 1`)).status, 401);
+        assert.equal((await guess(refused, `${what} 2`)).status, 401);
+        assert.equal((await guess(given, `${what} 3`)).status, given.status);
+        assert.equal((await guess(refused, `${what} 4`)).status, 401);
+        assert.equal((await guess(refused, `${what} 5`)).status, 429);
+      });
+    }
+
     it('but never a wrong secret', async () => {
       for (const as of [
         ['dev', 'wrong'],
