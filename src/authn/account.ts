@@ -1,5 +1,7 @@
+import type { ClaimPins } from '../config/federated-claims.ts';
 import type { Reason } from '../errors.ts';
 import type { Dialect, DialectName } from '../policy/dialect.ts';
+import type { SubjectIdentity } from '../policy/subject.ts';
 
 /**
  * Why a source that is GitLab's database can't judge a credential, though it is one: its rights or
@@ -39,6 +41,31 @@ export interface AccessTokenRecord {
   readonly revoked: boolean;
   readonly owner: Account;
   readonly unjudged?: Unjudged;
+  /** Of a token that was given in exchange for an ID token: when it ends, ISO 8601. */
+  readonly endsAt?: string | null;
+  readonly identity?: SubjectIdentity | null;
+}
+
+/** A federated identity that an ID token may prove. */
+export interface IdentityRecord {
+  /** Of the directory's own tables; null: it is in the settings. */
+  readonly id: number | null;
+  readonly name: string;
+  readonly scopes: readonly string[];
+  readonly claims: ClaimPins;
+  /** `yyyy-mm-dd`, as for access tokens. */
+  readonly expiresOn: string | null;
+  readonly revoked: boolean;
+  /** Null: the user that it stands for does not exist. */
+  readonly account: Account | null;
+}
+
+/** What a source has about one ID token. */
+export interface IdTokenRecords {
+  /** Of its issuer: all that it may prove, and perhaps some more. */
+  readonly identities: readonly IdentityRecord[];
+  /** The ID token itself is on the deny list. */
+  readonly revoked: boolean;
 }
 
 export interface DeployTokenRecord {
@@ -71,6 +98,8 @@ export interface CredentialRecords {
   readonly accessToken: AccessTokenRecord | null;
   readonly deployToken: DeployTokenRecord | null;
   readonly account: Account | null;
+  /** Present where the question was about an ID token. */
+  readonly idToken?: IdTokenRecords;
   /** Whose way counts where cellpass and GitLab differ; missing: cellpass's. */
   readonly dialect?: DialectName;
   /**

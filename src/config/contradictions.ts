@@ -1,3 +1,4 @@
+import { federationContradictions } from './federation.ts';
 import { gitlabContradictions } from './gitlab.ts';
 import type { ExplainedIssue } from './issues.ts';
 import { isLoopback } from './loopback.ts';
@@ -25,6 +26,12 @@ export function contradictions(given: Settings): readonly ExplainedIssue[] {
     ...railsContradictions(given.gitlab, {
       hasDatabase: given.gitlab.database_url !== undefined,
       publicUrl: given.public_url,
+    }),
+    ...federationContradictions(given.federation, {
+      publicUrl: given.public_url,
+      ownIssuer: given.issuer,
+      services: Object.keys(given.services),
+      isOnGitlab: given.gitlab.database_url !== undefined,
     }),
   ];
 }

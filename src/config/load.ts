@@ -1,5 +1,6 @@
 import { CellpassError, type Problem, printProblems } from '../errors.ts';
 import { contradictions } from './contradictions.ts';
+import { type FederationSettings, toFederationSettings } from './federation.ts';
 import { type GitlabSettings, toGitlabSettings } from './gitlab.ts';
 import { explainIssue, IN_WORDS, valueAt } from './issues.ts';
 import { type RailsSettings, toRailsSettings } from './rails.ts';
@@ -131,6 +132,8 @@ export interface Config {
   readonly gitlab: GitlabSettings | null;
   /** GitLab Rails beside cellpass; null: there is none. */
   readonly rails: RailsSettings | null;
+  /** Whose ID tokens may be used as passwords; null: nobody's. */
+  readonly federation: FederationSettings | null;
   /**
    * `CELLPASS_` variables that aren't settings: usually typing errors, but an orchestrator may set
    * its own.
@@ -231,6 +234,7 @@ function toConfig(given: Settings, issuerIsSet: boolean, unknownVariables: reado
     },
     gitlab: toGitlabSettings(given.gitlab),
     rails: toRailsSettings(given.gitlab),
+    federation: toFederationSettings(given.federation, given.public_url),
     unknownVariables,
   };
 }

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { parseRange, rangeProblem } from '../addresses.ts';
 import { toDatabaseUrl } from './database-url.ts';
+import { federationSettings } from './federation.ts';
 import { GITLAB_VARIABLES, gitlabSettings } from './gitlab.ts';
 import { httpUrl } from './http-url.ts';
 import { number } from './number.ts';
@@ -67,7 +68,7 @@ const keys = z.strictObject({
 const limits = z.strictObject({
   scopes: z.number().int().min(1).max(1024).default(64),
   username_bytes: z.number().int().min(1).default(255),
-  password_bytes: z.number().int().min(64).default(4096),
+  password_bytes: z.number().int().min(64).default(8192),
   body_bytes: z.number().int().min(1024).default(65_536),
   header_bytes: z.number().int().min(8192).default(65_536),
   database_connections: z.number().int().min(4).max(1000).default(13),
@@ -147,6 +148,7 @@ export const settings = z.strictObject({
   limits: limits.prefault({}),
   retention: retention.prefault({}),
   gitlab: gitlabSettings.prefault({}),
+  federation: federationSettings.optional(),
 });
 
 export type Settings = z.output<typeof settings>;
@@ -208,7 +210,14 @@ export function settingsOfVariables(): readonly (readonly string[])[] {
 }
 
 /** Settings with a structure of their own, which one variable can't hold. */
-const FILE_ONLY: ReadonlySet<string> = new Set(['keys', 'limits', 'registries', 'retention', 'gitlab']);
+const FILE_ONLY: ReadonlySet<string> = new Set([
+  'keys',
+  'limits',
+  'registries',
+  'retention',
+  'gitlab',
+  'federation',
+]);
 
 /** The environment variable of a setting, by its path in the file. */
 export function variable(...path: readonly string[]): string {

@@ -30,6 +30,18 @@ export interface UserSubject extends Credential {
   readonly tokenScopes: readonly string[] | null;
   /** Set for access tokens, for the records. No decision depends on it. */
   readonly accessTokenId?: number;
+  /** Set for ID tokens, and for access tokens that one was exchanged for; for the records, too. */
+  readonly identity?: SubjectIdentity;
+}
+
+/** The federated identity that an ID token proved. */
+export interface SubjectIdentity {
+  readonly name: string;
+  /** The name of the issuer in the settings. */
+  readonly issuer: string;
+  /** The claims `sub` and `jti` of the ID token; null: it has none. */
+  readonly subject: string | null;
+  readonly jti: string | null;
 }
 
 export interface DeployTokenSubject extends Credential {

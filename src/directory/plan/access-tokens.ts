@@ -1,4 +1,4 @@
-import type { AccessTokenRow, UserRow } from '../../store/directory/rows.ts';
+import { type AccessTokenRow, NOT_EXCHANGED, type UserRow } from '../../store/directory/rows.ts';
 import type { AccessTokenEntry } from '../document/document.ts';
 import { botMembership, newBot } from '../tokens/bots.ts';
 import { findGroup, findProject, findUser, newId, type PlanContext, type References } from './context.ts';
@@ -73,6 +73,8 @@ function planAccessToken(
   const secret = secretFor(context, 'access_tokens', entry, stored);
   if (secret === undefined) return;
   put(tables.access_tokens, {
+    ...NOT_EXCHANGED,
+    ...stored,
     id,
     kind: entry.kind,
     name: entry.name,

@@ -5,6 +5,7 @@ import { accessTokenAbilities, deployTokenAbilities } from '../../policy/ability
 import type { Database, Sql } from '../../store/database/drivers.ts';
 import { changeDirectory, writeDirectory } from '../../store/directory/directory.ts';
 import { allocateIds } from '../../store/directory/ids.ts';
+import { NOT_EXCHANGED } from '../../store/directory/rows.ts';
 import type { TableChanges } from '../../store/directory/table-values.ts';
 import type { DirectoryTables, IdSource, TableName } from '../../store/directory/tables.ts';
 import type { TokenKey } from '../../store/directory/token-id.ts';
@@ -102,6 +103,7 @@ async function storeAccessToken(
   const userId = kind === 'personal' ? (owner.userId ?? 0) : await storeBot(sql, order, owner);
   await writeDirectory(sql, {
     access_tokens: adding<'access_tokens'>({
+      ...NOT_EXCHANGED,
       id,
       kind,
       name: order.name ?? `minted on ${at.toISOString().slice(0, 'yyyy-mm-dd'.length)}`,

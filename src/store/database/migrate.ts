@@ -15,6 +15,7 @@ import { sql as directoryVersion } from './migrations/0010-directory-version.ts'
 import { sql as versions } from './migrations/0014-versions.ts';
 import { sql as smallerRecords } from './migrations/0015-smaller-records.ts';
 import { sql as comparisons } from './migrations/0016-comparisons.ts';
+import { sql as federation } from './migrations/0017-federation.ts';
 
 interface Migration {
   readonly name: string;
@@ -42,6 +43,7 @@ const MIGRATIONS: readonly Migration[] = [
   { name: '0014-versions', sql: versions },
   { name: '0015-smaller-records', sql: smallerRecords },
   { name: '0016-comparisons', sql: comparisons },
+  { name: '0017-federation', sql: federation, addsOnly: true },
 ];
 
 /** An advisory lock that nothing else uses; the same in every version of cellpass. */

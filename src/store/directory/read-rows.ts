@@ -99,10 +99,11 @@ function parseRow<T extends TableName>(text: string): DirectoryTables[T] {
   return JSON.parse(text, inUtc);
 }
 
+const TIMES: ReadonlySet<string> = new Set(['expires_at', 'ends_at']);
 const TIMESTAMP = /^\d{4}-\d\d-\d\dT\d\d:/;
 
 /** In JSON, PostgreSQL writes a timestamp in the zone of the session. */
 function inUtc(column: string, value: unknown): unknown {
-  const isTimestamp = column === 'expires_at' && typeof value === 'string' && TIMESTAMP.test(value);
+  const isTimestamp = TIMES.has(column) && typeof value === 'string' && TIMESTAMP.test(value);
   return isTimestamp ? new Date(value).toISOString() : value;
 }

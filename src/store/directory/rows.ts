@@ -1,3 +1,4 @@
+import type { ClaimPins } from '../../config/federated-claims.ts';
 import type { MinimumRole, RegistryAccess, Role, Visibility } from '../../policy/role.ts';
 
 /**
@@ -143,6 +144,42 @@ export interface AccessTokenRow extends SecretColumns {
   readonly revoked: boolean;
   /** Created over the admin API; no document removes the token. */
   readonly minted: boolean;
+  /** Set for a token that was given in exchange for an ID token: when it ends. */
+  readonly ends_at: string | null;
+  /** The identity that it was given to, and what is on record about the ID token. */
+  readonly identity_id: number | null;
+  readonly identity_name: string | null;
+  readonly identity_issuer: string | null;
+  readonly identity_subject: string | null;
+  readonly identity_jti: string | null;
+}
+
+/** The columns of a token that was not given in exchange for an ID token. */
+export const NOT_EXCHANGED = {
+  ends_at: null,
+  identity_id: null,
+  identity_name: null,
+  identity_issuer: null,
+  identity_subject: null,
+  identity_jti: null,
+} as const satisfies Partial<AccessTokenRow>;
+
+/** Which ID tokens of an issuer stand for a user. */
+export interface FederatedIdentityRow {
+  readonly id: number;
+  readonly name: string;
+  /** The name of an issuer in the settings. */
+  readonly issuer: string;
+  /** `account`: a service account; `project`, `group`: a bot of its own. */
+  readonly kind: 'account' | 'project' | 'group';
+  readonly user_id: number;
+  readonly project_id: number | null;
+  readonly group_id: number | null;
+  readonly scopes: readonly string[];
+  readonly claims: ClaimPins;
+  /** `keysOfIdentity` of the claims. */
+  readonly lookup_keys: readonly string[];
+  readonly expires_at: string | null;
 }
 
 export interface DeployTokenRow extends SecretColumns {

@@ -163,6 +163,12 @@ const DESCRIPTIONS = {
       'revoked',
       'minted',
       ...SECRET,
+      'ends_at',
+      'identity_id',
+      'identity_name',
+      'identity_issuer',
+      'identity_subject',
+      'identity_jti',
     ],
   }),
   deploy_tokens: describe<DeployTokenRow>({
