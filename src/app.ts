@@ -10,6 +10,7 @@ import {
 import { type DifferencesResource, listDifferences } from './http/admin/differences.ts';
 import { applyDirectory, type DirectoryResource, exportDirectory } from './http/admin/directory.ts';
 import { type ExplainResource, explain, explainRequest } from './http/admin/explain.ts';
+import { type FederationResource, federationRoutes } from './http/admin/federation.ts';
 import { adminBySocket, adminByToken } from './http/admin/identify.ts';
 import { type IssuedTokenResource, listIssuedTokens } from './http/admin/issued-tokens.ts';
 import { deleteJobToken, type JobTokenResource, putJobToken } from './http/admin/job-tokens.ts';
@@ -62,6 +63,7 @@ export interface AdminDeps extends Common {
   readonly authorities: AuthorityOperations;
   readonly explain: ExplainResource;
   readonly differences: DifferencesResource;
+  readonly federation: FederationResource | null;
   readonly metrics: MetricsReport;
   readonly adminTokens: AdminTokenResource;
 }
@@ -102,6 +104,7 @@ function adminRouter(deps: AdminDeps): Router<RequestState> {
   router.post('/admin/v1/tokens/:id/revoke', revokeToken(deps.tokens));
   router.get('/admin/v1/issued-tokens', listIssuedTokens(deps.contract, deps.issuedTokens));
   addKeyRoutes(router, deps);
+  addFederationRoutes(router, deps);
   router.post('/admin/v1/explain', explain(deps.contract, deps.explain));
   router.get('/admin/v1/refusals/:id', explainRequest(deps.contract, deps.explain));
   router.get('/admin/v1/gitlab/differences', listDifferences(deps.contract, deps.differences));
@@ -141,6 +144,15 @@ function addKeyRoutes(router: Router<RequestState>, { contract, keys, authoritie
   router.post('/admin/v1/authorities/import', routes.importAuthority);
   router.post('/admin/v1/authorities/activate', routes.activateAuthority);
   router.post('/admin/v1/authorities/discard', routes.discardAuthority);
+}
+
+function addFederationRoutes(router: Router<RequestState>, { contract, federation }: AdminDeps): void {
+  const routes = federationRoutes(contract, federation);
+  router.get('/admin/v1/federation/issuers', routes.issuers);
+  router.get('/admin/v1/federation/identities', routes.identities);
+  router.post('/admin/v1/federation/identities/:name/revoke', routes.revoke);
+  router.post('/admin/v1/federation/identities/:name/restore', routes.restore);
+  router.post('/admin/v1/federation/id-tokens/revoke', routes.revokeIdToken);
 }
 
 function addCommonRoutes(router: Router<RequestState>, deps: Common): void {

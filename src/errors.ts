@@ -9,6 +9,7 @@ export type ErrorCode =
   | 'service_unknown'
   | 'registry_off'
   | 'grant_type_unsupported'
+  | 'bad_exchange' // the form of a token exchange is wrong
   | 'path_unknown'
   | 'method_not_allowed'
   | 'size'
@@ -53,6 +54,28 @@ export type Reason =
   | 'token_expired'
   | 'token_damaged'
   | 'deploy_token_username'
+  | 'id_token_malformed'
+  | 'id_token_issuer'
+  | 'id_token_header'
+  | 'id_token_algorithm'
+  | 'id_token_key'
+  | 'id_token_signature'
+  | 'id_token_audience'
+  | 'id_token_times'
+  | 'id_token_life'
+  | 'id_token_expired'
+  | 'id_token_not_yet'
+  | 'id_token_revoked'
+  | 'id_token_without_jti'
+  | 'id_token_used'
+  | 'identity_unknown'
+  | 'identity_ambiguous'
+  | 'identity_expired'
+  | 'identity_revoked'
+  | 'identity_account'
+  | 'identity_username'
+  | 'issuer_keys'
+  | 'subject_token_type'
   | 'granular_token'
   | 'oauth_token'
   | 'external_identity'
@@ -71,6 +94,7 @@ export type Reason =
   | 'job_push'
   | 'wrong_cell'
   | 'cell_unknown'
+  | 'audience_unknown'
   | 'cell_away'
   | 'rails_away'
   | 'rails_loop'
@@ -121,6 +145,8 @@ export interface ErrorDetails {
   readonly reason?: Reason | ErrorCode;
   /** More information for the client, such as the URL of another cell. */
   readonly detail?: string;
+  /** RFC 6749 section 5.2: the body has `error` and `error_description`, too. */
+  readonly oauthError?: 'invalid_request' | 'unsupported_grant_type' | 'temporarily_unavailable';
   /** The value of the header `Allow`. */
   readonly allow?: string;
   /** The server won't read the rest of the request, so the connection must close. */

@@ -51,6 +51,8 @@ export interface IdentityRecord {
   /** Of the directory's own tables; null: it is in the settings. */
   readonly id: number | null;
   readonly name: string;
+  /** The name of its issuer in the settings. */
+  readonly issuer: string;
   readonly scopes: readonly string[];
   readonly claims: ClaimPins;
   /** `yyyy-mm-dd`, as for access tokens. */

@@ -6,6 +6,8 @@ import { type CredentialRecords, UNJUDGED, type Unjudged } from './account.ts';
 import type { Credentials } from './basic.ts';
 import { type Evidence, type HashedKind, kindsOf, verifyByRecord } from './credential-kinds.ts';
 import type { Attempt, FailedAttempts } from './failed-attempts.ts';
+import { isIdToken } from './federation/id-token.ts';
+import type { IdTokenVerifier, VerifiedIdToken } from './federation/verify.ts';
 import type { PasswordHasher, VerifyPassword } from './password.ts';
 
 export interface Authenticator {
@@ -20,6 +22,8 @@ export interface Circumstances {
   readonly network: string;
   /** Aborted when the client no longer waits; called only where there is a queue to wait in. */
   readonly clientGone: () => AbortSignal;
+  /** Set where the secret is an ID token, whose signature is right. */
+  readonly idToken?: VerifiedIdToken | null;
   /** Asks who can judge what the directory can't; missing: nobody can. */
   readonly judgeElsewhere?: JudgeElsewhere;
 }
@@ -53,14 +57,14 @@ export async function authenticate(
   authenticator: Authenticator,
   credentials: Credentials | null,
   records: CredentialRecords,
-  { now, network, clientGone, judgeElsewhere }: Circumstances,
+  { now, network, clientGone, idToken = null, judgeElsewhere }: Circumstances,
 ): Promise<Subject | 'elsewhere'> {
   if (credentials === null) return ANONYMOUS;
-  const evidence = { credentials, records, now };
-  const kinds = kindsOf(credentials);
+  const evidence = { credentials, records, now, idToken };
+  const kinds = kindsOf(credentials, idToken);
   const verdict = verifyByRecord(kinds, evidence);
   if (verdict !== null && typeof verdict === 'object') return verdict;
-  const attempt = toAttempt(evidence, network);
+  const attempt = toAttempt(credentials, network, records.account?.username);
   const hashed = kinds.find((kind) => kind.proof === 'hash');
   const unjudged = verdict ?? (hashed && records.account?.unjudged) ?? null;
   if (judgeElsewhere !== undefined && isUnjudged(unjudged)) {
@@ -71,9 +75,43 @@ export async function authenticate(
   return verifyByHash(authenticator, { kind: hashed, evidence, attempt, refusal: verdict }, clientGone);
 }
 
+/**
+ * Verifies an ID token, before a source is asked about it. Null: the credentials are no ID token, or
+ * the settings name no issuer.
+ * @param note gets what is known of the token as soon as it is, for the records.
+ * @throws {CellpassError} `unauthorized` and `too_many_failures`, as `authenticate`; `unavailable`
+ * when the issuer's keys are not known, which is no failed attempt.
+ */
+export async function verifyIdToken(
+  idTokens: IdTokenVerifier | null,
+  { failedAttempts }: Pick<Authenticator, 'failedAttempts'>,
+  credentials: Credentials | null,
+  { now, network }: Pick<Circumstances, 'now' | 'network'>,
+  note: (token: NotedIdToken) => void,
+): Promise<VerifiedIdToken | null> {
+  if (credentials === null || idTokens === null || !isIdToken(credentials)) return null;
+  const verdict = await idTokens.verify(credentials.password, now);
+  if (!('reason' in verdict)) {
+    note(verdict);
+    return verdict;
+  }
+  const { reason, issuer } = verdict;
+  note({ issuer, subject: null, jti: null });
+  throw await failedAttempts.tokenFailed(toAttempt(credentials, network), reason);
+}
+
+/** The parts of an ID token that records may have. */
+export interface NotedIdToken {
+  /** The name of the issuer in the settings; null: a stranger's. */
+  readonly issuer: string | null;
+  /** Null also where the signature is wrong: then anybody may have written them. */
+  readonly subject: string | null;
+  readonly jti: string | null;
+}
+
 /** An account counts by its name, whether the client gave the name or the e-mail address. */
-function toAttempt({ credentials, records }: Evidence, network: string): Attempt {
-  const login = records.account?.username ?? credentials.username;
+function toAttempt(credentials: Credentials, network: string, account?: string): Attempt {
+  const login = account ?? credentials.username;
   return { network, loginKey: lowerCaseAscii(login), digest: hash('sha256', credentials.password, 'buffer') };
 }
 

@@ -1,6 +1,7 @@
 import type { Facts } from '../policy/project.ts';
 import { personOf, type Subject } from '../policy/subject.ts';
 import type { CredentialRecords } from './account.ts';
+import type { IdTokenClaims } from './federation/claims.ts';
 import type { Secret } from './secret.ts';
 
 /**
@@ -37,7 +38,7 @@ export interface DirectorySource {
   keep?(question: SourceQuestion | null, paths: readonly string[], answer: SourceAnswer): void;
 }
 
-export type CredentialKindName = 'job' | 'access_token' | 'deploy_token' | 'password';
+export type CredentialKindName = 'id_token' | 'job' | 'access_token' | 'deploy_token' | 'password';
 
 /**
  * What one request shows. The source derives what it looks up: a digest of the secret, or a login
@@ -52,6 +53,19 @@ export interface SourceQuestion {
    * Other kinds are not looked up.
    */
   readonly kinds: readonly CredentialKindName[];
+  /** Set where the secret is an ID token, and the kinds are `id_token` alone. */
+  readonly idToken?: IdTokenQuestion;
+}
+
+/** What a verified ID token says of itself. */
+export interface IdTokenQuestion {
+  /** The name of its issuer in the settings. */
+  readonly issuer: string;
+  readonly claims: IdTokenClaims;
+  /** `keysOfToken`: an identity that it proves has one of them. */
+  readonly lookupKeys: readonly string[];
+  /** `idTokenKey`, by which it may be on the deny list; null: it has no `jti`. */
+  readonly tokenKey: string | null;
 }
 
 export interface SourceAnswer {
@@ -84,7 +98,7 @@ export interface NewRepository {
 export type SubjectQuestion =
   | { readonly kind: 'token' | 'job'; readonly id: number }
   /** The user name of a deploy token exactly; that of a user in lower case. */
-  | { readonly kind: 'deploy_token' | 'user'; readonly name: string };
+  | { readonly kind: 'deploy_token' | 'user' | 'identity'; readonly name: string };
 
 export function idsOf(subject: Subject): SubjectIds {
   return {

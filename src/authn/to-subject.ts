@@ -52,12 +52,24 @@ export function fromAccessToken(
   token: AccessTokenRecord,
   { now, dialect }: Reading,
 ): SubjectOrReason<UserSubject> {
-  const expiresAt = token.expiresOn === null ? null : new Date(`${token.expiresOn}T00:00:00Z`);
+  const expiresAt = endOf(token);
   if (token.revoked) return 'token_revoked';
   if (expiresAt !== null && expiresAt <= now) return 'token_expired';
   const reason = token.unjudged ?? whyNoLogin(token.owner, dialect);
   if (reason !== null) return reason;
-  return { ...toUser(token.owner, token.scopes), expiresAt, accessTokenId: token.id };
+  const identity = token.identity ?? undefined;
+  return {
+    ...toUser(token.owner, token.scopes),
+    expiresAt,
+    accessTokenId: token.id,
+    ...(identity && { identity }),
+  };
+}
+
+/** A moment counts before a day, which is later. */
+function endOf({ endsAt, expiresOn }: AccessTokenRecord): Date | null {
+  if (endsAt) return new Date(endsAt);
+  return expiresOn === null ? null : new Date(`${expiresOn}T00:00:00Z`);
 }
 
 export function fromDeployToken(

@@ -38,7 +38,7 @@ export interface CellView {
  */
 export type Choice =
   | { readonly kind: 'here' | 'there'; readonly cell: Cell; readonly takesCredentials: boolean }
-  | { readonly kind: 'refused'; readonly reason: 'token_damaged' | 'cell_unknown' };
+  | { readonly kind: 'refused'; readonly reason: 'token_damaged' | 'cell_unknown' | 'audience_unknown' };
 
 /** The most top-level namespaces of one request: each may need a call to the Topology Service. */
 const MOST_NAMESPACES = 10;
@@ -49,11 +49,18 @@ const MOST_NAMESPACES = 10;
  * @throws {CellpassError} `mixed_cells` if the scopes belong to several cells; `unavailable` if a
  * namespace can't be looked up.
  */
-export async function chooseCell({ scopes, form, requester }: RoutingInput, view: CellView): Promise<Choice> {
+export async function chooseCell(
+  { scopes, form: given, requester }: RoutingInput,
+  view: CellView,
+): Promise<Choice> {
   const { cells } = view.topology;
+  const form = withoutFederation(given, view.topology);
   if (form.kind === 'damaged') return { kind: 'refused', reason: 'token_damaged' };
   if (form.kind === 'routable' && !cells.some(({ id }) => names(form, id))) {
     return { kind: 'refused', reason: 'cell_unknown' };
+  }
+  if (form.kind === 'id_token' && !cells.some((cell) => isAddressed(form, cell))) {
+    return { kind: 'refused', reason: 'audience_unknown' };
   }
   const cell =
     (await cellOfScopes(scopes, requester, view)) ??
@@ -62,17 +69,32 @@ export async function chooseCell({ scopes, form, requester }: RoutingInput, view
   return { kind: cell.id === view.self ? 'here' : 'there', cell, takesCredentials: takes(cell, form) };
 }
 
+/** Where no cell takes ID tokens, one is a password that nobody has. */
+function withoutFederation(form: CredentialForm, { cells }: Topology): CredentialForm {
+  const isTaken = form.kind !== 'id_token' || cells.some(({ audiences }) => audiences.length > 0);
+  return isTaken ? form : { kind: 'unroutable' };
+}
+
 /** Another cell that withholds credentials has read the cell that they name, and chose this one. */
 function cellOfForm(form: CredentialForm, { topology, self }: CellView): Cell | undefined {
   if (form.kind === 'elsewhere') return findCell(topology, ({ id }) => id === self);
+  if (form.kind === 'id_token') {
+    const addressed = topology.cells.filter((cell) => isAddressed(form, cell));
+    return addressed.find(({ id }) => id === self) ?? addressed[0];
+  }
   return topology.cells.find(({ id }) => form.kind === 'routable' && names(form, id));
+}
+
+function isAddressed({ audiences }: { readonly audiences: readonly string[] }, cell: Cell): boolean {
+  return cell.audiences.some((one) => audiences.includes(one));
 }
 
 /**
  * The legacy cell accepts everything but tokens that name another cell. Any other cell accepts only
- * tokens that name it, because other credentials can't be routed to it.
+ * tokens that name it, and any cell only ID tokens of its audience, because other credentials can't be routed to it.
  */
-function takes({ id, legacy }: Cell, form: CredentialForm): boolean {
+function takes(cell: Cell, form: CredentialForm): boolean {
+  const { id, legacy } = cell;
   switch (form.kind) {
     case 'none':
       return true;
@@ -80,6 +102,8 @@ function takes({ id, legacy }: Cell, form: CredentialForm): boolean {
       return legacy;
     case 'routable':
       return names(form, id);
+    case 'id_token':
+      return isAddressed(form, cell);
     case 'elsewhere':
     case 'damaged':
       return false;

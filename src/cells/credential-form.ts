@@ -1,5 +1,6 @@
 import type { Credentials } from '../authn/basic.ts';
 import { mayBePassword, TOKEN_FORM } from '../authn/credential-kinds.ts';
+import { audiencesOf, readIdToken } from '../authn/federation/id-token.ts';
 import { parseBase36, printRouting, readRoutableToken } from './routable-token.ts';
 
 /**
@@ -7,12 +8,14 @@ import { parseBase36, printRouting, readRoutableToken } from './routable-token.t
  * - `none`: no credentials.
  * - `routable`: the token names a cell.
  * - `unroutable`: a password, or a token that names no cell, such as one of an older form.
+ * - `id_token`: an ID token, whose audience names a cell. It proves nothing.
  * - `elsewhere`: the forwarding cell withholds them, because this cell doesn't accept their kind.
  * - `damaged`: a token with a wrong checksum, so no cell has issued it.
  */
 export type CredentialForm =
   | { readonly kind: 'none' | 'unroutable' | 'elsewhere' | 'damaged' }
-  | { readonly kind: 'routable'; readonly cell: bigint };
+  | { readonly kind: 'routable'; readonly cell: bigint }
+  | { readonly kind: 'id_token'; readonly audiences: readonly string[] };
 
 const JOB_TOKEN_PREFIX = 'glcbt-';
 
@@ -26,10 +29,15 @@ export function readCredentialForm(credentials: Credentials | null): CredentialF
       // A password may happen to look like a damaged token.
       return { kind: mayBePassword(credentials) ? 'unroutable' : 'damaged' };
     case 'opaque':
-      return named(cellOfJobJwt(password));
+      return formOfIdToken(password) ?? named(cellOfJobJwt(password));
     case 'routable':
       return named(reading.routing.c);
   }
+}
+
+function formOfIdToken(password: string): CredentialForm | null {
+  const token = readIdToken(password);
+  return token && { kind: 'id_token', audiences: audiencesOf(token.claims) };
 }
 
 /** The parts of a secret that lists may show. Null: the secret has no such part. */

@@ -18,6 +18,8 @@ export interface CurrentTopologyOptions {
   /** The id of this cell. */
   readonly self: number;
   readonly publicUrl: string;
+  /** The audiences of ID tokens that this server takes, which must be those of its cell. */
+  readonly audiences?: readonly string[];
   readonly log: Pick<Log, 'info' | 'error'>;
   /**
    * The pause between two checks of the file; default 1 s. Watching the folder wouldn't notice a
@@ -45,10 +47,12 @@ const POLL_MS = 1000;
  * @throws {CellpassError} `invalid` if the file is invalid at the start.
  */
 export function openTopology(options: CurrentTopologyOptions): CurrentTopology {
-  const { file, self, publicUrl, log } = options;
+  const { file, self, publicUrl, audiences = [], log } = options;
   const calls = { ...NO_CALLS };
   const createCurrent = (topology: Topology): OwnedView => createView(topology, { ...options, calls });
-  let current = createCurrent(file === null ? soleCell(self, publicUrl) : readTopology(file, self));
+  let current = createCurrent(
+    file === null ? soleCell(self, publicUrl, audiences) : readOwnTopology(file, self, audiences),
+  );
   const open = {
     view: () => current.view,
     serviceStats: () => ({ ...calls, isAway: current.isAway() }),
@@ -57,7 +61,7 @@ export function openTopology(options: CurrentTopologyOptions): CurrentTopology {
   if (file === null) return { ...open, close: () => current.close() };
   const reload = (): void => {
     try {
-      const next = createCurrent(readTopology(file, self));
+      const next = createCurrent(readOwnTopology(file, self, audiences));
       void current.close();
       current = next;
       log.info({ file, cells: next.view.topology.cells.map(({ id }) => id) }, 'reloaded the topology');
@@ -73,6 +77,21 @@ export function openTopology(options: CurrentTopologyOptions): CurrentTopology {
       await current.close();
     },
   };
+}
+
+/**
+ * @throws {CellpassError} `invalid` also where the file gives an audience of this server to another
+ *   cell, or to none: its ID tokens would never come here.
+ */
+function readOwnTopology(file: string, self: number, audiences: readonly string[]): Topology {
+  const topology = readTopology(file, self);
+  const own = topology.cells.find(({ id }) => id === self)?.audiences ?? [];
+  const missing = audiences.filter((one) => !own.includes(one));
+  if (missing.length === 0) return topology;
+  throw new CellpassError(
+    'invalid',
+    `CELLPASS_CELLS_FILE: ${file}: cell ${self} does not list ${missing.join(', ')}, which federation names as audience: add it to the cell's audiences`,
+  );
 }
 
 /** @throws {CellpassError} `invalid`, naming the file. */

@@ -20,6 +20,8 @@ export interface Cell {
   readonly issuer: string | null;
   /** Hosts by which the Topology Service names it, in lower case and without a port. */
   readonly topologyHosts: readonly string[];
+  /** The claim `aud` of ID tokens that it takes; see docs/keyless.md. */
+  readonly audiences: readonly string[];
   /** Top-level groups and users in lower case, each in one cell at most. */
   readonly namespaces: readonly string[];
 }
@@ -77,6 +79,10 @@ const cell = z.strictObject({
   url: httpUrl,
   registry_url: httpUrl.nullish(),
   issuer: z.string().min(1).nullish(),
+  audiences: z
+    .array(z.string().min(1).max(1024))
+    .min(1, 'must not be empty: leave it out for the url')
+    .nullish(),
   topology_address: z.union([address.transform((one) => [one]), z.array(address).min(1)]).nullish(),
   namespaces: z
     .array(namespace)
@@ -126,10 +132,24 @@ export function parseTopology(text: string, self: number | null): Topology {
   return toTopology(parsed.data);
 }
 
-/** The topology without `cells.yaml`: one cell, which accepts everything. */
-export function soleCell(id: number, url: string): Topology {
+/**
+ * The topology without `cells.yaml`: one cell, which accepts everything.
+ * @param audiences of ID tokens; none: they are not taken.
+ */
+export function soleCell(id: number, url: string, audiences: readonly string[] = []): Topology {
   return {
-    cells: [{ id, legacy: true, url, registryUrl: null, issuer: null, topologyHosts: [], namespaces: [] }],
+    cells: [
+      {
+        id,
+        legacy: true,
+        url,
+        registryUrl: null,
+        issuer: null,
+        audiences,
+        topologyHosts: [],
+        namespaces: [],
+      },
+    ],
     topologyService: null,
     forwarding: false,
     routerUrl: null,
@@ -164,11 +184,15 @@ function contradictions(
   };
   const ids = unique('the id');
   const urls = unique('the url');
+  const audiences = unique('the audience');
   const hosts = unique('the host');
   const namespaces = unique('the namespace');
-  for (const [at, { id, url, topology_address: addresses, namespaces: list }] of cells.entries()) {
+  for (const [at, entry] of cells.entries()) {
+    const { id, url, topology_address: addresses, namespaces: list } = entry;
     ids(String(id), at, ['cells', at, 'id']);
     urls(url, at, ['cells', at, 'url']);
+    for (const one of new Set(entry.audiences ?? [url]))
+      audiences(one, at, ['cells', at, entry.audiences == null ? 'url' : 'audiences']);
     // The Topology Service names a cell by its host.
     if (topology_service != null) {
       const path = ['cells', at, addresses == null ? 'url' : 'topology_address'];
@@ -226,8 +250,9 @@ function unencrypted({
 
 function toTopology({ cells, topology_service, forwarding, router_url }: TopologyFile): Topology {
   return {
-    cells: cells.map(({ registry_url, issuer, topology_address, ...rest }) => ({
+    cells: cells.map(({ registry_url, issuer, audiences, topology_address, ...rest }) => ({
       ...rest,
+      audiences: audiences ?? [rest.url],
       registryUrl: registry_url ?? null,
       issuer: issuer ?? null,
       topologyHosts: topology_address ?? [hostIn(rest.url)],

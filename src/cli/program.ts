@@ -6,6 +6,7 @@ import { cellsCommand } from './commands/cells.ts';
 import { directoryCommand } from './commands/directory.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { explainCommand } from './commands/explain.ts';
+import { federationCommand } from './commands/federation.ts';
 import { gitlabCommand } from './commands/gitlab.ts';
 import { keysCommand } from './commands/keys/keys.ts';
 import { migrateCommand, serveCommand } from './commands/server.ts';
@@ -31,6 +32,7 @@ export function createProgram(terminal: Terminal, version: string): Command {
   program.addCommand(keysCommand(terminal));
   program.addCommand(cellsCommand(terminal));
   program.addCommand(explainCommand(terminal));
+  program.addCommand(federationCommand(terminal));
   program.addCommand(auditCommand(terminal));
   program.addCommand(adminTokenCommand(terminal));
   program.addCommand(gitlabCommand(terminal));

@@ -10,7 +10,14 @@ import {
   readOperations,
 } from './contract-parameters.ts';
 import { addFormats, toProblem, violation } from './contract-problems.ts';
-import type { AdminTokenOrder, ExplainRequest, JobTokenInput, KeyInputs, TokenOrderInput } from './types.ts';
+import type {
+  AdminTokenOrder,
+  ExplainRequest,
+  JobTokenInput,
+  KeyInputs,
+  RevokeIdTokenInput,
+  TokenOrderInput,
+} from './types.ts';
 
 /** The contract at run time: the OpenAPI document, and its schemas as checks of input. */
 export interface Contract {
@@ -42,6 +49,7 @@ export interface Contract {
   parseImportAuthority(value: unknown): KeyInputs['ImportAuthority'];
   parseActivateAuthority(value: unknown): KeyInputs['ActivateAuthority'];
   parseAdminTokenOrder(value: unknown): AdminTokenOrder;
+  parseRevokeIdToken(value: unknown): RevokeIdTokenInput;
 }
 
 /** Reads `openapi/openapi.yaml`. The package ships it beside `src` and `dist`. */
@@ -75,6 +83,7 @@ export function loadContract(): Contract {
     parseImportAuthority: parserFor<KeyInputs['ImportAuthority']>(ajv, 'ImportAuthority'),
     parseActivateAuthority: parserFor<KeyInputs['ActivateAuthority']>(ajv, 'ActivateAuthority'),
     parseAdminTokenOrder: parserFor<AdminTokenOrder>(ajv, 'AdminTokenOrder'),
+    parseRevokeIdToken: parserFor<RevokeIdTokenInput>(ajv, 'RevokeIdToken'),
   };
 }
 

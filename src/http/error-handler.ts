@@ -19,6 +19,7 @@ const ANSWERS: Record<ErrorCode, Answer> = {
   service_unknown: { status: 404, code: 'UNSUPPORTED' },
   registry_off: { status: 404, code: 'UNAVAILABLE' },
   grant_type_unsupported: { status: 404, code: 'UNSUPPORTED' },
+  bad_exchange: { status: 400, code: 'INVALID' },
   path_unknown: { status: 404, code: 'UNSUPPORTED' },
   method_not_allowed: { status: 405, code: 'UNSUPPORTED' },
   size: { status: 400, code: 'SIZE_INVALID' },
@@ -52,7 +53,7 @@ export function toErrorAnswer(error: unknown, requestId: string): ErrorAnswer {
       ? error
       : new CellpassError('internal', 'internal error', { cause: error });
   const { status, code } = answerFor(known.code);
-  const { problems, retryAfterSeconds, allow, detail } = known.details;
+  const { problems, retryAfterSeconds, allow, detail, oauthError } = known.details;
   const ending = `request ${requestId}`;
   const errors = [
     { code, message: known.message, detail: detail === undefined ? ending : `${detail}; ${ending}` },
@@ -69,7 +70,10 @@ export function toErrorAnswer(error: unknown, requestId: string): ErrorAnswer {
     body:
       status === 422
         ? { errors, problems: [...(problems ?? [{ path: '', message: known.message }])] }
-        : { errors },
+        : {
+            errors,
+            ...(oauthError !== undefined && { error: oauthError, error_description: known.message }),
+          },
   };
 }
 

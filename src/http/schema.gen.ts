@@ -209,6 +209,94 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/admin/v1/federation/issuers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the issuers whose ID tokens are taken as passwords, with the state of their keys */
+        get: operations["listIssuers"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/v1/federation/identities": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the federated identities by name */
+        get: operations["listIdentities"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/v1/federation/identities/{name}/revoke": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Refuse all ID tokens of an identity from now on, and end the access tokens that they were exchanged for
+         * @description It stays revoked, whatever document is applied, until it is restored. Revoking it again changes nothing.
+         */
+        post: operations["revokeIdentity"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/v1/federation/identities/{name}/restore": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Accept the ID tokens of an identity again; access tokens that ended with it stay so */
+        post: operations["restoreIdentity"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/v1/federation/id-tokens/revoke": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Refuse one ID token from now on, and end the access token that it was exchanged for */
+        post: operations["revokeIdToken"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/admin/v1/issued-tokens": {
         parameters: {
             query?: never;
@@ -598,12 +686,29 @@ export interface components {
         Text: string;
         TokenForm: {
             /** @enum {string} */
-            grant_type?: "password" | "refresh_token";
+            grant_type?: "password" | "refresh_token" | "urn:ietf:params:oauth:grant-type:token-exchange";
             service?: string;
             scope?: string;
             username?: string;
             password?: string;
             refresh_token?: string;
+            /** @description An ID token to exchange for an access token. */
+            subject_token?: string;
+            /** @constant */
+            subject_token_type?: "urn:ietf:params:oauth:token-type:id_token";
+        };
+        /** @description An access token in exchange for an ID token (RFC 8693), for use as a password. */
+        TokenExchangeResponse: {
+            /** @description A routable token. */
+            access_token: string;
+            /** @constant */
+            issued_token_type: "urn:ietf:params:oauth:token-type:access_token";
+            /** @constant */
+            token_type: "Basic";
+            /** @description Seconds. */
+            expires_in: number;
+            /** @description The user name for Basic credentials. */
+            username: string;
         };
         TokenResponse: {
             token: components["schemas"]["CompactJws"];
@@ -616,6 +721,12 @@ export interface components {
         CompactJws: string;
         Errors: {
             errors: components["schemas"]["ErrorList"];
+            /**
+             * @description Of a token exchange (RFC 6749 section 5.2).
+             * @enum {string}
+             */
+            error?: "invalid_request" | "unsupported_grant_type" | "temporarily_unavailable";
+            error_description?: string;
         };
         Problems: {
             errors: components["schemas"]["ErrorList"];
@@ -884,8 +995,10 @@ export interface components {
             /** @description Of the bot. */
             role: string | null;
             scopes: string[];
-            /** @description A date of an access token, a date and time of a deploy token; null, never. */
+            /** @description A date of an access token, a date and time of a deploy token and of one in exchange for an ID token; null, never. */
             expires_at: string | null;
+            /** @description The federated identity whose ID token it was exchanged for. Missing for others. */
+            identity?: string;
             revoked: boolean;
             /** @description Made here; else declared in the directory document. */
             minted: boolean;
@@ -940,6 +1053,13 @@ export interface components {
              * @description When the last of several tokens was issued.
              */
             last_issued_at?: string;
+            /** @description The federated identity that the client proved by an ID token, now or when it exchanged one. Missing for others. */
+            identity?: string;
+            /** @description The name of its issuer in the settings. */
+            identity_issuer?: string;
+            /** @description The claim sub of the ID token. */
+            identity_subject?: string | null;
+            identity_jti?: string | null;
         };
         IssuedTokenPlace: string;
         IssuedTokenPage: {
@@ -947,9 +1067,104 @@ export interface components {
             /** @description The value of `after` for the next page; null on the last page. */
             next: null | components["schemas"]["IssuedTokenPlace"];
         };
+        FederationName: string;
+        IssuerList: {
+            issuers: {
+                name: components["schemas"]["FederationName"];
+                /** @description The claim iss. */
+                issuer: string;
+                preset: string | null;
+                audience: string;
+                algorithms: string[];
+                must_pin: string[];
+                /** @description How many keys tokens are verified with now. */
+                keys: number;
+                /** @description Since the keys were fetched; null */
+                age_seconds: number | null;
+                /** @description Why the last fetch failed; null */
+                problem: string | null;
+            }[];
+        };
+        Identity: {
+            name: components["schemas"]["FederationName"];
+            /** @description Its name in the settings. */
+            issuer: string;
+            /** @description The user that it stands for. */
+            account: string;
+            /** @description The project of its bot. */
+            project: string | null;
+            /** @description The group of its bot. */
+            group: string | null;
+            scopes: string[];
+            /** @description What it pins. */
+            claims: {
+                [key: string]: unknown;
+            };
+            /** @description A date. */
+            expires_at: string | null;
+            /** Format: date-time */
+            revoked_at: string | null;
+        };
+        IdentityPage: {
+            identities: components["schemas"]["Identity"][];
+            /** @description The value of `after` for the next page; null on the last page. */
+            next: string | null;
+        };
+        IdentityRevocation: {
+            name: string;
+            revoked: boolean;
+            /** @description Access tokens that ended with it. */
+            ended_tokens: number;
+        };
+        RevokeIdToken: {
+            /** @description The name of the issuer in the settings. */
+            issuer: string;
+            jti: string;
+        };
+        IdTokenRevocation: {
+            issuer: string;
+            jti: string;
+            /**
+             * Format: date-time
+             * @description When the record goes, because no such ID token can be valid then.
+             */
+            kept_until: string;
+            /** @description Access tokens that ended with it. */
+            ended_tokens: number;
+        };
+        /** @description How an ID token was read. */
+        ExplainedIdToken: {
+            /** @description The name of its issuer in the settings. */
+            issuer: string | null;
+            alg: string | null;
+            kid: string | null;
+            /** @description Signature, audience and times are right. */
+            verified: boolean;
+            /** @description As the token has them. */
+            claims: {
+                [key: string]: unknown;
+            };
+            /** @description The identity that matches. */
+            identity: string | null;
+            /** @description The claims that this identity pins. */
+            matched: string[];
+            /** @description Where no identity matches, the one with the most claims that do. */
+            nearest: null | {
+                identity: string;
+                /** @description The first claim that differs. */
+                claim: string;
+                /** @description What it pins, as text. */
+                pinned: string;
+                /** @description What the token has; null */
+                actual: string | null;
+            };
+        };
+        /** @description Either `as` or `id_token`. */
         ExplainRequest: {
-            /** @description `user:NAME`, `token:ID`, `deploy-token:NAME`, `job:ID` or `anonymous`. */
-            as: string;
+            /** @description `user:NAME`, `token:ID`, `deploy-token:NAME`, `job:ID`, `identity:NAME` or `anonymous`. */
+            as?: string;
+            /** @description An ID token, which is verified as at a login, but not counted. */
+            id_token?: string;
             /** @description Explain as if the subject used a token with these scopes. */
             token_scopes?: string[];
             /** @description The client's address; default 127.0.0.1. */
@@ -978,6 +1193,8 @@ export interface components {
             }[];
             /** @description Where there are several cells, which one answers such a request. */
             cell?: components["schemas"]["ExplainedCell"];
+            /** @description Of a request with an ID token. */
+            id_token?: components["schemas"]["ExplainedIdToken"];
             /** @description Where the answer of GitLab Rails differs. */
             comparison?: components["schemas"]["ExplainedComparison"];
         };
@@ -1091,6 +1308,16 @@ export interface components {
         };
     };
     responses: {
+        /** @description A token, or an access token in exchange for an ID token. */
+        TokenOrExchanged: {
+            headers: {
+                "Cache-Control"?: "no-store";
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["TokenResponse"] | components["schemas"]["TokenExchangeResponse"];
+            };
+        };
         /** @description A token. */
         Token: {
             headers: {
@@ -1243,7 +1470,7 @@ export interface operations {
             };
         };
         responses: {
-            200: components["responses"]["Token"];
+            200: components["responses"]["TokenOrExchanged"];
             400: components["responses"]["Error"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Error"];
@@ -1325,7 +1552,7 @@ export interface operations {
             };
         };
         responses: {
-            200: components["responses"]["Token"];
+            200: components["responses"]["TokenOrExchanged"];
             400: components["responses"]["Error"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Error"];
@@ -1656,6 +1883,141 @@ export interface operations {
                     "application/json": components["schemas"]["Token"];
                 };
             };
+            401: components["responses"]["AdminUnauthorized"];
+            404: components["responses"]["Error"];
+            409: components["responses"]["Error"];
+            422: components["responses"]["Invalid"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listIssuers: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description In the order of the settings. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IssuerList"];
+                };
+            };
+            401: components["responses"]["AdminUnauthorized"];
+            409: components["responses"]["Error"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listIdentities: {
+        parameters: {
+            query?: {
+                /** @description The `next` of the page before. */
+                after?: components["schemas"]["FederationName"];
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IdentityPage"];
+                };
+            };
+            401: components["responses"]["AdminUnauthorized"];
+            409: components["responses"]["Error"];
+            422: components["responses"]["Invalid"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    revokeIdentity: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: components["schemas"]["FederationName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The identity is revoked. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IdentityRevocation"];
+                };
+            };
+            401: components["responses"]["AdminUnauthorized"];
+            404: components["responses"]["Error"];
+            409: components["responses"]["Error"];
+            422: components["responses"]["Invalid"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    restoreIdentity: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: components["schemas"]["FederationName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The identity is not revoked. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IdentityRevocation"];
+                };
+            };
+            401: components["responses"]["AdminUnauthorized"];
+            404: components["responses"]["Error"];
+            409: components["responses"]["Error"];
+            422: components["responses"]["Invalid"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    revokeIdToken: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RevokeIdToken"];
+            };
+        };
+        responses: {
+            /** @description The ID token is refused while it could be valid. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IdTokenRevocation"];
+                };
+            };
+            400: components["responses"]["Error"];
             401: components["responses"]["AdminUnauthorized"];
             404: components["responses"]["Error"];
             409: components["responses"]["Error"];

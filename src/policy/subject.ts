@@ -32,6 +32,8 @@ export interface UserSubject extends Credential {
   readonly accessTokenId?: number;
   /** Set for ID tokens, and for access tokens that one was exchanged for; for the records, too. */
   readonly identity?: SubjectIdentity;
+  /** When the identity of an ID token ends; missing: never. */
+  readonly identityEnds?: Date;
 }
 
 /** The federated identity that an ID token proved. */

@@ -87,8 +87,9 @@ function dayOf({ issuedAt }: IssuedToken): string {
   return issuedAt.toISOString().slice(0, 'yyyy-mm-dd'.length);
 }
 
-function keyOf({ authType, subject, address, service, kid, access }: IssuedToken): string {
-  return JSON.stringify([authType, subject, address, service, kid, access.map(({ name }) => name)]);
+function keyOf({ authType, subject, address, service, kid, access, identity }: IssuedToken): string {
+  const names = access.map(({ name }) => name);
+  return JSON.stringify([authType, subject, address, service, kid, names, ...(identity ? [identity] : [])]);
 }
 
 function countAlso(record: IssuedToken, token: IssuedToken): IssuedToken {

@@ -5,6 +5,7 @@ import { openTopology } from '../cells/current-topology.ts';
 import type { Config } from '../config/load.ts';
 import type { DirectoryResource } from '../http/admin/directory.ts';
 import { observeUnread } from '../http/listener/unread-requests.ts';
+import { createFederationMetrics, issuerKeyMetrics } from '../http/metrics/federation.ts';
 import { createRailsMetrics } from '../http/metrics/rails.ts';
 import { reportOf } from '../http/metrics/report.ts';
 import { createRequestMetrics } from '../http/metrics/requests.ts';
@@ -15,6 +16,7 @@ import { createTurns, NO_SHARES } from '../shares/turns.ts';
 import { openClockCheck } from './assembly/clock.ts';
 import { openDirectory } from './assembly/directory.ts';
 import { adminEndpoints, publicEndpoints, type SharedServices } from './assembly/endpoints.ts';
+import { openFederation } from './assembly/federation.ts';
 import { clockOf, type ServerInputs } from './assembly/inputs.ts';
 import { openKeyring, openRotation } from './assembly/keys.ts';
 import { NO_RECORDS, openRecords, type Records, type RecordViews } from './assembly/records.ts';
@@ -90,6 +92,7 @@ async function assembleShared(inputs: ServerInputs, closers: Closers): Promise<S
     file: config.cellsFile,
     self: config.cell,
     publicUrl: config.publicUrl ?? '',
+    audiences: [...new Set((config.federation?.issuers ?? []).map(({ audience }) => audience))],
     log,
     ...(pollMs && { pollMs }),
     ...clockOf(inputs),
@@ -97,6 +100,8 @@ async function assembleShared(inputs: ServerInputs, closers: Closers): Promise<S
   closers.push(() => cells.close());
   const keyring = await openKeyring(inputs, closers);
   const clock = await openClockCheck(inputs, closers);
+  const federation = openFederation(inputs, keyring, closers);
+  issuerKeyMetrics(registry, () => federation?.issuerKeys.stats() ?? []);
   const passwords = await createPasswordHasher(
     { concurrency, waiting },
     inputs.argon2id,
@@ -104,7 +109,18 @@ async function assembleShared(inputs: ServerInputs, closers: Closers): Promise<S
   );
   const requests = createRequestMetrics(registry);
   const unread = observeUnread({ registry, log, ...clockOf(inputs) });
-  return { source, gitlab, cells, keyring, clock, passwords, registry, requests, observeUnread: unread };
+  return {
+    source,
+    gitlab,
+    cells,
+    keyring,
+    clock,
+    federation,
+    passwords,
+    registry,
+    requests,
+    observeUnread: unread,
+  };
 }
 
 function assemblePublic(inputs: ServerInputs, shared: SharedServices, closers: Closers): PublicAssembly {
@@ -121,7 +137,15 @@ function assemblePublic(inputs: ServerInputs, shared: SharedServices, closers: C
   });
   const { passedOn: countPassedOn } = railsMetrics;
   const app = createApp(
-    publicEndpoints(inputs, { ...shared, records, forwarder, turns, rails, countPassedOn }),
+    publicEndpoints(inputs, {
+      ...shared,
+      records,
+      forwarder,
+      turns,
+      rails,
+      countPassedOn,
+      countFederated: createFederationMetrics(shared.registry),
+    }),
   );
   return { ...shared, app, records };
 }

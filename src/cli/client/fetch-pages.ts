@@ -1,5 +1,5 @@
 interface Page<T> {
-  readonly tokens: T[];
+  readonly entries: T[];
   /** Null on the last page. */
   readonly next: string | null;
 }
@@ -15,15 +15,15 @@ export async function fetchPages<T>(
   limit: number,
   fetchPage: (place: { readonly limit: number; readonly after?: string }) => Promise<Page<T>>,
 ): Promise<Page<T>> {
-  const tokens: T[] = [];
+  const entries: T[] = [];
   let next: string | null = null;
   do {
     const page: Page<T> = await fetchPage({
-      limit: Math.min(LONGEST_PAGE, limit - tokens.length),
+      limit: Math.min(LONGEST_PAGE, limit - entries.length),
       ...(next !== null && { after: next }),
     });
-    tokens.push(...page.tokens);
+    entries.push(...page.entries);
     next = page.next;
-  } while (next !== null && tokens.length < limit);
-  return { tokens, next };
+  } while (next !== null && entries.length < limit);
+  return { entries, next };
 }

@@ -67,9 +67,12 @@ async function fetchIssued(client: AdminClient, options: AuditOptions): Promise<
     ...(since !== undefined && { since }),
     ...(until !== undefined && { until }),
   };
-  const page = await fetchPages(limit, async (place) =>
-    dataOf(await client.api.GET('/admin/v1/issued-tokens', { params: { query: { ...filter, ...place } } })),
-  );
+  const { entries, next } = await fetchPages(limit, async (place) => {
+    const query = { ...filter, ...place };
+    const { tokens, next } = dataOf(await client.api.GET('/admin/v1/issued-tokens', { params: { query } }));
+    return { entries: tokens, next };
+  });
+  const page = { tokens: entries, next };
   if (jti !== undefined) refuseUnlessOne(jti, page);
   return page;
 }

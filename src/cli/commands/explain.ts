@@ -6,10 +6,12 @@ import { type AdminClient, dataOf } from '../client/admin-client.ts';
 import { showAnswer, withAdminOptions } from '../client/admin-command.ts';
 import type { JsonFlags } from '../client/admin-route.ts';
 import { collect } from '../client/option-values.ts';
+import { readTextFile } from '../client/read-file.ts';
 import { printTable, whole } from '../client/table.ts';
 
 interface ExplainOptions extends JsonFlags {
   readonly as?: string;
+  readonly idTokenFile?: string;
   readonly scope?: readonly string[];
   readonly tokenScopes?: string;
   readonly ip?: string;
@@ -22,6 +24,7 @@ Examples:
   cellpass explain --as user:alice --scope repository:acme/platform/api:pull,push
   cellpass explain --as user:alice --token-scopes read_registry --scope repository:acme/web:push
   cellpass explain --as deploy-token:puller --ip 203.0.113.7 --at 2027-01-31T00:00:00Z --scope repository:acme/web:pull
+  cellpass explain --id-token-file token.jwt --scope repository:acme/web:push
   cellpass explain --request 5f0c3b1e   (the id at the end of the client's error, or its first 8 characters)`;
 
 export function explainCommand(terminal: Terminal): Command {
@@ -30,7 +33,13 @@ export function explainCommand(terminal: Terminal): Command {
     .addOption(
       new Option(
         '--as <subject>',
-        'the subject: user:NAME, token:ID, deploy-token:NAME, job:ID or anonymous',
+        'the subject: user:NAME, token:ID, deploy-token:NAME, job:ID, identity:NAME or anonymous',
+      ).conflicts(['request', 'idTokenFile']),
+    )
+    .addOption(
+      new Option(
+        '--id-token-file <file>',
+        'an ID token: how it is read, and which identity it proves; - for standard input',
       ).conflicts('request'),
     )
     .option('--scope <scope>', 'a scope to ask for; may be repeated', collect)
@@ -47,8 +56,10 @@ export function explainCommand(terminal: Terminal): Command {
   return withAdminOptions(explain)
     .addHelpText('after', EXAMPLES)
     .action(async (options: ExplainOptions, command: Command) => {
-      if (options.request === undefined && (options.as === undefined || options.scope === undefined)) {
-        command.error('error: give --as with one --scope or more, or give --request', { exitCode: 2 });
+      const hasSubject = options.as !== undefined || options.idTokenFile !== undefined;
+      if (options.request === undefined && (!hasSubject || options.scope === undefined)) {
+        const mistake = 'give --as or --id-token-file with one --scope or more, or give --request';
+        command.error(`error: ${mistake}`, { exitCode: 2 });
       }
       await showAnswer(terminal, options, {
         fetch: (client) => fetchExplanation(client, options),
@@ -61,9 +72,10 @@ async function fetchExplanation({ api }: AdminClient, options: ExplainOptions): 
   if (options.request !== undefined) {
     return dataOf(await api.GET('/admin/v1/refusals/{id}', { params: { path: { id: options.request } } }));
   }
-  const { as = '', scope = [], tokenScopes, ip, at } = options;
+  const { as, idTokenFile, scope = [], tokenScopes, ip, at } = options;
   const body = {
-    as,
+    ...(as !== undefined && { as }),
+    ...(idTokenFile !== undefined && { id_token: readIdTokenFile(idTokenFile) }),
     scopes: [...scope],
     ...(tokenScopes !== undefined && { token_scopes: splitWords(tokenScopes) }),
     ...(ip !== undefined && { ip }),
@@ -76,12 +88,13 @@ async function fetchExplanation({ api }: AdminClient, options: ExplainOptions): 
  * Prints the answer to the client first, then each action with its reason and with what would help.
  */
 function printExplanation(explanation: Explanation): string {
-  const { subject, refusal, client_address, at, scopes, dropped, cell, comparison } = explanation;
+  const { subject, refusal, client_address, at, scopes, dropped, cell, comparison, id_token } = explanation;
   const lines = [
     `${describeSubject(subject)}, from ${client_address || 'an unknown address'}, at ${at}`,
     refusal === null
       ? 'answer: a token'
       : `answer: ${refusal.status} ${refusal.code}: ${refusal.message} (${refusal.reason})`,
+    ...(id_token === undefined ? [] : printIdToken(id_token)),
     ...(cell === undefined ? [] : [`cell: ${cell.because}`]),
     ...scopes.flatMap((scope) => ['', ...printScope(scope)]),
     ...(comparison === undefined ? [] : printComparison(comparison)),
@@ -92,6 +105,35 @@ function printExplanation(explanation: Explanation): string {
     ]),
   ];
   return lines.map((line) => `${line}\n`).join('');
+}
+
+function readIdTokenFile(file: string): string {
+  return readTextFile(file === '-' ? 0 : file).trim();
+}
+
+/** The claims in the order of the token, those that are no text as JSON. */
+function printIdToken({
+  issuer,
+  alg,
+  verified,
+  claims,
+  identity,
+  matched,
+  nearest,
+}: NonNullable<Explanation['id_token']>): readonly string[] {
+  const signed = `${alg ?? 'no algorithm'}, ${verified ? 'verified' : 'not verified'}`;
+  return [
+    `ID token: of ${issuer ?? 'an issuer that the settings do not name'} (${signed})`,
+    ...Object.entries(claims).map(
+      ([name, value]) => `  ${name}: ${typeof value === 'string' ? value : JSON.stringify(value)}`,
+    ),
+    ...(identity === null ? [] : [`identity: ${identity}, by ${matched.join(', ')}`]),
+    ...(nearest === null
+      ? []
+      : [
+          `identity: none; the nearest is ${nearest.identity}, which pins ${nearest.claim} to ${nearest.pinned}, but the token has ${nearest.actual ?? 'no such text'}`,
+        ]),
+  ];
 }
 
 function printComparison({

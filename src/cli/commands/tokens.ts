@@ -61,7 +61,7 @@ function addTokenRevoke(token: Command, terminal: Terminal): void {
   });
 }
 
-function fetchTokens({ api }: AdminClient, options: ListOptions): Promise<TokenPage> {
+async function fetchTokens({ api }: AdminClient, options: ListOptions): Promise<TokenPage> {
   const { user, project, group, kind, limit } = options;
   const filter = {
     ...(user !== undefined && { user }),
@@ -69,9 +69,11 @@ function fetchTokens({ api }: AdminClient, options: ListOptions): Promise<TokenP
     ...(group !== undefined && { group }),
     ...(kind !== undefined && { kind }),
   };
-  return fetchPages(limit, async (place) =>
-    dataOf(await api.GET('/admin/v1/tokens', { params: { query: { ...filter, ...place } } })),
-  );
+  const { entries, next } = await fetchPages(limit, async (place) => {
+    const page = dataOf(await api.GET('/admin/v1/tokens', { params: { query: { ...filter, ...place } } }));
+    return { entries: page.tokens, next: page.next };
+  });
+  return { tokens: entries, next };
 }
 
 const COLUMNS = [
@@ -104,7 +106,8 @@ function printTokens(tokens: readonly TokenView[]): string {
 }
 
 /** `alice`, `acme/api as developer`, `puller for acme` */
-function describeOwner({ kind, username, projects, group, role }: TokenView): string {
+function describeOwner({ kind, username, projects, group, role, identity }: TokenView): string {
+  if (identity !== undefined) return `${username} by ${identity}`;
   const place = group ?? projects.join(',');
   if (kind === 'personal') return username;
   return kind === 'deploy'

@@ -30,7 +30,7 @@ export interface MintedToken {
   readonly warnings: readonly string[];
 }
 
-const ACCESS_TOKEN_PREFIX = 'glpat-';
+export const ACCESS_TOKEN_PREFIX = 'glpat-';
 const DEPLOY_TOKEN_PREFIX = 'gldt-';
 
 /**

@@ -1,11 +1,12 @@
 import type { CredentialRecords } from '../../authn/account.ts';
+import { audiencesOf } from '../../authn/federation/id-token.ts';
 import { type CellView, chooseCell } from '../../cells/choose-cell.ts';
 import type { CredentialForm } from '../../cells/credential-form.ts';
 import { CellpassError } from '../../errors.ts';
 import type { AskedScopes } from '../../policy/scope.ts';
 import type { TokenKey } from '../../store/directory/token-id.ts';
 import { wrongCell } from '../token/cell.ts';
-import type { ExplainedCell } from '../types.ts';
+import type { ExplainedCell, ExplainedIdToken } from '../types.ts';
 
 export interface CellResource {
   /** The current view of the cells. */
@@ -15,6 +16,17 @@ export interface CellResource {
    * tokens is not known here.
    */
   findRouting?(key: TokenKey): Promise<string | null>;
+  /** The audience of an issuer's ID tokens, by its name in the settings. */
+  audienceOf(issuer: string): string | null;
+}
+
+/** The credential of the request that is explained. */
+interface ExplainedCredential {
+  /** Null: there is no record of it. */
+  readonly records: CredentialRecords | null;
+  /** Some token of the account, which is not known. */
+  readonly isAnyToken: boolean;
+  readonly idToken: ExplainedIdToken | null;
 }
 
 /** Nobody waits, and the administrator takes nobody's share. */
@@ -27,25 +39,25 @@ const ADMINISTRATOR = {
 /**
  * Which cell the real request would meet, by the topology that is in use; undefined where there is
  * one cell.
- * @param records of the credential; null: an anonymous request.
- * @param isAnyToken true: some token of the account, which is not known.
  */
 export async function explainCell(
   resource: CellResource,
   { scopes }: Pick<AskedScopes, 'scopes'>,
-  records: CredentialRecords | null,
-  isAnyToken: boolean,
+  credential: ExplainedCredential,
 ): Promise<ExplainedCell | undefined> {
   const view = resource.cells();
   const { topology, self } = view;
   if (topology.cells.length === 1 && topology.topologyService === null) return undefined;
-  const form = isAnyToken ? null : await formOf(resource, records);
+  const form = await formOf(resource, credential);
   try {
     // A form that is not known says nothing about where the request belongs.
     const asked = { scopes, form: form ?? ({ kind: 'none' } as const), requester: ADMINISTRATOR };
     const choice = await chooseCell(asked, view);
     if (choice.kind === 'refused') {
-      const because = 'the token names a cell that is not in cells.yaml';
+      const because =
+        choice.reason === 'audience_unknown'
+          ? 'no cell in cells.yaml lists the audience of the ID token'
+          : 'the token names a cell that is not in cells.yaml';
       return { self, answers: null, takes_credentials: false, because };
     }
     const { cell, takesCredentials } = choice;
@@ -72,9 +84,14 @@ export async function explainCell(
 /** Null: it is not known here what the secret looks like. */
 async function formOf(
   resource: CellResource,
-  records: CredentialRecords | null,
+  { records, isAnyToken, idToken }: ExplainedCredential,
 ): Promise<CredentialForm | null> {
+  if (idToken !== null) return { kind: 'id_token', audiences: audiencesOf(idToken.claims) };
+  if (isAnyToken) return null;
   if (records === null) return { kind: 'none' };
+  const [identity] = records.idToken?.identities ?? [];
+  const audience = identity && resource.audienceOf(identity.issuer);
+  if (audience) return { kind: 'id_token', audiences: [audience] };
   const { job, accessToken, deployToken } = records;
   if (job !== null) return null;
   if (accessToken === null && deployToken === null) return { kind: 'unroutable' };

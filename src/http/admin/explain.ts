@@ -2,6 +2,8 @@ import type { Middleware } from 'koa';
 import { lowerCaseAscii } from '../../ascii.ts';
 import { type CredentialRecords, whyNoLogin } from '../../authn/account.ts';
 import { unauthorized } from '../../authn/basic.ts';
+import { ID_TOKEN_USERNAME } from '../../authn/federation/id-token.ts';
+import { fromIdentity } from '../../authn/federation/identity.ts';
 import type { DirectorySource, SubjectQuestion } from '../../authn/source.ts';
 import {
   fromAccessToken,
@@ -25,12 +27,13 @@ import { toClientAddress } from '../client-address.ts';
 import type { Contract } from '../contract.ts';
 import { decide, pathsOf } from '../token/decide.ts';
 import { type PastRefusal, toPastRefusal } from '../token/refusal-record.ts';
-import type { Explanation } from '../types.ts';
+import type { ExplainedIdToken, ExplainRequest, Explanation } from '../types.ts';
 import { type CellResource, explainCell } from './explain-cell.ts';
+import { explainIdToken, type IdTokenResource } from './explain-id-token.ts';
 import { explainComparison, explainEarlyRefusal, explainOutcome } from './explanation.ts';
 
-export interface ExplainResource extends CellResource {
-  readonly source: Pick<DirectorySource, 'find' | 'facts'>;
+export interface ExplainResource extends CellResource, IdTokenResource {
+  readonly source: Pick<DirectorySource, 'ask' | 'find' | 'facts'>;
   /** The record of a refusal, by its id or a prefix of it; also one that is not written yet. */
   findRefusal(requestId: string): Promise<RefusalRecord | undefined>;
   /** The same of a difference from the answer of GitLab Rails. */
@@ -48,18 +51,44 @@ export function explain(contract: Contract, resource: ExplainResource): Middlewa
     const now = input.at === undefined ? resource.now() : new Date(input.at);
     const clientAddress = readAddress(input.ip);
     const asked = parseScopes(splitScopes(input.scopes));
-    const whom = { as: input.as, tokenScopes: input.token_scopes, now };
-    const { subject, records } = await findSubject(resource.source, whom);
-    const isAnyToken = input.token_scopes !== undefined && input.as.startsWith('user:');
-    const cell = await explainCell(resource, asked, records, isAnyToken);
+    const { subject, records, isAnyToken, explained } = await readWhom(resource, input, now);
+    const cell = await explainCell(resource, asked, { records, isAnyToken, idToken: explained ?? null });
     const when = { now, client: clientAddress.text };
     const explain = async (): Promise<Explanation> => {
       if (typeof subject === 'string') return explainEarlyRefusal(when, unauthorized(subject), asked);
       const facts = await resource.source.facts(subject, pathsOf(asked));
       return explainOutcome(when, subject, asked, decide({ subject, asked, facts, now, clientAddress }));
     };
-    ctx.body = { ...(await explain()), ...(cell && { cell }) } satisfies Explanation;
+    ctx.body = {
+      ...(await explain()),
+      ...(explained && { id_token: explained }),
+      ...(cell && { cell }),
+    } satisfies Explanation;
   };
+}
+
+interface Whom extends FoundSubject {
+  /** Some token of the account, which is not known. */
+  readonly isAnyToken: boolean;
+  /** How an ID token was read. */
+  readonly explained?: ExplainedIdToken;
+}
+
+/** @throws {CellpassError} `invalid` unless the request names one subject. */
+async function readWhom(
+  resource: ExplainResource,
+  { as, id_token, token_scopes: tokenScopes }: ExplainRequest,
+  now: Date,
+): Promise<Whom> {
+  if (id_token !== undefined && as === undefined) {
+    if (tokenScopes !== undefined)
+      throw new CellpassError('invalid', 'token_scopes is not for ID tokens: their identity has the scopes');
+    return { ...(await explainIdToken(resource, id_token.trim(), now)), isAnyToken: false };
+  }
+  if (as === undefined || id_token !== undefined)
+    throw new CellpassError('invalid', 'give either as or id_token');
+  const found = await findSubject(resource.source, { as, tokenScopes, now });
+  return { ...found, isAnyToken: tokenScopes !== undefined && as.startsWith('user:') };
 }
 
 function readAddress(text = '127.0.0.1'): ClientAddress {
@@ -99,7 +128,7 @@ function retell({ now, client, error, question }: PastRefusal): Explanation {
   return explainOutcome(when, question.subject, question.asked, { ...decide(question), refusal: error });
 }
 
-interface Whom {
+interface NamedWhom {
   /** Such as `user:alice`, `token:7` or `anonymous`. */
   readonly as: string;
   /** In the place of the token's own. */
@@ -119,7 +148,7 @@ interface FoundSubject {
  */
 async function findSubject(
   source: Pick<DirectorySource, 'find'>,
-  { as, tokenScopes, now }: Whom,
+  { as, tokenScopes, now }: NamedWhom,
 ): Promise<FoundSubject> {
   if (as === 'anonymous') return { subject: ANONYMOUS, records: null };
   const question = toQuestion(as);
@@ -135,6 +164,7 @@ function toQuestion(as: string): SubjectQuestion {
   const kind = as.slice(0, colon);
   const name = as.slice(colon + 1);
   if (kind === 'token' || kind === 'job') return { kind, id: Number(name) };
+  if (kind === 'identity') return { kind, name };
   return kind === 'user' ? { kind, name: lowerCaseAscii(name) } : { kind: 'deploy_token', name };
 }
 
@@ -142,7 +172,7 @@ function toQuestion(as: string): SubjectQuestion {
 function fromRecords(
   { kind }: SubjectQuestion,
   records: CredentialRecords,
-  { tokenScopes, now }: Pick<Whom, 'tokenScopes' | 'now'>,
+  { tokenScopes, now }: Pick<NamedWhom, 'tokenScopes' | 'now'>,
 ): SubjectOrReason | null {
   const { job, accessToken, deployToken, account, passwordAuthentication } = records;
   const reading = { now, dialect: dialectOf(records) };
@@ -153,6 +183,13 @@ function fromRecords(
       return accessToken && fromAccessToken(accessToken, reading);
     case 'deploy_token':
       return deployToken && fromDeployToken(deployToken, reading);
+    case 'identity': {
+      const [identity] = records.idToken?.identities ?? [];
+      const proof = { name: identity?.name ?? '', issuer: identity?.issuer ?? '', subject: null, jti: null };
+      return identity === undefined
+        ? null
+        : fromIdentity(identity, proof, { ...reading, username: ID_TOKEN_USERNAME }, null);
+    }
     case 'user':
       if (account === null || tokenScopes === undefined)
         return account && fromAccount(account, passwordAuthentication, reading.dialect);

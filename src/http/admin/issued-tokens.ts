@@ -81,6 +81,12 @@ function toView(token: IssuedToken): IssuedTokenView {
     expires_at: token.expiresAt.toISOString(),
     request_id: token.requestId,
     cell: token.cell,
+    ...(token.identity && {
+      identity: token.identity.name,
+      identity_issuer: token.identity.issuer,
+      identity_subject: token.identity.subject,
+      identity_jti: token.identity.jti,
+    }),
     ...(token.repeats && {
       tokens: 1 + token.repeats.count,
       last_jti: token.repeats.lastJti,

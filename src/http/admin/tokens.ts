@@ -87,6 +87,7 @@ function toView({ key, username, expiresAt, routing, lastUsedAt, ...token }: Lis
     prefix: token.prefix,
     routing: routing === null ? null : Object.fromEntries(routing.split(',').map(toNumber)),
     last_used_at: lastUsedAt?.toISOString() ?? null,
+    ...(token.identity && { identity: token.identity }),
   };
 }
 

@@ -94,6 +94,6 @@ export function refusalForOtherCell(cell: Cell, refusal: CellpassError): Cellpas
 export function wrongCell({ id, legacy }: Cell): CellpassError {
   const takes = legacy
     ? 'every credential but tokens that were made for another cell'
-    : 'only access tokens, deploy tokens and CI job tokens that were made for it; passwords and tokens that name no cell are for the legacy cell';
+    : 'only access tokens, deploy tokens and CI job tokens that were made for it, and ID tokens of its audience; passwords and tokens that name no cell are for the legacy cell';
   return new CellpassError('wrong_cell', `cell ${id} takes ${takes}`, { reason: 'wrong_cell' });
 }

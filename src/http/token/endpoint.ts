@@ -1,4 +1,5 @@
 import type { Middleware } from 'koa';
+import { isIdToken } from '../../authn/federation/id-token.ts';
 import type { CellView } from '../../cells/choose-cell.ts';
 import type { Limits } from '../../config/load.ts';
 import { type AskedScopes, parseScopes } from '../../policy/scope.ts';
@@ -16,6 +17,7 @@ import {
 import { clientGone } from './client-gone.ts';
 import { allowOrigin } from './cors.ts';
 import { type Deadline, withDeadline } from './deadline.ts';
+import { EXCHANGE_GRANT, type Exchange, exchangeToken, readExchange, withOauthError } from './exchange.ts';
 import type { Forwarder } from './forward.ts';
 import { type Issued, type Issuer, issue } from './issue.ts';
 import { type OutcomeDraft, type OutcomeObserver, startOutcome } from './outcome.ts';
@@ -26,7 +28,8 @@ import { passOn, type RailsBeside, refuseLoop, toRailsRequest, writeRailsAnswer 
 import { whyLeftToRails } from './rails/who-answers.ts';
 import { type RawRequest, readRawRequest, type TokenRequest, toTokenRequest } from './request.ts';
 
-export interface TokenEndpoint extends Issuer {
+export interface TokenEndpoint extends Issuer, Exchange {
+  readonly source: Issuer['source'];
   /** The current view of the cells. */
   readonly cells: () => CellView;
   readonly forwarder: Forwarder;
@@ -75,6 +78,7 @@ async function answer(deps: TokenEndpoint, ctx: TokenContext, outcome: OutcomeDr
   const webPage = allowOrigin(ctx, deps.corsOrigins);
   const raw = await readRawRequest(ctx, deps.limits);
   refuseLoop(raw);
+  if (raw.grantType === EXCHANGE_GRANT) return exchange(deps, { ctx, raw, webPage, outcome });
   const { rails } = deps;
   if (rails !== null) {
     const { mode, passServices } = rails.rules();
@@ -135,6 +139,32 @@ async function admit(
   return 'forwarded';
 }
 
+/** A token exchange: by the cell of the ID token's audience, whatever scopes are asked for. */
+async function exchange(deps: TokenEndpoint, { ctx, raw, webPage, outcome }: ObservedCall): Promise<void> {
+  try {
+    const credentials = readExchange(deps, raw.params);
+    const request = {
+      ...raw,
+      scopes: [],
+      credentials,
+      forwarded: raw.hops.length > 0,
+      credentialsHeldBack: false,
+    };
+    const admission = await admit(deps, { ctx, request, webPage, outcome });
+    if (admission === 'forwarded') return;
+    const { clientAddress, startedAtMs } = ctx.state;
+    ctx.body = await withDeadline(startedAtMs + ANSWER_TIMEOUT_MS, (deadline) =>
+      deps.turns.run(
+        { address: toNetwork(clientAddress) },
+        () => exchangeToken(deps, ctx.state, outcome, credentials),
+        () => noLongerAwaited(ctx, deadline),
+      ),
+    );
+  } catch (error) {
+    throw withOauthError(error);
+  }
+}
+
 interface ObservedCall extends Omit<Call, 'request'> {
   readonly raw: RawRequest;
 }
@@ -188,7 +218,10 @@ async function serve(
   const { ctx, request, outcome } = call;
   const railsRequest = toRailsRequest(ctx, request);
   const asker = { username: request.credentials?.username ?? null, network: railsRequest.network };
-  const left = whyLeftToRails(rails.rules(), admission.asked, asker);
+  // Rails knows no ID tokens.
+  const isIdTokenHere =
+    deps.idTokens !== null && request.credentials !== null && isIdToken(request.credentials);
+  const left = isIdTokenHere ? null : whyLeftToRails(rails.rules(), admission.asked, asker);
   if (left !== null) return writeRailsAnswer(ctx, await passOn(rails, railsRequest, left, outcome));
   try {
     writeIssued(
@@ -203,7 +236,7 @@ async function serve(
   } finally {
     // Credentials that another cell judges are not for the Rails of this one.
     const judgedHere = request.credentials === null || admission.choice.takesCredentials;
-    if (request.form === null && judgedHere)
+    if (request.form === null && judgedHere && !isIdTokenHere)
       rails.comparer?.compareBehind(railsRequest, ctx.state, { ...outcome }, request);
   }
 }

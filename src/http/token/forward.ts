@@ -149,7 +149,7 @@ function toOutgoing(incoming: IncomingRequest, destination: Destination): Outgoi
 
 function withoutCredentials(form: Buffer): string {
   const params = new URLSearchParams(form.toString('utf8'));
-  for (const name of ['username', 'password', 'refresh_token']) params.delete(name);
+  for (const name of ['username', 'password', 'refresh_token', 'subject_token']) params.delete(name);
   return params.toString();
 }
 

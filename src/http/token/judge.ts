@@ -1,7 +1,13 @@
-import { type Authenticator, authenticate, type JudgeElsewhere } from '../../authn/authenticate.ts';
+import {
+  type Authenticator,
+  authenticate,
+  type JudgeElsewhere,
+  verifyIdToken,
+} from '../../authn/authenticate.ts';
 import { unauthorized } from '../../authn/basic.ts';
 import { questionOf } from '../../authn/credential-kinds.ts';
 import { isExampleSecret } from '../../authn/example-secrets.ts';
+import type { IdTokenVerifier } from '../../authn/federation/verify.ts';
 import { type DirectorySource, isAbout, type SourceAnswer, type SourceQuestion } from '../../authn/source.ts';
 import type { ServiceSettings } from '../../config/services.ts';
 import { CellpassError } from '../../errors.ts';
@@ -19,6 +25,8 @@ import type { TokenRequest } from './request.ts';
 
 export interface Judge {
   readonly authenticator: Authenticator;
+  /** Null: no ID token is taken. */
+  readonly idTokens: IdTokenVerifier | null;
   readonly source: Pick<DirectorySource, 'ask' | 'facts'>;
   readonly clock: Pick<ClockCheck, 'assertRight'>;
   readonly services: ReadonlyMap<string, ServiceSettings>;
@@ -59,7 +67,7 @@ export interface Judgement extends DecidedAnswer {
  * @throws {CellpassError} as `authenticate` and the source; `wrong_cell`, `service_unknown`.
  */
 export async function judge(
-  { authenticator, source, clock, services, refusesExamples, timed }: Judge,
+  { authenticator, idTokens, source, clock, services, refusesExamples, timed }: Judge,
   { now, clientAddress }: RequestContext,
   outcome: OutcomeDraft,
   { request, asked, choice, waitForPassword, judgeElsewhere }: Admitted,
@@ -71,16 +79,20 @@ export async function judge(
     throw unauthorized('example_secret');
   }
   const paths = pathsOf(asked);
-  const question = questionOf(credentials);
-  const { answer, subject } = await timed('authenticate', async () => {
+  const { question, answer, subject } = await timed('authenticate', async () => {
+    const when = { now, network: toNetwork(clientAddress) };
+    const idToken = await verifyIdToken(idTokens, authenticator, credentials, when, (seen) => {
+      outcome.idToken = seen;
+    });
+    const question = questionOf(credentials, idToken);
     const answer = await source.ask(question, paths);
     const subject = await authenticate(authenticator, credentials, answer.credentials, {
-      now,
-      network: toNetwork(clientAddress),
+      ...when,
       clientGone: waitForPassword,
+      idToken,
       ...(judgeElsewhere && { judgeElsewhere }),
     });
-    return { answer, subject };
+    return { question, answer, subject };
   });
   if (subject === 'elsewhere') return subject;
   outcome.subject = subject;

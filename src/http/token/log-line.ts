@@ -7,6 +7,7 @@ import type { AskedService, ChosenCell, TokenOutcome } from './outcome.ts';
 /** Adds the fields of a token request to its log line, with bounded texts. */
 export function addLogFields(fields: Record<string, unknown>, outcome: TokenOutcome): void {
   const { asked, cell, subject, decision, issued, passedOn } = outcome;
+  describeIdentity(fields, outcome);
   if (cell !== null) fields['cell'] = cell.self;
   // What a client with wrong credentials asks stays out of the log.
   if (asked !== null && (subject !== null || isElsewhere(cell))) describeAsked(fields, asked);
@@ -24,6 +25,20 @@ export function addLogFields(fields: Record<string, unknown>, outcome: TokenOutc
   fields['kid'] = issued.kid;
   fields['jti'] = issued.claims.jti;
   if (issued.reused) fields['reused'] = true;
+}
+
+/** What an ID token says is in the log only where its signature is right. */
+function describeIdentity(
+  fields: Record<string, unknown>,
+  { subject, idToken }: Pick<TokenOutcome, 'subject' | 'idToken'>,
+): void {
+  const identity = subject?.kind === 'user' ? subject.identity : undefined;
+  if (identity !== undefined) fields['identity'] = identity.name;
+  const seen = identity ?? idToken;
+  if (seen === null || seen.issuer === null) return;
+  fields['identity_issuer'] = seen.issuer;
+  if (seen.subject !== null) fields['identity_subject'] = cutForLog(seen.subject);
+  if (seen.jti !== null) fields['identity_jti'] = cutForLog(seen.jti);
 }
 
 function isElsewhere(cell: ChosenCell | null): boolean {

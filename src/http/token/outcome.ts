@@ -1,3 +1,4 @@
+import type { NotedIdToken } from '../../authn/authenticate.ts';
 import type { Decision } from '../../policy/grant.ts';
 import type { Facts } from '../../policy/project.ts';
 import type { AskedScopes } from '../../policy/scope.ts';
@@ -19,6 +20,8 @@ export interface TokenOutcome {
   readonly facts: Facts | null;
   readonly decision: Decision | null;
   readonly issued: IssuedOutcome | null;
+  /** The credentials are an ID token, right or wrong. */
+  readonly idToken: NotedIdToken | null;
   /** GitLab Rails was asked for the answer. */
   readonly passedOn: PassedOn | null;
   /** What the endpoint threw; null when it answered, also with another server's answer. */
@@ -73,6 +76,7 @@ export function startOutcome(): OutcomeDraft {
     facts: null,
     decision: null,
     issued: null,
+    idToken: null,
     passedOn: null,
     error: null,
   };

@@ -1,5 +1,6 @@
 import { CellpassError, type ErrorCode } from '../../errors.ts';
 import type { Log } from '../../log.ts';
+import type { Subject } from '../../policy/subject.ts';
 import type { AuditLog } from '../../records/audit-log.ts';
 import type { LastUse } from '../../records/last-use.ts';
 import type { RefusalLog } from '../../records/refusal-log.ts';
@@ -16,6 +17,11 @@ export interface TokenRecords {
   readonly lastUse: Pick<LastUse, 'note'>;
   /** For the metrics: GitLab Rails was asked. */
   readonly countPassedOn: (reason: string) => void;
+  /**
+   * For the metrics: a client showed an ID token.
+   * @param issuer the name of its entry in the settings; null: a stranger's.
+   */
+  readonly countFederated: (issuer: string | null, outcome: string) => void;
 }
 
 /** All observers of token requests. Their order does not matter; each works without the others. */
@@ -24,6 +30,7 @@ export function tokenObservers({
   audit,
   lastUse,
   countPassedOn,
+  countFederated,
 }: TokenRecords): readonly OutcomeObserver[] {
   return [
     logOutcome,
@@ -34,7 +41,16 @@ export function tokenObservers({
     ({ passedOn }) => {
       if (passedOn !== null) countPassedOn(passedOn.reason);
     },
+    ({ idToken, subject, error }) => {
+      if (idToken !== null) countFederated(idToken.issuer, federatedOutcome(subject, error));
+    },
   ];
+}
+
+/** What came of the login alone, whatever was granted then. */
+function federatedOutcome(subject: Subject | null, error: unknown): string {
+  if (subject !== null) return 'accepted';
+  return error instanceof CellpassError ? error.reason : 'failed';
 }
 
 /**
@@ -86,13 +102,14 @@ function recordRefusals(refusals: Pick<RefusalLog, 'add'>): OutcomeObserver {
 
 /** Records each token that a client got. */
 function recordIssued(audit: Pick<AuditLog, 'add'>): OutcomeObserver {
-  return ({ issued, error }, context) => {
-    if (issued !== null && error === null) audit.add(toIssuedToken(issued, context));
+  return ({ issued, subject, error }, context) => {
+    if (issued !== null && error === null) audit.add(toIssuedToken(issued, subject, context));
   };
 }
 
 function toIssuedToken(
   { claims, kid, cell }: IssuedOutcome,
+  subject: Subject | null,
   { requestId, now, clientAddress }: RequestContext,
 ): IssuedToken {
   return {
@@ -107,6 +124,7 @@ function toIssuedToken(
     expiresAt: new Date(claims.exp * 1000),
     requestId,
     cell,
+    ...(subject?.kind === 'user' && subject.identity && { identity: subject.identity }),
   };
 }
 

@@ -14,6 +14,8 @@ export interface RawRequest {
   readonly grantType: string | null;
   /** Throws `unauthorized` for credentials that do not parse. */
   readonly credentials: () => Credentials | null;
+  /** The parameters: of the query, or of the form of a POST. */
+  readonly params: URLSearchParams;
   /** The unchanged body of a POST; null for a GET. */
   readonly form: Buffer | null;
   /** The values of the hop header: who sent this request on. */
@@ -59,6 +61,7 @@ export async function readRawRequest(ctx: Context, limits: Limits): Promise<RawR
   return {
     service: readService(params),
     scopes: readScopes(params, limits),
+    params,
     grantType: form === null ? null : params.get('grant_type'),
     credentials: () => {
       if (credentials.error !== undefined) throw credentials.error;

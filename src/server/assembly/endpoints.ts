@@ -33,6 +33,7 @@ import {
 } from '../../store/admin-tokens.ts';
 import { deleteJobToken, putJobToken } from '../../store/directory/job-tokens.ts';
 import { findToken, revokeToken } from '../../store/directory/tokens.ts';
+import { claimsOfIssuer } from '../../store/federation/identities.ts';
 import { findDifference, reportComparisons } from '../../store/records/differences.ts';
 import { searchIssuedTokens } from '../../store/records/issued-token-search.ts';
 import { findRefusal } from '../../store/records/refusals.ts';
@@ -40,6 +41,7 @@ import type { GitlabSource } from '../../store/source/gitlab/source.ts';
 import type { RememberingSource } from '../../store/source/remembered.ts';
 import { createReuse } from '../../token/reuse.ts';
 import { createUserClaims } from '../../token/user-claim.ts';
+import { configuredClaims, exchangeOf, type Federation, federationResource } from './federation.ts';
 import { JOB_TOKENS_IN_GITLAB, tokensInGitlab } from './gitlab.ts';
 import type { ServerInputs } from './inputs.ts';
 import type { KeyRotation } from './keys.ts';
@@ -52,6 +54,8 @@ export interface SharedServices {
   readonly gitlab: GitlabSource | null;
   readonly keyring: Keyring;
   readonly clock: ClockCheck;
+  /** Null: no ID token is taken. */
+  readonly federation: Federation | null;
   readonly passwords: PasswordHasher;
   readonly cells: CurrentTopology;
   /** What this process counts. */
@@ -68,6 +72,7 @@ interface PublicServices extends SharedServices {
   /** Null: there is no Rails beside this server. */
   readonly rails: RailsClient | null;
   readonly countPassedOn: (reason: string) => void;
+  readonly countFederated: PublicDeps['countFederated'];
 }
 
 interface AdministrationServices extends SharedServices {
@@ -89,6 +94,7 @@ export function publicEndpoints(inputs: ServerInputs, services: PublicServices):
     lastUse,
     audit,
     countPassedOn: services.countPassedOn,
+    countFederated: services.countFederated,
   };
 }
 
@@ -121,6 +127,7 @@ export function adminEndpoints(inputs: ServerInputs, services: AdministrationSer
     authorities: rotation.authorities,
     explain: explainOf(inputs, services),
     differences: differencesOf(inputs, services),
+    federation: federationResource(inputs, services.federation),
   };
 }
 
@@ -158,6 +165,7 @@ function tokenEndpointOf(inputs: ServerInputs, services: PublicServices): TokenE
   const judge = judgeOf(inputs, services);
   return {
     ...judge,
+    exchange: exchangeOf(inputs, services.federation),
     cells: () => cells.view(),
     forwarder,
     source,
@@ -180,10 +188,11 @@ function tokenEndpointOf(inputs: ServerInputs, services: PublicServices): TokenE
 
 function judgeOf(
   { config }: ServerInputs,
-  { source, clock, passwords, records, requests }: PublicServices,
+  { source, clock, federation, passwords, records, requests }: PublicServices,
 ): Judge {
   return {
     authenticator: { passwords, failedAttempts: records.failedAttempts },
+    idTokens: federation?.idTokens ?? null,
     source,
     clock,
     services: new Map(config.services.map((service) => [service.name, service])),
@@ -236,10 +245,15 @@ function tokensOf(
 
 function explainOf(
   { database, now, gitlab }: ServerInputs,
-  { source, records, cells }: AdministrationServices,
+  { source, records, cells, federation }: AdministrationServices,
 ): AdminDeps['explain'] {
   return {
     source,
+    idTokens: federation?.idTokens ?? null,
+    audienceOf: (issuer) =>
+      federation?.settings.issuers.find(({ name }) => name === issuer)?.audience ?? null,
+    claimsOfIssuer: async (issuer) =>
+      gitlab === undefined ? claimsOfIssuer(database, issuer) : configuredClaims(federation, issuer),
     cells: () => cells.view(),
     // GitLab keeps digests of its tokens, which say nothing about their form.
     ...(gitlab === undefined && {

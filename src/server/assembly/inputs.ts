@@ -1,3 +1,4 @@
+import type { FetchKeys } from '../../authn/federation/key-set.ts';
 import type { PasswordHashing } from '../../authn/password-schemes.ts';
 import type { Config } from '../../config/load.ts';
 import type { RailsRules } from '../../config/rails.ts';
@@ -42,6 +43,8 @@ export interface ServerInputs {
   readonly topologyPollMs?: number;
   /** Beside GitLab Rails, as the settings say now; default: as they said at the start. */
   readonly railsRules?: () => RailsRules | null;
+  /** How the keys of issuers of ID tokens are fetched; default: over the network. */
+  readonly fetchKeys?: FetchKeys;
   /** The metrics of this server's other processes. */
   readonly otherMetrics?: () => Promise<readonly Snapshot[]>;
 }

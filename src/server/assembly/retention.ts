@@ -1,5 +1,6 @@
 import type { Config } from '../../config/load.ts';
 import { forgetClocks } from '../../store/clocks.ts';
+import { forgetFederation } from '../../store/federation/revocations.ts';
 import { forgetDifferences } from '../../store/records/differences.ts';
 import { forgetFailures } from '../../store/records/failure-counter.ts';
 import type { AuditSizes } from '../../store/records/issued-token-sizes.ts';
@@ -78,6 +79,15 @@ function worksOf(inputs: ServerInputs): readonly Work[] {
         await vacuumEmbedded(database, ['failed_attempts']);
       },
       failure: 'old failed attempts could not be deleted; retrying in a minute',
+    },
+    {
+      task: 'federation',
+      everyMs: FORGET_MS,
+      run: async () => {
+        if ((await forgetFederation(database, now())) === 0) return;
+        await vacuumEmbedded(database, ['exchanged_id_tokens', 'revoked_id_tokens', 'access_tokens']);
+      },
+      failure: 'exchanged tokens that have ended could not be deleted; retrying in a minute',
     },
     {
       task: 'comparisons',

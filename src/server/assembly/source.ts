@@ -8,6 +8,7 @@ import {
   type ObserveQuestion,
 } from '../../http/metrics/gitlab.ts';
 import type { Database, Sql } from '../../store/database/drivers.ts';
+import { withConfiguredIdentities } from '../../store/source/configured-identities.ts';
 import { readReplication } from '../../store/source/gitlab/inspection.ts';
 import { deriveKeys } from '../../store/source/gitlab/keys.ts';
 import { createGitlabSource, type GitlabSource } from '../../store/source/gitlab/source.ts';
@@ -58,7 +59,8 @@ export async function openSource(inputs: ServerInputs, registry: MetricsRegistry
   await gitlab
     .pingCi()
     .catch((error: unknown) => log.warn({ err: error }, 'job tokens are answered with 503'));
-  return { source: withoutMemory(gitlab), gitlab };
+  const identities = config.federation?.identities ?? [];
+  return { source: withConfiguredIdentities(withoutMemory(gitlab), database, identities), gitlab };
 }
 
 function numbersOf({ main, ci, write }: OpenGitlab): Parameters<typeof gitlabMetrics>[1] {

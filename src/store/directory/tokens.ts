@@ -38,6 +38,8 @@ export interface ListedToken {
   /** Such as `c:2,o:1,p:101`. */
   readonly routing: string | null;
   readonly lastUsedAt: Date | null;
+  /** The federated identity whose ID token it was exchanged for; missing: none. */
+  readonly identity?: string;
 }
 
 /** Which tokens to list. A token must match all that are given. */
@@ -105,6 +107,8 @@ interface TokenRow extends Row {
   readonly token_prefix: string | null;
   readonly token_routing: string | null;
   readonly last_used_at: Date | null;
+  readonly ends_at?: Date | null;
+  readonly identity_name?: string | null;
 }
 
 /**
@@ -115,7 +119,7 @@ const LIST_ACCESS_TOKENS = `
   SELECT token.id, token.kind, token.name, owner.username,
     CASE WHEN token.project_id IS NULL THEN '[]'::jsonb ELSE jsonb_build_array(project.path) END AS projects,
     namespace.path AS group, member.role, to_jsonb(token.scopes) AS scopes, token.expires_at, token.revoked, token.minted,
-    token.token_prefix, token.token_routing, token.last_used_at
+    token.token_prefix, token.token_routing, token.last_used_at, token.ends_at, token.identity_name
   FROM access_tokens AS token
   JOIN users AS owner ON owner.id = token.user_id
   LEFT JOIN projects AS project ON project.id = token.project_id
@@ -168,14 +172,16 @@ export async function findToken(sql: Sql, { table, number }: TokenKey): Promise<
 }
 
 function toListed(table: TokenKey['table'], row: TokenRow): ListedToken {
-  const { id, expires_at, token_prefix, token_routing, last_used_at, ...same } = row;
+  const { id, expires_at, token_prefix, token_routing, last_used_at, ends_at, identity_name, ...same } = row;
+  const end = ends_at ?? expires_at;
   return {
     ...same,
     key: { table, number: id },
-    expiresAt: expires_at instanceof Date ? expires_at.toISOString() : expires_at,
+    expiresAt: end instanceof Date ? end.toISOString() : end,
     prefix: token_prefix,
     routing: token_routing,
     lastUsedAt: last_used_at,
+    ...(identity_name && { identity: identity_name }),
   };
 }
 

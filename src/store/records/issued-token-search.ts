@@ -41,7 +41,7 @@ const LONGEST_SEARCH_MS = 5000;
  */
 const SEARCH = `
 SELECT jti, kid, subject, auth_type, service, access, address, issued_at, expires_at, request_id, cell,
-  tokens, last_jti, last_issued_at
+  tokens, last_jti, last_issued_at, identity, identity_issuer, identity_subject, identity_jti
 FROM issued_tokens
 WHERE issued_at >= $11 AND coalesce(last_issued_at, issued_at) >= $1 AND ($2::timestamptz IS NULL OR issued_at < $2)
   AND ($3::uuid IS NULL OR jti BETWEEN $3 AND $10::uuid OR last_jti BETWEEN $3 AND $10::uuid)
@@ -84,6 +84,10 @@ interface IssuedRow extends Row {
   readonly tokens: number;
   readonly last_jti: string | null;
   readonly last_issued_at: Date | null;
+  readonly identity: string | null;
+  readonly identity_issuer: string | null;
+  readonly identity_subject: string | null;
+  readonly identity_jti: string | null;
 }
 
 /**
@@ -121,8 +125,14 @@ function toToken(row: IssuedRow): IssuedToken {
     expiresAt: row.expires_at,
     requestId: row.request_id,
     cell,
+    ...identityOf(row),
     ...(hasRepeats && { repeats: { count: row.tokens - 1, lastJti, lastIssuedAt } }),
   };
+}
+
+function identityOf(row: IssuedRow): Pick<IssuedToken, 'identity'> {
+  const { identity: name, identity_issuer: issuer, identity_subject: subject, identity_jti: jti } = row;
+  return name === null || issuer === null ? {} : { identity: { name, issuer, subject, jti } };
 }
 
 const QUERY_CANCELED = '57014';

@@ -1,5 +1,5 @@
 import { CellpassError } from '../../errors.ts';
-import type { AuthType } from '../../policy/subject.ts';
+import type { AuthType, SubjectIdentity } from '../../policy/subject.ts';
 import type { Database, Row } from '../database/drivers.ts';
 import { type AccessEntry, printAccess } from './access-text.ts';
 import { type AuditSizes, readSizes, saveSizes, type TrimmedKind } from './issued-token-sizes.ts';
@@ -19,6 +19,8 @@ export interface IssuedToken {
   readonly expiresAt: Date;
   readonly requestId: string;
   readonly cell: number;
+  /** The federated identity that the client proved, now or when it exchanged its ID token. */
+  readonly identity?: SubjectIdentity;
   /** Further tokens that this record counts; missing for a record of one token. */
   readonly repeats?: TokenRepeats;
 }
@@ -54,12 +56,13 @@ const SAVE = {
   name: 'save-issued-token-rows',
   text: `
 INSERT INTO issued_tokens (issued_at, jti, kid, subject, auth_type, service, access, address, expires_at, request_id, cell,
-  tokens, last_jti, last_issued_at)
+  tokens, last_jti, last_issued_at, identity, identity_issuer, identity_subject, identity_jti)
 SELECT issued_at, jti, kid, subject, auth_type, service, access, address, expires_at, request_id, cell,
-  tokens, last_jti, last_issued_at
+  tokens, last_jti, last_issued_at, identity, identity_issuer, identity_subject, identity_jti
 FROM json_to_recordset($1::json) AS issued (issued_at timestamptz, jti uuid, kid text, subject text, auth_type text, service text,
   access jsonb, address text, expires_at timestamptz, request_id uuid, cell integer,
-  tokens integer, last_jti uuid, last_issued_at timestamptz)
+  tokens integer, last_jti uuid, last_issued_at timestamptz,
+  identity text, identity_issuer text, identity_subject text, identity_jti text)
 ON CONFLICT DO NOTHING`,
 };
 
@@ -132,5 +135,9 @@ function toRow(token: IssuedToken): object {
     tokens: 1 + (token.repeats?.count ?? 0),
     last_jti: token.repeats?.lastJti ?? null,
     last_issued_at: token.repeats?.lastIssuedAt ?? null,
+    identity: token.identity?.name ?? null,
+    identity_issuer: token.identity?.issuer ?? null,
+    identity_subject: token.identity?.subject ?? null,
+    identity_jti: token.identity?.jti ?? null,
   };
 }

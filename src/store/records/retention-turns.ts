@@ -1,7 +1,13 @@
 import type { Database, Sql } from '../database/drivers.ts';
 
 /** Work that one replica does for all that share a database. */
-export type RetentionTask = 'refusals' | 'failed_attempts' | 'issued_tokens' | 'comparisons' | 'vacuum';
+export type RetentionTask =
+  | 'refusals'
+  | 'failed_attempts'
+  | 'issued_tokens'
+  | 'comparisons'
+  | 'federation'
+  | 'vacuum';
 
 /** A turn that began in the database's future dates from before its clock was set back. */
 const BEGIN = `

@@ -68,6 +68,7 @@ function record(choose: (observers: readonly OutcomeObserver[]) => readonly Outc
     refusals: { add: ({ requestId }, subject) => write('refusal', [requestId, subject?.kind]) },
     audit: { add: ({ jti, issuedAt }) => write('issued', [jti, issuedAt]) },
     countPassedOn: () => undefined,
+    countFederated: () => undefined,
     lastUse: { note: (subject, at) => write('last use', [subject.kind, at]) },
   });
   observeAll(choose(observers), { error: (fields) => void errors.push(fields) })(GRANTED_LESS, context);

@@ -64,5 +64,12 @@ CREATE OR REPLACE VIEW access_token_records AS
       'issuer', token.identity_issuer, 'subject', token.identity_subject, 'jti', token.identity_jti) END) AS record
   FROM access_tokens AS token JOIN accounts AS account ON account.id = token.user_id;
 
+-- In the audit record: which identity the client proved.
+ALTER TABLE issued_tokens
+  ADD COLUMN identity text,
+  ADD COLUMN identity_issuer text,
+  ADD COLUMN identity_subject text,
+  ADD COLUMN identity_jti text;
+
 INSERT INTO retention_turns VALUES ('federation', '-infinity');
 `;

@@ -200,6 +200,8 @@ export function createGitlabSource(options: GitlabSourceOptions): GitlabSource {
         );
       case 'user':
         return toRecords(await query(statements.findUser(), { login: question.name.toLowerCase() }), NO_JOB);
+      case 'identity':
+        throw new Error('identities are in the settings, not in GitLab: see configured-identities.ts');
       case 'job': {
         const ci = ciOf(known);
         const job = ci === null ? undefined : await ci.findJob({ jobId: question.id, encrypted: [] });

@@ -5,8 +5,9 @@ import type {
   DeployTokenRecord,
   JobRecord,
 } from '../../../authn/account.ts';
-import type { SubjectQuestion } from '../../../authn/source.ts';
-import type { Sql } from '../../database/drivers.ts';
+import type { IdTokenQuestion, SubjectQuestion } from '../../../authn/source.ts';
+import type { Sql, Statement } from '../../database/drivers.ts';
+import { type IdentityRecordsColumn, identityRecords } from '../../federation/identities.ts';
 
 /** Nothing was shown, so nothing was looked up. */
 export const NO_CREDENTIALS: CredentialRecords = {
@@ -53,7 +54,8 @@ const FIND_SUBJECT = {
       true AS known,
       (SELECT record FROM access_token_records WHERE $1 = 'token' AND id = $2) AS access_token,
       (SELECT record FROM deploy_token_records WHERE $1 = 'deploy_token' AND username = $3 ORDER BY id LIMIT 1) AS deploy_token,
-      (SELECT account FROM accounts WHERE $1 = 'user' AND username_key = $3) AS account
+      (SELECT account FROM accounts WHERE $1 = 'user' AND username_key = $3) AS account,
+      ${identityRecords(`$1 = 'identity' AND identity.name = $3`)} AS identities
     FROM settings`,
 };
 
@@ -68,6 +70,7 @@ export interface CredentialRow {
   readonly access_token?: AccessTokenRecord | null;
   readonly deploy_token?: Json<DeployTokenRecord> | null;
   readonly account?: Account | null;
+  readonly identities?: IdentityRecordsColumn;
   readonly [column: string]: unknown;
 }
 
@@ -76,7 +79,35 @@ export async function findSubject(sql: Sql, question: SubjectQuestion): Promise<
   const id = 'id' in question ? question.id : null;
   const name = 'name' in question ? question.name : null;
   const [row] = await sql.query<CredentialRow>(FIND_SUBJECT, [question.kind, id, name]);
-  return toCredentialRecords(row);
+  const records = toCredentialRecords(row);
+  if (question.kind !== 'identity') return records;
+  return { ...records, idToken: { identities: row?.identities ?? [], revoked: false } };
+}
+
+/** `$1` the issuer, `$2` look-up keys, `$3` the key of the ID token, or null. */
+const FIND_IDENTITIES: Statement = {
+  name: 'find-identities',
+  isHot: true,
+  text: `
+    SELECT settings.password_authentication,
+      ${identityRecords('identity.issuer = $1 AND identity.lookup_keys && $2::text[]')} AS identities,
+      EXISTS (SELECT FROM revoked_id_tokens WHERE token_key = $3) AS id_token_revoked
+    FROM settings`,
+};
+
+/** All identities that an ID token may prove. One round trip. */
+export async function findIdentities(
+  sql: Sql,
+  { issuer, lookupKeys, tokenKey }: IdTokenQuestion,
+): Promise<CredentialRecords> {
+  const [row] = await sql.query<CredentialRow & { readonly id_token_revoked: boolean }>(FIND_IDENTITIES, [
+    issuer,
+    [...lookupKeys],
+    tokenKey,
+  ]);
+  const records = toCredentialRecords(row);
+  const revoked = row?.id_token_revoked ?? true;
+  return { ...records, idToken: { identities: row?.identities ?? [], revoked } };
 }
 
 export function toCredentialRecords(row: CredentialRow | undefined): CredentialRecords {

@@ -1,0 +1,89 @@
+import { createPublicKey } from 'node:crypto';
+import type { IssuerSettings } from '../../config/federation.ts';
+
+/** The public part of a JWK that this server can use (RFC 7517, RFC 7518 section 6, RFC 8037). */
+export interface PublicJwk {
+  readonly kty: 'RSA' | 'EC' | 'OKP';
+  readonly kid?: string;
+  readonly alg?: string;
+  readonly crv?: string;
+  readonly n?: string;
+  readonly e?: string;
+  readonly x?: string;
+  readonly y?: string;
+}
+
+/** The document at the issuer's `jwks_uri`. */
+export type FetchKeys = (entry: Pick<IssuerSettings, 'issuer' | 'keys'>) => Promise<unknown>;
+
+export interface ReadKeySet {
+  readonly keys: readonly PublicJwk[];
+  /** What was left out though it looks like a key to sign with, one clause each. */
+  readonly warnings: readonly string[];
+}
+
+const MOST_KEYS = 64;
+const SHORTEST_RSA_BITS = 2048;
+
+/**
+ * The usable keys of a JWK Set. Keys of unknown types or for other uses are passed over (RFC 7517
+ * section 5), and so are private members.
+ * @throws {Error} when it is no JWK Set.
+ */
+export function readKeySet(document: unknown): ReadKeySet {
+  const list: unknown = isObject(document) ? document['keys'] : undefined;
+  if (!Array.isArray(list)) throw new Error('the answer is not a JWK Set');
+  const keys: PublicJwk[] = [];
+  const warnings: string[] = [];
+  for (const one of list.slice(0, MOST_KEYS)) {
+    const jwk = toPublicJwk(one);
+    if (jwk === null) continue;
+    const problem = whyUnusable(jwk);
+    if (problem === null) keys.push(jwk);
+    else warnings.push(`the key ${jwk.kid ?? 'without kid'} ${problem}`);
+  }
+  return { keys, warnings };
+}
+
+const MEMBERS: Readonly<Record<PublicJwk['kty'], readonly (keyof PublicJwk)[]>> = {
+  RSA: ['n', 'e'],
+  EC: ['crv', 'x', 'y'],
+  OKP: ['crv', 'x'],
+};
+
+function toPublicJwk(value: unknown): PublicJwk | null {
+  if (!isObject(value)) return null;
+  const { kty, use, key_ops: operations, kid, alg } = value;
+  if (kty !== 'RSA' && kty !== 'EC' && kty !== 'OKP') return null;
+  if (use !== undefined && use !== 'sig') return null;
+  if (Array.isArray(operations) && !operations.includes('verify')) return null;
+  const members: Record<string, string> = {};
+  for (const name of MEMBERS[kty]) {
+    const text = value[name];
+    if (typeof text !== 'string') return null;
+    members[name] = text;
+  }
+  return {
+    kty,
+    ...members,
+    ...(typeof kid === 'string' && { kid }),
+    ...(typeof alg === 'string' && { alg }),
+  };
+}
+
+/** Null: it can be used. */
+function whyUnusable({ kid: _kid, alg: _alg, ...jwk }: PublicJwk): string | null {
+  try {
+    const { asymmetricKeyDetails } = createPublicKey({ key: { ...jwk }, format: 'jwk' });
+    const bits = asymmetricKeyDetails?.modulusLength;
+    if (bits !== undefined && bits < SHORTEST_RSA_BITS)
+      return `is RSA of ${bits} bits, less than ${SHORTEST_RSA_BITS}`;
+    return null;
+  } catch {
+    return 'is damaged';
+  }
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,141 @@
+import type { Context, Middleware } from 'koa';
+import type { IssuerKeyStats } from '../../authn/federation/issuer-keys.ts';
+import type { FederationSettings } from '../../config/federation.ts';
+import { CellpassError } from '../../errors.ts';
+import type { ListedIdentity } from '../../store/federation/identities.ts';
+import type { IdTokenName } from '../../store/federation/revocations.ts';
+import { readJson } from '../body.ts';
+import type { Contract } from '../contract.ts';
+import type {
+  IdentityPageView,
+  IdentityRevocationView,
+  IdentityView,
+  IdTokenRevocationView,
+  IssuerListView,
+} from '../types.ts';
+import { LONGEST_PAGE } from './parameters.ts';
+
+/** Login by ID tokens, where the settings name an issuer. */
+export interface FederationResource {
+  readonly settings: Pick<FederationSettings, 'issuers' | 'maxLifetimeSeconds'>;
+  /** How the keys of each issuer are. */
+  keys(): readonly IssuerKeyStats[];
+  /** In the order of their names, those after `after`. */
+  list(after: string, limit: number): Promise<readonly ListedIdentity[]>;
+  /** Whether there is such an identity. */
+  exists(name: string): Promise<boolean>;
+  /** Resolves with the number of access tokens that ended with it. */
+  revokeIdentity(name: string): Promise<number>;
+  /** False: it was not revoked. */
+  restoreIdentity(name: string): Promise<boolean>;
+  revokeIdToken(token: IdTokenName, keptUntil: Date): Promise<number>;
+  now(): Date;
+}
+
+export interface FederationRoutes {
+  readonly issuers: Middleware;
+  readonly identities: Middleware;
+  readonly revoke: Middleware;
+  readonly restore: Middleware;
+  readonly revokeIdToken: Middleware;
+}
+
+/** @param resource null: the settings name no issuer, and every route says so. */
+export function federationRoutes(contract: Contract, resource: FederationResource | null): FederationRoutes {
+  const parameters = {
+    list: contract.parametersOf('listIdentities'),
+    revoke: contract.parametersOf('revokeIdentity'),
+    restore: contract.parametersOf('restoreIdentity'),
+  };
+  const answer =
+    (work: (ctx: Context, federation: FederationResource) => Promise<object> | object): Middleware =>
+    async (ctx) => {
+      if (resource === null) {
+        throw new CellpassError(
+          'conflict',
+          'no issuer of ID tokens is configured: name one under federation in the file of CELLPASS_CONFIG',
+        );
+      }
+      ctx.body = await work(ctx, resource);
+    };
+  return {
+    issuers: answer((_, federation) => listIssuers(federation)),
+    identities: answer((ctx, federation) => {
+      const { after = '', limit = LONGEST_PAGE } = parameters.list(ctx).query ?? {};
+      return listPage(federation, after, limit);
+    }),
+    revoke: answer((ctx, federation) => revoke(federation, parameters.revoke(ctx).path.name)),
+    restore: answer((ctx, federation) => restore(federation, parameters.restore(ctx).path.name)),
+    revokeIdToken: answer(async (ctx, federation) =>
+      revokeOne(federation, contract.parseRevokeIdToken(await readJson(ctx.req))),
+    ),
+  };
+}
+
+function listIssuers({ settings, keys }: FederationResource): IssuerListView {
+  const stats = new Map(keys().map((one) => [one.name, one]));
+  return {
+    issuers: settings.issuers.map(({ name, issuer, preset, audience, algorithms, mustPin }) => ({
+      name,
+      issuer,
+      preset,
+      audience,
+      algorithms: [...algorithms],
+      must_pin: [...mustPin],
+      keys: stats.get(name)?.keys ?? 0,
+      age_seconds: stats.get(name)?.ageSeconds ?? null,
+      problem: stats.get(name)?.problem ?? null,
+    })),
+  };
+}
+
+async function listPage(
+  federation: FederationResource,
+  after: string,
+  limit: number,
+): Promise<IdentityPageView> {
+  const found = await federation.list(after, limit + 1);
+  const page = found.slice(0, limit);
+  return {
+    identities: page.map(toView),
+    next: found.length > limit ? (page.at(-1)?.name ?? null) : null,
+  };
+}
+
+function toView({ expiresOn, revokedAt, scopes, claims, ...same }: ListedIdentity): IdentityView {
+  return {
+    ...same,
+    scopes: [...scopes],
+    claims: { ...claims },
+    expires_at: expiresOn,
+    revoked_at: revokedAt?.toISOString() ?? null,
+  };
+}
+
+async function revoke(federation: FederationResource, name: string): Promise<IdentityRevocationView> {
+  if (!(await federation.exists(name))) {
+    throw new CellpassError(
+      'not_found',
+      `there is no identity ${name}: "cellpass federation list" shows them`,
+    );
+  }
+  return { name, revoked: true, ended_tokens: await federation.revokeIdentity(name) };
+}
+
+async function restore(federation: FederationResource, name: string): Promise<IdentityRevocationView> {
+  if (!(await federation.restoreIdentity(name)))
+    throw new CellpassError('not_found', `the identity ${name} is not revoked`);
+  return { name, revoked: false, ended_tokens: 0 };
+}
+
+/** Kept as long as an ID token may live, because its own end is not known here. */
+async function revokeOne(federation: FederationResource, token: IdTokenName): Promise<IdTokenRevocationView> {
+  const { issuers, maxLifetimeSeconds } = federation.settings;
+  if (!issuers.some(({ name }) => name === token.issuer)) {
+    const known = issuers.map(({ name }) => name).join(', ');
+    throw new CellpassError('not_found', `there is no issuer ${token.issuer}: the settings name ${known}`);
+  }
+  const keptUntil = new Date(federation.now().getTime() + maxLifetimeSeconds * 1000);
+  const ended = await federation.revokeIdToken(token, keptUntil);
+  return { ...token, kept_until: keptUntil.toISOString(), ended_tokens: ended };
+}
