@@ -154,8 +154,8 @@ function readTimes(claims: IdTokenClaims, now: Date, maxLifetimeSeconds: number)
   const seconds = now.getTime() / 1000;
   if (!isTime(exp) || !isTime(iat)) return 'id_token_times';
   if (nbf !== undefined && !isTime(nbf)) return 'id_token_times';
-  if (exp - iat > maxLifetimeSeconds || exp <= iat) return 'id_token_life';
   if (exp <= seconds + SHORTEST_LIFE_SECONDS) return 'id_token_expired';
+  if (exp - iat > maxLifetimeSeconds || exp <= iat) return 'id_token_life';
   const earliest = Math.max(iat, nbf ?? iat);
   return earliest > seconds + LEEWAY_SECONDS ? 'id_token_not_yet' : new Date(exp * 1000);
 }

@@ -1,0 +1,204 @@
+import assert from 'node:assert/strict';
+import { generateKeyPairSync } from 'node:crypto';
+import { calculateJwkThumbprint, exportJWK, type JWK } from 'jose';
+import { createIssuerKeys, type IssuerKeys } from '../../../src/authn/federation/issuer-keys.ts';
+import type { IssuerSettings } from '../../../src/config/federation.ts';
+import { createMemoryIssuer } from '../../support/federation/issuer.ts';
+
+const SECOND = 1000;
+const MINUTE = 60 * SECOND;
+const HOUR = 60 * MINUTE;
+
+const jwkOf = async (kid: string, bits = 2048): Promise<JWK> => {
+  const { publicKey } = generateKeyPairSync('rsa', { modulusLength: bits });
+  return { ...(await exportJWK(publicKey)), kid };
+};
+
+describe('the keys of an issuer', () => {
+  let settings: IssuerSettings;
+  let a: JWK;
+  let b: JWK;
+  before(async () => {
+    ({ settings } = await createMemoryIssuer());
+    [a, b] = [await jwkOf('a'), await jwkOf('b')];
+  });
+
+  /** What the issuer answers; a function makes it wait. */
+  let published: unknown;
+  let fetches = 0;
+  let nowMs = 0;
+  let warned: unknown[] = [];
+  let keys: IssuerKeys;
+  let own = new Set<string>();
+  const open = (...entries: readonly IssuerSettings[]): IssuerKeys => {
+    keys = createIssuerKeys({
+      issuers: entries.length === 0 ? [settings] : entries,
+      fetchKeys: async () => {
+        fetches += 1;
+        const answer = typeof published === 'function' ? await published() : published;
+        if (answer === null) throw new Error('nobody answers');
+        return answer;
+      },
+      ownThumbprints: () => own,
+      log: { warn: (fields: unknown) => void warned.push(fields) },
+      monotonicMs: () => nowMs,
+    });
+    return keys;
+  };
+  const find = async (
+    kid: string | undefined,
+    alg: 'RS256' | 'ES256' = 'RS256',
+  ): Promise<number | 'none'> => {
+    const found = await keys.find('ci', { alg, kid });
+    return found === 'none' ? found : found.length;
+  };
+  beforeEach(() => {
+    [published, fetches, nowMs, warned, own] = [{ keys: [a] }, 0, 0, [], new Set()];
+  });
+  afterEach(() => keys.close());
+
+  it('are fetched at the start, and once for requests that come meanwhile', async () => {
+    let answer = (_: unknown): void => undefined;
+    published = () => new Promise((resolve) => (answer = resolve));
+    open();
+    const finding = Promise.all([find('a'), find('a'), find('other')]);
+    answer({ keys: [a] });
+    assert.deepEqual(await finding, [1, 1, 0]);
+    assert.equal(fetches, 1);
+  });
+
+  it('are fetched again for a key id that nobody knows, after 30 s and not sooner', async () => {
+    open();
+    assert.equal(await find('a'), 1);
+    published = { keys: [a, b] };
+    nowMs = 30 * SECOND - 1;
+    assert.deepEqual([await find('b'), fetches], [0, 1]);
+    nowMs = 30 * SECOND;
+    assert.deepEqual([await find('b'), fetches], [1, 2]);
+  });
+
+  it('are fetched once in 30 s however many key ids are invented', async () => {
+    open();
+    await find('a');
+    for (let at = 0; at < 10; at++) {
+      nowMs += 30 * SECOND;
+      await Promise.all(Array.from({ length: 200 }, (_, i) => find(`invented-${at}-${i}`)));
+    }
+    assert.equal(fetches, 11);
+  });
+
+  it('serve on for 24 h while the issuer is away, and no longer', async () => {
+    open();
+    await find('a');
+    published = null;
+    nowMs = HOUR;
+    await keys.find('ci', { alg: 'RS256', kid: 'new' });
+    assert.equal(await find('a'), 1);
+    assert.equal(keys.stats()[0]?.problem, 'nobody answers');
+    nowMs = 24 * HOUR;
+    assert.equal(await find('a'), 1);
+    nowMs = 24 * HOUR + 1;
+    assert.equal(await find('a'), 'none');
+    published = { keys: [a] };
+    nowMs += 30 * SECOND;
+    assert.equal(await find('a'), 1);
+  });
+
+  it('that were never fetched are asked for by the next request after 30 s', async () => {
+    published = null;
+    open();
+    assert.equal(await find('a'), 'none');
+    published = { keys: [a] };
+    assert.deepEqual([await find('a'), fetches], ['none', 1]);
+    nowMs = 30 * SECOND;
+    assert.deepEqual([await find('a'), fetches], [1, 2]);
+  });
+
+  it('that left the set are no longer known', async () => {
+    open();
+    await find('a');
+    published = { keys: [b] };
+    nowMs = 30 * SECOND;
+    assert.equal(await find('b'), 1);
+    assert.equal(await find('a'), 0);
+  });
+
+  for (const [what, answer] of [
+    ['an empty set', { keys: [] }],
+    ['a set of unknown types', { keys: [{ kty: 'future', kid: 'a' }] }],
+    ['no set', { error: 'maintenance' }],
+    ['a list', []],
+    ['text', 'text'],
+  ] as const) {
+    it(`stay the last good ones after ${what}`, async () => {
+      open();
+      await find('a');
+      published = answer;
+      nowMs = 30 * SECOND;
+      assert.equal(await find('b'), 0);
+      assert.equal(await find('a'), 1);
+      assert.notEqual(keys.stats()[0]?.problem, null);
+    });
+  }
+
+  it('are chosen without a key id only where one key has the algorithm', async () => {
+    const { publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const elliptic = { ...(await exportJWK(publicKey)), kid: 'e' };
+    published = { keys: [a, elliptic] };
+    open();
+    assert.deepEqual([await find(undefined), await find(undefined, 'ES256')], [1, 1]);
+    published = { keys: [a, b, elliptic] };
+    nowMs = 30 * SECOND;
+    await find('unknown');
+    assert.deepEqual([await find(undefined), await find(undefined, 'ES256')], [0, 1]);
+  });
+
+  describe('are left out', () => {
+    const left: [what: string, make: () => Promise<unknown>, warns: boolean][] = [
+      ['of RSA under 2048 bits', () => jwkOf('x', 1024), true],
+      ['with a secret', async () => ({ kty: 'oct', k: 'c2VjcmV0', kid: 'x' }), false],
+      ['for encryption', async () => ({ ...a, kid: 'x', use: 'enc' }), false],
+      ['that may only sign', async () => ({ ...a, kid: 'x', key_ops: ['sign'] }), false],
+      ['of another algorithm', async () => ({ ...a, kid: 'x', alg: 'RS512' }), false],
+      ['that are damaged', async () => ({ kty: 'EC', crv: 'P-256', x: 'AA', y: 'AA', kid: 'x' }), true],
+      ['without their members', async () => ({ kty: 'RSA', kid: 'x' }), false],
+    ];
+    for (const [what, make, warns] of left) {
+      it(what, async () => {
+        published = { keys: [await make(), a] };
+        open();
+        assert.deepEqual([await find('a'), await find('x')], [1, 0]);
+        assert.equal(warned.length > 0, warns);
+      });
+    }
+
+    it("that are this server's own", async () => {
+      own = new Set([await calculateJwkThumbprint(b)]);
+      published = { keys: [a, b] };
+      open();
+      assert.deepEqual([await find('a'), await find('b')], [1, 0]);
+      assert.equal(warned.length, 1);
+    });
+  });
+
+  it('are shared by entries that differ in their audience alone', async () => {
+    open(settings, { ...settings, name: 'more', audience: 'https://more.example.com' });
+    await find('a');
+    assert.deepEqual(await keys.find('more', { alg: 'RS256', kid: 'a' }).then((found) => found.length), 1);
+    assert.equal(fetches, 1);
+  });
+
+  it('of an entry that does not exist are none', async () => {
+    open();
+    assert.equal(await keys.find('nobody', { alg: 'RS256', kid: 'a' }), 'none');
+  });
+
+  it('tell their number and their age', async () => {
+    open();
+    await find('a');
+    nowMs = 5 * MINUTE;
+    assert.deepEqual(keys.stats(), [
+      { name: 'ci', issuer: settings.issuer, keys: 1, ageSeconds: 300, problem: null },
+    ]);
+  });
+});
