@@ -22,9 +22,16 @@ const value = z
   .max(LONGEST_VALUE)
   .refine((text) => !CONTROL.test(text), 'must not contain control characters');
 
-const pin = z.union([value, z.array(value).min(1).max(MOST_VALUES), z.strictObject({ prefix: value })], {
-  error: ({ input }) => wrongPin(input),
-});
+const pin = z.union(
+  [
+    value,
+    z.array(value).min(1, 'must not be an empty list').max(MOST_VALUES),
+    z.strictObject({ prefix: value }),
+  ],
+  {
+    error: ({ input }) => wrongPin(input),
+  },
+);
 
 /**
  * Empty values, lists and prefixes are refused: each would match more than its author meant.
@@ -48,11 +55,6 @@ export const claimPins: z.ZodType<ClaimPins> = z
   });
 
 function wrongPin(input: unknown): string {
-  if (input === '') return 'must not be empty';
-  if (Array.isArray(input)) {
-    if (input.length === 0) return 'must not be an empty list';
-    return `must be a list of up to ${MOST_VALUES} texts that are not empty: put each in quotes`;
-  }
   if (typeof input === 'object' && input !== null)
     return 'must be a text, a list of texts, or {prefix: …} with a text that is not empty';
   return 'must be text: put it in quotes';

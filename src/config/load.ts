@@ -1,6 +1,12 @@
 import { CellpassError, type Problem, printProblems } from '../errors.ts';
 import { contradictions } from './contradictions.ts';
-import { type FederationSettings, toFederationSettings } from './federation.ts';
+import {
+  type FederationSettings,
+  federationSettings,
+  type IssuerRules,
+  issuerRulesOf,
+  toFederationSettings,
+} from './federation.ts';
 import { type GitlabSettings, toGitlabSettings } from './gitlab.ts';
 import { explainIssue, IN_WORDS, valueAt } from './issues.ts';
 import { type RailsSettings, toRailsSettings } from './rails.ts';
@@ -180,6 +186,32 @@ export function readGitlabUrl(
   const { known } = readEnvironment(environment);
   const url = valueAt(readSecretFiles(joinSettings(content, known)).given, ['gitlab', name]);
   return typeof url === 'string' ? url : null;
+}
+
+/**
+ * What identities of each issuer must pin, without a look at any other setting: a document is
+ * checked where the server's secrets are not. Null: no issuer is configured, or no file is named.
+ * @throws {CellpassError} `invalid` where the file or its section federation can't be read.
+ */
+export function readIssuerRules(environment: Environment): IssuerRules | null {
+  const file = readSettingsFile(environment['CELLPASS_CONFIG']);
+  if (file.problems.length > 0) throw invalid(file.problems, file.name);
+  const given = file.content['federation'];
+  if (given === undefined) return null;
+  const parsed = federationSettings.safeParse(given, IN_WORDS);
+  if (!parsed.success) {
+    const issues = parsed.error.issues.flatMap((issue) => explainIssue(issue, given, 'is not a setting'));
+    throw invalid(
+      issues.map(({ path, message }) => ({
+        line: file.lineOf(['federation', ...path]),
+        path: ['federation', ...path].join('.'),
+        message,
+      })),
+      file.name,
+    );
+  }
+  const settings = toFederationSettings(parsed.data, undefined);
+  return settings && issuerRulesOf(settings);
 }
 
 /** `CELLPASS_KEYS.leaf_hours`; `CELLPASS_GITLAB_EDITION` for a variable of a section. */

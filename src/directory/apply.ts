@@ -1,4 +1,5 @@
-import type { Problem } from '../errors.ts';
+import type { IssuerRules } from '../config/federation.ts';
+import { firstProblems, type Problem } from '../errors.ts';
 import { AT_LENGTH, type Database, type Sql } from '../store/database/drivers.ts';
 import { changeDirectory, lockJobTokens, writeDirectory } from '../store/directory/directory.ts';
 import { allocateIds } from '../store/directory/ids.ts';
@@ -26,12 +27,16 @@ export interface ApplyDependencies {
    * Default: false.
    */
   readonly refusesExamples?: boolean;
+  /** What identities of each issuer must pin; null: the settings name no issuer. */
+  readonly issuers?: IssuerRules | null;
 }
 
 export interface ApplyResult {
   readonly changed: boolean;
   /** By section of the document; also `organizations` if the default organization was created. */
   readonly sections: Readonly<Record<string, Counts>>;
+  /** What is probably not meant, with its lines. */
+  readonly warnings: readonly Problem[];
 }
 
 /**
@@ -40,7 +45,7 @@ export interface ApplyResult {
  * @throws {CellpassError} `invalid`, with the first problems and their lines.
  */
 export async function applyDirectory(
-  { database, passwords, now, refusesExamples = false }: ApplyDependencies,
+  { database, passwords, now, refusesExamples = false, issuers = null }: ApplyDependencies,
   text: string,
   { prune }: { readonly prune: boolean },
 ): Promise<ApplyResult> {
@@ -52,16 +57,21 @@ export async function applyDirectory(
   const passwordHashes = hasProblems(valid) ? new Map() : await hashPasswords(database, document, passwords);
   return changeDirectory(database, async (sql) => {
     if (document.job_tokens !== undefined) await lockJobTokens(sql);
-    const input = { read: valid, prune, assume: false, now: now(), passwordHashes };
+    const identityRules = { issuers, unknownIssuers: NO_FEDERATION };
+    const input = { read: valid, prune, assume: false, now: now(), passwordHashes, identityRules };
     const plan = await planOnStored(sql, input);
     await writeDirectory(sql, plan.changes);
     const counts = Object.values(plan.counts);
     return {
       changed: counts.some(({ added, changed, removed }) => added + changed + removed > 0),
       sections: plan.counts,
+      warnings: firstProblems(plan.warnings),
     };
   });
 }
+
+const NO_FEDERATION =
+  'this server has no issuers (federation in the file of CELLPASS_CONFIG), so no ID token is taken';
 
 function hasProblems(read: ReadDocument & { readonly document: DirectoryDocument }): boolean {
   let problems = read.problems.length;

@@ -1,20 +1,30 @@
-import type { Problem } from '../errors.ts';
+import type { IssuerRules } from '../config/federation.ts';
+import { firstProblems, type Problem } from '../errors.ts';
 import { perTable } from '../store/directory/table-values.ts';
 import { inOrder } from './document/problems.ts';
 import { type ReadDocument, readDocument } from './document/read.ts';
 import { planDirectory } from './plan/plan.ts';
 
-/**
- * All problems that can be found without a server, in the order of lines. Sections that are left
- * out are assumed to hold every name.
- */
-export function checkDirectory(text: string): readonly Problem[] {
-  return checkRead(readDocument(text));
+/** In the order of lines. */
+export interface CheckedDocument {
+  /** For which a server would refuse the document. */
+  readonly problems: readonly Problem[];
+  /** What is probably not meant. */
+  readonly warnings: readonly Problem[];
 }
 
-function checkRead(read: ReadDocument): readonly Problem[] {
+/**
+ * All problems that can be found without a server. Sections that are left out are assumed to hold
+ * every name.
+ * @param issuers what identities of each issuer must pin; null: it is not known here.
+ */
+export function checkDirectory(text: string, issuers: IssuerRules | null = null): CheckedDocument {
+  return checkRead(readDocument(text), issuers);
+}
+
+function checkRead(read: ReadDocument, issuers: IssuerRules | null): CheckedDocument {
   const { document, problems } = read;
-  if (document === null) return inOrder(problems);
+  if (document === null) return { problems: inOrder(problems), warnings: [] };
   const plan = planDirectory({
     read: { ...read, document },
     stored: NOTHING_STORED,
@@ -22,8 +32,15 @@ function checkRead(read: ReadDocument): readonly Problem[] {
     assume: true,
     now: new Date(0),
     passwordHashes: new Map(),
+    identityRules: { issuers, unknownIssuers: UNKNOWN_ISSUERS },
   });
-  return inOrder([...problems, ...plan.problems]);
+  return {
+    problems: inOrder([...problems, ...plan.problems]),
+    warnings: firstProblems(inOrder(plan.warnings)),
+  };
 }
+
+const UNKNOWN_ISSUERS =
+  'CELLPASS_CONFIG names no file with federation, so it is not known which claims each issuer must pin';
 
 const NOTHING_STORED = perTable<'rows'>(() => []);

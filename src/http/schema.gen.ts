@@ -917,6 +917,8 @@ export interface components {
         ApplyResult: {
             /** @description Whether anything was changed. */
             changed: boolean;
+            /** @description What is probably not meant. */
+            warnings: components["schemas"]["Problem"][];
             sections: {
                 [key: string]: components["schemas"]["SectionResult"];
             };

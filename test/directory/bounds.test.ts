@@ -6,7 +6,7 @@ import { invalidDocument } from '../../src/directory/document/problems.ts';
 describe('a wrong document', () => {
   it('gets its first 20 problems by line, and the number of all', () => {
     const text = `version: 1\nusers:\n${Array.from({ length: 30 }, () => '  - username: "?"').join('\n')}`;
-    const { message, details } = invalidDocument(checkDirectory(text));
+    const { message, details } = invalidDocument(checkDirectory(text).problems);
     assert.equal(
       message,
       'the directory document has 30 problems, of which the first 20 are listed: nothing was applied',
@@ -18,7 +18,7 @@ describe('a wrong document', () => {
   });
 
   it('that is a README gets no more', () => {
-    const { details } = invalidDocument(checkDirectory(readFileSync('README.md', 'utf8')));
+    const { details } = invalidDocument(checkDirectory(readFileSync('README.md', 'utf8')).problems);
     assert.ok((details.problems?.length ?? 0) <= 20);
   });
 });

@@ -4,7 +4,7 @@ import { checkDirectory } from '../../src/directory/check.ts';
 
 /** A problem is `line path: message`. */
 function check(text: string): string[] {
-  return checkDirectory(text).map(({ line, path, message }) => `${line ?? '-'} ${path}: ${message}`);
+  return checkDirectory(text).problems.map(({ line, path, message }) => `${line ?? '-'} ${path}: ${message}`);
 }
 
 const COMPONENT_RULE =
@@ -322,7 +322,7 @@ for (const [field, document, accepted, refused] of FIELDS) {
     }
     for (const [value, message] of refused) {
       it(`must not be ${value.slice(0, 60)}`, () => {
-        const problems = checkDirectory(document(value)).map((problem) => problem.message);
+        const problems = checkDirectory(document(value)).problems.map((problem) => problem.message);
         assert.ok(problems.includes(message), `${message} is not among: ${problems.join('; ')}`);
       });
     }
@@ -509,7 +509,9 @@ describe('the entries of a directory document', () => {
   ];
   for (const [title, text, problems] of rows) {
     it(title, () => {
-      const found = checkDirectory(`version: 1\n${text}\n`).map(({ path, message }) => `${path}: ${message}`);
+      const found = checkDirectory(`version: 1\n${text}\n`).problems.map(
+        ({ path, message }) => `${path}: ${message}`,
+      );
       assert.deepEqual(found, problems);
     });
   }

@@ -10,7 +10,7 @@ describeOnBoth('an exported directory', (directory) => {
   it('changes nothing when it is applied', async () => {
     await directory.apply(example());
     const text = await directory.export();
-    assert.deepEqual(checkDirectory(text), []);
+    assert.deepEqual(checkDirectory(text).problems, []);
     const { changed, sections } = await directory.apply(text, { prune: true });
     assert.equal(changed, false);
     assert.equal(sections['projects']?.unchanged, 13);

@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { parse } from 'yaml';
+import { readIssuerRules } from '../../config/load.ts';
 import { checkDirectory } from '../../directory/check.ts';
 import { invalidDocument } from '../../directory/document/problems.ts';
 import { CellpassError, type Problem } from '../../errors.ts';
@@ -52,7 +53,13 @@ async function apply(terminal: Terminal, { api }: AdminClient, options: ApplyOpt
     bodySerializer: (text) => text,
   });
   const result = inFile(terminal, options.file, () => dataOf(answer));
+  warn(terminal, options.file, result.warnings);
   terminal.stdout(options.json ? toJsonLine(result) : printResult(result));
+}
+
+function warn({ stderr }: Terminal, file: string, warnings: readonly Problem[]): void {
+  for (const { message, ...place } of warnings)
+    stderr(`${file}:${describeProblem({ ...place, message: `warning: ${message}` })}\n`);
 }
 
 const COLUMNS = ['SECTION', 'ADDED', 'CHANGED', 'UNCHANGED', 'REMOVED'].map(whole);
@@ -65,8 +72,9 @@ function printResult({ changed, sections }: ApplyResult): string {
 }
 
 function check(terminal: Terminal, { file, json }: FileOptions): void {
-  const problems = checkDirectory(readDocument(file));
-  if (json) terminal.stdout(toJsonLine({ problems }));
+  const { problems, warnings } = checkDirectory(readDocument(file), readIssuerRules(terminal.environment));
+  if (json) terminal.stdout(toJsonLine({ problems, warnings }));
+  warn(terminal, file, warnings);
   inFile(terminal, file, () => {
     if (problems.length > 0) throw invalidDocument(problems);
   });

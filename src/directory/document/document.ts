@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import { claimPins } from '../../config/federated-claims.ts';
+import { federationName } from '../../config/federation.ts';
 import { MINIMUM_ROLES, REGISTRY_ACCESSES, ROLES, VISIBILITIES } from '../../policy/role.ts';
 import * as field from './fields.ts';
 
@@ -37,6 +39,7 @@ export function documentSchema(mode: Mode) {
     access_tokens: section(accessToken(read)),
     deploy_tokens: section(deployToken(read)),
     job_tokens: section(jobToken(read)),
+    federated_identities: section(federatedIdentity(read)),
   });
 }
 
@@ -168,6 +171,22 @@ function jobToken(read: Reader) {
   });
 }
 
+/** Either an account, or a project or group whose bot gets a role. */
+function federatedIdentity({ entry, soft }: Reader) {
+  return entry({
+    name: federationName,
+    id: soft(field.id.optional(), undefined),
+    issuer: soft(federationName, ''),
+    account: soft(field.component.nullish(), undefined),
+    project: soft(path.nullish(), undefined),
+    group: soft(path.nullish(), undefined),
+    role: soft(role.nullish(), undefined),
+    scopes: soft(field.scopes, []),
+    claims: soft(claimPins, {}),
+    expires_at: soft(field.date, null),
+  });
+}
+
 /** Each entry of a list gets `at`, its index in the file from 0: a lenient reading leaves gaps. */
 function reader(mode: Mode) {
   const lenient = mode === 'lenient';
@@ -216,3 +235,4 @@ export type ProjectEntry = Entries<'projects'>[number];
 export type AccessTokenEntry = Entries<'access_tokens'>[number];
 export type DeployTokenEntry = Entries<'deploy_tokens'>[number];
 export type JobTokenEntry = Entries<'job_tokens'>[number];
+export type FederatedIdentityEntry = Entries<'federated_identities'>[number];

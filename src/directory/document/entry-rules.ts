@@ -1,5 +1,6 @@
+import { isIdTokenUsername } from '../../authn/federation/id-token.ts';
 import type { Path } from '../../config/yaml.ts';
-import type { DirectoryDocument, ProjectEntry } from './document.ts';
+import type { DirectoryDocument, FederatedIdentityEntry, ProjectEntry } from './document.ts';
 import { keyOf } from './fields.ts';
 import { printPath } from './read.ts';
 import { secretDigest } from './secret.ts';
@@ -21,8 +22,27 @@ export function checkEntries(document: DirectoryDocument, report: Report): void 
     const given = [projects, group].filter((value) => value !== undefined && value !== null);
     if (given.length !== 1) report(['deploy_tokens', at], 'must have either projects or group');
   });
+  for (const entry of document.federated_identities ?? []) checkOwner(entry, report);
   checkSecrets(document, report);
   checkDuplicates(document, report);
+}
+
+/** An identity stands for one user: a service account, or a bot, which has a role. */
+function checkOwner({ at, account, project, group, role }: FederatedIdentityEntry, report: Report): void {
+  const path: Path = ['federated_identities', at];
+  const given = [account, project, group].filter((value) => value !== undefined && value !== null);
+  if (given.length !== 1) {
+    report(path, 'must have one of: account, project with role, group with role');
+    return;
+  }
+  const isBot = account === undefined || account === null;
+  if (isBot && role == null) report(path, 'must have a role, for the bot of its project or group');
+  if (!isBot && role != null) {
+    report(
+      [...path, 'role'],
+      'must not be given together with account: a service account has roles as a member',
+    );
+  }
 }
 
 function checkRules(project: ProjectEntry, report: Report): void {
@@ -89,6 +109,7 @@ function checkDuplicates(document: DirectoryDocument, report: Report): void {
   }
   checkDuplicateUsers(document, report);
   checkDuplicateTokens(document, report);
+  checkDuplicateIdentities(document, report);
   checkDuplicateGrants(document, report);
 }
 
@@ -96,6 +117,8 @@ function checkDuplicateUsers(document: DirectoryDocument, report: Report): void 
   const names = uniqueness(report);
   const emails = uniqueness(report);
   for (const { username, email, at } of document.users ?? []) {
+    if (isIdTokenUsername(username))
+      report(['users', at, 'username'], 'is the user name with which clients show ID tokens: choose another');
     names(keyOf(username), ['users', at, 'username']);
     emails(email === null ? null : keyOf(email), ['users', at, 'email']);
   }
@@ -114,6 +137,12 @@ function checkDuplicateTokens(document: DirectoryDocument, report: Report): void
   for (const { id, username, at } of document.deploy_tokens ?? []) {
     usernames(id === undefined ? username : null, ['deploy_tokens', at, 'username']);
   }
+}
+
+function checkDuplicateIdentities(document: DirectoryDocument, report: Report): void {
+  const names = uniqueness(report);
+  for (const { name, at } of document.federated_identities ?? [])
+    names(name, ['federated_identities', at, 'name']);
 }
 
 function checkDuplicateGrants(document: DirectoryDocument, report: Report): void {

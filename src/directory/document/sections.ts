@@ -7,6 +7,7 @@ export const SECTIONS = [
   'access_tokens',
   'deploy_tokens',
   'job_tokens',
+  'federated_identities',
 ] as const;
 export type SectionName = (typeof SECTIONS)[number];
 

@@ -4,6 +4,7 @@ import { changeDirectory } from '../../store/directory/directory.ts';
 import { readDirectory } from '../../store/directory/read-rows.ts';
 import type { MemberRow } from '../../store/directory/rows.ts';
 import type { DirectoryRows } from '../../store/directory/table-values.ts';
+import { exportIdentities } from './identities.ts';
 import {
   byPath,
   collectNames,
@@ -56,6 +57,7 @@ function toDocument(rows: DirectoryRows): Plain {
     access_tokens: exportAccessTokens(rows, names),
     deploy_tokens: exportDeployTokens(rows, names),
     job_tokens: exportJobTokens(rows, names),
+    federated_identities: exportIdentities(rows, names),
   };
 }
 

@@ -4,6 +4,7 @@ import { groupBy, type Names, type Plain, sorted, withoutDefaults } from './name
 export function exportAccessTokens(rows: DirectoryRows, names: Names): readonly Plain[] {
   const roles = new Map(rows.members.map(({ user_id, role }) => [user_id, role]));
   return rows.access_tokens
+    .filter(({ identity_id }) => identity_id === null)
     .toSorted((a, b) => a.id - b.id)
     .map(({ id, kind, name, user_id, project_id, group_id, scopes, expires_at, revoked }) =>
       withoutDefaults({

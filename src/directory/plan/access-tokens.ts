@@ -114,7 +114,8 @@ function makeBot(context: PlanContext, kind: 'project' | 'group', ownerId: numbe
 
 /** Moves every bot to the organization of its project or group. */
 export function placeBotsInOrganizations({ tables }: PlanContext): void {
-  for (const { user_id, project_id, group_id } of tables.access_tokens.rows.values()) {
+  const owners = [...tables.access_tokens.rows.values(), ...tables.federated_identities.rows.values()];
+  for (const { user_id, project_id, group_id } of owners) {
     const namespaceId = project_id === null ? group_id : byId(tables.projects, project_id)?.namespace_id;
     const namespace = namespaceId == null ? undefined : byId(tables.namespaces, namespaceId);
     const bot = byId(tables.users, user_id);

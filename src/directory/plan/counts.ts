@@ -38,8 +38,10 @@ function touchedEntries(
 ): Record<SectionName, Set<number>> {
   const tokens = [...tables.access_tokens.rows.values()].filter(({ kind }) => kind !== 'personal');
   const tokenOfBot = new Map(tokens.map(({ id, user_id }) => [user_id, id]));
+  const identities = [...tables.federated_identities.rows.values()].filter(({ kind }) => kind !== 'account');
+  const identityOfBot = new Map(identities.map(({ id, user_id }) => [user_id, id]));
   const members = rows(changes.members);
-  const people = members.filter(({ user_id }) => !tokenOfBot.has(user_id));
+  const people = members.filter(({ user_id }) => !tokenOfBot.has(user_id) && !identityOfBot.has(user_id));
   const idsOf = (type: 'Namespace' | 'Project'): readonly number[] =>
     people.filter(({ source_type }) => source_type === type).map(({ source_id }) => source_id);
   return {
@@ -73,6 +75,10 @@ function touchedEntries(
       ...rows(changes.project_deploy_tokens).map(({ deploy_token_id }) => deploy_token_id),
     ]),
     job_tokens: new Set(rows(changes.job_tokens).map(({ id }) => id)),
+    federated_identities: new Set([
+      ...rows(changes.federated_identities).map(({ id }) => id),
+      ...members.flatMap(({ user_id }) => identityOfBot.get(user_id) ?? []),
+    ]),
   };
 }
 

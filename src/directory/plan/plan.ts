@@ -4,6 +4,7 @@ import type { DirectoryChanges, DirectoryRows } from '../../store/directory/tabl
 import type { IdSource } from '../../store/directory/tables.ts';
 import type { DirectoryDocument } from '../document/document.ts';
 import { checkEntries } from '../document/entry-rules.ts';
+import { checkIdentities, type IdentityRules } from '../document/identity-rules.ts';
 import type { ReadDocument } from '../document/read.ts';
 import { perSection } from '../document/sections.ts';
 import { placeBotsInOrganizations, planAccessTokens } from './access-tokens.ts';
@@ -16,6 +17,7 @@ import {
 } from './accounts.ts';
 import { collectReferences, type PlanContext, type SectionResult } from './context.ts';
 import { type Counts, countSections } from './counts.ts';
+import { planFederatedIdentities } from './federated-identities.ts';
 import { planGrants } from './grants.ts';
 import { type Moved, movedPlaces } from './moved.ts';
 import { planDeployTokens, planJobTokens } from './other-tokens.ts';
@@ -33,6 +35,7 @@ export interface PlanInput {
    */
   readonly assume: boolean;
   readonly now: Date;
+  readonly identityRules: IdentityRules;
   /** Argon2id hashes of the passwords in the document, by index in `users`. */
   readonly passwordHashes: ReadonlyMap<number, string>;
   /**
@@ -46,6 +49,8 @@ export interface Plan {
   readonly changes: DirectoryChanges;
   readonly counts: Readonly<Record<string, Counts>>;
   readonly problems: readonly Problem[];
+  /** What is probably not meant, but can be applied. */
+  readonly warnings: readonly Problem[];
   /** How many new ids the plan needs, and above which id. */
   readonly wantedIds: ReadonlyMap<IdSource, { readonly count: number; readonly above: number }>;
   /** Places that move: if a plan knows only a part of the directory, the part must have these whole. */
@@ -58,8 +63,13 @@ export interface Plan {
  */
 export function planDirectory(input: PlanInput): Plan {
   const problems: Problem[] = [];
+  const warnings: Problem[] = [];
   const taken = new Map<IdSource, number>();
   const context = startPlan(input, problems, taken);
+  checkIdentities(input.read.document, input.identityRules, {
+    report: context.report,
+    warn: (path, message) => warnings.push(input.read.locate(path, message)),
+  });
   planSettings(context);
   const organizations = planOrganizations(context);
   planUsers(context, organizations);
@@ -71,6 +81,7 @@ export function planDirectory(input: PlanInput): Plan {
   planGrants(context, references);
   planAccessTokens(context, references);
   planDeployTokens(context, references);
+  planFederatedIdentities(context, references);
   planJobTokens(context, references);
   checkSecretsUnique(context);
   storeRevocations(context);
@@ -82,6 +93,7 @@ export function planDirectory(input: PlanInput): Plan {
     changes,
     counts: countSections(context, changes),
     problems,
+    warnings,
     wantedIds: wantedIds(taken, context.highestGivenId),
     moved: movedPlaces(context.tables),
   };

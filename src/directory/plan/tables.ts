@@ -56,8 +56,8 @@ export function groupRows<R>(
 }
 
 /**
- * Removes rows that refer to removed rows, as the foreign keys do, and bots whose token was
- * removed. Says nothing about rows that were not read.
+ * Removes rows that refer to removed rows, as the foreign keys do, and bots whose token or identity
+ * was removed. Says nothing about rows that were not read.
  */
 export function removeOrphans(tables: PlannedTables): void {
   const places = { namespaces: removedIds(tables.namespaces), projects: removedIds(tables.projects) };
@@ -111,16 +111,25 @@ function placeKeeper(removed: RemovedIds): (row: Referring) => boolean {
 
 function removeOrphanTokens(tables: PlannedTables, removed: RemovedIds): void {
   const isKept = placeKeeper(removed);
-  keep(tables.access_tokens, isKept);
+  keep(tables.federated_identities, isKept);
+  const identities = removedIds(tables.federated_identities);
+  keep(
+    tables.access_tokens,
+    (row) => isKept(row) && (row.identity_id === null || !identities.has(row.identity_id)),
+  );
   keep(tables.deploy_tokens, isKept);
 }
 
-function removeBotsWithoutToken({ access_tokens, users }: PlannedTables): void {
+function removeBotsWithoutToken({ access_tokens, federated_identities, users }: PlannedTables): void {
   const orphans = new Set<number>();
   for (const [key, { user_id }] of access_tokens.stored)
     if (!access_tokens.rows.has(key)) orphans.add(user_id);
+  for (const [key, { user_id }] of federated_identities.stored)
+    if (federated_identities.rows.get(key)?.user_id !== user_id) orphans.add(user_id);
   if (orphans.size === 0) return;
-  for (const { user_id } of access_tokens.rows.values()) orphans.delete(user_id);
+  for (const { user_id, identity_id } of access_tokens.rows.values())
+    if (identity_id === null) orphans.delete(user_id);
+  for (const { user_id } of federated_identities.rows.values()) orphans.delete(user_id);
   keep(users, ({ id, kind }) => (kind !== 'project_bot' && kind !== 'group_bot') || !orphans.has(id));
 }
 

@@ -1,4 +1,4 @@
-import type { AccessTokenRow } from '../../store/directory/rows.ts';
+import type { AccessTokenRow, FederatedIdentityRow } from '../../store/directory/rows.ts';
 import { find, type Reading } from './reading.ts';
 
 const BOTS = ['project_bot', 'group_bot'] as const;
@@ -26,9 +26,14 @@ export async function readGrants(reading: Reading, { groups, projects }: Places)
   await find(reading, 'protected_tags', match);
 }
 
-/** Reads the bots of tokens, with their memberships. */
-export async function readBots(reading: Reading, tokens: readonly AccessTokenRow[]): Promise<void> {
-  const ids = tokens.filter(({ kind }) => kind !== 'personal').map(({ user_id }) => user_id);
+/** Reads the bots of tokens and identities, with their memberships. */
+export async function readBots(
+  reading: Reading,
+  owned: readonly (AccessTokenRow | FederatedIdentityRow)[],
+): Promise<void> {
+  const ids = owned
+    .filter(({ kind }) => kind === 'project' || kind === 'group')
+    .map(({ user_id }) => user_id);
   await find(reading, 'users', { id: ids });
   await find(reading, 'members', { user_id: ids });
 }

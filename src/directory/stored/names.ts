@@ -26,12 +26,14 @@ export interface DocumentNames {
   };
   /** Names of deploy tokens, as they are written. */
   readonly deployTokens: readonly string[];
+  readonly identities: readonly string[];
   readonly digests: readonly string[];
 }
 
 export function namesIn(document: DirectoryDocument): DocumentNames {
   const { users = [], groups = [], projects = [], organizations = [] } = document;
   const { access_tokens: accessTokens = [], deploy_tokens: deployTokens = [] } = document;
+  const { federated_identities: identities = [] } = document;
   const keysOf = (names: readonly (string | null | undefined)[]): readonly string[] => [
     ...new Set(names.flatMap((name) => (name === null || name === undefined ? [] : [keyOf(name)]))),
   ];
@@ -56,6 +58,7 @@ export function namesIn(document: DirectoryDocument): DocumentNames {
       places: new Set(keysOf(places)),
     },
     deployTokens: deployTokens.map(({ username }) => username),
+    identities: identities.map(({ name }) => name),
     digests: TOKEN_SECTIONS.flatMap((section) =>
       (document[section] ?? []).flatMap((entry) => secretDigest(entry) ?? []),
     ),
@@ -70,7 +73,9 @@ function placeOf(entry: AccessTokenEntry): string | null {
 
 function referencedUsers(document: DirectoryDocument): readonly (string | null | undefined)[] {
   const { organizations = [], groups = [], projects = [], access_tokens = [], job_tokens = [] } = document;
+  const { federated_identities = [] } = document;
   return [
+    ...federated_identities.map(({ account }) => account),
     ...organizations.flatMap(({ owners }) => owners),
     ...[...groups, ...projects].flatMap(({ members }) => members.map(({ user }) => user)),
     ...access_tokens.map((entry) => (entry.kind === 'personal' ? entry.user : null)),
@@ -80,7 +85,9 @@ function referencedUsers(document: DirectoryDocument): readonly (string | null |
 
 function referencedPlaces(document: DirectoryDocument): readonly (string | null | undefined)[] {
   const { groups = [], projects = [], deploy_tokens = [], job_tokens = [] } = document;
+  const { federated_identities = [] } = document;
   return [
+    ...federated_identities.flatMap(({ project, group }) => [project, group]),
     ...[...groups, ...projects].flatMap(({ path, invited_groups }) => [
       path,
       ...invited_groups.map(({ group }) => group),

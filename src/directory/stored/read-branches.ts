@@ -18,7 +18,11 @@ export async function readBranches(reading: Reading, { groups, projects }: Place
     ...(await find(reading, 'access_tokens', { group_id: namespaces })),
     ...(await find(reading, 'access_tokens', { project_id: all })),
   ];
-  await readBots(reading, tokens);
+  const identities = [
+    ...(await find(reading, 'federated_identities', { group_id: namespaces })),
+    ...(await find(reading, 'federated_identities', { project_id: all })),
+  ];
+  await readBots(reading, [...tokens, ...identities]);
   await readRevocations(reading, []);
   return { groups: namespaces, projects: all };
 }

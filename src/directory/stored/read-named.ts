@@ -84,6 +84,11 @@ async function readTokens(reading: Reading, names: DocumentNames): Promise<void>
   await find(reading, 'deploy_tokens', { username: names.deployTokens });
   const deployTokens = [...reading.found.deploy_tokens.values()].map(({ id }) => id);
   await find(reading, 'project_deploy_tokens', { deploy_token_id: deployTokens });
+  const identities = [
+    ...(await find(reading, 'federated_identities', { id: names.ids('federated_identities') })),
+    ...(await find(reading, 'federated_identities', { name: names.identities })),
+  ];
+  await readBots(reading, identities);
   await find(reading, 'job_tokens', secrets);
   await find(reading, 'job_tokens', { id: names.ids('job_tokens') });
 }

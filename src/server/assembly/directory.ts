@@ -1,3 +1,4 @@
+import { issuerRulesOf } from '../../config/federation.ts';
 import { isTrial } from '../../config/trial.ts';
 import { applyDirectory } from '../../directory/apply.ts';
 import { exportDirectory } from '../../directory/export/directory.ts';
@@ -14,7 +15,8 @@ export function openDirectory(
   closers: Closers,
 ): DirectoryResource {
   if (gitlab !== undefined) return DIRECTORY_IN_GITLAB;
-  const services = { database, passwords, now, refusesExamples: !isTrial(config) };
+  const issuers = config.federation && issuerRulesOf(config.federation);
+  const services = { database, passwords, now, refusesExamples: !isTrial(config), issuers };
   if (openPlanner === undefined) {
     return {
       apply: (document, options) => applyDirectory(services, document, options),

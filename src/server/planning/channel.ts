@@ -1,3 +1,4 @@
+import type { IssuerRules } from '../../config/federation.ts';
 import { CellpassError, type ErrorCode, type Problem } from '../../errors.ts';
 import type { Database, Row, Sql, Statement, TransactionOptions } from '../../store/database/drivers.ts';
 
@@ -10,6 +11,7 @@ export type PlanningJob =
       readonly text: string;
       readonly prune: boolean;
       readonly refusesExamples: boolean;
+      readonly issuers: IssuerRules | null;
       readonly nowMs: number;
     }
   | { readonly kind: 'export' };

@@ -71,8 +71,8 @@ export function createPlanner(services: ApplyDependencies, limits: PlannerLimits
   return {
     apply: async (text, { prune }) => {
       const nowMs = services.now().getTime();
-      const { refusesExamples = false } = services;
-      const result = await enqueue({ kind: 'apply', text, prune, refusesExamples, nowMs });
+      const { refusesExamples = false, issuers = null } = services;
+      const result = await enqueue({ kind: 'apply', text, prune, refusesExamples, issuers, nowMs });
       if (typeof result === 'object' && result !== null) return result;
       throw new Error('the planning process gave no result');
     },

@@ -1,6 +1,7 @@
 import type {
   AccessTokenRow,
   DeployTokenRow,
+  FederatedIdentityRow,
   GroupGroupLinkRow,
   JobTokenGroupLinkRow,
   JobTokenProjectLinkRow,
@@ -42,8 +43,22 @@ function describe<R>({ key, columns }: Columns<R>): Table<R> {
 }
 
 function isSameValue(a: unknown, b: unknown): boolean {
+  if (isMapping(a) && isMapping(b)) return isSameMapping(a, b);
   if (!Array.isArray(a) || !Array.isArray(b)) return a === b;
   return a.length === b.length && a.every((value, at) => value === b[at]);
+}
+
+function isMapping(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** PostgreSQL does not keep the order of the members. */
+function isSameMapping(a: Readonly<Record<string, unknown>>, b: Readonly<Record<string, unknown>>): boolean {
+  const names = Object.keys(a);
+  return (
+    names.length === Object.keys(b).length &&
+    names.every((name) => Object.hasOwn(b, name) && isSameValue(a[name], b[name]))
+  );
 }
 
 const RULE = [
@@ -149,6 +164,22 @@ const DESCRIPTIONS = {
     key: ['project_id', 'position'],
     columns: [...RULE, 'immutable'],
   }),
+  federated_identities: describe<FederatedIdentityRow>({
+    key: ['id'],
+    columns: [
+      'id',
+      'name',
+      'issuer',
+      'kind',
+      'user_id',
+      'project_id',
+      'group_id',
+      'scopes',
+      'claims',
+      'lookup_keys',
+      'expires_at',
+    ],
+  }),
   access_tokens: describe<AccessTokenRow>({
     key: ['id'],
     columns: [
@@ -212,6 +243,7 @@ const TABLES_WITH_SEQUENCE = [
   'access_tokens',
   'deploy_tokens',
   'job_tokens',
+  'federated_identities',
 ] as const satisfies readonly TableName[];
 
 /** `unnamed` gives ids to bots and personal namespaces, which no document names. */

@@ -19,6 +19,7 @@ function toInput(document: object) {
   return {
     read: { ...read, document: read.document as DirectoryDocument },
     assume: false,
+    identityRules: { issuers: null, unknownIssuers: '' },
     now: NOW,
     passwordHashes: new Map(),
   };

@@ -28,6 +28,13 @@ const accessToken = fc.oneof(
   fc.record({ kind: fc.constant('group'), group: place, role }),
 );
 
+const CLAIMS = [{ sub: 'a' }, { sub: ['a', 'b'], ref: { prefix: 'refs/tags/' } }, { ref: 'main', sub: 'c' }];
+const identityOwner = fc.oneof(
+  fc.record({ account: user }),
+  fc.record({ project, role }),
+  fc.record({ group: place, role }),
+);
+
 function short<T>(item: fc.Arbitrary<T>, selector: (item: T) => unknown): fc.Arbitrary<T[]> {
   return fc.uniqueArray(item, { maxLength: 3, selector });
 }
@@ -48,6 +55,7 @@ export const arbitraryDocument = fc.record({
       id,
       organization,
       email: fc.option(fc.constantFrom('a@example.com', 'B@example.com')),
+      kind: fc.constantFrom('human' as const, 'service_account' as const),
     }),
     ({ username }) => username,
   ),
@@ -88,6 +96,15 @@ export const arbitraryDocument = fc.record({
       ...secret,
     }),
     ({ username }) => username,
+  ),
+  federated_identities: section(
+    fc
+      .tuple(
+        identityOwner,
+        fc.record({ id, name: fc.constantFrom('ci', 'cd', 'nightly'), claims: fc.constantFrom(...CLAIMS) }),
+      )
+      .map(([owner, identity]) => ({ ...owner, ...identity, issuer: 'github', scopes: ['read_registry'] })),
+    ({ name }) => name,
   ),
   job_tokens: section(fc.record({ id, project, user: fc.option(user), ...secret }), (entry) =>
     JSON.stringify(entry),
