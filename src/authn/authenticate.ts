@@ -6,7 +6,6 @@ import { type CredentialRecords, UNJUDGED, type Unjudged } from './account.ts';
 import type { Credentials } from './basic.ts';
 import { type Evidence, type HashedKind, kindsOf, verifyByRecord } from './credential-kinds.ts';
 import type { Attempt, FailedAttempts } from './failed-attempts.ts';
-import { isIdToken } from './federation/id-token.ts';
 import type { IdTokenVerifier, VerifiedIdToken } from './federation/verify.ts';
 import type { PasswordHasher, VerifyPassword } from './password.ts';
 
@@ -76,20 +75,18 @@ export async function authenticate(
 }
 
 /**
- * Verifies an ID token, before a source is asked about it. Null: the credentials are no ID token, or
- * the settings name no issuer.
+ * Verifies an ID token, before a source is asked about it.
  * @param note gets what is known of the token as soon as it is, for the records.
  * @throws {CellpassError} `unauthorized` and `too_many_failures`, as `authenticate`; `unavailable`
  * when the issuer's keys are not known, which is no failed attempt.
  */
 export async function verifyIdToken(
-  idTokens: IdTokenVerifier | null,
+  idTokens: IdTokenVerifier,
   { failedAttempts }: Pick<Authenticator, 'failedAttempts'>,
-  credentials: Credentials | null,
+  credentials: Credentials,
   { now, network }: Pick<Circumstances, 'now' | 'network'>,
   note: (token: NotedIdToken) => void,
-): Promise<VerifiedIdToken | null> {
-  if (credentials === null || idTokens === null || !isIdToken(credentials)) return null;
+): Promise<VerifiedIdToken> {
   const verdict = await idTokens.verify(credentials.password, now);
   if (!('reason' in verdict)) {
     note(verdict);

@@ -43,6 +43,8 @@ function describeIssue(issue: z.core.$ZodRawIssue): string | undefined {
       return `must be ${NOUNS[issue.expected] ?? issue.expected}`;
     case 'invalid_value':
       return issue.values.length > 1 ? `must be one of: ${issue.values.join(', ')}` : undefined;
+    case 'invalid_key':
+      return issue.issues[0]?.message;
     case 'too_small':
       if (issue.origin === 'string') return 'must not be empty';
       return `must be ${issue.minimum} or more, but is ${String(issue.input)}`;

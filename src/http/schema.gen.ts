@@ -697,6 +697,7 @@ export interface components {
             /** @constant */
             subject_token_type?: "urn:ietf:params:oauth:token-type:id_token";
         };
+        TokenOrExchanged: components["schemas"]["TokenResponse"] | components["schemas"]["TokenExchangeResponse"];
         /** @description An access token in exchange for an ID token (RFC 8693), for use as a password. */
         TokenExchangeResponse: {
             /** @description A routable token. */
@@ -1317,7 +1318,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/json": components["schemas"]["TokenResponse"] | components["schemas"]["TokenExchangeResponse"];
+                "application/json": components["schemas"]["TokenOrExchanged"];
             };
         };
         /** @description A token. */

@@ -556,7 +556,7 @@ describe('what an attempt costs', () => {
 describe('the kinds of credentials', () => {
   it('are tried in the order of the policy', () => {
     const names = CREDENTIAL_KINDS.map(({ name }) => name);
-    assert.deepEqual(names, ['job', 'access_token', 'deploy_token', 'password']);
+    assert.deepEqual(names, ['id_token', 'job', 'access_token', 'deploy_token', 'password']);
   });
 
   it('end with those that a hash proves, which leave no secret to another kind', () => {

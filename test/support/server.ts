@@ -82,6 +82,8 @@ export interface TestServerOptions {
   readonly argon2id?: PasswordHashing;
   /** The rules beside GitLab Rails; default: those of the settings. */
   readonly railsRules?: () => RailsRules;
+  /** How keys of issuers of ID tokens are fetched; default: over the network. */
+  readonly fetchKeys?: ServerInputs['fetchKeys'];
   /** GitLab's database as the directory; the caller closes it. */
   readonly gitlab?: OpenGitlab;
 }
@@ -116,6 +118,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     ...(options.machineClock && { machineClock: options.machineClock }),
     ...(options.topologyPollMs && { topologyPollMs: options.topologyPollMs }),
     ...(options.argon2id && { argon2id: options.argon2id }),
+    ...(options.fetchKeys && { fetchKeys: options.fetchKeys }),
     ...(options.gitlab && { gitlab: options.gitlab }),
     ...(options.railsRules && { railsRules: options.railsRules }),
   };

@@ -1,5 +1,5 @@
 import type { Middleware } from 'koa';
-import { isIdToken } from '../../authn/federation/id-token.ts';
+import { isIdToken, readIdToken } from '../../authn/federation/id-token.ts';
 import type { CellView } from '../../cells/choose-cell.ts';
 import type { Limits } from '../../config/load.ts';
 import { type AskedScopes, parseScopes } from '../../policy/scope.ts';
@@ -142,16 +142,13 @@ async function admit(
 /** A token exchange: by the cell of the ID token's audience, whatever scopes are asked for. */
 async function exchange(deps: TokenEndpoint, { ctx, raw, webPage, outcome }: ObservedCall): Promise<void> {
   try {
-    const credentials = readExchange(deps, raw.params);
-    const request = {
-      ...raw,
-      scopes: [],
-      credentials,
-      forwarded: raw.hops.length > 0,
-      credentialsHeldBack: false,
-    };
-    const admission = await admit(deps, { ctx, request, webPage, outcome });
-    if (admission === 'forwarded') return;
+    const credentials = readExchange(deps, raw.params, deps.limits);
+    // What is no ID token has no audience by which a cell could be chosen, and is refused here.
+    if (readIdToken(credentials.password) !== null) {
+      const forwarded = raw.hops.length > 0;
+      const request = { ...raw, scopes: [], credentials, forwarded, credentialsHeldBack: false };
+      if ((await admit(deps, { ctx, request, webPage, outcome })) === 'forwarded') return;
+    }
     const { clientAddress, startedAtMs } = ctx.state;
     ctx.body = await withDeadline(startedAtMs + ANSWER_TIMEOUT_MS, (deadline) =>
       deps.turns.run(

@@ -4,6 +4,7 @@ import { questionOf } from '../../authn/credential-kinds.ts';
 import { ID_TOKEN_USERNAME } from '../../authn/federation/id-token.ts';
 import type { IdTokenVerifier, VerifiedIdToken } from '../../authn/federation/verify.ts';
 import type { DirectorySource } from '../../authn/source.ts';
+import type { Limits } from '../../config/load.ts';
 import type { ExchangedToken, ProvenIdentity } from '../../directory/tokens/exchange.ts';
 import { CellpassError, type Reason } from '../../errors.ts';
 import type { UserSubject } from '../../policy/subject.ts';
@@ -32,9 +33,13 @@ export interface Exchange {
 /**
  * The ID token in the form of a POST, as credentials.
  * @throws {CellpassError} `grant_type_unsupported` where nothing is exchanged; `bad_exchange` for a
- *   wrong form, which uses up nothing.
+ *   wrong form, and `size`, which use up nothing.
  */
-export function readExchange({ exchange }: Pick<Exchange, 'exchange'>, form: URLSearchParams): Credentials {
+export function readExchange(
+  { exchange }: Pick<Exchange, 'exchange'>,
+  form: URLSearchParams,
+  limits: Pick<Limits, 'passwordBytes'>,
+): Credentials {
   if (exchange === null) {
     throw new CellpassError(
       'grant_type_unsupported',
@@ -53,6 +58,8 @@ export function readExchange({ exchange }: Pick<Exchange, 'exchange'>, form: URL
   if (given('actor_token') !== null) throw wrongForm('actor_token is not supported: leave it out');
   const password = given('subject_token') ?? '';
   if (password === '') throw wrongForm('subject_token is missing');
+  if (Buffer.byteLength(password) > limits.passwordBytes)
+    throw new CellpassError('size', `the subject_token is longer than ${limits.passwordBytes} bytes`);
   return { username: ID_TOKEN_USERNAME, password };
 }
 
@@ -71,11 +78,12 @@ export async function exchangeToken(
   outcome: OutcomeDraft,
   credentials: Credentials,
 ): Promise<TokenExchangeResponse> {
+  if (idTokens === null || exchange === null)
+    throw new CellpassError('internal', 'nothing is exchanged here');
   const when = { now, network: toNetwork(clientAddress) };
   const idToken = await verifyIdToken(idTokens, authenticator, credentials, when, (seen) => {
     outcome.idToken = seen;
   });
-  if (idToken === null || exchange === null) throw new CellpassError('internal', 'nothing is exchanged here');
   const { credentials: records } = await source.ask(questionOf(credentials, idToken), []);
   const subject = await authenticate(authenticator, credentials, records, {
     ...when,

@@ -2,11 +2,13 @@ import {
   type Authenticator,
   authenticate,
   type JudgeElsewhere,
+  type NotedIdToken,
   verifyIdToken,
 } from '../../authn/authenticate.ts';
 import { unauthorized } from '../../authn/basic.ts';
 import { questionOf } from '../../authn/credential-kinds.ts';
 import { isExampleSecret } from '../../authn/example-secrets.ts';
+import { isIdToken } from '../../authn/federation/id-token.ts';
 import type { IdTokenVerifier } from '../../authn/federation/verify.ts';
 import { type DirectorySource, isAbout, type SourceAnswer, type SourceQuestion } from '../../authn/source.ts';
 import type { ServiceSettings } from '../../config/services.ts';
@@ -81,9 +83,13 @@ export async function judge(
   const paths = pathsOf(asked);
   const { question, answer, subject } = await timed('authenticate', async () => {
     const when = { now, network: toNetwork(clientAddress) };
-    const idToken = await verifyIdToken(idTokens, authenticator, credentials, when, (seen) => {
+    const note = (seen: NotedIdToken): void => {
       outcome.idToken = seen;
-    });
+    };
+    const idToken =
+      idTokens !== null && credentials !== null && isIdToken(credentials)
+        ? await verifyIdToken(idTokens, authenticator, credentials, when, note)
+        : null;
     const question = questionOf(credentials, idToken);
     const answer = await source.ask(question, paths);
     const subject = await authenticate(authenticator, credentials, answer.credentials, {
