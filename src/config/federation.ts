@@ -257,7 +257,7 @@ function checkIdentities(
     const other = names.get(name);
     if (other !== undefined) report(['identities', at, 'name'], `is also that of identities.${other}`);
     else names.set(name, at);
-    const entry = issuers[issuerName];
+    const entry = Object.hasOwn(issuers, issuerName) ? issuers[issuerName] : undefined;
     if (entry === undefined) {
       report(['identities', at, 'issuer'], `there is no issuer ${issuerName} in federation.issuers`);
       continue;

@@ -44,6 +44,10 @@ const OF_GROUP = {
 const ALL = { ...BASE, federated_identities: [OF_ACCOUNT, OF_PROJECT, OF_GROUP] };
 const BOTS = "SELECT username, kind, organization_id FROM users WHERE kind LIKE '%bot' ORDER BY id";
 
+const EXCHANGED = `
+  INSERT INTO access_tokens (kind, name, user_id, scopes, minted, token_digest, ends_at, identity_id, identity_name, identity_issuer)
+  SELECT 'personal', 'exchanged', user_id, scopes, true, decode(md5(name), 'hex'), now(), id, name, issuer FROM federated_identities`;
+
 describeOnBoth('federated identities', (directory) => {
   it('stand for a service account, or for a bot that is made for them', async () => {
     const { sections } = await directory.apply(ALL);
@@ -153,10 +157,7 @@ describeOnBoth('federated identities', (directory) => {
 
   it('take the access tokens with them that their ID tokens were exchanged for', async () => {
     await directory.apply(ALL);
-    await directory.query(
-      `INSERT INTO access_tokens (kind, name, user_id, scopes, minted, token_digest, ends_at, identity_id, identity_name, identity_issuer)
-       SELECT 'personal', 'exchanged', user_id, scopes, true, decode(md5(name), 'hex'), now(), id, name, issuer FROM federated_identities`,
-    );
+    await directory.query(EXCHANGED);
     assert.ok(!(await directory.export()).includes('exchanged'));
     assert.equal((await directory.apply(ALL, { prune: true })).changed, false);
     assert.equal((await directory.query('SELECT FROM access_tokens')).length, 3);
@@ -228,6 +229,14 @@ describeOnBoth('federated identities', (directory) => {
       /must be text: put it in quotes/,
     ],
     ['another kind of match', { claims: { sub: { regex: '.*' } } }, '.claims.sub', /must be a text, a list/],
+    [
+      'a claim __proto__',
+      { claims: JSON.parse('{"__proto__": "x", "sub": "a"}') },
+      '.claims',
+      /must not pin __proto__/,
+    ],
+    ['half a character', { claims: { sub: 'a\ud800' } }, '.claims.sub', /control characters/],
+    ['a claim without a name', { claims: { '': 'a' } }, '.claims.', /must not be empty/],
     ['no scopes', { scopes: [] }, '.scopes', /must name at least one scope/],
     ['a name in upper case', { name: 'Release' }, '.name', /lower case/],
   ];
@@ -249,6 +258,69 @@ describeOnBoth('federated identities', (directory) => {
     assert.deepEqual(messages(problems), {
       'federated_identities[1].name': 'is the same as federated_identities[0].name',
     });
+  });
+
+  it('are refused where a rename by id takes the name of a stored one', async () => {
+    await directory.apply(ALL);
+    const [row] = await directory.query("SELECT id FROM federated_identities WHERE name = 'web-pull'");
+    const renamed = { ...OF_PROJECT, id: row?.['id'], name: 'pods' };
+    const problems = await directory.refusal({ federated_identities: [renamed] });
+    assert.match(String(messages(problems)['federated_identities[0].name']), /is taken by the stored entry/);
+  });
+
+  it('may swap their names', async () => {
+    await directory.apply(ALL);
+    const rows = await directory.query('SELECT id, name FROM federated_identities');
+    const idOf = (name: string) => rows.find((row) => row['name'] === name)?.['id'];
+    await directory.apply({
+      federated_identities: [
+        { ...OF_PROJECT, id: idOf('web-pull'), name: 'pods' },
+        { ...OF_GROUP, id: idOf('pods'), name: 'web-pull' },
+      ],
+    });
+    assert.ok((await directory.export()).includes('project: acme/api'));
+  });
+
+  it('keep their account a service account', async () => {
+    await directory.apply(ALL);
+    const problems = await directory.refusal({ users: [{ username: 'release-bot', kind: 'human' }] });
+    assert.match(String(messages(problems)['users[0].kind']), /must stay service_account/);
+  });
+
+  it('keep claims as they are, also one that is named like a column', async () => {
+    const claims = { sub: 'a', expires_at: '2027-01-31T00:00:00+01:00' };
+    const document = { ...BASE, federated_identities: [{ ...OF_ACCOUNT, claims }] };
+    await directory.apply(document);
+    assert.equal((await directory.apply(document)).changed, false);
+  });
+
+  const ending: [what: string, change: object][] = [
+    ['account', { account: 'other-bot' }],
+    ['claims', { claims: { sub: 'x' } }],
+    ['scopes', { scopes: ['read_registry'] }],
+    ['end', { expires_at: '2027-07-01' }],
+  ];
+  for (const [what, change] of ending) {
+    it(`end what was exchanged by them when their ${what} changes`, async () => {
+      await directory.apply({
+        ...ALL,
+        users: [...BASE.users, { username: 'other-bot', id: 3, kind: 'service_account' }],
+      });
+      await directory.query(EXCHANGED);
+      await directory.apply({ federated_identities: [OF_ACCOUNT] });
+      assert.equal((await directory.query('SELECT FROM access_tokens')).length, 3);
+      await directory.apply({ federated_identities: [{ ...OF_ACCOUNT, ...change }] });
+      assert.equal((await directory.query('SELECT FROM access_tokens')).length, 2);
+    });
+  }
+
+  it('leave no document the tokens that were exchanged by them', async () => {
+    await directory.apply(ALL);
+    await directory.query(EXCHANGED);
+    const [row] = await directory.query("SELECT id FROM access_tokens WHERE identity_name = 'api-release'");
+    const token = { id: row?.['id'], kind: 'personal', name: 'mine', user: 'release-bot', scopes: ['api'] };
+    const problems = await directory.refusal({ access_tokens: [token] });
+    assert.match(String(messages(problems)['access_tokens[0].id']), /no document can change it/);
   });
 
   for (const username of ['oidc', 'OIDC']) {

@@ -6,12 +6,26 @@ import type { FetchKeys } from './key-set.ts';
 const TIMEOUT_MS = 3000;
 const LONGEST_ANSWER_BYTES = 65_536;
 
+/** A key set, and where and when it was found. */
+export interface FetchedKeySet {
+  readonly url: string;
+  readonly document: unknown;
+  /** The header `Date` of the answer; null: it has none. */
+  readonly date: Date | null;
+}
+
+/** The key set alone. */
+export const fetchKeys: FetchKeys = async (entry) => (await fetchKeySet(entry)).document;
+
 /**
  * Fetches the key set of an issuer: https alone, without redirects, 64 KB and 3 s at most for each
  * document. OpenID Connect Discovery 1.0 section 4.
  * @throws {Error} that says which document was wrong and why.
  */
-export const fetchKeys: FetchKeys = async ({ issuer, keys }) => {
+export async function fetchKeySet({
+  issuer,
+  keys,
+}: Pick<IssuerSettings, 'issuer' | 'keys'>): Promise<FetchedKeySet> {
   // A new one for each fetch, which comes every ten minutes: a changed CA file counts at once.
   const agent = new Agent({
     maxResponseSize: LONGEST_ANSWER_BYTES,
@@ -21,11 +35,12 @@ export const fetchKeys: FetchKeys = async ({ issuer, keys }) => {
     },
   });
   try {
-    return await fetchJson(agent, await locate(agent, issuer, keys));
+    const url = await locate(agent, issuer, keys);
+    return { url, ...(await fetchJson(agent, url)) };
   } finally {
     await agent.destroy();
   }
-};
+}
 
 async function locate(
   agent: Agent,
@@ -46,7 +61,7 @@ class UnusableDiscovery extends Error {}
 
 async function discover(agent: Agent, issuer: string): Promise<string> {
   const url = discoveryUrl(issuer);
-  const document = await fetchJson(agent, url);
+  const { document } = await fetchJson(agent, url);
   const said = propertyOf(document, 'issuer');
   if (said !== issuer) throw new Error(`${url} is of another issuer than ${issuer}`);
   const uri = propertyOf(document, 'jwks_uri');
@@ -58,21 +73,22 @@ async function discover(agent: Agent, issuer: string): Promise<string> {
   return uri;
 }
 
-export function discoveryUrl(issuer: IssuerSettings['issuer']): string {
+function discoveryUrl(issuer: IssuerSettings['issuer']): string {
   return `${issuer.replace(/\/+$/, '')}/.well-known/openid-configuration`;
 }
 
-async function fetchJson(agent: Agent, url: string): Promise<unknown> {
+async function fetchJson(agent: Agent, url: string): Promise<Pick<FetchedKeySet, 'document' | 'date'>> {
   const signal = AbortSignal.timeout(TIMEOUT_MS);
-  const { statusCode, body } = await request(url, {
+  const { statusCode, headers, body } = await request(url, {
     dispatcher: agent,
     signal,
     headers: { Accept: 'application/json', 'User-Agent': 'cellpass' },
   });
   const text = await body.text();
   if (statusCode !== 200) throw new UnusableDiscovery(`${url} answered ${statusCode}`);
+  const { date } = headers;
   try {
-    return JSON.parse(text);
+    return { document: JSON.parse(text), date: typeof date === 'string' ? new Date(date) : null };
   } catch {
     throw new Error(`${url} answered no JSON`);
   }

@@ -56,6 +56,8 @@ export function createIdTokenVerifier({
       if ('reason' in signed) return signed;
       const refused = (reason: Reason): RefusedIdToken => ({ reason, issuer: signed.name });
       if (!audiences.includes(signed.audience)) return refused('id_token_audience');
+      if (['sub', 'jti'].some((name) => !isRecordable(token.claims[name])))
+        return refused('id_token_malformed');
       const times = readTimes(token.claims, now, maxLifetimeSeconds);
       if (typeof times === 'string') return refused(times);
       return {
@@ -141,6 +143,16 @@ async function isSigned(
     }
   }
   return false;
+}
+
+/** RFC 7519 section 4.1.7 and OpenID Connect Core section 2 know far shorter ones. */
+const LONGEST_NAME = 1024;
+/** Control characters, and halves of surrogate pairs, which the database can't store. */
+const UNPRINTABLE = /[\p{Cc}\p{Cs}]/u;
+
+/** Records name the token by these claims: a text there must be one that can be recorded. */
+function isRecordable(claim: unknown): boolean {
+  return typeof claim !== 'string' || (claim.length <= LONGEST_NAME && !UNPRINTABLE.test(claim));
 }
 
 /** For `iat` and `nbf`, when the issuer's clock is a little fast. */

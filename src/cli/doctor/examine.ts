@@ -8,6 +8,7 @@ import { registriesOfOneKey } from '../../rotation/known-registries.ts';
 import { adminSocketPath } from '../../server/socket-path.ts';
 import type { Terminal } from '../../terminal.ts';
 import { checkDatabase } from './database.ts';
+import { checkFederation } from './federation.ts';
 import { check, checkWithValue, type Finding, failed, named, ok, type Verdict, warning } from './finding.ts';
 import { checkGitlab } from './gitlab.ts';
 import { checkKeys } from './key-checks.ts';
@@ -37,6 +38,7 @@ export async function examine(terminal: Terminal, now: () => Date): Promise<read
     ...stored.findings,
     ...keys,
     ...(await checkBesides(config, now)),
+    ...(config.federation === null ? [] : await checkFederation(terminal, config.federation, now)),
     ...(await checkAddress(config, stored, now)),
     ...(await checkRegistries(config.registries, realmOf(config), now)),
     ...(await checkCanaries(config, stored.signingKeys, now)),

@@ -61,6 +61,13 @@ function planAccessToken(
   revoked: ReadonlySet<string>,
 ): void {
   const { tables, results } = context;
+  if (stored !== null && stored.identity_id !== null) {
+    context.report(
+      ['access_tokens', entry.at, 'id'],
+      'is that of a token which was given in exchange for an ID token: no document can change it',
+    );
+    return;
+  }
   if (stored !== null && (stored.kind !== entry.kind || ownerOf(stored) !== entry.ownerId)) {
     context.report(
       ['access_tokens', entry.at, 'id'],

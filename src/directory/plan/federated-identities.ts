@@ -3,7 +3,7 @@ import type { FederatedIdentityRow, UserRow } from '../../store/directory/rows.t
 import type { FederatedIdentityEntry } from '../document/document.ts';
 import { botMembership, newBot } from '../tokens/bots.ts';
 import { findGroup, findProject, findUser, newId, type PlanContext, type References } from './context.ts';
-import { resolveEntries } from './resolve-entries.ts';
+import { resolveEntries, takenMessage } from './resolve-entries.ts';
 import { byId, put, removeRow } from './tables.ts';
 
 /** Plans which ID tokens stand for whom, and the bots of identities that have no account. */
@@ -24,6 +24,35 @@ export function planFederatedIdentities(context: PlanContext, references: Refere
     if (isNamed || !context.prune || document.federated_identities === undefined) continue;
     removeRow(tables.federated_identities, row);
     results.federated_identities.removed.add(row.id);
+  }
+  checkNames(context);
+  checkAccounts(context);
+}
+
+/** Reports a name that a stored entry has which the document does not name. */
+function checkNames(context: PlanContext): void {
+  const { tables, results } = context;
+  const { indexById } = results.federated_identities;
+  const stored = new Map<string, number>();
+  for (const { id, name } of tables.federated_identities.rows.values())
+    if (!indexById.has(id)) stored.set(name, id);
+  for (const [id, at] of indexById) {
+    const taken = stored.get(byId(tables.federated_identities, id)?.name ?? '');
+    if (taken !== undefined) context.report(['federated_identities', at, 'name'], takenMessage(taken));
+  }
+}
+
+/** Reports a service account that becomes a person while a stored identity stands for it. */
+function checkAccounts(context: PlanContext): void {
+  const { tables, results } = context;
+  for (const { id, kind, name, user_id } of tables.federated_identities.rows.values()) {
+    const at = results.users.indexById.get(user_id);
+    if (kind !== 'account' || at === undefined || results.federated_identities.indexById.has(id)) continue;
+    if (byId(tables.users, user_id)?.kind !== 'service_account')
+      context.report(
+        ['users', at, 'kind'],
+        `must stay service_account, because the identity ${name} stands for this user`,
+      );
   }
 }
 

@@ -58,6 +58,13 @@ async function readPlaces(reading: Reading, names: DocumentNames): Promise<void>
   await find(reading, 'namespaces', { id: above.filter((id) => !reading.found.namespaces.has(String(id))) });
 }
 
+function usersOfEntries({ found }: Reading, names: DocumentNames): readonly number[] {
+  const [ids, keys] = [new Set(names.ids('users')), new Set(names.users)];
+  return [...found.users.values()]
+    .filter(({ id, username_key }) => ids.has(id) || keys.has(username_key))
+    .map(({ id }) => id);
+}
+
 function placesOfEntries({ found }: Reading, names: DocumentNames) {
   const idsOf = (
     rows: Iterable<{ readonly id: number; readonly path_key: string }>,
@@ -88,6 +95,7 @@ async function readTokens(reading: Reading, names: DocumentNames): Promise<void>
     ...(await find(reading, 'federated_identities', { id: names.ids('federated_identities') })),
     ...(await find(reading, 'federated_identities', { name: names.identities })),
   ];
+  await find(reading, 'federated_identities', { user_id: usersOfEntries(reading, names) });
   await readBots(reading, identities);
   await find(reading, 'job_tokens', secrets);
   await find(reading, 'job_tokens', { id: names.ids('job_tokens') });

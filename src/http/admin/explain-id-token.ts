@@ -65,7 +65,7 @@ export async function explainIdToken(
     verified: true,
     ...(match === undefined
       ? { nearest: findNearest(await claimsOfIssuer(verdict.issuer), verdict) }
-      : { identity: match.name, matched: Object.keys(match.claims) }),
+      : { identity: match.name, matched: Object.keys(match.claims).sort() }),
   };
   return { subject: fromIdToken(verdict, found, reading), records, explained };
 }

@@ -96,14 +96,16 @@ function condition(column: string, values: readonly (string | number)[], paramet
 
 /** Both drivers give JSON in the same way: ids as numbers, dates and digests as text. */
 function parseRow<T extends TableName>(text: string): DirectoryTables[T] {
-  return JSON.parse(text, inUtc);
+  const row = JSON.parse(text);
+  for (const column of TIMES) if (column in row) row[column] = inUtc(row[column]);
+  return row;
 }
 
-const TIMES: ReadonlySet<string> = new Set(['expires_at', 'ends_at']);
+/** Columns, not members of a column that is JSON. */
+const TIMES = ['expires_at', 'ends_at'] as const;
 const TIMESTAMP = /^\d{4}-\d\d-\d\dT\d\d:/;
 
 /** In JSON, PostgreSQL writes a timestamp in the zone of the session. */
-function inUtc(column: string, value: unknown): unknown {
-  const isTimestamp = TIMES.has(column) && typeof value === 'string' && TIMESTAMP.test(value);
-  return isTimestamp ? new Date(value).toISOString() : value;
+function inUtc(value: unknown): unknown {
+  return typeof value === 'string' && TIMESTAMP.test(value) ? new Date(value).toISOString() : value;
 }

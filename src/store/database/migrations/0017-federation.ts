@@ -57,6 +57,17 @@ ALTER TABLE access_tokens
 CREATE INDEX access_tokens_by_identity ON access_tokens (identity_id) WHERE identity_id IS NOT NULL;
 CREATE INDEX access_tokens_by_end ON access_tokens (ends_at) WHERE ends_at IS NOT NULL;
 
+-- An identity that changes ends the tokens that were exchanged by what it was.
+CREATE FUNCTION end_exchanged_tokens() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  DELETE FROM access_tokens WHERE identity_id = NEW.id;
+  RETURN NULL;
+END $$;
+CREATE TRIGGER end_exchanged_tokens AFTER UPDATE ON federated_identities FOR EACH ROW
+  WHEN ((OLD.user_id, OLD.issuer, OLD.scopes, OLD.claims, OLD.expires_at)
+    IS DISTINCT FROM (NEW.user_id, NEW.issuer, NEW.scopes, NEW.claims, NEW.expires_at))
+  EXECUTE FUNCTION end_exchanged_tokens();
+
 CREATE OR REPLACE VIEW access_token_records AS
   SELECT token.id, token.user_id, token.token_digest, json_build_object('id', token.id, 'name', token.name, 'scopes', token.scopes,
     'expiresOn', token.expires_at, 'endsAt', token.ends_at, 'revoked', token.revoked, 'owner', account.account,
