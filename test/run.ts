@@ -25,6 +25,7 @@ const LONG = [
   'test/faults/**',
   'test/store/source/gitlab/companies.test.ts',
   'test/e2e/cells.test.ts',
+  'test/e2e/keyless.test.ts',
   'test/e2e/rehearsal.test.ts',
   'test/e2e/matrix/**',
 ];

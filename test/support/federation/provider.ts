@@ -18,6 +18,9 @@ export interface Provider {
   close(): Promise<void>;
 }
 
+/** Its own, and those where presets look. */
+const KEY_PATHS: ReadonlySet<string> = new Set(['/jwks', '/oauth/discovery/keys', '/openid/v1/jwks']);
+
 export async function startProvider(options: MemoryIssuerOptions = {}): Promise<Provider> {
   const ca = makeTestCa();
   const { certFile, keyFile } = ca.issue('issuer');
@@ -49,7 +52,7 @@ export async function startProvider(options: MemoryIssuerOptions = {}): Promise<
   answer = (path) => {
     if (!provider.isUp) return null;
     if (path === '/.well-known/openid-configuration') return { issuer: url, jwks_uri: `${url}/jwks` };
-    if (path !== '/jwks') return null;
+    if (!KEY_PATHS.has(path)) return null;
     asked += 1;
     return issuer.jwks;
   };
