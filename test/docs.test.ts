@@ -95,6 +95,13 @@ describe('docs/configuration.md', () => {
       ),
       ...defaults.gitlab,
     },
+    federation: {
+      audience: undefined,
+      max_lifetime_seconds: 86_400,
+      exchange_ttl_seconds: 900,
+      issuers: undefined,
+      identities: undefined,
+    },
   };
 
   it('names every setting by its variable and in the file, and no other', () => {

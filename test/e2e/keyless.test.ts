@@ -14,9 +14,10 @@ import { type Registry, startRegistry } from '../support/e2e/registry.ts';
 import { debianTool, debianTools } from '../support/e2e/tools.ts';
 import { PLATFORMS } from '../support/federation/platforms.ts';
 import { type Provider, startProvider } from '../support/federation/provider.ts';
-import { until } from '../support/processes/child.ts';
+import { runToEnd, until } from '../support/processes/child.ts';
 
 const AUDIENCE = 'https://registry.example.com';
+const PLUGIN = join(import.meta.dirname, '../../examples/keyless/kubernetes/cellpass-credential-provider');
 const PUBLISH = ['read_registry', 'write_registry'];
 
 const identity = (name: string, issuer: string, claims: object) => ({
@@ -115,6 +116,22 @@ describe('login without a stored secret', function () {
       assert.notEqual(refused.code, 0);
     });
   }
+
+  it('lets a pod pull by what the credential provider of the kubelet answers', async () => {
+    const { sign } = providers.get('kubernetes')!;
+    const { claims } = PLATFORMS.find(({ preset }) => preset === 'kubernetes')!;
+    const request = {
+      apiVersion: 'credentialprovider.kubelet.k8s.io/v1',
+      kind: 'CredentialProviderRequest',
+      image: `${registry.host}/acme/api:1`,
+      serviceAccountToken: await sign(claims),
+    };
+    const env = { PATH: process.env['PATH'] ?? '' };
+    const { code, stdout, stderr } = await runToEnd(PLUGIN, [], { env, input: JSON.stringify(request) });
+    assert.equal(code, 0, stderr);
+    const { username, password } = JSON.parse(stdout).auth[registry.host];
+    assert.deepEqual(await pushAndPull(username, password), [0, 0]);
+  });
 
   it('lets a push outlive the ID token, by an exchange', async () => {
     const { sign } = providers.get('github')!;

@@ -12,18 +12,27 @@ export interface UnverifiedIdToken {
 
 const COMPACT = /^([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)$/;
 
-/** RFC 7519 section 7.2, without the signature. Null: the text is no JWT. */
+/**
+ * RFC 7519 section 7.2, without the signature. Null: the text is no JWT, or is written in another
+ * way than any encoder does, so that no two texts are the same token.
+ */
 export function readIdToken(text: string): UnverifiedIdToken | null {
-  const [, headerPart, claimsPart] = COMPACT.exec(text) ?? [];
-  if (headerPart === undefined || claimsPart === undefined) return null;
+  const [, headerPart = '', claimsPart = '', signature = ''] = COMPACT.exec(text) ?? [];
   const header = toObject(headerPart);
   const claims = header && toObject(claimsPart);
-  return header === null || claims === null ? null : { text, header, claims };
+  return header === null || claims === null || decode(signature) === null ? null : { text, header, claims };
+}
+
+/** Null: bits are set that no byte has. */
+function decode(base64url: string): Buffer | null {
+  const bytes = Buffer.from(base64url, 'base64url');
+  return bytes.toString('base64url') === base64url ? bytes : null;
 }
 
 function toObject(base64url: string): Readonly<Record<string, unknown>> | null {
+  const bytes = decode(base64url);
+  if (bytes === null || bytes.length === 0) return null;
   try {
-    const bytes = Buffer.from(base64url, 'base64url');
     const value: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
     return isObject(value) ? value : null;
   } catch {

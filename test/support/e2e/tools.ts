@@ -8,11 +8,13 @@ export type DebianTool =
   | 'docker'
   | 'docker-registry'
   | 'haproxy'
+  | 'jq'
   | 'libfaketime'
   | 'pgbouncer'
   | 'podman'
   | 'postgres'
   | 'ruby'
+  | 'shellcheck'
   | 'skopeo';
 export type GoTool = keyof typeof GO_MODULES;
 
@@ -44,11 +46,13 @@ const PACKAGES: Readonly<Record<DebianTool, string>> = {
   docker: 'docker.io',
   'docker-registry': 'docker-registry',
   haproxy: 'haproxy',
+  jq: 'jq',
   libfaketime: 'libfaketime',
   pgbouncer: 'pgbouncer',
   podman: 'podman',
   postgres: 'postgresql-15',
   ruby: 'ruby-encryptor',
+  shellcheck: 'shellcheck',
   skopeo: 'skopeo',
 };
 
@@ -116,11 +120,13 @@ const INSTALLERS: Readonly<Record<DebianTool, () => Promise<string>>> = {
     return join(POSTGRES_FOLDER, 'postgres');
   },
   buildah: () => installed('buildah'),
+  jq: () => installed('jq'),
   podman: () => installed('podman'),
   ruby: async () => {
     await aptGet(['install', '--yes', '--no-install-recommends', 'ruby', 'ruby-encryptor', 'ruby-bcrypt']);
     return FILES.ruby ?? '';
   },
+  shellcheck: () => installed('shellcheck'),
   skopeo: () => installed('skopeo'),
 };
 
