@@ -559,6 +559,16 @@ describe('the kinds of credentials', () => {
     assert.deepEqual(names, ['id_token', 'job', 'access_token', 'deploy_token', 'password']);
   });
 
+  it('are none for an ID token that is not verified, and about which nothing is known', () => {
+    const [kind] = CREDENTIAL_KINDS;
+    assert.ok(kind?.proof === 'record');
+    const evidence = { credentials: { username: 'oidc', password: 'x' }, records: nothing, now: NOW };
+    assert.equal(kind.verify(evidence), null);
+    const idToken = { issuer: 'ci', claims: {}, subject: null, jti: null, expiresAt: NOW, mustPin: [] };
+    assert.equal(kind.verify({ ...evidence, idToken }), null);
+    assert.equal(kind.admits(evidence.credentials), false);
+  });
+
   it('end with those that a hash proves, which leave no secret to another kind', () => {
     const proofs = CREDENTIAL_KINDS.map(({ proof }) => proof);
     assert.deepEqual(proofs, proofs.toSorted().toReversed());

@@ -99,17 +99,16 @@ export const ANY_TOKEN = '*';
  * matches the identity has one of them among its own (`keysOfToken`).
  */
 export function keysOfIdentity(pins: ClaimPins): readonly string[] {
-  const whole = Object.keys(pins).filter((name) => !isPrefix(pins[name] ?? ''));
+  const whole = Object.entries(pins).flatMap(([name, pin]) => (isPrefix(pin) ? [] : [{ name, pin }]));
   const rank = (name: string): number => {
     const telling = TELLING.indexOf(name);
     if (telling >= 0) return telling;
     return TELLING.length + 1 + COMMON.indexOf(name);
   };
-  const [name] = whole.toSorted((a, b) => rank(a) - rank(b));
-  const pin = name === undefined ? undefined : pins[name];
-  if (name === undefined || pin === undefined || isPrefix(pin)) return [ANY_TOKEN];
-  const texts = typeof pin === 'string' ? [pin] : pin;
-  return texts.map((text) => keyOf(name, text));
+  const [first] = whole.toSorted((a, b) => rank(a.name) - rank(b.name));
+  if (first === undefined) return [ANY_TOKEN];
+  const texts = typeof first.pin === 'string' ? [first.pin] : first.pin;
+  return texts.map((text) => keyOf(first.name, text));
 }
 
 /** The keys of all identities that a token may match, and perhaps some more. */

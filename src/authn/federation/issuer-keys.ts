@@ -54,15 +54,14 @@ const KEPT_MS = 24 * 60 * 60_000;
 export function createIssuerKeys(options: IssuerKeysOptions): IssuerKeys {
   const { issuers, monotonicMs = () => performance.now() } = options;
   const sets = new Map<string, FollowedKeySet>();
-  const byName = new Map(
-    issuers.map((entry) => {
-      // Entries that differ in their audience alone share one set.
-      const place = JSON.stringify([entry.issuer, entry.keys]);
-      const set = sets.get(place) ?? followKeySet(entry, { ...options, monotonicMs });
-      sets.set(place, set);
-      return [entry.name, set] as const;
-    }),
-  );
+  const followed = issuers.map((entry) => {
+    // Entries that differ in their audience alone share one set.
+    const place = JSON.stringify([entry.issuer, entry.keys]);
+    const set = sets.get(place) ?? followKeySet(entry, { ...options, monotonicMs });
+    sets.set(place, set);
+    return { entry, set };
+  });
+  const byName = new Map(followed.map(({ entry, set }) => [entry.name, set]));
   const refreshAll = (): void => {
     for (const set of sets.values()) void set.refresh();
   };
@@ -71,10 +70,7 @@ export function createIssuerKeys(options: IssuerKeysOptions): IssuerKeys {
   return {
     find: async (issuer, token) => (await byName.get(issuer)?.find(token)) ?? 'none',
     stats: () =>
-      issuers.flatMap(({ name, issuer }) => {
-        const stats = byName.get(name)?.stats();
-        return stats === undefined ? [] : [{ name, issuer, ...stats }];
-      }),
+      followed.map(({ entry, set }) => ({ name: entry.name, issuer: entry.issuer, ...set.stats() })),
     close: () => clearInterval(timer),
   };
 }

@@ -143,6 +143,8 @@ describe('an identity and the claims of a token', () => {
     assert.equal(overlap({ sub: 'a', ref: 'x' }, { sub: ['b', 'c'] }), false);
     assert.equal(overlap({ ref: { prefix: 'refs/tags/' } }, { ref: 'refs/heads/main' }), false);
     assert.equal(overlap({ ref: { prefix: 'refs/tags/' } }, { ref: { prefix: 'refs/' } }), true);
+    assert.equal(overlap({ ref: { prefix: 'refs/' } }, { ref: { prefix: 'refs/tags/' } }), true);
+    assert.equal(overlap({ ref: { prefix: 'a' } }, { ref: { prefix: 'b' } }), false);
     assert.equal(overlap({ sub: 'a' }, { ref: 'x' }), true);
   });
 });

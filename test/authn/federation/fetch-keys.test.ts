@@ -76,6 +76,15 @@ describe("fetching an issuer's keys", () => {
     assert.ok(Math.abs(date!.getTime() - Date.now()) < 60_000);
   });
 
+  it('tells no time where the issuer tells none', async () => {
+    answer = (_, response) => {
+      response.sendDate = false;
+      response.end('{}');
+    };
+    const keys = { jwksUri: `${origin}/jwks`, fallbackUri: null, caFile: ca.caFile };
+    assert.equal((await fetchKeySet({ issuer: origin, keys })).date, null);
+  });
+
   const fallbacks: [what: string, discovery: () => (path: string, response: ServerResponse) => void][] = [
     ['there is no discovery document', () => json({}, 404)],
     ['discovery is forbidden', () => json({}, 403)],
@@ -116,6 +125,7 @@ describe("fetching an issuer's keys", () => {
       /another origin/,
     ],
     ['is a list', () => [], /is of another issuer/],
+    ['is nothing', () => JSON.parse('null'), /is of another issuer/],
   ];
   for (const [what, discovery, says] of wrong) {
     it(`refuses a discovery document that ${what}`, async () => {

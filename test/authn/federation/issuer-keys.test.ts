@@ -156,6 +156,13 @@ describe('the keys of an issuer', () => {
   describe('are left out', () => {
     const left: [what: string, make: () => Promise<unknown>, warns: boolean][] = [
       ['of RSA under 2048 bits', () => jwkOf('x', 1024), true],
+      [
+        'of RSA under 2048 bits and without an id',
+        async () => ({ ...(await jwkOf('x', 1024)), kid: undefined }),
+        true,
+      ],
+      ['that are no keys', async () => 'x', false],
+      ['that are nothing', async () => null, false],
       ['with a secret', async () => ({ kty: 'oct', k: 'c2VjcmV0', kid: 'x' }), false],
       ['for encryption', async () => ({ ...a, kid: 'x', use: 'enc' }), false],
       ['that may only sign', async () => ({ ...a, kid: 'x', key_ops: ['sign'] }), false],
@@ -191,6 +198,16 @@ describe('the keys of an issuer', () => {
   it('of an entry that does not exist are none', async () => {
     open();
     assert.equal(await keys.find('nobody', { alg: 'RS256', kid: 'a' }), 'none');
+  });
+
+  it('tell that they were never fetched, and what failed, whatever that is', async () => {
+    published = () => Promise.reject('a text');
+    open();
+    assert.deepEqual(keys.stats(), [
+      { name: 'ci', issuer: settings.issuer, keys: 0, ageSeconds: null, problem: null },
+    ]);
+    await find('a');
+    assert.equal(keys.stats()[0]?.problem, 'a text');
   });
 
   it('tell their number and their age', async () => {
