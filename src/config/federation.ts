@@ -26,7 +26,7 @@ const ALGORITHMS = [
 export type IdTokenAlgorithm = (typeof ALGORITHMS)[number];
 
 const PRESETS = ['github', 'gitlab', 'kubernetes', 'buildkite', 'circleci'] as const;
-export type IssuerPreset = (typeof PRESETS)[number];
+type IssuerPreset = (typeof PRESETS)[number];
 
 interface PresetRules {
   /** Null: each instance has its own. */

@@ -92,7 +92,7 @@ const COMMON = [
   'environment',
 ];
 /** The look-up key of an identity that pins no whole value. */
-export const ANY_TOKEN = '*';
+const ANY_TOKEN = '*';
 
 /**
  * The keys under which an identity is looked up: those of one claim that it pins. Whatever token

@@ -62,7 +62,7 @@ export function fromIdentity(
   };
 }
 
-export function toSubjectIdentity(
+function toSubjectIdentity(
   name: string,
   { issuer, subject, jti }: Pick<VerifiedIdToken, 'issuer' | 'subject' | 'jti'>,
 ): SubjectIdentity {

@@ -20,7 +20,7 @@ export interface IssuerKeys {
   close(): void;
 }
 
-export interface WantedKey {
+interface WantedKey {
   readonly alg: IdTokenAlgorithm;
   /** Undefined: the token names no key, so that the set must leave no choice. */
   readonly kid: string | undefined;

@@ -17,7 +17,7 @@ export interface VerifiedIdToken {
   readonly mustPin: readonly string[];
 }
 
-export interface RefusedIdToken {
+interface RefusedIdToken {
   readonly reason: Reason;
   /** The name of the issuer in the settings; null: it is a stranger's token. */
   readonly issuer: string | null;
@@ -101,7 +101,7 @@ async function whyNotSigned(
   return (await isSigned(token.text, algorithm.alg, found)) ? null : 'id_token_signature';
 }
 
-export interface NamedAlgorithm {
+interface NamedAlgorithm {
   readonly alg: IdTokenAlgorithm;
   /** Undefined: the header names no key. */
   readonly kid: string | undefined;

@@ -5,6 +5,7 @@ import { judgeChallenge, parseChallenge } from '../../../src/cli/doctor/challeng
 import { DATABASE_CLOCK, judgeClock, judgeReplicas, REGISTRY_CLOCK } from '../../../src/cli/doctor/clocks.ts';
 import { judgeCell, judgeMigrations, judgeNotices, judgeVersion } from '../../../src/cli/doctor/database.ts';
 import { judgeTls } from '../../../src/cli/doctor/examine.ts';
+import { judgeCopy, judgeKeys } from '../../../src/cli/doctor/federation.ts';
 import type { Verdict } from '../../../src/cli/doctor/finding.ts';
 import { judgeHealth, judgePublicUrl, lookForCellpass } from '../../../src/cli/doctor/public-url.ts';
 import { judgeCanary, judgeSchedule } from '../../../src/cli/doctor/registries.ts';
@@ -12,6 +13,15 @@ import { loadConfig } from '../../../src/config/load.ts';
 import { freePort } from '../../support/database/postgres.ts';
 import { startedCell } from '../../support/keys.ts';
 import { assertVerdict, type Outcome } from './support.ts';
+
+/** Of P-256, from RFC 7515 appendix A.3. */
+const KEY = {
+  kty: 'EC',
+  crv: 'P-256',
+  x: 'f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU',
+  y: 'x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0',
+};
+const DAMAGED = { ...KEY, kid: 'b', y: 'AAAA' };
 
 const at = (machine: string, aheadS: number) => ({ machine, aheadMs: aheadS * 1000 });
 
@@ -40,6 +50,42 @@ describe('doctor: what each check makes of what it found', () => {
     ['a registry clock 4.9 s behind', judgeClock('its', -4.9, REGISTRY_CLOCK), 'ok', '4.9 s behind'],
     ['5 s behind', judgeClock('its', -5, REGISTRY_CLOCK), 'warning', 'time server'],
     ['60 s behind', judgeClock('its', -60, REGISTRY_CLOCK), 'failed', 'tokens are refused'],
+    [
+      'no key of an issuer',
+      judgeKeys({ url: 'https://a', document: { keys: [] } }),
+      'failed',
+      'https://a has no key',
+    ],
+    [
+      'a key of an issuer',
+      judgeKeys({ url: 'https://a', document: { keys: [KEY] } }),
+      'ok',
+      'https://a has 1 keys',
+    ],
+    [
+      'a key that is left out',
+      judgeKeys({ url: 'https://a', document: { keys: [KEY, DAMAGED] } }),
+      'warning',
+      'the key b is damaged',
+    ],
+    [
+      'keys in use',
+      judgeCopy({ keys: 2, age_seconds: 1499, problem: null }),
+      'ok',
+      '2 keys, fetched 1499 s ago',
+    ],
+    [
+      'old keys in use',
+      judgeCopy({ keys: 2, age_seconds: 1500, problem: 'x' }),
+      'warning',
+      "can't be asked (x)",
+    ],
+    [
+      'no keys in use',
+      judgeCopy({ keys: 0, age_seconds: null, problem: 'x' }),
+      'failed',
+      'answered with 503 (x)',
+    ],
     ['health', judgeHealth('http://a', 200, '{"status":"ok"}'), 'ok', 'http://a'],
     ['a page', judgeHealth('http://a', 200, '<html>'), 'failed', 'http://a/healthz'],
     ['JSON of another server', judgeHealth('http://a', 200, '{"status":"UP"}'), 'failed', '200'],
