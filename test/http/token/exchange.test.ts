@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import request from 'supertest';
 import { readRoutableToken } from '../../../src/cells/routable-token.ts';
+import { exchangeIdToken } from '../../../src/directory/tokens/exchange.ts';
+import type { CellpassError } from '../../../src/errors.ts';
 import { createMemoryIssuer, type MemoryIssuer } from '../../support/federation/issuer.ts';
 import { type FederationFile, writeFederation } from '../../support/federation/settings.ts';
 import { startTestServer, type TestServer } from '../../support/server.ts';
@@ -226,6 +228,29 @@ describe('an ID token in exchange for an access token', () => {
       .send({ issuer: 'ci', jti })
       .expect(200);
     assert.equal((await exchange({ sub: 'release', jti })).status, 401);
+  });
+
+  it('is not given to an identity that was revoked or removed while its ID token was verified', async () => {
+    const exchanging = (name: string) =>
+      exchangeIdToken(
+        { database: server.database, cell: 1, ttlSeconds: 600 },
+        {
+          identity: { name, issuer: 'ci', subject: name, jti: randomUUID() },
+          userId: 1,
+          scopes: ['read_registry'],
+          identityEnds: null,
+          idTokenEnds: new Date(START + 60_000),
+        },
+        now(),
+      ).then(
+        () => 'given',
+        (error: CellpassError) => error.reason,
+      );
+    await request(server.admin).post('/admin/v1/federation/identities/ends-soon/revoke').expect(200);
+    assert.equal(await exchanging('ends-soon'), 'identity_revoked');
+    assert.equal(await exchanging('removed'), 'identity_revoked');
+    await request(server.admin).post('/admin/v1/federation/identities/ends-soon/restore').expect(200);
+    assert.equal(await exchanging('ends-soon'), 'given');
   });
 
   it('revocations name what does not exist', async () => {
