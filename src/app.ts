@@ -11,7 +11,7 @@ import { type DifferencesResource, listDifferences } from './http/admin/differen
 import { applyDirectory, type DirectoryResource, exportDirectory } from './http/admin/directory.ts';
 import { type ExplainResource, explain, explainRequest } from './http/admin/explain.ts';
 import { type FederationResource, federationRoutes } from './http/admin/federation.ts';
-import { adminBySocket, adminByToken } from './http/admin/identify.ts';
+import { adminBySocket, adminByToken, requireRole } from './http/admin/identify.ts';
 import { type IssuedTokenResource, listIssuedTokens } from './http/admin/issued-tokens.ts';
 import { deleteJobToken, type JobTokenResource, putJobToken } from './http/admin/job-tokens.ts';
 import { keyRoutes } from './http/admin/keys.ts';
@@ -90,7 +90,8 @@ export function createAdminApp(deps: AdminDeps): Koa<RequestState> {
 /** The admin API over TCP: every path needs an admin token. */
 export function createRemoteAdminApp(deps: AdminDeps): Koa<RequestState> {
   const parameters = refuseUnknownParameters(deps.contract);
-  return assemble(adminRouter(deps), deps, adminByToken(deps.adminTokens), parameters);
+  const role = requireRole(deps.contract);
+  return assemble(adminRouter(deps), deps, adminByToken(deps.adminTokens), role, parameters);
 }
 
 function adminRouter(deps: AdminDeps): Router<RequestState> {

@@ -106,6 +106,7 @@ export type Reason =
   | 'password_hasher'
   | 'no_admin_token'
   | 'unknown_admin_token'
+  | 'admin_role'
   | 'draining';
 
 /** One problem in an input. `line` counts from 1. */

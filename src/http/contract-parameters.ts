@@ -1,5 +1,6 @@
 import type { Ajv2020 } from 'ajv/dist/2020.js';
 import { z } from 'zod';
+import { ADMIN_ROLES, type AdminRole } from '../authn/admin-role.ts';
 import type { ErrorCode, Problem } from '../errors.ts';
 import { toProblem, violation } from './contract-problems.ts';
 import type { operations } from './schema.gen.ts';
@@ -26,6 +27,8 @@ export interface OperationParameters {
   /** Matches the paths of the operation. */
   readonly path: RegExp;
   readonly parameters: readonly Parameter[];
+  /** Of an admin, who may use it. */
+  readonly role: AdminRole;
 }
 
 interface Parameter {
@@ -46,7 +49,11 @@ const parameterObject = z.object({
 });
 /** Headers are shared by reference, and no header is checked here. */
 const parameterList = z.array(z.union([parameterObject, z.object({ $ref: z.string() })])).default([]);
-const operationObject = z.object({ operationId: z.string(), parameters: parameterList });
+const operationObject = z.object({
+  operationId: z.string(),
+  parameters: parameterList,
+  'x-admin-role': z.enum(ADMIN_ROLES).optional(),
+});
 const pathsObject = z.object({
   paths: z.record(z.string(), z.looseObject({ parameters: parameterList })),
 });
@@ -62,7 +69,9 @@ export function readOperations(document: object): readonly OperationParameters[]
         ...readParameters(item.parameters, `${place}/parameters`),
         ...readParameters(operation.parameters, `${place}/${method}/parameters`),
       ];
-      return [{ id: operation.operationId, method, path: toPattern(template), parameters }];
+      // What only looks needs no word in the document; what changes something and has none is closed.
+      const { operationId: id, 'x-admin-role': role = method === 'get' ? 'read' : 'all' } = operation;
+      return [{ id, method, path: toPattern(template), parameters, role }];
     }),
   );
 }

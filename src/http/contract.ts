@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { parse } from 'yaml';
+import type { AdminRole } from '../authn/admin-role.ts';
 import type { ErrorCode } from '../errors.ts';
 import {
   type GivenParameters,
@@ -28,6 +29,8 @@ export interface Contract {
    * @returns undefined where the document has no such operation.
    */
   queryNames(method: string, path: string): ReadonlySet<string> | undefined;
+  /** Which role of an admin an operation needs; undefined where there is no such operation. */
+  roleOf(method: string, path: string): AdminRole | undefined;
   /**
    * Makes the function that checks the parameters of an operation and gives them their types.
    * @param ifWrong the code of the error that the function throws, with every problem; the default
@@ -67,6 +70,8 @@ export function loadContract(): Contract {
       const operation = operations.find((known) => known.method === method && known.path.test(path));
       return operation && new Set(operation.parameters.filter(isInQuery).map(({ name }) => name));
     },
+    roleOf: (method, path) =>
+      operations.find((known) => known.method === method && known.path.test(path))?.role,
     parametersOf<Id extends OperationId>(id: Id, ifWrong: ErrorCode = 'invalid') {
       const operation = operations.find((known) => known.id === id);
       if (operation === undefined) throw new Error(`openapi.yaml has no operation ${id}`);

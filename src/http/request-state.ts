@@ -1,8 +1,10 @@
+import type { AdminRole } from '../authn/admin-role.ts';
 import type { ClientAddress } from '../policy/project.ts';
 
 /** Who asks on the admin API. */
 export interface Admin {
   readonly over: 'socket' | 'tcp';
+  readonly role: AdminRole;
   /** For the audit record and the log. */
   readonly actor: string;
 }

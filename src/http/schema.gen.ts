@@ -767,9 +767,15 @@ export interface components {
         AdminTokenOrder: {
             /** @description The name of its user in the history. */
             name: string;
+            role?: components["schemas"]["AdminRole"];
             /** @description A date and time, or a date, which means its first moment (UTC). Without it, the token never expires. */
             expires_at?: string | null;
         };
+        /**
+         * @description read asks and scrapes; directory also changes the directory, tokens and job tokens; keys also rotates; all does everything. Without it, read.
+         * @enum {string}
+         */
+        AdminRole: "read" | "directory" | "keys" | "all";
         AdminToken: components["schemas"]["AdminTokenFacts"];
         CreatedAdminToken: {
             /** @description The secret. */
@@ -779,6 +785,7 @@ export interface components {
         AdminTokenFacts: {
             id: number;
             name: string;
+            role: components["schemas"]["AdminRole"];
             /** Format: date-time */
             created_at: string;
             created_by: string;
@@ -1743,6 +1750,7 @@ export interface operations {
             };
             400: components["responses"]["Error"];
             401: components["responses"]["AdminUnauthorized"];
+            403: components["responses"]["Error"];
             409: components["responses"]["Error"];
             422: components["responses"]["Invalid"];
             503: components["responses"]["Unavailable"];
@@ -1772,6 +1780,7 @@ export interface operations {
             };
             400: components["responses"]["Error"];
             401: components["responses"]["AdminUnauthorized"];
+            403: components["responses"]["Error"];
             409: components["responses"]["Error"];
             422: components["responses"]["Invalid"];
             503: components["responses"]["Unavailable"];
@@ -1796,6 +1805,7 @@ export interface operations {
                 content?: never;
             };
             401: components["responses"]["AdminUnauthorized"];
+            403: components["responses"]["Error"];
             404: components["responses"]["Error"];
             409: components["responses"]["Error"];
             422: components["responses"]["Invalid"];
@@ -1861,6 +1871,7 @@ export interface operations {
             };
             400: components["responses"]["Error"];
             401: components["responses"]["AdminUnauthorized"];
+            403: components["responses"]["Error"];
             409: components["responses"]["Error"];
             422: components["responses"]["Invalid"];
             503: components["responses"]["Unavailable"];
@@ -1887,6 +1898,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["AdminUnauthorized"];
+            403: components["responses"]["Error"];
             404: components["responses"]["Error"];
             409: components["responses"]["Error"];
             422: components["responses"]["Invalid"];
@@ -1965,6 +1977,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["AdminUnauthorized"];
+            403: components["responses"]["Error"];
             404: components["responses"]["Error"];
             409: components["responses"]["Error"];
             422: components["responses"]["Invalid"];
@@ -1992,6 +2005,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["AdminUnauthorized"];
+            403: components["responses"]["Error"];
             404: components["responses"]["Error"];
             409: components["responses"]["Error"];
             422: components["responses"]["Invalid"];
@@ -2022,6 +2036,7 @@ export interface operations {
             };
             400: components["responses"]["Error"];
             401: components["responses"]["AdminUnauthorized"];
+            403: components["responses"]["Error"];
             404: components["responses"]["Error"];
             409: components["responses"]["Error"];
             422: components["responses"]["Invalid"];
@@ -2164,6 +2179,7 @@ export interface operations {
             };
             400: components["responses"]["Error"];
             401: components["responses"]["AdminUnauthorized"];
+            403: components["responses"]["Error"];
             404: components["responses"]["Error"];
             409: components["responses"]["Error"];
             422: components["responses"]["Invalid"];
@@ -2197,6 +2213,7 @@ export interface operations {
             };
             400: components["responses"]["Error"];
             401: components["responses"]["AdminUnauthorized"];
+            403: components["responses"]["Error"];
             404: components["responses"]["Error"];
             409: components["responses"]["Error"];
             422: components["responses"]["Invalid"];
@@ -2230,6 +2247,7 @@ export interface operations {
             };
             400: components["responses"]["Error"];
             401: components["responses"]["AdminUnauthorized"];
+            403: components["responses"]["Error"];
             404: components["responses"]["Error"];
             409: components["responses"]["Error"];
             422: components["responses"]["Invalid"];
@@ -2263,6 +2281,7 @@ export interface operations {
             };
             400: components["responses"]["Error"];
             401: components["responses"]["AdminUnauthorized"];
+            403: components["responses"]["Error"];
             404: components["responses"]["Error"];
             409: components["responses"]["Error"];
             422: components["responses"]["Invalid"];
@@ -2296,6 +2315,7 @@ export interface operations {
             };
             400: components["responses"]["Error"];
             401: components["responses"]["AdminUnauthorized"];
+            403: components["responses"]["Error"];
             404: components["responses"]["Error"];
             409: components["responses"]["Error"];
             422: components["responses"]["Invalid"];
@@ -2329,6 +2349,7 @@ export interface operations {
             };
             400: components["responses"]["Error"];
             401: components["responses"]["AdminUnauthorized"];
+            403: components["responses"]["Error"];
             404: components["responses"]["Error"];
             409: components["responses"]["Error"];
             422: components["responses"]["Invalid"];
@@ -2358,6 +2379,7 @@ export interface operations {
             };
             400: components["responses"]["Error"];
             401: components["responses"]["AdminUnauthorized"];
+            403: components["responses"]["Error"];
             404: components["responses"]["Error"];
             409: components["responses"]["Error"];
             422: components["responses"]["Invalid"];
@@ -2387,6 +2409,7 @@ export interface operations {
             };
             400: components["responses"]["Error"];
             401: components["responses"]["AdminUnauthorized"];
+            403: components["responses"]["Error"];
             404: components["responses"]["Error"];
             409: components["responses"]["Error"];
             422: components["responses"]["Invalid"];
@@ -2416,6 +2439,7 @@ export interface operations {
             };
             400: components["responses"]["Error"];
             401: components["responses"]["AdminUnauthorized"];
+            403: components["responses"]["Error"];
             404: components["responses"]["Error"];
             409: components["responses"]["Error"];
             422: components["responses"]["Invalid"];
@@ -2449,6 +2473,7 @@ export interface operations {
             };
             400: components["responses"]["Error"];
             401: components["responses"]["AdminUnauthorized"];
+            403: components["responses"]["Error"];
             404: components["responses"]["Error"];
             409: components["responses"]["Error"];
             422: components["responses"]["Invalid"];
@@ -2482,6 +2507,7 @@ export interface operations {
             };
             400: components["responses"]["Error"];
             401: components["responses"]["AdminUnauthorized"];
+            403: components["responses"]["Error"];
             404: components["responses"]["Error"];
             409: components["responses"]["Error"];
             422: components["responses"]["Invalid"];
@@ -2511,6 +2537,7 @@ export interface operations {
             };
             400: components["responses"]["Error"];
             401: components["responses"]["AdminUnauthorized"];
+            403: components["responses"]["Error"];
             404: components["responses"]["Error"];
             409: components["responses"]["Error"];
             422: components["responses"]["Invalid"];
@@ -2597,6 +2624,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["AdminUnauthorized"];
+            403: components["responses"]["Error"];
             404: components["responses"]["Error"];
             422: components["responses"]["Invalid"];
             503: components["responses"]["Unavailable"];
@@ -2647,6 +2675,7 @@ export interface operations {
             };
             400: components["responses"]["Error"];
             401: components["responses"]["AdminUnauthorized"];
+            403: components["responses"]["Error"];
             404: components["responses"]["Error"];
             422: components["responses"]["Invalid"];
             503: components["responses"]["Unavailable"];

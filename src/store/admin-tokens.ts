@@ -1,9 +1,11 @@
+import type { AdminRole } from '../authn/admin-role.ts';
 import type { Database, Sql, Statement } from './database/drivers.ts';
 
 /** An admin token without its secret, of which only the digest is stored. */
 export interface AdminToken {
   readonly id: number;
   readonly name: string;
+  readonly role: AdminRole;
   readonly createdAt: Date;
   /** The actor, as in audit events. */
   readonly createdBy: string;
@@ -13,7 +15,8 @@ export interface AdminToken {
   readonly lastUsedAt: Date | null;
 }
 
-export interface NewAdminToken extends Pick<AdminToken, 'name' | 'createdAt' | 'createdBy' | 'expiresAt'> {
+export interface NewAdminToken
+  extends Pick<AdminToken, 'name' | 'role' | 'createdAt' | 'createdBy' | 'expiresAt'> {
   /** SHA-256 of the secret. */
   readonly digest: Uint8Array;
 }
@@ -21,6 +24,7 @@ export interface NewAdminToken extends Pick<AdminToken, 'name' | 'createdAt' | '
 type AdminTokenRow = {
   readonly id: number;
   readonly name: string;
+  readonly role: AdminRole;
   readonly created_at: Date;
   readonly created_by: string;
   readonly expires_at: Date | null;
@@ -28,10 +32,10 @@ type AdminTokenRow = {
   readonly last_used_at: Date | null;
 };
 
-const COLUMNS = 'id, name, created_at, created_by, expires_at, revoked_at, last_used_at';
+const COLUMNS = 'id, name, role, created_at, created_by, expires_at, revoked_at, last_used_at';
 
 const INSERT = `
-INSERT INTO admin_tokens (name, token_sha256, created_at, created_by, expires_at) VALUES ($1, $2, $3, $4, $5)
+INSERT INTO admin_tokens (name, token_sha256, created_at, created_by, expires_at, role) VALUES ($1, $2, $3, $4, $5, $6)
 RETURNING ${COLUMNS}`;
 
 const LIST = `SELECT ${COLUMNS} FROM admin_tokens ORDER BY id`;
@@ -45,13 +49,13 @@ const RECOGNISE: Statement = {
   name: 'recognise_admin_token',
   text: `
 WITH found AS (
-  SELECT id, name, last_used_at FROM admin_tokens
+  SELECT id, name, role, last_used_at FROM admin_tokens
   WHERE token_sha256 = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)
 ), used AS (
   UPDATE admin_tokens SET last_used_at = $2
   WHERE id IN (SELECT id FROM found WHERE last_used_at IS NULL OR last_used_at < $2::timestamptz - interval '1 minute')
 )
-SELECT id, name FROM found`,
+SELECT id, name, role FROM found`,
 };
 
 const INSERT_EVENT = `
@@ -62,15 +66,22 @@ export async function recogniseAdminToken(
   sql: Sql,
   digest: Uint8Array,
   now: Date,
-): Promise<Pick<AdminToken, 'id' | 'name'> | undefined> {
-  const [row] = await sql.query<{ id: number; name: string }>(RECOGNISE, [digest, now]);
+): Promise<Pick<AdminToken, 'id' | 'name' | 'role'> | undefined> {
+  const [row] = await sql.query<{ id: number; name: string; role: AdminRole }>(RECOGNISE, [digest, now]);
   return row;
 }
 
 export async function createAdminToken(database: Database, token: NewAdminToken): Promise<AdminToken> {
-  const { name, digest, createdAt, createdBy, expiresAt } = token;
+  const { name, role, digest, createdAt, createdBy, expiresAt } = token;
   return database.transaction(async (sql) => {
-    const rows = await sql.query<AdminTokenRow>(INSERT, [name, digest, createdAt, createdBy, expiresAt]);
+    const rows = await sql.query<AdminTokenRow>(INSERT, [
+      name,
+      digest,
+      createdAt,
+      createdBy,
+      expiresAt,
+      role,
+    ]);
     const [created] = rows.map(toAdminToken);
     if (created === undefined) throw new Error('the new admin token was not returned');
     await sql.query(INSERT_EVENT, [createdAt, createdBy, 'create', subjectOf(created)]);
@@ -110,6 +121,7 @@ function toAdminToken(row: AdminTokenRow): AdminToken {
   return {
     id: row.id,
     name: row.name,
+    role: row.role,
     createdAt: row.created_at,
     createdBy: row.created_by,
     expiresAt: row.expires_at,

@@ -23,7 +23,7 @@ export interface JsonFlags extends AdminFlags {
 export function adminUrlOption(): Option {
   return new Option(
     '--admin-url <url>',
-    'use the admin API over TCP, with CELLPASS_ADMIN_TOKEN (default: the socket in CELLPASS_DATA_DIR)',
+    'use the admin API over TCP, with CELLPASS_ADMIN_TOKEN (default: CELLPASS_ADMIN_URL, or the socket in CELLPASS_DATA_DIR)',
   );
 }
 
@@ -44,7 +44,8 @@ export interface AdminRoute {
  * @throws {CellpassError} `invalid` for a URL to which the token must not be sent, and without a
  * token for it.
  */
-export function routeToAdmin({ environment, stderr }: Terminal, { adminUrl }: AdminFlags): AdminRoute {
+export function routeToAdmin({ environment, stderr }: Terminal, flags: AdminFlags): AdminRoute {
+  const adminUrl = flags.adminUrl ?? (environment['CELLPASS_ADMIN_URL'] || undefined);
   if (adminUrl === undefined) return overSocket(environment);
   const route = overTcp(adminUrl, environment);
   if (new URL(route.baseUrl).protocol === 'http:') {

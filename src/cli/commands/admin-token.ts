@@ -1,4 +1,5 @@
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
+import { ADMIN_ROLES, type AdminRole } from '../../authn/admin-role.ts';
 import type { AdminTokenBody } from '../../http/types.ts';
 import type { Terminal } from '../../terminal.ts';
 import { dataOf, withAdmin } from '../client/admin-client.ts';
@@ -9,6 +10,7 @@ import { toMinute } from '../client/time.ts';
 
 interface CreateFlags extends JsonFlags {
   readonly name: string;
+  readonly role: AdminRole;
   readonly expiresAt?: string;
 }
 
@@ -26,17 +28,25 @@ function addCreate(adminToken: Command, terminal: Terminal): void {
       .command('create')
       .description('create an admin token and print its secret once; works only on the host of the server')
       .requiredOption('--name <name>', 'the name of its user in the history of changes')
+      .addOption(
+        new Option(
+          '--role <role>',
+          'what it may do: read asks and scrapes, directory also changes the directory, keys also rotates, all does everything',
+        )
+          .choices(ADMIN_ROLES)
+          .default('read'),
+      )
       .option(
         '--expires-at <date>',
         'when the token expires, such as 2027-01-31 or 2027-01-31T12:00:00Z (default: never)',
       ),
-  ).action(({ name, expiresAt, json, ...flags }: CreateFlags) =>
+  ).action(({ name, role, expiresAt, json, ...flags }: CreateFlags) =>
     withAdmin(terminal, flags, async ({ api }) => {
-      const body = { name, ...(expiresAt !== undefined && { expires_at: expiresAt }) };
+      const body = { name, role, ...(expiresAt !== undefined && { expires_at: expiresAt }) };
       const created = dataOf(await api.POST('/admin/v1/admin-tokens', { body }));
       if (!json) {
         terminal.stderr(
-          `admin token ${created.id} (${created.name}), ${endOf(created)}; the secret is not shown again\n`,
+          `admin token ${created.id} (${created.name}), ${endOf(created)}; its role is ${created.role}, and the secret is not shown again\n`,
         );
       }
       terminal.stdout(json ? toJsonLine(created) : `${created.token}\n`);
@@ -75,6 +85,7 @@ function addRevoke(adminToken: Command, terminal: Terminal): void {
 const COLUMNS = [
   whole('ID'),
   cuttable('NAME'),
+  whole('ROLE'),
   whole('END'),
   whole('LAST USED'),
   whole('CREATED'),
@@ -85,6 +96,7 @@ function printAdminTokens(tokens: readonly AdminTokenBody[]): string {
   const rows = tokens.map((token) => [
     String(token.id),
     token.name,
+    token.role,
     endOf(token),
     token.last_used_at === null ? 'never' : toMinute(token.last_used_at),
     toMinute(token.created_at),

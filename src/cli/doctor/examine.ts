@@ -22,7 +22,8 @@ const TLS_NOTICE_DAYS = 14;
 const DAY_MS = 24 * 60 * 60 * 1000;
 
 /** Runs all checks; a mistake comes before the mistakes that it causes. Never throws. */
-export async function examine(terminal: Terminal, now: () => Date): Promise<readonly Finding[]> {
+export async function examine(given: Terminal, now: () => Date): Promise<readonly Finding[]> {
+  const terminal = onThisHost(given);
   const { finding, value: config } = await checkWithValue('configuration', async () => {
     const read = withOwnIssuer(loadConfig(terminal.environment));
     // A path that is too long for a socket is a mistake in the settings, too.
@@ -46,6 +47,11 @@ export async function examine(terminal: Terminal, now: () => Date): Promise<read
       ? []
       : [named('scheduled rotation', judgeSchedule(registriesOfOneKey(config), config.keys))]),
   ];
+}
+
+/** The checks are about the server whose settings these are, not about one that is managed from here. */
+function onThisHost(terminal: Terminal): Terminal {
+  return { ...terminal, environment: { ...terminal.environment, CELLPASS_ADMIN_URL: undefined } };
 }
 
 /**

@@ -34,6 +34,7 @@ export function createAdminToken(contract: Contract, tokens: AdminTokenResource)
     const secret = newAdminTokenSecret();
     const created = await tokens.create({
       name: input.name,
+      role: input.role ?? 'read',
       expiresAt: readExpiry(input.expires_at, now),
       createdAt: now,
       createdBy: actor,
@@ -85,6 +86,7 @@ function toBody(token: AdminToken): AdminTokenBody {
   return {
     id: token.id,
     name: token.name,
+    role: token.role,
     created_at: token.createdAt.toISOString(),
     created_by: token.createdBy,
     expires_at: token.expiresAt?.toISOString() ?? null,

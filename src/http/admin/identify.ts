@@ -1,6 +1,8 @@
 import type { Context, Middleware } from 'koa';
+import { type AdminRole, includesRole } from '../../authn/admin-role.ts';
 import { adminTokenDigest, parseAdminBearer } from '../../authn/admin-token.ts';
 import { CellpassError } from '../../errors.ts';
+import type { Contract } from '../contract.ts';
 import type { Admin, RequestState } from '../request-state.ts';
 
 export interface AdminTokenLookup {
@@ -8,7 +10,9 @@ export interface AdminTokenLookup {
    * The token with this digest, if it is valid now.
    * @throws {CellpassError} `unavailable` when the database is away.
    */
-  recognise(digest: Uint8Array): Promise<{ readonly id: number; readonly name: string } | undefined>;
+  recognise(
+    digest: Uint8Array,
+  ): Promise<{ readonly id: number; readonly name: string; readonly role: AdminRole } | undefined>;
 }
 
 /** Every client of the socket is an admin; the name that it gives goes into the history. */
@@ -17,7 +21,11 @@ export const adminBySocket: Middleware<RequestState> = async (ctx, next) => {
     .get('Cellpass-Actor')
     .replace(/[^\x20-\x7e]/g, '')
     .slice(0, 255);
-  setAdmin(ctx.state, { over: 'socket', actor: name === '' ? 'admin socket' : `admin socket (${name})` });
+  setAdmin(ctx.state, {
+    over: 'socket',
+    role: 'all',
+    actor: name === '' ? 'admin socket' : `admin socket (${name})`,
+  });
   await next();
 };
 
@@ -38,7 +46,33 @@ export function adminByToken(tokens: AdminTokenLookup): Middleware<RequestState>
         },
       );
     }
-    setAdmin(ctx.state, { over: 'tcp', actor: `admin token ${token.name} (${token.id})` });
+    setAdmin(ctx.state, { over: 'tcp', role: token.role, actor: `admin token ${token.name} (${token.id})` });
+    await next();
+  };
+}
+
+/**
+ * Refuses what the role of the admin does not include. The contract says which role each operation
+ * needs (`x-admin-role`); one that it does not know is closed to all but admins with the role `all`.
+ */
+export function requireRole(contract: Pick<Contract, 'roleOf'>): Middleware<RequestState> {
+  return async (ctx, next) => {
+    // Koa's router answers HEAD by the route for GET.
+    const method = ctx.method === 'HEAD' ? 'get' : ctx.method.toLowerCase();
+    const needed = contract.roleOf(method, ctx.path);
+    const { role } = adminOf(ctx);
+    if (needed === undefined && role !== 'all')
+      throw new CellpassError('path_unknown', `there is no ${ctx.path} here`);
+    if (needed !== undefined && !includesRole(role, needed)) {
+      const enough = needed === 'all' ? 'all' : `${needed} or all`;
+      throw new CellpassError(
+        'denied',
+        `this needs an admin token with the role ${enough}; this one has ${role}`,
+        {
+          reason: 'admin_role',
+        },
+      );
+    }
     await next();
   };
 }

@@ -16,6 +16,7 @@ import { sql as versions } from './migrations/0014-versions.ts';
 import { sql as smallerRecords } from './migrations/0015-smaller-records.ts';
 import { sql as comparisons } from './migrations/0016-comparisons.ts';
 import { sql as federation } from './migrations/0017-federation.ts';
+import { sql as adminRoles } from './migrations/0018-admin-roles.ts';
 
 interface Migration {
   readonly name: string;
@@ -44,6 +45,7 @@ const MIGRATIONS: readonly Migration[] = [
   { name: '0015-smaller-records', sql: smallerRecords },
   { name: '0016-comparisons', sql: comparisons },
   { name: '0017-federation', sql: federation, addsOnly: true },
+  { name: '0018-admin-roles', sql: adminRoles, addsOnly: true },
 ];
 
 /** An advisory lock that nothing else uses; the same in every version of cellpass. */

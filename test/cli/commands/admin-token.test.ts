@@ -66,12 +66,29 @@ describe('the admin API from another machine', function () {
   };
 
   it('begins with a token that is made on the host: the secret alone on stdout, and JSON on demand', async () => {
-    const { code, stdout, stderr } = await site.run(['admin-token', 'create', '--name', 'ops']);
+    const { code, stdout, stderr } = await site.run([
+      'admin-token',
+      'create',
+      '--name',
+      'ops',
+      '--role',
+      'all',
+    ]);
     assert.equal(code, 0);
     assert.match(stdout, /^cpat-[A-Za-z0-9_-]{43}\n$/);
     assert.match(stderr, /^admin token 1 \(ops\), never expires; .+\n$/);
     token = stdout.trim();
-    const order = ['admin-token', 'create', '--name', 'ci', '--expires-at', '2999-01-31', '--json'];
+    const order = [
+      'admin-token',
+      'create',
+      '--name',
+      'ci',
+      '--role',
+      'all',
+      '--expires-at',
+      '2999-01-31',
+      '--json',
+    ];
     const created = JSON.parse(await done(site, ...order));
     assert.match(created.token, /^cpat-/);
     assert.deepEqual([created.id, created.name], [2, 'ci']);
@@ -101,7 +118,7 @@ describe('the admin API from another machine', function () {
 
   it('lists tokens without their secrets, and revokes them', async () => {
     const text = await doneRemotely('admin-token', 'list');
-    assert.match(text, /^ID +NAME +END +LAST USED/);
+    assert.match(text, /^ID +NAME +ROLE +END +LAST USED/);
     assert.ok(!text.includes(token));
     assert.match(await doneRemotely('admin-token', 'revoke', '2'), /^ci \(2\): revoked at /);
     const { admin_tokens: tokens } = JSON.parse(await done(site, 'admin-token', 'list', '--json'));
@@ -194,7 +211,9 @@ describe('security check 21: the admin API over TCP', function () {
   it('security check 21: answers in the clear on loopback, where there is no TLS', async () => {
     const port = await freePort();
     const server = await site.serve({ CELLPASS_ADMIN_LISTEN: `127.0.0.1:${port}` });
-    const CELLPASS_ADMIN_TOKEN = (await done(site, 'admin-token', 'create', '--name', 'ops')).trim();
+    const CELLPASS_ADMIN_TOKEN = (
+      await done(site, 'admin-token', 'create', '--name', 'ops', '--role', 'all')
+    ).trim();
     const args = ['keys', 'list', '--admin-url', `http://127.0.0.1:${port}/`];
     assert.equal((await site.run(args, { env: { CELLPASS_ADMIN_TOKEN } })).code, 0);
     assert.equal((await fetch(`http://127.0.0.1:${port}/admin/v1/keys`)).status, 401);

@@ -31,7 +31,10 @@ describe('the admin API over TCP', () => {
     await relay.close();
   });
 
-  const create = (order: object): Test => request(server.admin).post('/admin/v1/admin-tokens').send(order);
+  const create = (order: object): Test =>
+    request(server.admin)
+      .post('/admin/v1/admin-tokens')
+      .send({ role: 'all', ...order });
   const created = async (order: object = {}): Promise<Created> =>
     (await create({ name: 'ci', ...order }).expect(201)).body;
   const get = (token: string, path = '/admin/v1/keys'): Test =>
