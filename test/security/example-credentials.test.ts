@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import request from 'supertest';
-import { parse } from 'yaml';
+import { parseAllDocuments } from 'yaml';
 import { EXAMPLE_SECRETS } from '../../src/authn/example-secrets.ts';
 import { isTrial } from '../../src/config/trial.ts';
 import { createMasterKey } from '../../src/keys/master-key.ts';
@@ -42,7 +42,11 @@ describe('the credentials of the examples', () => {
   });
 
   it('are known by their digests, all of them', () => {
-    const files = readdirSync('examples').map((name) => parse(readFileSync(`examples/${name}`, 'utf8')));
+    const names = readdirSync('examples', { recursive: true, encoding: 'utf8' });
+    const files = names
+      .filter((name) => /\.ya?ml$/.test(name))
+      .flatMap((name) => parseAllDocuments(readFileSync(`examples/${name}`, 'utf8')))
+      .map((file) => file.toJS());
     const digests = files.flatMap(secretsIn).map(sha256);
     assert.ok(digests.length > 10);
     assert.deepEqual(new Set(digests), EXAMPLE_SECRETS);

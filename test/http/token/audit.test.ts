@@ -50,6 +50,10 @@ describe('the audit record', () => {
       tokens: 1,
       last_jti: null,
       last_issued_at: null,
+      identity: null,
+      identity_issuer: null,
+      identity_subject: null,
+      identity_jti: null,
     });
     assert.equal((expires_at as Date).getTime() / 1000, claims.exp);
     assert.ok((issued_at as Date).getTime() >= before);

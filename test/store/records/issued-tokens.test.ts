@@ -87,6 +87,10 @@ for (const [driver, open] of DRIVERS) {
           tokens: 1,
           last_jti: null,
           last_issued_at: null,
+          identity: null,
+          identity_issuer: null,
+          identity_subject: null,
+          identity_jti: null,
         },
       ]);
       assert.deepEqual(await subjects(), ['', 'alice']);

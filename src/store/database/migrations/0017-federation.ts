@@ -57,6 +57,18 @@ ALTER TABLE access_tokens
 CREATE INDEX access_tokens_by_identity ON access_tokens (identity_id) WHERE identity_id IS NOT NULL;
 CREATE INDEX access_tokens_by_end ON access_tokens (ends_at) WHERE ends_at IS NOT NULL;
 
+-- The trigger of migration 0014 knows the columns of its time only.
+DROP TRIGGER renew_own_version ON access_tokens;
+DO $$
+DECLARE
+  columns text;
+BEGIN
+  SELECT string_agg(quote_ident(column_name), ', ') INTO columns FROM information_schema.columns
+  WHERE table_schema = current_schema() AND table_name = 'access_tokens' AND column_name NOT IN ('last_used_at', 'version');
+  EXECUTE format('CREATE TRIGGER renew_own_version BEFORE UPDATE OF %s ON access_tokens
+    FOR EACH ROW EXECUTE FUNCTION renew_own_version()', columns);
+END $$;
+
 -- An identity that changes ends the tokens that were exchanged by what it was.
 CREATE FUNCTION end_exchanged_tokens() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

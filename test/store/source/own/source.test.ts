@@ -192,6 +192,8 @@ for (const [driver, open] of DRIVERS) {
             name: 'laptop',
             scopes: ['api', 'read_user'],
             expiresOn: '2099-01-31',
+            endsAt: null,
+            identity: null,
             revoked: false,
             owner: {
               id: 11,

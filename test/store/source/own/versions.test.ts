@@ -85,6 +85,8 @@ const ROWS: [change: string, statement: string, units: readonly string[]][] = [
   ['a protected tag', "UPDATE protected_tags SET pattern = 'w.*'", ['group:acme']],
 ];
 
+/** No answer that is cached rests on them: those about ID tokens are asked for each time. */
+const NEVER_CACHED: ReadonlySet<string> = new Set(['revoked_secrets', 'federated_identities']);
 const UNWATCHED_COLUMNS: Readonly<Record<string, readonly string[]>> = {
   settings: ['cell_id'],
   access_tokens: ['last_used_at'],
@@ -133,7 +135,7 @@ for (const [driver, open] of DRIVERS) {
       });
     }
 
-    for (const table of Object.keys(TABLES).filter((name) => name !== 'revoked_secrets')) {
+    for (const table of Object.keys(TABLES).filter((name) => !NEVER_CACHED.has(name))) {
       it(`${table}: whichever column is written, a unit has another version`, async () => {
         const columns = await database.query<{ name: string }>(
           'SELECT column_name AS name FROM information_schema.columns WHERE table_name = $1',
