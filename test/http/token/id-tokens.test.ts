@@ -150,7 +150,7 @@ describe('an ID token as the password', () => {
     ['of an identity that expired', { sub: 'expired' }, 'identity_expired'],
     ['of an identity that is revoked', { sub: 'revoked' }, 'identity_revoked'],
     ['of a blocked account', { sub: 'blocked' }, 'account_blocked'],
-    ['for another audience', { sub: 'release', aud: 'https://other.example.com' }, 'audience_unknown'],
+    ['for another audience', { sub: 'release', aud: 'https://other.example.com' }, 'id_token_audience'],
     [
       'of an issuer that is not configured',
       { sub: 'release', iss: 'https://evil.example.com' },
