@@ -11,6 +11,7 @@ import { type DifferencesResource, listDifferences } from './http/admin/differen
 import { applyDirectory, type DirectoryResource, exportDirectory } from './http/admin/directory.ts';
 import { type ExplainResource, explain, explainRequest } from './http/admin/explain.ts';
 import { type FederationResource, federationRoutes } from './http/admin/federation.ts';
+import { type HistoryResource, listHistory, undoChange } from './http/admin/history.ts';
 import { adminBySocket, adminByToken, requireRole } from './http/admin/identify.ts';
 import { type IssuedTokenResource, listIssuedTokens } from './http/admin/issued-tokens.ts';
 import { deleteJobToken, type JobTokenResource, putJobToken } from './http/admin/job-tokens.ts';
@@ -65,6 +66,7 @@ export interface AdminDeps extends Common {
   readonly differences: DifferencesResource;
   readonly federation: FederationResource | null;
   readonly metrics: MetricsReport;
+  readonly history: HistoryResource;
   readonly adminTokens: AdminTokenResource;
 }
 
@@ -98,6 +100,8 @@ function adminRouter(deps: AdminDeps): Router<RequestState> {
   const router = new Router<RequestState>({ strict: true, sensitive: true });
   router.get('/admin/v1/directory', exportDirectory(deps.directory));
   router.post('/admin/v1/directory', applyDirectory(deps.contract, deps.directory));
+  router.get('/admin/v1/history', listHistory(deps.contract, deps.history));
+  router.post('/admin/v1/history/:id/undo', undoChange(deps.contract, deps.history));
   router.put('/admin/v1/job-tokens/:id', putJobToken(deps.contract, deps.jobTokens));
   router.delete('/admin/v1/job-tokens/:id', deleteJobToken(deps.contract, deps.jobTokens));
   router.get('/admin/v1/tokens', listTokens(deps.contract, deps.tokens));

@@ -8,6 +8,7 @@ import { doctorCommand } from './commands/doctor.ts';
 import { explainCommand } from './commands/explain.ts';
 import { federationCommand } from './commands/federation.ts';
 import { gitlabCommand } from './commands/gitlab.ts';
+import { historyCommand } from './commands/history.ts';
 import { keysCommand } from './commands/keys/keys.ts';
 import { migrateCommand, serveCommand } from './commands/server.ts';
 import { tokenCommand } from './commands/tokens.ts';
@@ -28,6 +29,7 @@ export function createProgram(terminal: Terminal, version: string): Command {
   program.addCommand(serveCommand(terminal));
   program.addCommand(migrateCommand(terminal));
   program.addCommand(directoryCommand(terminal));
+  program.addCommand(historyCommand(terminal));
   program.addCommand(tokenCommand(terminal));
   program.addCommand(keysCommand(terminal));
   program.addCommand(cellsCommand(terminal));

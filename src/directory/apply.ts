@@ -1,5 +1,5 @@
 import type { IssuerRules } from '../config/federation.ts';
-import { firstProblems, type Problem } from '../errors.ts';
+import { CellpassError, firstProblems, type Problem } from '../errors.ts';
 import { AT_LENGTH, type Database, type Sql } from '../store/database/drivers.ts';
 import { changeDirectory, lockJobTokens, writeDirectory } from '../store/directory/directory.ts';
 import { allocateIds } from '../store/directory/ids.ts';
@@ -11,8 +11,11 @@ import { checkExamples } from './document/examples.ts';
 import { keyOf } from './document/fields.ts';
 import { invalidDocument } from './document/problems.ts';
 import { type ReadDocument, readDocument } from './document/read.ts';
+import { recordPlan } from './history/record.ts';
 import type { Counts } from './plan/counts.ts';
 import { type Plan, type PlanInput, planDirectory } from './plan/plan.ts';
+import { type EntryChange, entryChanges } from './preview/entry-changes.ts';
+import { whyAsk } from './preview/guard.ts';
 import { planOnPart } from './stored/plan-on-part.ts';
 
 export interface ApplyDependencies {
@@ -37,17 +40,39 @@ export interface ApplyResult {
   readonly sections: Readonly<Record<string, Counts>>;
   /** What is probably not meant, with its lines. */
   readonly warnings: readonly Problem[];
+  /** Entry by entry, the first `MOST_CHANGES`; never a secret. */
+  readonly changes: readonly EntryChange[];
+  /** How many changes `changes` leaves out. */
+  readonly more_changes: number;
+  /** By which the change can be undone; null: nothing was changed. */
+  readonly change_id: number | null;
+  /** Of a dry run: why the document would be refused; null: it would not. */
+  readonly refused: string | null;
 }
+
+export interface ApplyOptions {
+  /** Remove what a section of the document no longer names. */
+  readonly prune: boolean;
+  /** Who applies it, for the history. */
+  readonly who: string;
+  /** Only say what would be changed. Default: false. */
+  readonly dryRun?: boolean;
+  /** How many removals are no accident; null or missing: any number, and admins, too. */
+  readonly maxRemovals?: number | null;
+}
+
+const MOST_CHANGES = 10_000;
 
 /**
  * Applies a document in one transaction: all of it or nothing. Applying it again changes nothing.
  * Without pruning it costs in proportion to the entries of the document.
- * @throws {CellpassError} `invalid`, with the first problems and their lines.
+ * @throws {CellpassError} `invalid`, with the first problems and their lines; `conflict` when it
+ *   removes more than `maxRemovals`, or takes the rights of an admin away.
  */
 export async function applyDirectory(
   { database, passwords, now, refusesExamples = false, issuers = null }: ApplyDependencies,
   text: string,
-  { prune }: { readonly prune: boolean },
+  { prune, who, dryRun = false, maxRemovals = null }: ApplyOptions,
 ): Promise<ApplyResult> {
   const read = refusesExamples ? withExamples(readDocument(text)) : readDocument(text);
   const { document } = read;
@@ -58,16 +83,28 @@ export async function applyDirectory(
   return changeDirectory(database, async (sql) => {
     if (document.job_tokens !== undefined) await lockJobTokens(sql);
     const identityRules = { issuers, unknownIssuers: NO_FEDERATION };
-    const input = { read: valid, prune, assume: false, now: now(), passwordHashes, identityRules };
+    const at = now();
+    const input = { read: valid, prune, assume: false, now: at, passwordHashes, identityRules };
     const plan = await planOnStored(sql, input);
-    await writeDirectory(sql, plan.changes);
+    const changes = await entryChanges(sql, plan);
+    const reason = maxRemovals === null ? null : whyAsk(changes, maxRemovals);
+    if (!dryRun && reason !== null) throw new CellpassError('conflict', `nothing was applied: ${reason}`);
+    if (!dryRun) await writeDirectory(sql, plan.changes);
     const counts = Object.values(plan.counts);
     return {
       changed: counts.some(({ added, changed, removed }) => added + changed + removed > 0),
       sections: plan.counts,
       warnings: firstProblems(plan.warnings),
+      changes: changes.slice(0, MOST_CHANGES).map(toEntryChange),
+      more_changes: Math.max(0, changes.length - MOST_CHANGES),
+      change_id: dryRun ? null : await recordPlan(sql, plan, changes, { at, who }),
+      refused: reason,
     };
   });
+}
+
+function toEntryChange({ op, section, name, fields }: EntryChange): EntryChange {
+  return { op, section, name, fields };
 }
 
 const NO_FEDERATION =

@@ -151,6 +151,45 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/admin/v1/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List who changed what in the directory, the latest first
+         * @description A change must be about every user, group and project that is named.
+         */
+        get: operations["listHistory"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/v1/history/{id}/undo": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Undo a change, where no entry of it was changed later */
+        post: operations["undoChange"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/admin/v1/job-tokens/{id}": {
         parameters: {
             query?: never;
@@ -923,13 +962,75 @@ export interface components {
             force?: boolean;
         };
         ApplyResult: {
-            /** @description Whether anything was changed. */
+            /** @description Whether anything was changed */
             changed: boolean;
+            /** @description Entry by entry */
+            changes: components["schemas"]["EntryChange"][];
+            /** @description How many changes are left out of `changes`. */
+            more_changes: number;
+            /** @description By which the change can be undone; null when nothing was changed. */
+            change_id: number | null;
+            /** @description Of a dry run: why the document would be refused; null when it would not be. */
+            refused: string | null;
             /** @description What is probably not meant. */
             warnings: components["schemas"]["Problem"][];
             sections: {
                 [key: string]: components["schemas"]["SectionResult"];
             };
+        };
+        EntryChange: {
+            /**
+             * @description Added, removed or changed.
+             * @enum {string}
+             */
+            op: "+" | "-" | "~";
+            /** @description A section of the directory document. */
+            section: string;
+            /** @description The name of the entry; before the change if that renames it. */
+            name: string;
+            /** @description The fields that differ. Never a secret. */
+            fields: components["schemas"]["FieldChange"][];
+        };
+        FieldChange: {
+            field: string;
+            /** @description Of a list */
+            old: unknown;
+            /** @description Of a list */
+            new: unknown;
+        };
+        HistoryEntry: {
+            /** @description Of the change; entries that changed together have the same. */
+            id: number;
+            /** Format: date-time */
+            time: string;
+            /** @description The admin, such as `admin token ci (3)`. */
+            who: string;
+            entry: {
+                section: string;
+                name: string;
+            };
+            /** @description The fields that changed; null for a new entry. Never a secret. */
+            before: {
+                [key: string]: unknown;
+            } | null;
+            /** @description The fields that changed; null for a removed entry. Never a secret. */
+            after: {
+                [key: string]: unknown;
+            } | null;
+            /** @description The change that this one took back; null when it is no undo. */
+            undo_of: number | null;
+        };
+        HistoryPage: {
+            changes: components["schemas"]["HistoryEntry"][];
+            /** @description For `after`; missing on the last page. */
+            next?: string;
+        };
+        UndoResult: {
+            changes: components["schemas"]["EntryChange"][];
+            /** @description Of the undo; null for a dry run. */
+            change_id: number | null;
+            /** @description Of a dry run: why the change can not be undone; null when it can. */
+            refused: string | null;
         };
         SectionResult: {
             added: number;
@@ -1728,6 +1829,10 @@ export interface operations {
             query?: {
                 /** @description Remove entries that a section of the document no longer names. */
                 prune?: boolean;
+                /** @description Change nothing, and say what would be changed. */
+                dry_run?: boolean;
+                /** @description Refuse a document that removes more entries, protection rules and memberships than this, or that takes the rights of an admin away. Missing: nothing is refused for that. */
+                max_removals?: number;
             };
             header?: never;
             path?: never;
@@ -1739,7 +1844,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The numbers of changes by section. */
+            /** @description What was changed, or would be. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1751,6 +1856,73 @@ export interface operations {
             400: components["responses"]["Error"];
             401: components["responses"]["AdminUnauthorized"];
             403: components["responses"]["Error"];
+            409: components["responses"]["Error"];
+            422: components["responses"]["Invalid"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listHistory: {
+        parameters: {
+            query?: {
+                /** @description Changes of this user or of what belongs to the user. */
+                user?: components["schemas"]["Text"];
+                /** @description Changes that are about this group; a path. */
+                group?: components["schemas"]["Text"];
+                /** @description Changes that are about this project; a path. */
+                project?: components["schemas"]["Text"];
+                /** @description Changes at this moment or later; a date is its first moment, UTC. */
+                since?: string;
+                /** @description The `next` of the page before. */
+                after?: components["schemas"]["Text"];
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HistoryPage"];
+                };
+            };
+            401: components["responses"]["AdminUnauthorized"];
+            409: components["responses"]["Error"];
+            422: components["responses"]["Invalid"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    undoChange: {
+        parameters: {
+            query?: {
+                /** @description Change nothing, and say what would be changed. */
+                dry_run?: boolean;
+            };
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What was changed, or would be. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UndoResult"];
+                };
+            };
+            401: components["responses"]["AdminUnauthorized"];
+            403: components["responses"]["Error"];
+            404: components["responses"]["Error"];
             409: components["responses"]["Error"];
             422: components["responses"]["Invalid"];
             503: components["responses"]["Unavailable"];

@@ -1,4 +1,4 @@
-import { InvalidArgumentError, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 
 /** For commander: collects the values of an option that is given several times. */
 export function collect(value: string, previous: readonly string[] = []): readonly string[] {
@@ -12,6 +12,32 @@ export function limitOption(): Option {
   return new Option('--limit <number>', 'the most entries to print')
     .argParser(readCount)
     .default(MOST_LISTED);
+}
+
+const MOST_REMOVALS = 5;
+
+/** How much a change may remove without a question. */
+export function maxRemovalsOption(): Option {
+  return new Option(
+    '--max-removals <number>',
+    'without a terminal and without --yes, refuse a change that removes more',
+  )
+    .argParser((value) => (value === '0' ? 0 : readCount(value)))
+    .default(MOST_REMOVALS);
+}
+
+/** Options of a command that prints a list page by page. */
+export interface PageFlags {
+  readonly limit: number;
+  readonly after?: string;
+}
+
+const PAGE = 100;
+
+export function withPageOptions(command: Command): Command {
+  return command
+    .addOption(new Option('--limit <number>', 'the most entries to print').argParser(readCount).default(PAGE))
+    .option('--after <cursor>', 'begin after this place: the "next" of the list before');
 }
 
 function readCount(value: string): number {

@@ -43,6 +43,7 @@ import { createReuse } from '../../token/reuse.ts';
 import { createUserClaims } from '../../token/user-claim.ts';
 import { configuredClaims, exchangeOf, type Federation, federationResource } from './federation.ts';
 import { JOB_TOKENS_IN_GITLAB, tokensInGitlab } from './gitlab.ts';
+import { historyOf } from './history.ts';
 import type { ServerInputs } from './inputs.ts';
 import type { KeyRotation } from './keys.ts';
 import type { Records, RecordViews } from './records.ts';
@@ -122,6 +123,7 @@ export function adminEndpoints(inputs: ServerInputs, services: AdministrationSer
       },
       now,
     },
+    history: historyOf(inputs),
     adminTokens: adminTokensOf(inputs),
     keys: rotation.keys,
     authorities: rotation.authorities,

@@ -24,6 +24,9 @@ export const JOB_TOKENS_IN_GITLAB: AdminDeps['jobTokens'] = {
   deleteJobToken: inGitlab,
 };
 
+/** Refuses everything. */
+export const HISTORY_IN_GITLAB: AdminDeps['history'] = { list: inGitlab, undo: inGitlab };
+
 /** Lists GitLab's tokens, and refuses the rest. */
 export function tokensInGitlab(
   { main }: OpenGitlab,

@@ -1,4 +1,5 @@
 import type { IssuerRules } from '../../config/federation.ts';
+import type { ApplyOptions } from '../../directory/apply.ts';
 import { CellpassError, type ErrorCode, type Problem } from '../../errors.ts';
 import type { Database, Row, Sql, Statement, TransactionOptions } from '../../store/database/drivers.ts';
 
@@ -9,7 +10,7 @@ export type PlanningJob =
   | {
       readonly kind: 'apply';
       readonly text: string;
-      readonly prune: boolean;
+      readonly options: ApplyOptions;
       readonly refusesExamples: boolean;
       readonly issuers: IssuerRules | null;
       readonly nowMs: number;

@@ -22,7 +22,7 @@ describeOnBoth('the planning process', (directory) => {
   after(() => planner.close());
 
   const apply = (document: object, prune = false) =>
-    planner.apply(JSON.stringify({ version: 1, ...document }), { prune });
+    planner.apply(JSON.stringify({ version: 1, ...document }), { prune, who: 'a test' });
 
   const codeOf = async (work: Promise<unknown>): Promise<string> => {
     const error = await work.then(
