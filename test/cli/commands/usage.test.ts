@@ -67,6 +67,8 @@ describe('the command line', () => {
     ['directory', 'apply'],
     ['directory', 'check'],
     ['directory', 'export'],
+    ['directory', 'undo'],
+    ['history'],
     ['token'],
     ['token', 'create'],
     ['token', 'list'],
