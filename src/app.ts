@@ -8,7 +8,12 @@ import {
   revokeAdminToken,
 } from './http/admin/admin-tokens.ts';
 import { type DifferencesResource, listDifferences } from './http/admin/differences.ts';
-import { applyDirectory, type DirectoryResource, exportDirectory } from './http/admin/directory.ts';
+import {
+  applyDirectory,
+  changeOne,
+  type DirectoryResource,
+  exportDirectory,
+} from './http/admin/directory.ts';
 import { type ExplainResource, explain, explainRequest } from './http/admin/explain.ts';
 import { type FederationResource, federationRoutes } from './http/admin/federation.ts';
 import { type HistoryResource, listHistory, undoChange } from './http/admin/history.ts';
@@ -100,6 +105,7 @@ function adminRouter(deps: AdminDeps): Router<RequestState> {
   const router = new Router<RequestState>({ strict: true, sensitive: true });
   router.get('/admin/v1/directory', exportDirectory(deps.directory));
   router.post('/admin/v1/directory', applyDirectory(deps.contract, deps.directory));
+  router.post('/admin/v1/directory/changes', changeOne(deps.contract, deps.directory));
   router.get('/admin/v1/history', listHistory(deps.contract, deps.history));
   router.post('/admin/v1/history/:id/undo', undoChange(deps.contract, deps.history));
   router.put('/admin/v1/job-tokens/:id', putJobToken(deps.contract, deps.jobTokens));

@@ -5,6 +5,7 @@ import { auditCommand } from './commands/audit.ts';
 import { cellsCommand } from './commands/cells.ts';
 import { directoryCommand } from './commands/directory.ts';
 import { doctorCommand } from './commands/doctor.ts';
+import { groupCommand, memberCommand, projectCommand, userCommand } from './commands/entries.ts';
 import { explainCommand } from './commands/explain.ts';
 import { federationCommand } from './commands/federation.ts';
 import { gitlabCommand } from './commands/gitlab.ts';
@@ -29,6 +30,10 @@ export function createProgram(terminal: Terminal, version: string): Command {
   program.addCommand(serveCommand(terminal));
   program.addCommand(migrateCommand(terminal));
   program.addCommand(directoryCommand(terminal));
+  program.addCommand(userCommand(terminal));
+  program.addCommand(memberCommand(terminal));
+  program.addCommand(groupCommand(terminal));
+  program.addCommand(projectCommand(terminal));
   program.addCommand(historyCommand(terminal));
   program.addCommand(tokenCommand(terminal));
   program.addCommand(keysCommand(terminal));

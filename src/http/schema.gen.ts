@@ -151,6 +151,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/admin/v1/directory/changes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Change one entry of the directory */
+        post: operations["changeOne"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/admin/v1/history": {
         parameters: {
             query?: never;
@@ -998,6 +1015,57 @@ export interface components {
             /** @description Of a list */
             new: unknown;
         };
+        /** @description One change of one entry. A member is of a group or of a project. */
+        SingleChange: {
+            /** @enum {string} */
+            action: "user_block" | "user_unblock";
+            user: components["schemas"]["Text"];
+        } | {
+            /** @enum {string} */
+            action: "user_set_password";
+            user: components["schemas"]["Text"];
+            password: string;
+        } | {
+            /** @enum {string} */
+            action: "user_add";
+            user: components["schemas"]["Text"];
+            email?: components["schemas"]["Text"];
+            /** @enum {string} */
+            kind?: "human" | "service_account";
+            organization?: components["schemas"]["Text"];
+            external?: boolean;
+            password?: string;
+        } | {
+            /** @enum {string} */
+            action: "member_add" | "member_role";
+            user: components["schemas"]["Text"];
+            group?: components["schemas"]["Text"];
+            project?: components["schemas"]["Text"];
+            role: components["schemas"]["Text"];
+            expires_at?: components["schemas"]["Text"];
+        } | {
+            /** @enum {string} */
+            action: "member_remove";
+            user: components["schemas"]["Text"];
+            group?: components["schemas"]["Text"];
+            project?: components["schemas"]["Text"];
+        } | {
+            /** @enum {string} */
+            action: "group_rename";
+            group: components["schemas"]["Text"];
+            path: components["schemas"]["Text"];
+        } | {
+            /** @enum {string} */
+            action: "project_move";
+            project: components["schemas"]["Text"];
+            path: components["schemas"]["Text"];
+        } | {
+            /** @enum {string} */
+            action: "project_visibility";
+            project: components["schemas"]["Text"];
+            /** @enum {string} */
+            visibility: "private" | "internal" | "public";
+        };
         HistoryEntry: {
             /** @description Of the change; entries that changed together have the same. */
             id: number;
@@ -1829,6 +1897,8 @@ export interface operations {
             query?: {
                 /** @description Remove entries that a section of the document no longer names. */
                 prune?: boolean;
+                /** @description An entry changes only the fields that it names; a list counts as a whole. Without it, each entry is a whole declaration. */
+                merge?: boolean;
                 /** @description Change nothing, and say what would be changed. */
                 dry_run?: boolean;
                 /** @description Refuse a document that removes more entries, protection rules and memberships than this, or that takes the rights of an admin away. Missing: nothing is refused for that. */
@@ -1856,6 +1926,40 @@ export interface operations {
             400: components["responses"]["Error"];
             401: components["responses"]["AdminUnauthorized"];
             403: components["responses"]["Error"];
+            409: components["responses"]["Error"];
+            422: components["responses"]["Invalid"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    changeOne: {
+        parameters: {
+            query?: {
+                /** @description Change nothing, and say what would be changed. */
+                dry_run?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SingleChange"];
+            };
+        };
+        responses: {
+            /** @description What was changed, or would be. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApplyResult"];
+                };
+            };
+            400: components["responses"]["Error"];
+            401: components["responses"]["AdminUnauthorized"];
+            403: components["responses"]["Error"];
+            404: components["responses"]["Error"];
             409: components["responses"]["Error"];
             422: components["responses"]["Invalid"];
             503: components["responses"]["Unavailable"];

@@ -27,6 +27,7 @@ export type KeyList = Schemas['KeyList'];
 export type KeyHistory = Schemas['KeyHistory'];
 export type ApplyResult = Schemas['ApplyResult'];
 export type EntryChangeView = Schemas['EntryChange'];
+export type SingleChangeInput = Schemas['SingleChange'];
 export type HistoryEntryView = Schemas['HistoryEntry'];
 export type HistoryPageView = Schemas['HistoryPage'];
 export type KeyOutcome = Schemas['KeyOutcome'];

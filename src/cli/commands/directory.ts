@@ -1,4 +1,4 @@
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { parse } from 'yaml';
 import { readIssuerRules } from '../../config/load.ts';
 import { checkDirectory } from '../../directory/check.ts';
@@ -20,6 +20,7 @@ interface FileOptions extends JsonFlags {
 
 interface ApplyOptions extends FileOptions {
   readonly prune?: boolean;
+  readonly merge?: boolean;
   readonly dryRun?: boolean;
   readonly yes?: boolean;
   readonly maxRemovals: number;
@@ -38,9 +39,17 @@ export function directoryCommand(terminal: Terminal): Command {
   withAdminOptions(
     directory
       .command('apply')
-      .description('apply a directory document: each entry is a whole declaration; all of it or nothing')
+      .description(
+        'apply a directory document: each entry is a whole declaration, unless --merge is given; all of it or nothing',
+      )
       .requiredOption('-f, --file <file>', 'the document; - for standard input')
       .option('--prune', 'remove the entries that a section of the file no longer names')
+      .addOption(
+        new Option(
+          '--merge',
+          'an entry changes only the fields that it names; a list counts as a whole',
+        ).conflicts('prune'),
+      )
       .option('--dry-run', DRY_RUN)
       .option('--yes', 'do not ask')
       .addOption(maxRemovalsOption()),
@@ -70,11 +79,11 @@ export function directoryCommand(terminal: Terminal): Command {
 type Request = (query: { readonly dry_run: boolean; readonly max_removals?: number }) => Promise<ApplyResult>;
 
 async function apply(terminal: Terminal, { api }: AdminClient, options: ApplyOptions): Promise<void> {
-  const { file, prune = false } = options;
+  const { file, prune = false, merge = false } = options;
   const document = readDocument(file);
   const request: Request = async (query) => {
     const answer = await api.POST('/admin/v1/directory', {
-      params: { query: { prune, ...query } },
+      params: { query: { prune, merge, ...query } },
       headers: { 'Content-Type': 'application/yaml' },
       body: document,
       bodySerializer: (text) => text,

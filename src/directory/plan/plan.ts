@@ -34,6 +34,8 @@ export interface PlanInput {
    * A check without a server: assume that sections which the document leaves out hold every name.
    */
   readonly assume: boolean;
+  /** Organizations keep their order, whatever the document's is. Default: false. */
+  readonly keepsOrder?: boolean;
   readonly now: Date;
   readonly identityRules: IdentityRules;
   /** Argon2id hashes of the passwords in the document, by index in `users`. */

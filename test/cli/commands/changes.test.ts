@@ -128,6 +128,73 @@ describe('changes of the directory on the command line', () => {
     assert.match(asked[0] ?? '', /^it takes the rights of an admin away: root\. Apply this\?$/);
   });
 
+  const singles: [args: string[], line: RegExp, input?: string][] = [
+    [['user', 'block', 'user-1'], /^~ users user-1: state active → blocked$/m],
+    [
+      ['user', 'set-password', 'user-2'],
+      /^~ users user-2: password \(hidden\) → \(hidden\)$/m,
+      'another password\n',
+    ],
+    [['user', 'add', 'carol', '--password-stdin'], /^\+ users carol$/m, 'a good password'],
+    [
+      ['member', 'add', 'user-1', '--group', 'acme', '--role', 'developer'],
+      /^~ groups acme: members none → \[user-1 developer\]$/m,
+    ],
+    [
+      ['member', 'role', 'user-3', '--project', 'acme/api', '--role', 'owner'],
+      /^~ projects acme\/api: members \[user-3 guest\] → \[user-3 owner\]$/m,
+    ],
+    [
+      ['member', 'remove', 'user-3', '--project', 'acme/api'],
+      /^~ projects acme\/api: members \[user-3 guest\] → none$/m,
+    ],
+    [['group', 'rename', 'acme', 'zoo'], /^~ groups acme: path acme → zoo$/m],
+    [['project', 'move', 'acme/api', 'acme/web'], /^~ projects acme\/api: path acme\/api → acme\/web$/m],
+    [['project', 'visibility', 'acme/api', 'public'], /^~ projects acme\/api: visibility private → public$/m],
+  ];
+  for (const [args, line, input] of singles) {
+    it(`${args.join(' ')} is one change, which --dry-run only shows, and undo takes back`, async () => {
+      const places = {
+        groups: [{ path: 'acme' }],
+        projects: [{ path: 'acme/api', members: [{ user: 'user-3', role: 'guest' }] }],
+      };
+      assert.equal((await apply({ ...TEN, ...places }, '--prune', '--yes')).code, 0);
+      const before = await exported();
+      const given = input === undefined ? {} : { input };
+      const shown = await site.run([...args, '--dry-run'], given);
+      assert.equal(shown.code, 2, shown.stderr);
+      assert.match(shown.stdout, line);
+      assert.equal(await exported(), before);
+      const made = await site.run(args, given);
+      assert.deepEqual([made.code, made.stdout], [0, shown.stdout], made.stderr);
+      const { changes } = JSON.parse((await site.run(['history', '--limit', '1', '--json'])).stdout);
+      assert.equal((await site.run(['directory', 'undo', String(changes[0].id)])).code, 0);
+      assert.equal(await exported(), before);
+    });
+  }
+
+  const wrong: [args: string[], code: number, message: RegExp][] = [
+    [['user', 'block', 'nobody'], 1, /^cellpass: there is no user "nobody"/],
+    [['user', 'add', 'not a name'], 1, /^cellpass: nothing was changed: username /],
+    [['user', 'set-password', 'user-1'], 1, /give the password on standard input/],
+    [['member', 'add', 'user-1', '--role', 'developer'], 2, /--group or --project/],
+    [['member', 'add', 'user-1', '--group', 'acme', '--role', 'king'], 2, /Allowed choices/],
+    [['project', 'visibility', 'acme/api', 'secret'], 2, /private, internal, public/],
+    [['directory', 'apply', '-f', 'x', '--merge', '--prune'], 2, /cannot be used with/],
+  ];
+  for (const [args, code, message] of wrong) {
+    it(`${args.join(' ')} is refused, and says what to do`, async () => {
+      const outcome = await site.run(args, { input: '' });
+      assert.equal(outcome.code, code, outcome.stderr);
+      assert.match(outcome.stderr, message);
+    });
+  }
+
+  it('--merge changes only the fields that the document names', async () => {
+    const { stdout } = await apply({ users: [{ username: 'root', external: true }] }, '--merge', '--yes');
+    assert.match(stdout, /^~ users root: external false → true\n[A-Z]/);
+  });
+
   it('pages through the history', async () => {
     const first = JSON.parse((await site.run(['history', '--limit', '2', '--json'])).stdout);
     assert.equal(first.changes.length, 2);

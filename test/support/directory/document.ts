@@ -14,7 +14,7 @@ export interface TestDirectory {
   readonly database: Database;
   apply(document: string | object, options?: Partial<ApplyOptions>): Promise<ApplyResult>;
   /** The problems of a document; fails if there are none. */
-  refusal(document: string | object, options?: { readonly prune?: boolean }): Promise<readonly Problem[]>;
+  refusal(document: string | object, options?: Partial<ApplyOptions>): Promise<readonly Problem[]>;
   export(): Promise<string>;
   query(text: string): Promise<readonly Row[]>;
   /** How many passwords were hashed since the directory was emptied. */
