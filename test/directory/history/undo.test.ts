@@ -145,7 +145,7 @@ describeOnBoth('undoing a change', (directory) => {
         await undo(applied.change_id);
         assert.deepEqual(await allRows(directory), before);
       }),
-      { numRuns: 150 },
+      { numRuns: 40 },
     );
   });
 });

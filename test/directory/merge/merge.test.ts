@@ -191,7 +191,7 @@ describeOnBoth('a merged document', (directory) => {
           if (named.size > 0) assert.deepEqual(others, []);
         }
       }),
-      { numRuns: 100 },
+      { numRuns: 40 },
     );
   });
 

@@ -247,7 +247,7 @@ describeOnBoth('the preview of a document', (directory) => {
         const again = await directory.apply(document, { prune });
         assert.deepEqual([again.changes, again.change_id], [[], null]);
       }),
-      { numRuns: 100 },
+      { numRuns: 40 },
     );
   });
 
