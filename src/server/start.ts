@@ -19,7 +19,7 @@ import type { ServerLog } from './server-log.ts';
 import { createStandIn, type StandIn } from './workers/stand-in.ts';
 
 /** Where a server listens: `host:port`, with the port that was chosen for 0. */
-export interface Addresses {
+interface Addresses {
   /** For registries' clients. */
   readonly listen: string;
   readonly admin_listen?: string;
