@@ -116,7 +116,7 @@ describe('cellpass token', () => {
     const row = [
       id,
       'group',
-      'acme/attic as g\\S*…',
+      'acme/attic as \\S*…',
       'minted on \\d{4}-\\S*…',
       'api',
       'glpat-',
