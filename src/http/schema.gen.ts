@@ -1139,7 +1139,7 @@ export interface components {
             /** @description Of a deploy token: what clients log in as. Default: gitlab+deploy-token-ID. */
             username?: string;
             scopes?: string[];
-            /** @description A date, on which the token is no longer good; of a deploy token also a date and time. */
+            /** @description A date, on which the token is no longer good; of a deploy token also a date and time. At most and by default `limits.token_days` days from now; null is allowed where that is 0. */
             expires_at?: string | null;
         };
         /** @description The ids in the payload of the secret; they are not verified. */
@@ -1340,7 +1340,7 @@ export interface components {
         };
         /** @description Either `as` or `id_token`. */
         ExplainRequest: {
-            /** @description `user:NAME`, `token:ID`, `deploy-token:NAME`, `job:ID`, `identity:NAME` or `anonymous`. */
+            /** @description `user:NAME`, `token:ID` (`12` or `access-12`; `deploy-3` for a deploy token), `deploy-token:NAME`, `job:ID` (`7` or `job-7`), `identity:NAME` or `anonymous`. */
             as?: string;
             /** @description An ID token, which is verified as at a login, but not counted. */
             id_token?: string;

@@ -20,6 +20,7 @@ import type { ClientAddress } from '../../policy/project.ts';
 import { parseScopes, splitScopes } from '../../policy/scope.ts';
 import type { Subject } from '../../policy/subject.ts';
 import { ANONYMOUS } from '../../policy/subject.ts';
+import { readTokenId } from '../../store/directory/token-id.ts';
 import type { DifferenceRecord } from '../../store/records/differences.ts';
 import type { RefusalRecord } from '../../store/records/refusals.ts';
 import { readJson } from '../body.ts';
@@ -163,9 +164,18 @@ function toQuestion(as: string): SubjectQuestion {
   const colon = as.indexOf(':');
   const kind = as.slice(0, colon);
   const name = as.slice(colon + 1);
-  if (kind === 'token' || kind === 'job') return { kind, id: Number(name) };
+  if (kind === 'token') return tokenQuestion(name);
+  // `job-7`, as records name a job, or its number alone.
+  if (kind === 'job') return { kind, id: Number(name.replace(/^job-/, '')) };
   if (kind === 'identity') return { kind, name };
   return kind === 'user' ? { kind, name: lowerCaseAscii(name) } : { kind: 'deploy_token', name };
+}
+
+/** `access-12` and `deploy-3`, as `token list` shows them; a number alone is an access token's. */
+function tokenQuestion(name: string): SubjectQuestion {
+  const key = readTokenId(name);
+  if (key?.table === 'deploy') return { kind: 'deploy_token_id', id: key.number };
+  return { kind: 'token', id: key?.number ?? Number(name) };
 }
 
 /** Null: there is no such record. */
@@ -182,6 +192,7 @@ function fromRecords(
     case 'token':
       return accessToken && fromAccessToken(accessToken, reading);
     case 'deploy_token':
+    case 'deploy_token_id':
       return deployToken && fromDeployToken(deployToken, reading);
     case 'identity': {
       const [identity] = records.idToken?.identities ?? [];

@@ -235,7 +235,8 @@ function tokensOf(
 ): AdminDeps['tokens'] {
   if (databases !== undefined && gitlab !== null) return tokensInGitlab(databases, gitlab, records.lastUse);
   return {
-    mint: (order) => mintToken({ database, now, cell: config.cell }, order),
+    mint: (order) =>
+      mintToken({ database, now, cell: config.cell, tokenDays: config.limits.tokenDays }, order),
     list: async (question) => {
       await records.lastUse.flush();
       // A transaction has a longer timeout than a query that a client of the registry waits for.

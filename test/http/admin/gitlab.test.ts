@@ -96,7 +96,9 @@ for (const hasOwnCi of [false, true]) {
       ['user:dev', 'grant'],
       ['token:31', 'grant'],
       ['token:32', 401],
+      ['token:access-31', 'grant'],
       ['deploy-token:puller', 'refuse'],
+      ['token:deploy-41', 'refuse'],
       ['job:7', 'grant'],
       ['user:gone', 401],
     ];
@@ -112,7 +114,15 @@ for (const hasOwnCi of [false, true]) {
     }
 
     it('finds no subject that is not there', async () => {
-      for (const as of ['token:99', 'job:99', 'user:nobody', 'deploy-token:nobody']) {
+      for (const as of [
+        'token:99',
+        'token:deploy-99',
+        'token:deploy-31',
+        'token:access-41',
+        'job:99',
+        'user:nobody',
+        'deploy-token:nobody',
+      ]) {
         const { status } = await request(server.admin)
           .post('/admin/v1/explain')
           .send({ as, scopes: ['repository:acme/app:push'] });
