@@ -7,6 +7,7 @@ import {
   listAdminTokens,
   revokeAdminToken,
 } from './http/admin/admin-tokens.ts';
+import { type BackupResource, takeBackup } from './http/admin/backup.ts';
 import { type DifferencesResource, listDifferences } from './http/admin/differences.ts';
 import { applyDirectory, type DirectoryResource, exportDirectory } from './http/admin/directory.ts';
 import { type ExplainResource, explain, explainRequest } from './http/admin/explain.ts';
@@ -66,6 +67,7 @@ export interface AdminDeps extends Common {
   readonly federation: FederationResource | null;
   readonly metrics: MetricsReport;
   readonly adminTokens: AdminTokenResource;
+  readonly backups: BackupResource;
 }
 
 /** The public API, for registries and their clients. */
@@ -112,6 +114,7 @@ function adminRouter(deps: AdminDeps): Router<RequestState> {
   router.get('/admin/v1/admin-tokens', listAdminTokens(deps.adminTokens));
   router.post('/admin/v1/admin-tokens', createAdminToken(deps.contract, deps.adminTokens));
   router.post('/admin/v1/admin-tokens/:id/revoke', revokeAdminToken(deps.contract, deps.adminTokens));
+  router.get('/admin/v1/backup', takeBackup(deps.backups));
   router.get('/metrics', metrics(deps.metrics));
   router.get('/openapi.json', (ctx) => {
     ctx.body = deps.contract.document;
