@@ -7,6 +7,7 @@ import {
   listAdminTokens,
   revokeAdminToken,
 } from './http/admin/admin-tokens.ts';
+import { type BackupResource, takeBackup } from './http/admin/backup.ts';
 import { type DifferencesResource, listDifferences } from './http/admin/differences.ts';
 import {
   applyDirectory,
@@ -73,6 +74,7 @@ export interface AdminDeps extends Common {
   readonly metrics: MetricsReport;
   readonly history: HistoryResource;
   readonly adminTokens: AdminTokenResource;
+  readonly backups: BackupResource;
 }
 
 /** The public API, for registries and their clients. */
@@ -122,6 +124,7 @@ function adminRouter(deps: AdminDeps): Router<RequestState> {
   router.get('/admin/v1/admin-tokens', listAdminTokens(deps.adminTokens));
   router.post('/admin/v1/admin-tokens', createAdminToken(deps.contract, deps.adminTokens));
   router.post('/admin/v1/admin-tokens/:id/revoke', revokeAdminToken(deps.contract, deps.adminTokens));
+  router.get('/admin/v1/backup', takeBackup(deps.backups));
   router.get('/metrics', metrics(deps.metrics));
   router.get('/openapi.json', (ctx) => {
     ctx.body = deps.contract.document;

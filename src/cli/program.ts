@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import type { Terminal } from '../terminal.ts';
 import { adminTokenCommand } from './commands/admin-token.ts';
 import { auditCommand } from './commands/audit.ts';
+import { backupCommand, restoreCommand } from './commands/backup.ts';
 import { cellsCommand } from './commands/cells.ts';
 import { directoryCommand } from './commands/directory.ts';
 import { doctorCommand } from './commands/doctor.ts';
@@ -42,6 +43,8 @@ export function createProgram(terminal: Terminal, version: string): Command {
   program.addCommand(federationCommand(terminal));
   program.addCommand(auditCommand(terminal));
   program.addCommand(adminTokenCommand(terminal));
+  program.addCommand(backupCommand(terminal));
+  program.addCommand(restoreCommand(terminal));
   program.addCommand(gitlabCommand(terminal));
   program.addCommand(doctorCommand(terminal));
   return inheritSettings(program);

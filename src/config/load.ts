@@ -8,7 +8,7 @@ import {
   toFederationSettings,
 } from './federation.ts';
 import { type GitlabSettings, toGitlabSettings } from './gitlab.ts';
-import { explainIssue, IN_WORDS, valueAt } from './issues.ts';
+import { explainIssue, IN_WORDS, isRecord, valueAt } from './issues.ts';
 import { type RailsSettings, toRailsSettings } from './rails.ts';
 import { blameFile, readSecretFiles } from './secret-files.ts';
 import { type ServiceSettings, toServices } from './services.ts';
@@ -147,6 +147,8 @@ export interface Config {
    * its own.
    */
   readonly unknownVariables: readonly string[];
+  /** Names of the settings that the environment or the file sets, without their values. */
+  readonly settingNames: readonly string[];
 }
 
 /**
@@ -167,7 +169,10 @@ export function loadConfig(environment: Environment): Config {
     : parsed.error.issues.flatMap((issue) => explainIssue(issue, given, 'is not a setting'));
   const issues = [...unread, ...wrong.map((issue) => blameFile(issue, given))];
   if (parsed.success && issues.length === 0)
-    return toConfig(parsed.data, valueAt(given, ['issuer']) !== undefined, unknown);
+    return {
+      ...toConfig(parsed.data, valueAt(given, ['issuer']) !== undefined, unknown),
+      settingNames: namesOf(given),
+    };
   const problems = issues.map(({ path, message }): Problem => {
     const isVariable = valueAt(known, path.slice(0, 2)) !== undefined;
     const isFromFile = !isVariable && String(path[0]) in file.content;
@@ -228,7 +233,20 @@ function invalid(problems: readonly Problem[], file: string | null): CellpassErr
   return new CellpassError('invalid', `the configuration is wrong: ${list}`, { problems });
 }
 
-function toConfig(given: Settings, issuerIsSet: boolean, unknownVariables: readonly string[]): Config {
+/** `CELLPASS_ISSUER`, and `CELLPASS_KEYS.leaf_hours` in a section. */
+function namesOf(given: Readonly<Record<string, unknown>>): readonly string[] {
+  return Object.entries(given).flatMap(([name, value]) =>
+    isRecord(value) && !Array.isArray(value)
+      ? Object.keys(value).map((key) => settingName([name, key], false))
+      : [settingName([name], false)],
+  );
+}
+
+function toConfig(
+  given: Settings,
+  issuerIsSet: boolean,
+  unknownVariables: readonly string[],
+): Omit<Config, 'settingNames'> {
   return {
     databaseUrl: given.database_url ?? null,
     databaseListenUrl: given.database_listen_url ?? null,

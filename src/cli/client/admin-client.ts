@@ -7,6 +7,11 @@ import { type AdminFlags, type AdminRoute, routeToAdmin } from './admin-route.ts
 
 export interface AdminClient {
   readonly api: Client<paths>;
+  /**
+   * The body of an answer that may be larger than the memory, as it comes; it throws when the
+   * connection ends before the body does.
+   */
+  download(path: keyof paths): Promise<AsyncIterable<Uint8Array>>;
   close(): Promise<void>;
 }
 
@@ -51,7 +56,27 @@ function connectToAdmin({ baseUrl, name, connect, headers, ifUnreachable }: Admi
       });
     },
   });
-  return { api, close: () => agent.close() };
+  const download: AdminClient['download'] = async (path) => {
+    const response = await fetch(`${baseUrl}${path}`, {
+      headers: [...headers],
+      dispatcher: agent,
+      redirect: 'manual',
+    }).catch((error: unknown) => {
+      throw unreachable(`no server answers on ${name}`, ifUnreachable, error);
+    });
+    if (response.status >= 300 && response.status < 400) throw redirected(name);
+    if (response.status === 200 && response.body !== null) return bodyOf(response.body, name);
+    throw toError(response.status, await response.json().catch(() => undefined));
+  };
+  return { api, download, close: () => agent.close() };
+}
+
+async function* bodyOf(body: AsyncIterable<unknown>, name: string): AsyncGenerator<Uint8Array> {
+  try {
+    for await (const chunk of body) if (chunk instanceof Uint8Array) yield chunk;
+  } catch (error) {
+    throw unreachable(`${name} ended in the middle of its answer`, 'try again', error);
+  }
 }
 
 interface Answer<T> {

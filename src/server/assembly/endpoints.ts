@@ -41,6 +41,7 @@ import type { GitlabSource } from '../../store/source/gitlab/source.ts';
 import type { RememberingSource } from '../../store/source/remembered.ts';
 import { createReuse } from '../../token/reuse.ts';
 import { createUserClaims } from '../../token/user-claim.ts';
+import { backupsOf } from './backup.ts';
 import { configuredClaims, exchangeOf, type Federation, federationResource } from './federation.ts';
 import { JOB_TOKENS_IN_GITLAB, tokensInGitlab } from './gitlab.ts';
 import { historyOf } from './history.ts';
@@ -130,6 +131,7 @@ export function adminEndpoints(inputs: ServerInputs, services: AdministrationSer
     explain: explainOf(inputs, services),
     differences: differencesOf(inputs, services),
     federation: federationResource(inputs, services.federation),
+    backups: backupsOf(inputs),
   };
 }
 

@@ -74,7 +74,7 @@ export async function migrate(
   { onWait, signal }: MigrateOptions = {},
 ): Promise<readonly string[]> {
   for (let tries = 0; ; tries++) {
-    const applied = await database.transaction(tryMigrate, AT_LENGTH);
+    const applied = await database.transaction((sql) => tryMigrate(sql), AT_LENGTH);
     if (applied !== null) return applied;
     if (tries === 0) onWait?.();
     // Asking again leaves the connection free, and lets a signal through.
@@ -84,8 +84,55 @@ export async function migrate(
   }
 }
 
+/**
+ * Applies migrations in the caller's transaction, to restore a backup: all up to `last`, or with
+ * null all.
+ * @throws {CellpassError} `invalid` if this version doesn't know `last`; `conflict` if the database
+ * has later migrations, or another process migrates it.
+ */
+export async function migrateTo(sql: Sql, last: string | null): Promise<void> {
+  if (last !== null) refuseNewerSchema(last);
+  const index = MIGRATIONS.findIndex(({ name }) => name === last);
+  const wanted = last === null ? MIGRATIONS : MIGRATIONS.slice(0, index + 1);
+  const applied = await tryMigrate(sql, wanted);
+  if (applied === null)
+    throw new CellpassError('conflict', 'another process is migrating the database: stop the server first');
+  if (last === null) return;
+  const later = (await appliedNames(sql)).find((name) => !wanted.some((one) => one.name === name));
+  if (later === undefined) return;
+  throw new CellpassError(
+    'conflict',
+    `the database already has the migration ${later}, and the backup is from before it: restore into a database without tables`,
+  );
+}
+
+/** @throws {CellpassError} `invalid` for a backup whose last migration this version doesn't know. */
+export function refuseNewerSchema(last: string): void {
+  if (MIGRATIONS.some(({ name }) => name === last)) return;
+  throw new CellpassError(
+    'invalid',
+    `the backup was taken by a newer cellpass, whose last migration is ${last}: restore it with that version`,
+  );
+}
+
+/**
+ * The name of the last migration that the database has.
+ * @throws {CellpassError} `conflict` if this version doesn't know it.
+ */
+export async function lastMigration(sql: Sql): Promise<string> {
+  const last = (await appliedNames(sql)).at(-1) ?? '';
+  if (MIGRATIONS.some(({ name }) => name === last)) return last;
+  throw new CellpassError(
+    'conflict',
+    `a newer cellpass has migrated the database (${last}), and this version does not know all of its tables: take the backup with that version`,
+  );
+}
+
 /** Null if another process holds the lock. */
-async function tryMigrate(sql: Sql): Promise<readonly string[] | null> {
+async function tryMigrate(
+  sql: Sql,
+  migrations: readonly Migration[] = MIGRATIONS,
+): Promise<readonly string[] | null> {
   const [lock] = await sql.query<{ held: boolean }>('SELECT pg_try_advisory_xact_lock($1) AS held', [
     MIGRATION_LOCK,
   ]);
@@ -97,7 +144,7 @@ async function tryMigrate(sql: Sql): Promise<readonly string[] | null> {
   if (!(await hasAddsOnly(sql)))
     await sql.execute('ALTER TABLE schema_migrations ADD COLUMN adds_only boolean NOT NULL DEFAULT false');
   await newerMigrations(sql);
-  const applied = await umzugOn(sql).up();
+  const applied = await umzugOn(sql, migrations).up();
   return applied.map(({ name }) => name);
 }
 
@@ -118,9 +165,9 @@ export async function pendingMigrations(database: Database): Promise<readonly st
   return pending.map(({ name }) => name);
 }
 
-function umzugOn(sql: Sql): Umzug<Sql> {
+function umzugOn(sql: Sql, migrations: readonly Migration[] = MIGRATIONS): Umzug<Sql> {
   return new Umzug({
-    migrations: MIGRATIONS.map(({ name, sql: text }) => ({ name, up: () => sql.execute(text) })),
+    migrations: migrations.map(({ name, sql: text }) => ({ name, up: () => sql.execute(text) })),
     context: sql,
     storage: tableStorage(sql),
     logger: undefined,
