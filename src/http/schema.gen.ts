@@ -1051,6 +1051,8 @@ export interface components {
             /** Format: uuid */
             request_id: string;
             cell: number;
+            /** @description The credential that the client came with. Missing in records of tokens and jobs that an older version wrote. */
+            credential?: string;
             /** @description How many tokens the record counts, itself included: repeated pulls within a minute. Missing for one token. */
             tokens?: number;
             /**
@@ -1071,6 +1073,11 @@ export interface components {
             identity_subject?: string | null;
             identity_jti?: string | null;
         };
+        /**
+         * Format: credential
+         * @description `access-12`, `deploy-3`, `job-7`, `identity-NAME`, `password` or `anonymous`; ids are those of `cellpass token list`.
+         */
+        CredentialName: string;
         IssuedTokenPlace: string;
         IssuedTokenPage: {
             tokens: components["schemas"]["IssuedToken"][];
@@ -2054,6 +2061,8 @@ export interface operations {
                 kid?: components["schemas"]["Text"];
                 /** @description A repository that the token grants access to; the whole name. */
                 repository?: components["schemas"]["Text"];
+                /** @description The credential that the client came with. */
+                credential?: components["schemas"]["CredentialName"];
                 /** @description Tokens issued at this moment or later; a date is its first moment, UTC. Default: 24 hours before `until`, or before now. */
                 since?: string;
                 /** @description Tokens issued before this moment; a date is its first moment, UTC. Default: no end. */

@@ -17,6 +17,7 @@ interface AuditOptions extends JsonFlags {
   readonly subject?: string;
   readonly kid?: string;
   readonly repository?: string;
+  readonly credential?: string;
   readonly since?: string;
   readonly until?: string;
   readonly limit: number;
@@ -26,6 +27,7 @@ const EXAMPLES = `
 Examples:
   cellpass audit --repository acme/app --since 1h          (who got a token for a repository in the last hour)
   cellpass audit --kid KID --since 30d --limit 1000000     (what a key signed; "cellpass keys list" shows ids)
+  cellpass audit --credential access-12 --since 7d         (what was done with a token that leaked)
   cellpass audit --subject alice --since 2027-01-31 --until 2027-02-01T12:00:00Z --json`;
 
 export function auditCommand(terminal: Terminal): Command {
@@ -35,6 +37,10 @@ export function auditCommand(terminal: Terminal): Command {
     .option('--subject <name>', 'tokens of this user or deploy token; "" for anonymous clients')
     .option('--kid <id>', 'tokens that this key signed; the first 8 characters of its id are enough')
     .option('--repository <path>', 'tokens that grant access to this repository')
+    .option(
+      '--credential <name>',
+      'tokens that clients got by this credential: access-12, deploy-3, job-7, identity-NAME, password or anonymous',
+    )
     .option(
       '--since <time>',
       'tokens issued at this time or later, such as 1h, 7d, 2027-01-31 (default: 24 h ago)',
@@ -58,12 +64,13 @@ export function auditCommand(terminal: Terminal): Command {
 }
 
 async function fetchIssued(client: AdminClient, options: AuditOptions): Promise<IssuedTokenPageView> {
-  const { jti, subject, kid, repository, since, until, limit } = options;
+  const { jti, subject, kid, repository, credential, since, until, limit } = options;
   const filter = {
     ...(jti !== undefined && { jti }),
     ...(subject !== undefined && { subject }),
     ...(kid !== undefined && { kid: await findKid(client, kid) }),
     ...(repository !== undefined && { repository }),
+    ...(credential !== undefined && { credential }),
     ...(since !== undefined && { since }),
     ...(until !== undefined && { until }),
   };
@@ -110,7 +117,7 @@ function printIssued(tokens: readonly IssuedTokenView[]): string {
   const columns = [
     whole('ISSUED'),
     cuttable('SUBJECT'),
-    whole('BY'),
+    whole('CREDENTIAL'),
     cuttable('FROM'),
     cuttable('ACCESS'),
     ...(hasRepeats ? [whole('TOKENS')] : []),
@@ -121,7 +128,7 @@ function printIssued(tokens: readonly IssuedTokenView[]): string {
   const rows = tokens.map((token) => [
     toMinute(token.issued_at),
     token.subject || '-',
-    token.auth_type,
+    token.credential ?? token.auth_type,
     token.address || '-',
     printAccess(token.access),
     ...(hasRepeats ? [String(token.tokens ?? 1)] : []),

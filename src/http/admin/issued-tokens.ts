@@ -81,6 +81,7 @@ function toView(token: IssuedToken): IssuedTokenView {
     expires_at: token.expiresAt.toISOString(),
     request_id: token.requestId,
     cell: token.cell,
+    ...(token.credential !== undefined && { credential: token.credential }),
     ...(token.identity && {
       identity: token.identity.name,
       identity_issuer: token.identity.issuer,

@@ -10,6 +10,7 @@ import { questionOf } from '../../authn/credential-kinds.ts';
 import { isExampleSecret } from '../../authn/example-secrets.ts';
 import { isIdToken } from '../../authn/federation/id-token.ts';
 import type { IdTokenVerifier } from '../../authn/federation/verify.ts';
+import { knownCredential } from '../../authn/known-credential.ts';
 import { type DirectorySource, isAbout, type SourceAnswer, type SourceQuestion } from '../../authn/source.ts';
 import type { ServiceSettings } from '../../config/services.ts';
 import { CellpassError } from '../../errors.ts';
@@ -92,6 +93,7 @@ export async function judge(
         : null;
     const question = questionOf(credentials, idToken);
     const answer = await source.ask(question, paths);
+    if (question !== null) outcome.knownCredential = knownCredential(answer.credentials, idToken);
     const subject = await authenticate(authenticator, credentials, answer.credentials, {
       ...when,
       clientGone: waitForPassword,

@@ -1,4 +1,5 @@
 import type { NotedIdToken } from '../../authn/authenticate.ts';
+import type { KnownCredential } from '../../authn/known-credential.ts';
 import type { Decision } from '../../policy/grant.ts';
 import type { Facts } from '../../policy/project.ts';
 import type { AskedScopes } from '../../policy/scope.ts';
@@ -16,6 +17,8 @@ export interface TokenOutcome {
   readonly cell: ChosenCell | null;
   /** The verified subject. */
   readonly subject: Subject | null;
+  /** What the directory knows of the credentials, right or wrong; null: it was not asked. */
+  readonly knownCredential: KnownCredential | null;
   /** What the decision was based on. */
   readonly facts: Facts | null;
   readonly decision: Decision | null;
@@ -73,6 +76,7 @@ export function startOutcome(): OutcomeDraft {
     asked: null,
     cell: null,
     subject: null,
+    knownCredential: null,
     facts: null,
     decision: null,
     issued: null,

@@ -1,6 +1,6 @@
 import { CellpassError, type ErrorCode } from '../../errors.ts';
 import type { Log } from '../../log.ts';
-import type { Subject } from '../../policy/subject.ts';
+import { credentialOf, type Subject } from '../../policy/subject.ts';
 import type { AuditLog } from '../../records/audit-log.ts';
 import type { LastUse } from '../../records/last-use.ts';
 import type { RefusalLog } from '../../records/refusal-log.ts';
@@ -124,6 +124,7 @@ function toIssuedToken(
     expiresAt: new Date(claims.exp * 1000),
     requestId,
     cell,
+    ...(subject && { credential: credentialOf(subject) }),
     ...(subject?.kind === 'user' && subject.identity && { identity: subject.identity }),
   };
 }

@@ -89,6 +89,7 @@ describe('the observers of token requests', () => {
         dropped: 1,
         subject: 'puller',
         auth_type: 'deploy_token',
+        credential: 'deploy-7',
         granted: [],
         kid: 'KID',
         jti: CLAIMS.jti,
