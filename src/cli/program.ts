@@ -9,6 +9,7 @@ import { explainCommand } from './commands/explain.ts';
 import { federationCommand } from './commands/federation.ts';
 import { gitlabCommand } from './commands/gitlab.ts';
 import { keysCommand } from './commands/keys/keys.ts';
+import { refusalsCommand } from './commands/refusals.ts';
 import { migrateCommand, serveCommand } from './commands/server.ts';
 import { tokenCommand } from './commands/tokens.ts';
 
@@ -34,6 +35,7 @@ export function createProgram(terminal: Terminal, version: string): Command {
   program.addCommand(explainCommand(terminal));
   program.addCommand(federationCommand(terminal));
   program.addCommand(auditCommand(terminal));
+  program.addCommand(refusalsCommand(terminal));
   program.addCommand(adminTokenCommand(terminal));
   program.addCommand(gitlabCommand(terminal));
   program.addCommand(doctorCommand(terminal));

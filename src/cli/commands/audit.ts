@@ -4,15 +4,14 @@ import type { IssuedTokenPageView, IssuedTokenView } from '../../http/types.ts';
 import type { Terminal } from '../../terminal.ts';
 import { type AdminClient, dataOf } from '../client/admin-client.ts';
 import { showAnswer, withAdminOptions } from '../client/admin-command.ts';
-import type { JsonFlags } from '../client/admin-route.ts';
 import { fetchPages } from '../client/fetch-pages.ts';
 import { findKid } from '../client/find-kid.ts';
-import { limitOption, readMoment } from '../client/option-values.ts';
+import { type PageFlags, readMoment, sayWhereToGoOn, withPageOptions } from '../client/option-values.ts';
 import { SHORTEST_KID, shortener } from '../client/short-id.ts';
 import { cuttable, printTable, whole } from '../client/table.ts';
 import { toMinute } from '../client/time.ts';
 
-interface AuditOptions extends JsonFlags {
+interface AuditOptions extends PageFlags {
   readonly jti?: string;
   readonly subject?: string;
   readonly kid?: string;
@@ -20,7 +19,6 @@ interface AuditOptions extends JsonFlags {
   readonly credential?: string;
   readonly since?: string;
   readonly until?: string;
-  readonly limit: number;
 }
 
 const EXAMPLES = `
@@ -46,9 +44,8 @@ export function auditCommand(terminal: Terminal): Command {
       'tokens issued at this time or later, such as 1h, 7d, 2027-01-31 (default: 24 h ago)',
       readMoment,
     )
-    .option('--until <time>', 'tokens issued before this time (default: no end)', readMoment)
-    .addOption(limitOption());
-  return withAdminOptions(audit)
+    .option('--until <time>', 'tokens issued before this time (default: no end)', readMoment);
+  return withAdminOptions(withPageOptions(audit))
     .addHelpText('after', EXAMPLES)
     .action(async (options: AuditOptions) => {
       const page = await showAnswer(terminal, options, {
@@ -56,15 +53,12 @@ export function auditCommand(terminal: Terminal): Command {
         print: ({ tokens }) => printIssued(tokens),
       });
       if (options.jti !== undefined && page.tokens.length === 0) terminal.stderr(NO_SUCH_ID);
-      if (page.next === null) return;
-      terminal.stderr(
-        `these are the latest ${page.tokens.length}; for the others use --limit, or narrow the search\n`,
-      );
+      sayWhereToGoOn(terminal, `the latest ${page.tokens.length}`, page.next);
     });
 }
 
 async function fetchIssued(client: AdminClient, options: AuditOptions): Promise<IssuedTokenPageView> {
-  const { jti, subject, kid, repository, credential, since, until, limit } = options;
+  const { jti, subject, kid, repository, credential, since, until, limit, after } = options;
   const filter = {
     ...(jti !== undefined && { jti }),
     ...(subject !== undefined && { subject }),
@@ -74,11 +68,15 @@ async function fetchIssued(client: AdminClient, options: AuditOptions): Promise<
     ...(since !== undefined && { since }),
     ...(until !== undefined && { until }),
   };
-  const { entries, next } = await fetchPages(limit, async (place) => {
-    const query = { ...filter, ...place };
-    const { tokens, next } = dataOf(await client.api.GET('/admin/v1/issued-tokens', { params: { query } }));
-    return { entries: tokens, next };
-  });
+  const { entries, next } = await fetchPages(
+    limit,
+    async (place) => {
+      const query = { ...filter, ...place };
+      const { tokens, next } = dataOf(await client.api.GET('/admin/v1/issued-tokens', { params: { query } }));
+      return { entries: tokens, next };
+    },
+    after,
+  );
   const page = { tokens: entries, next };
   if (jti !== undefined) refuseUnlessOne(jti, page);
   return page;

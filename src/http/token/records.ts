@@ -96,7 +96,8 @@ function recordRefusals(refusals: Pick<RefusalLog, 'add'>): OutcomeObserver {
     const isRefused = error instanceof CellpassError && RECORDED_ERRORS.has(error.code);
     if (!isRefused && !grantsLess(outcome)) return;
     const refusal = toStoredRefusal(outcome, context, isRefused ? error : null);
-    refusals.add(refusal, subject, toNetwork(context.clientAddress));
+    const loginName = subject === null ? outcome.loginName : null;
+    refusals.add(refusal, { subject, network: toNetwork(context.clientAddress), loginName });
   };
 }
 

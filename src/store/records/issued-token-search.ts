@@ -1,7 +1,7 @@
-import { CellpassError } from '../../errors.ts';
 import type { AuthType } from '../../policy/subject.ts';
 import type { Database, Row, Sql } from '../database/drivers.ts';
 import { type AccessEntry, parseAccess } from './access-text.ts';
+import { searchInTime } from './bounded-search.ts';
 import { CREDENTIAL_BY_AUTH_TYPE, type IssuedToken } from './issued-tokens.ts';
 import { uuidsWithPrefix } from './uuid-prefix.ts';
 
@@ -34,11 +34,9 @@ export interface IssuedTokenPage {
   readonly hasMore: boolean;
 }
 
-/** Only ids, names and credentials are indexed. Other filters scan the partitions of all days between the bounds. */
-const LONGEST_SEARCH_MS = 5000;
-
 /**
- * A statement without a name, so that PostgreSQL plans it each time: missing filters then cost
+ * Only ids, names and credentials are indexed: other filters scan the partitions of all days between
+ * the bounds. A statement without a name, so that PostgreSQL plans it each time: missing filters then cost
  * nothing, and partitions outside the bounds are not opened.
  */
 const SEARCH = `
@@ -57,19 +55,12 @@ ORDER BY issued_at DESC, request_id DESC
 LIMIT $9`;
 
 /** @throws {CellpassError} `unavailable`, also when the search takes too long. */
-export async function searchIssuedTokens(
+export function searchIssuedTokens(
   database: Pick<Database, 'transaction'>,
   question: IssuedTokenQuestion,
-  { timeoutMs = LONGEST_SEARCH_MS }: { readonly timeoutMs?: number } = {},
+  { timeoutMs }: { readonly timeoutMs?: number } = {},
 ): Promise<IssuedTokenPage> {
-  try {
-    return await database.transaction(async (sql) => {
-      await sql.query(`SET LOCAL statement_timeout = ${timeoutMs}`);
-      return readPage(sql, question);
-    });
-  } catch (error) {
-    throw wasStopped(error) ? tooMuch(error) : error;
-  }
+  return searchInTime(database, (sql) => readPage(sql, question), timeoutMs);
 }
 
 interface IssuedRow extends Row {
@@ -139,17 +130,4 @@ function toToken(row: IssuedRow): IssuedToken {
 function identityOf(row: IssuedRow): Pick<IssuedToken, 'identity'> {
   const { identity: name, identity_issuer: issuer, identity_subject: subject, identity_jti: jti } = row;
   return name === null || issuer === null ? {} : { identity: { name, issuer, subject, jti } };
-}
-
-const QUERY_CANCELED = '57014';
-
-/** The statement timeout ended the search; the database is not away. */
-function wasStopped(error: unknown): boolean {
-  const cause = error instanceof CellpassError ? error.details.cause : undefined;
-  return cause instanceof Error && 'code' in cause && cause.code === QUERY_CANCELED;
-}
-
-function tooMuch(cause: unknown): CellpassError {
-  const message = 'this takes too long: ask for a shorter time, or for a subject';
-  return new CellpassError('unavailable', message, { cause });
 }
