@@ -23,6 +23,7 @@ import { type IssuedTokenResource, listIssuedTokens } from './http/admin/issued-
 import { deleteJobToken, type JobTokenResource, putJobToken } from './http/admin/job-tokens.ts';
 import { keyRoutes } from './http/admin/keys.ts';
 import { refuseUnknownParameters } from './http/admin/parameters.ts';
+import { listRefusals, type RefusalResource } from './http/admin/refusals.ts';
 import { listTokens, mintToken, revokeToken, type TokenResource } from './http/admin/tokens.ts';
 import type { ReadClientAddress } from './http/client-address.ts';
 import type { Contract } from './http/contract.ts';
@@ -70,6 +71,7 @@ export interface AdminDeps extends Common {
   readonly authorities: AuthorityOperations;
   readonly explain: ExplainResource;
   readonly differences: DifferencesResource;
+  readonly refusalList: RefusalResource;
   readonly federation: FederationResource | null;
   readonly metrics: MetricsReport;
   readonly history: HistoryResource;
@@ -119,6 +121,7 @@ function adminRouter(deps: AdminDeps): Router<RequestState> {
   addKeyRoutes(router, deps);
   addFederationRoutes(router, deps);
   router.post('/admin/v1/explain', explain(deps.contract, deps.explain));
+  router.get('/admin/v1/refusals', listRefusals(deps.contract, deps.refusalList));
   router.get('/admin/v1/refusals/:id', explainRequest(deps.contract, deps.explain));
   router.get('/admin/v1/gitlab/differences', listDifferences(deps.contract, deps.differences));
   router.get('/admin/v1/admin-tokens', listAdminTokens(deps.adminTokens));

@@ -717,6 +717,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/admin/v1/refusals": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List refused requests, and tokens with less than was asked, the latest first
+         * @description A refusal must match every parameter. A search that takes more than 5 s gets 503.
+         */
+        get: operations["listRefusals"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/admin/v1/refusals/{id}": {
         parameters: {
             query?: never;
@@ -1237,6 +1257,8 @@ export interface components {
             /** Format: uuid */
             request_id: string;
             cell: number;
+            /** @description The credential that the client came with. Missing in records of tokens and jobs that an older version wrote. */
+            credential?: string;
             /** @description How many tokens the record counts, itself included: repeated pulls within a minute. Missing for one token. */
             tokens?: number;
             /**
@@ -1257,6 +1279,40 @@ export interface components {
             identity_subject?: string | null;
             identity_jti?: string | null;
         };
+        /**
+         * Format: credential
+         * @description `access-12`, `deploy-3`, `job-7`, `identity-NAME`, `password` or `anonymous`; ids are those of `cellpass token list`.
+         */
+        CredentialName: string;
+        /** @description A refused request, or a token with less than was asked. */
+        Refusal: {
+            /** Format: uuid */
+            request_id: string;
+            /** Format: date-time */
+            time: string;
+            /** @description The verified name; empty for anonymous clients; null where the credentials were refused. */
+            subject: string | null;
+            /** @description The account, or deploy token, of a failed login. Missing where there is none of this name. */
+            account?: string;
+            /** @description The credential that the client came with, also a refused one. Missing where it is not known. */
+            credential?: string;
+            /** @description The client's. */
+            address: string;
+            /** @description The scopes; of a failed login, those that parse. */
+            asked: string[];
+            /** @description The code of the cause, as in the log; of a token with less than was asked, the rule that refused the first action. */
+            reason: string;
+            /** @description The reason in a sentence. */
+            message: string;
+            /** @description Of the answer; 200 for a token with less than was asked. */
+            status: number;
+        };
+        RefusalPage: {
+            refusals: components["schemas"]["Refusal"][];
+            /** @description The value of `after` for the next page; missing on the last page. */
+            next?: components["schemas"]["RecordPlace"];
+        };
+        RecordPlace: string;
         IssuedTokenPlace: string;
         IssuedTokenPage: {
             tokens: components["schemas"]["IssuedToken"][];
@@ -2347,6 +2403,8 @@ export interface operations {
                 kid?: components["schemas"]["Text"];
                 /** @description A repository that the token grants access to; the whole name. */
                 repository?: components["schemas"]["Text"];
+                /** @description The credential that the client came with. */
+                credential?: components["schemas"]["CredentialName"];
                 /** @description Tokens issued at this moment or later; a date is its first moment, UTC. Default: 24 hours before `until`, or before now. */
                 since?: string;
                 /** @description Tokens issued before this moment; a date is its first moment, UTC. Default: no end. */
@@ -2994,6 +3052,43 @@ export interface operations {
             401: components["responses"]["AdminUnauthorized"];
             403: components["responses"]["Error"];
             404: components["responses"]["Error"];
+            422: components["responses"]["Invalid"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listRefusals: {
+        parameters: {
+            query?: {
+                /** @description The verified name in `sub`, or the account of a failed login; empty for anonymous clients. */
+                subject?: components["schemas"]["Text"];
+                /** @description A repository that the client asked for; the whole name. */
+                repository?: components["schemas"]["Text"];
+                /** @description The code of the cause, as in the log: `wrong_password`, or a rule such as `role`; `granted_less` for every token with less than was asked. */
+                reason?: components["schemas"]["Text"];
+                /** @description Refusals at this moment or later; a date is its first moment, UTC. Default: all that are kept. */
+                since?: string;
+                /** @description The client's IP address, or a range such as `10.0.0.0/8`. */
+                address?: components["schemas"]["Text"];
+                /** @description The `next` of the page before. */
+                after?: components["schemas"]["RecordPlace"];
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RefusalPage"];
+                };
+            };
+            401: components["responses"]["AdminUnauthorized"];
             422: components["responses"]["Invalid"];
             503: components["responses"]["Unavailable"];
         };

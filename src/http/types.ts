@@ -38,6 +38,8 @@ export type TokenOrderInput = Schemas['TokenOrder'];
 export type TokenView = Schemas['Token'];
 export type MintedTokenView = Schemas['MintedToken'];
 export type TokenPage = Schemas['TokenPage'];
+export type RefusalView = Schemas['Refusal'];
+export type RefusalPageView = Schemas['RefusalPage'];
 export type IssuedTokenView = Schemas['IssuedToken'];
 export type IssuedTokenPageView = Schemas['IssuedTokenPage'];
 /** The request bodies of the endpoints for keys and CAs. */

@@ -124,7 +124,7 @@ async function assembleShared(inputs: ServerInputs, closers: Closers): Promise<S
 
 function assemblePublic(inputs: ServerInputs, shared: SharedServices, closers: Closers): PublicAssembly {
   const railsMetrics = createRailsMetrics(shared.registry);
-  const records = openRecords(inputs, closers, railsMetrics.compared);
+  const records = openRecords(inputs, closers, shared.source, railsMetrics.compared);
   const forwarder = shared.requests.measured(createForwarder(forwarding(inputs.config)));
   closers.push(() => forwarder.close());
   const turns = createTurns(REQUESTS_AT_ONCE);

@@ -69,8 +69,19 @@ export function explainEarlyRefusal(
     refusal: refusal && explainRefusal(refusal),
     access: [],
     scopes: [],
-    dropped: (asked?.dropped ?? []).map(({ text, why }) => ({ scope: text, because: DROPPED[why] })),
+    dropped: (asked?.dropped ?? []).map(({ text, why }) => ({
+      scope: text,
+      because: explainDropped(why).message,
+    })),
   };
+}
+
+/** Why a scope was ignored, as the code and its sentence. */
+export function explainDropped(why: DroppedScope['why']): {
+  readonly reason: string;
+  readonly message: string;
+} {
+  return { reason: why, message: DROPPED[why] };
 }
 
 const DROPPED: Record<DroppedScope['why'], string> = {
@@ -91,7 +102,7 @@ function explainSubject(subject: Subject): ExplainedSubject {
   };
 }
 
-function explainRefusal(error: CellpassError): ExplainedRefusal {
+export function explainRefusal(error: CellpassError): ExplainedRefusal {
   const { status, code } = answerFor(error.code);
   const { reason } = error;
   return { status, code, reason, message: CREDENTIAL_REASONS[reason] ?? error.message };

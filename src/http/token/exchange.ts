@@ -8,6 +8,7 @@ import type { Credentials } from '../../authn/basic.ts';
 import { questionOf } from '../../authn/credential-kinds.ts';
 import { ID_TOKEN_USERNAME } from '../../authn/federation/id-token.ts';
 import type { IdTokenVerifier, VerifiedIdToken } from '../../authn/federation/verify.ts';
+import { knownCredential } from '../../authn/known-credential.ts';
 import type { DirectorySource } from '../../authn/source.ts';
 import type { Limits } from '../../config/load.ts';
 import {
@@ -109,6 +110,7 @@ export async function exchangeToken(
     outcome.idToken = seen;
   });
   const { credentials: records } = await source.ask(questionOf(credentials, idToken), []);
+  outcome.knownCredential = knownCredential(records, idToken);
   const subject = await authenticate(authenticator, credentials, records, {
     ...when,
     idToken,

@@ -36,6 +36,7 @@ import { findToken, revokeToken } from '../../store/directory/tokens.ts';
 import { claimsOfIssuer } from '../../store/federation/identities.ts';
 import { findDifference, reportComparisons } from '../../store/records/differences.ts';
 import { searchIssuedTokens } from '../../store/records/issued-token-search.ts';
+import { searchRefusals } from '../../store/records/refusal-search.ts';
 import { findRefusal } from '../../store/records/refusals.ts';
 import type { GitlabSource } from '../../store/source/gitlab/source.ts';
 import type { RememberingSource } from '../../store/source/remembered.ts';
@@ -130,6 +131,12 @@ export function adminEndpoints(inputs: ServerInputs, services: AdministrationSer
     authorities: rotation.authorities,
     explain: explainOf(inputs, services),
     differences: differencesOf(inputs, services),
+    refusalList: {
+      search: async (question) => {
+        await records.refusals.flush();
+        return searchRefusals(database, question);
+      },
+    },
     federation: federationResource(inputs, services.federation),
     backups: backupsOf(inputs),
   };
