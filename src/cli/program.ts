@@ -9,6 +9,7 @@ import { explainCommand } from './commands/explain.ts';
 import { federationCommand } from './commands/federation.ts';
 import { gitlabCommand } from './commands/gitlab.ts';
 import { keysCommand } from './commands/keys/keys.ts';
+import { whatCanCommand, whoCanCommand } from './commands/questions.ts';
 import { migrateCommand, serveCommand } from './commands/server.ts';
 import { tokenCommand } from './commands/tokens.ts';
 
@@ -32,6 +33,8 @@ export function createProgram(terminal: Terminal, version: string): Command {
   program.addCommand(keysCommand(terminal));
   program.addCommand(cellsCommand(terminal));
   program.addCommand(explainCommand(terminal));
+  program.addCommand(whoCanCommand(terminal));
+  program.addCommand(whatCanCommand(terminal));
   program.addCommand(federationCommand(terminal));
   program.addCommand(auditCommand(terminal));
   program.addCommand(adminTokenCommand(terminal));

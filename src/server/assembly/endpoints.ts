@@ -38,11 +38,12 @@ import { findDifference, reportComparisons } from '../../store/records/differenc
 import { searchIssuedTokens } from '../../store/records/issued-token-search.ts';
 import { findRefusal } from '../../store/records/refusals.ts';
 import type { GitlabSource } from '../../store/source/gitlab/source.ts';
+import { createOwnQuestions } from '../../store/source/own/questions.ts';
 import type { RememberingSource } from '../../store/source/remembered.ts';
 import { createReuse } from '../../token/reuse.ts';
 import { createUserClaims } from '../../token/user-claim.ts';
 import { configuredClaims, exchangeOf, type Federation, federationResource } from './federation.ts';
-import { JOB_TOKENS_IN_GITLAB, tokensInGitlab } from './gitlab.ts';
+import { JOB_TOKENS_IN_GITLAB, questionsInGitlab, tokensInGitlab } from './gitlab.ts';
 import type { ServerInputs } from './inputs.ts';
 import type { KeyRotation } from './keys.ts';
 import type { Records, RecordViews } from './records.ts';
@@ -126,6 +127,7 @@ export function adminEndpoints(inputs: ServerInputs, services: AdministrationSer
     keys: rotation.keys,
     authorities: rotation.authorities,
     explain: explainOf(inputs, services),
+    questions: questionsOf(inputs),
     differences: differencesOf(inputs, services),
     federation: federationResource(inputs, services.federation),
   };
@@ -241,6 +243,11 @@ function tokensOf(
     },
     revoke: (key) => revokeToken(database, key, now()),
   };
+}
+
+function questionsOf({ database, now, gitlab }: ServerInputs): AdminDeps['questions'] {
+  const own = createOwnQuestions(database);
+  return { questions: () => (gitlab === undefined ? own : questionsInGitlab()), now };
 }
 
 function explainOf(
