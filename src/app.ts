@@ -23,6 +23,8 @@ import { type IssuedTokenResource, listIssuedTokens } from './http/admin/issued-
 import { deleteJobToken, type JobTokenResource, putJobToken } from './http/admin/job-tokens.ts';
 import { keyRoutes } from './http/admin/keys.ts';
 import { refuseUnknownParameters } from './http/admin/parameters.ts';
+import { whatCan } from './http/admin/questions/what-can.ts';
+import { type QuestionResource, whoCan } from './http/admin/questions/who-can.ts';
 import { listRefusals, type RefusalResource } from './http/admin/refusals.ts';
 import { listTokens, mintToken, revokeToken, type TokenResource } from './http/admin/tokens.ts';
 import type { ReadClientAddress } from './http/client-address.ts';
@@ -70,6 +72,7 @@ export interface AdminDeps extends Common {
   readonly keys: KeyOperations;
   readonly authorities: AuthorityOperations;
   readonly explain: ExplainResource;
+  readonly questions: QuestionResource;
   readonly differences: DifferencesResource;
   readonly refusalList: RefusalResource;
   readonly federation: FederationResource | null;
@@ -122,6 +125,8 @@ function adminRouter(deps: AdminDeps): Router<RequestState> {
   addFederationRoutes(router, deps);
   router.post('/admin/v1/explain', explain(deps.contract, deps.explain));
   router.get('/admin/v1/refusals', listRefusals(deps.contract, deps.refusalList));
+  router.get('/admin/v1/who-can', whoCan(deps.contract, deps.questions));
+  router.get('/admin/v1/what-can', whatCan(deps.contract, deps.questions));
   router.get('/admin/v1/refusals/:id', explainRequest(deps.contract, deps.explain));
   router.get('/admin/v1/gitlab/differences', listDifferences(deps.contract, deps.differences));
   router.get('/admin/v1/admin-tokens', listAdminTokens(deps.adminTokens));

@@ -12,6 +12,7 @@ import { federationCommand } from './commands/federation.ts';
 import { gitlabCommand } from './commands/gitlab.ts';
 import { historyCommand } from './commands/history.ts';
 import { keysCommand } from './commands/keys/keys.ts';
+import { whatCanCommand, whoCanCommand } from './commands/questions.ts';
 import { refusalsCommand } from './commands/refusals.ts';
 import { migrateCommand, serveCommand } from './commands/server.ts';
 import { tokenCommand } from './commands/tokens.ts';
@@ -41,6 +42,8 @@ export function createProgram(terminal: Terminal, version: string): Command {
   program.addCommand(keysCommand(terminal));
   program.addCommand(cellsCommand(terminal));
   program.addCommand(explainCommand(terminal));
+  program.addCommand(whoCanCommand(terminal));
+  program.addCommand(whatCanCommand(terminal));
   program.addCommand(federationCommand(terminal));
   program.addCommand(auditCommand(terminal));
   program.addCommand(refusalsCommand(terminal));

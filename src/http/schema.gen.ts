@@ -717,6 +717,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/admin/v1/who-can": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List who may do an action on a repository now, by the decision that answers token requests
+         * @description People are listed by role, whether or not they hold a credential; bots with each credential that allows the action; jobs by the entry of the allowlist. Where everybody may pull, the only row is `anyone`. A page may be short, and even empty, before the last one.
+         */
+        get: operations["whoCan"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/v1/what-can": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List what a subject may reach now, by the decision that answers token requests
+         * @description Projects by path, each with what the subject may do there. A page may be short, and even empty, before the last one.
+         */
+        get: operations["whatCan"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/admin/v1/refusals": {
         parameters: {
             query?: never;
@@ -1410,6 +1450,41 @@ export interface components {
                 /** @description What the token has; null */
                 actual: string | null;
             };
+        };
+        /** @enum {string} */
+        RepositoryAction: "pull" | "push" | "delete" | "*";
+        /** @description `user:NAME`, `token:ID`, `deploy-token:NAME`, `job:ID` or `identity:NAME`. */
+        SubjectName: string;
+        WhoCan: {
+            repository: string;
+            action: components["schemas"]["RepositoryAction"];
+            subjects: components["schemas"]["AllowedSubject"][];
+            /** @description The IP allowlists of the groups above; clients elsewhere get nothing. They change no row. */
+            addresses?: string[];
+            /** @description The value of `after` for the next page; missing on the last page. */
+            next?: string;
+        };
+        AllowedSubject: {
+            /** @enum {string} */
+            kind: "user" | "project_bot" | "group_bot" | "service_account" | "deploy_token" | "identity" | "job" | "anyone" | "internal";
+            /** @description For jobs the entry of the allowlist. `*`: all of this kind. */
+            name: string;
+            /** @description Such as `access-12`, `deploy-3` or `identity-NAME`. */
+            credential?: string;
+            reason: string;
+        };
+        WhatCan: {
+            subject: string;
+            repositories: {
+                path: string;
+                actions: components["schemas"]["RepositoryAction"][];
+                /** @description Why the last of the actions is granted, or the one that was asked for. */
+                reason: string;
+            }[];
+            /** @description Why the subject reaches nothing at all. */
+            reason?: string;
+            /** @description The value of `after` for the next page; missing on the last page. */
+            next?: string;
         };
         /** @description Either `as` or `id_token`. */
         ExplainRequest: {
@@ -3051,6 +3126,72 @@ export interface operations {
             400: components["responses"]["Error"];
             401: components["responses"]["AdminUnauthorized"];
             403: components["responses"]["Error"];
+            404: components["responses"]["Error"];
+            422: components["responses"]["Invalid"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    whoCan: {
+        parameters: {
+            query: {
+                action: components["schemas"]["RepositoryAction"];
+                /** @description The repository of a project or of an image below it. */
+                repository: components["schemas"]["Text"];
+                /** @description The `next` of the page before. */
+                after?: components["schemas"]["Text"];
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WhoCan"];
+                };
+            };
+            401: components["responses"]["AdminUnauthorized"];
+            404: components["responses"]["Error"];
+            422: components["responses"]["Invalid"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    whatCan: {
+        parameters: {
+            query: {
+                subject: components["schemas"]["SubjectName"];
+                /** @description Only repositories where the subject may do this. */
+                action?: components["schemas"]["RepositoryAction"];
+                /** @description Only repositories below this group; a path. */
+                under?: components["schemas"]["Text"];
+                /** @description Leave out what is public or internal and no more. */
+                only_granted_by_role?: boolean;
+                /** @description The `next` of the page before. */
+                after?: components["schemas"]["Text"];
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WhatCan"];
+                };
+            };
+            401: components["responses"]["AdminUnauthorized"];
             404: components["responses"]["Error"];
             422: components["responses"]["Invalid"];
             503: components["responses"]["Unavailable"];

@@ -39,12 +39,13 @@ import { searchIssuedTokens } from '../../store/records/issued-token-search.ts';
 import { searchRefusals } from '../../store/records/refusal-search.ts';
 import { findRefusal } from '../../store/records/refusals.ts';
 import type { GitlabSource } from '../../store/source/gitlab/source.ts';
+import { createOwnQuestions } from '../../store/source/own/questions.ts';
 import type { RememberingSource } from '../../store/source/remembered.ts';
 import { createReuse } from '../../token/reuse.ts';
 import { createUserClaims } from '../../token/user-claim.ts';
 import { backupsOf } from './backup.ts';
 import { configuredClaims, exchangeOf, type Federation, federationResource } from './federation.ts';
-import { JOB_TOKENS_IN_GITLAB, tokensInGitlab } from './gitlab.ts';
+import { JOB_TOKENS_IN_GITLAB, questionsInGitlab, tokensInGitlab } from './gitlab.ts';
 import { historyOf } from './history.ts';
 import type { ServerInputs } from './inputs.ts';
 import type { KeyRotation } from './keys.ts';
@@ -130,6 +131,7 @@ export function adminEndpoints(inputs: ServerInputs, services: AdministrationSer
     keys: rotation.keys,
     authorities: rotation.authorities,
     explain: explainOf(inputs, services),
+    questions: questionsOf(inputs),
     differences: differencesOf(inputs, services),
     refusalList: {
       search: async (question) => {
@@ -253,6 +255,11 @@ function tokensOf(
     },
     revoke: (key) => revokeToken(database, key, now()),
   };
+}
+
+function questionsOf({ database, now, gitlab }: ServerInputs): AdminDeps['questions'] {
+  const own = createOwnQuestions(database);
+  return { questions: () => (gitlab === undefined ? own : questionsInGitlab()), now };
 }
 
 function explainOf(

@@ -86,6 +86,8 @@ describe('the command line', () => {
     ['token', 'list'],
     ['token', 'revoke'],
     ['audit'],
+    ['who-can'],
+    ['what-can'],
     ['keys'],
     ['keys', 'list'],
     ['keys', 'export-jwks'],

@@ -116,9 +116,15 @@ export function toCredentialRecords(row: CredentialRow | undefined): CredentialR
     passwordAuthentication: row.password_authentication,
     job: row.job ? withDate(row.job) : null,
     accessToken: row.known === true ? (row.access_token ?? null) : null,
-    deployToken: row.deploy_token ? withDate(row.deploy_token) : null,
+    deployToken: toDeployToken(row),
     account: row.account ?? null,
   };
+}
+
+export function toDeployToken({
+  deploy_token,
+}: Pick<CredentialRow, 'deploy_token'>): DeployTokenRecord | null {
+  return deploy_token ? withDate(deploy_token) : null;
 }
 
 function withDate<T extends { readonly expiresAt: string | null }>(
