@@ -15,9 +15,10 @@ const USUAL_PAGE = 100;
 type Repository = WhatCan['repositories'][number];
 
 /** What a subject may reach, decided as token requests are. */
-export function whatCan(contract: Contract, { questions, now }: QuestionResource): Middleware {
+export function whatCan(contract: Contract, resource: QuestionResource): Middleware {
   const parameters = contract.parametersOf('whatCan');
   return async (ctx) => {
+    const { questions, now } = resource;
     const { query } = parameters(ctx);
     const { subject: name, action, under, after = '', limit = USUAL_PAGE } = query;
     const directory = questions();

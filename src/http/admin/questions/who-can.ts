@@ -18,9 +18,10 @@ export interface QuestionResource {
 const USUAL_PAGE = 100;
 
 /** Who may do an action on a repository, decided as token requests are. */
-export function whoCan(contract: Contract, { questions, now }: QuestionResource): Middleware {
+export function whoCan(contract: Contract, resource: QuestionResource): Middleware {
   const parameters = contract.parametersOf('whoCan');
   return async (ctx) => {
+    const { questions, now } = resource;
     const { action, repository, after = '', limit = USUAL_PAGE } = parameters(ctx).query;
     const scope = parseScope(`repository:${repository}:${action}`);
     if ('why' in scope)
