@@ -86,6 +86,7 @@ async function* linesOf(file: string): AsyncGenerator<string> {
 }
 
 async function* unpacked(file: string): AsyncGenerator<string> {
+  const isGzip = await beginsAsGzip(file);
   const source = createReadStream(file);
   const gunzip = createGunzip();
   source.on('error', (error) => gunzip.destroy(error));
@@ -96,7 +97,7 @@ async function* unpacked(file: string): AsyncGenerator<string> {
     // zlib ignores what follows the end of its data.
     if (gunzip.bytesWritten !== size) throw altered();
   } catch (error) {
-    throw readable(file, error, await beginsAsGzip(file));
+    throw readable(file, error, isGzip);
   } finally {
     source.destroy();
     gunzip.destroy();
