@@ -117,7 +117,7 @@ function adminRouter(deps: AdminDeps): Router<RequestState> {
   router.post('/admin/v1/history/:id/undo', undoChange(deps.contract, deps.history));
   router.put('/admin/v1/job-tokens/:id', putJobToken(deps.contract, deps.jobTokens));
   router.delete('/admin/v1/job-tokens/:id', deleteJobToken(deps.contract, deps.jobTokens));
-  router.get('/admin/v1/tokens', listTokens(deps.contract, deps.tokens));
+  router.get('/admin/v1/tokens', listTokens(deps.contract, deps.tokens, deps.questions));
   router.post('/admin/v1/tokens', mintToken(deps.contract, deps.tokens));
   router.post('/admin/v1/tokens/:id/revoke', revokeToken(deps.tokens));
   router.get('/admin/v1/issued-tokens', listIssuedTokens(deps.contract, deps.issuedTokens));

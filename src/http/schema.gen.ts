@@ -2246,6 +2246,10 @@ export interface operations {
                 /** @description Tokens of this group; a path. */
                 group?: components["schemas"]["Text"];
                 kind?: components["schemas"]["TokenKind"];
+                /** @description Tokens that may do this now, by a role or as a deploy token, and not only where all may. A page may then be short, and even empty, before the last one. */
+                can?: components["schemas"]["RepositoryAction"];
+                /** @description With `can`: on a project below this group, also by a role above it; a path. */
+                under?: components["schemas"]["Text"];
                 /** @description The `next` of the page before. */
                 after?: components["schemas"]["TokenId"];
                 limit?: number;
@@ -2266,6 +2270,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["AdminUnauthorized"];
+            404: components["responses"]["Error"];
             422: components["responses"]["Invalid"];
             503: components["responses"]["Unavailable"];
         };

@@ -31,7 +31,7 @@ export const HISTORY_IN_GITLAB: AdminDeps['history'] = { list: inGitlab, undo: i
 export function questionsInGitlab(): never {
   throw new CellpassError(
     'path_unknown',
-    'who-can and what-can are not yet possible with GitLab as the directory: use explain for one subject and one repository',
+    'who-can, what-can and token list --can are not yet possible with GitLab as the directory: use explain for one subject and one repository',
   );
 }
 

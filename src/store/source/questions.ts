@@ -9,6 +9,7 @@ import type { SubjectIds, SubjectQuestion } from '../../authn/source.ts';
 import type { Facts } from '../../policy/project.ts';
 import type { Role } from '../../policy/role.ts';
 import type { Subject } from '../../policy/subject.ts';
+import type { TokenKey } from '../directory/token-id.ts';
 
 /**
  * What administrators' questions ask a directory: candidates in pages, and the facts about them.
@@ -31,6 +32,17 @@ export interface DirectoryQuestions {
   findJobEntries(projectId: number, after: string, limit: number): Promise<readonly JobEntry[]>;
   /** Projects that a subject may reach, out of the next ones by path. */
   findReachable(asked: ReachQuestion): Promise<Reachable>;
+  /** Which of these tokens may reach something in a group. */
+  findTokensNear(asked: NearQuestion): Promise<ReadonlySet<number>>;
+}
+
+export interface NearQuestion {
+  readonly table: TokenKey['table'];
+  readonly ids: readonly number[];
+  /** Null: anywhere. */
+  readonly groupId: number | null;
+  /** As in `HolderQuestion`. */
+  readonly roles: readonly Role[];
 }
 
 export interface HolderQuestion {

@@ -74,6 +74,18 @@ for (const hasOwnCi of [false, true]) {
       });
     }
 
+    for (const path of [
+      'who-can?action=push&repository=acme/app',
+      'what-can?subject=user:dev',
+      'tokens?can=push',
+    ]) {
+      it(`refuses ${path} by name`, async () => {
+        const { status, body } = await request(server.admin).get(`/admin/v1/${path}`);
+        assert.deepEqual([status, body.errors[0].code], [404, 'UNSUPPORTED']);
+        assert.match(body.errors[0].message, /not yet possible with GitLab as the directory/);
+      });
+    }
+
     it('lists tokens, by page and by owner', async () => {
       const list = async (query: string) =>
         (await request(server.admin).get(`/admin/v1/tokens${query}`)).body;

@@ -4,15 +4,15 @@ import { fromIdentity } from '../../../authn/federation/identity.ts';
 import { idsOf, type SubjectIds } from '../../../authn/source.ts';
 import { fromAccessToken, fromDeployToken, type SubjectOrReason, toUser } from '../../../authn/to-subject.ts';
 import { CellpassError } from '../../../errors.ts';
-import { JOB_ABILITIES, PASSWORD_ABILITIES } from '../../../policy/ability.ts';
+import { JOB_ABILITIES } from '../../../policy/ability.ts';
 import { dialectOf } from '../../../policy/dialect.ts';
 import type { Facts, Project } from '../../../policy/project.ts';
 import type { Action } from '../../../policy/role.ts';
-import { ANONYMOUS, type JobSubject, type Person, type UserSubject } from '../../../policy/subject.ts';
+import { ANONYMOUS, type JobSubject, type UserSubject } from '../../../policy/subject.ts';
 import type { DirectoryQuestions, Holder, JobEntry } from '../../../store/source/questions.ts';
 import type { AllowedSubject } from '../../types.ts';
 import { BATCH, type Step } from './pages.ts';
-import { grantOf, rolesThatMay, withRole } from './ruling.ts';
+import { grantOf, rolesThatMay, SOME_EXTERNAL_USER, SOME_PERSON, SOME_USER, withRole } from './ruling.ts';
 
 export interface WhoQuestion {
   /** The repository, in lower case. */
@@ -63,17 +63,6 @@ function readPlace(after: string): { part: (typeof PARTS)[number] | undefined; r
   if (part !== undefined && isWhole) return { part, rest };
   throw new CellpassError('invalid', `after must be the "next" of a page, and ${after} is none`);
 }
-
-const SOME_PERSON: Person = { id: 0, username: '', admin: false, auditor: false, external: false };
-const SOME_USER: UserSubject = {
-  kind: 'user',
-  authType: 'gitlab_or_ldap',
-  person: SOME_PERSON,
-  tokenScopes: null,
-  abilities: PASSWORD_ABILITIES,
-  expiresAt: null,
-};
-const SOME_EXTERNAL_USER: UserSubject = { ...SOME_USER, person: { ...SOME_PERSON, external: true } };
 
 function openRows(question: WhoQuestion): readonly AllowedSubject[] {
   const { facts, now, project } = question;

@@ -5,7 +5,7 @@ import { personOf, type Subject } from '../../../policy/subject.ts';
 import type { DirectoryQuestions } from '../../../store/source/questions.ts';
 import type { WhatCan } from '../../types.ts';
 import { BATCH, type Step } from './pages.ts';
-import { type Grant, grantOf, rolesThatMay } from './ruling.ts';
+import { type Grant, grantOf, rolesThatMay, SOME_USER } from './ruling.ts';
 
 export interface WhatQuestion {
   readonly subject: Subject;
@@ -75,12 +75,22 @@ function actionsOf({ action }: Pick<WhatQuestion, 'action'>): readonly Action[] 
   return action === undefined ? ACTIONS : [action];
 }
 
-function rolesOf(question: WhatQuestion): readonly Role[] {
-  const { subject, now } = question;
+function rolesOf({
+  subject,
+  action,
+  now,
+}: Pick<WhatQuestion, 'subject' | 'action' | 'now'>): readonly Role[] {
   return rolesThatMay(PLAIN, (project) => {
     const facts = { instance: PLAIN_INSTANCE, projects: [project] };
-    return actionsOf(question).some((action) => grantOf(subject, { name: PLAIN.path, action }, facts, now));
+    return actionsOf({ action }).some((one) =>
+      grantOf(subject, { name: PLAIN.path, action: one }, facts, now),
+    );
   });
+}
+
+/** The roles that let a user do an action on a private project. */
+export function rolesFor(action: Action): readonly Role[] {
+  return rolesOf({ subject: SOME_USER, action, now: new Date(0) });
 }
 
 function mayBeOpen({ action, onlyByRole }: WhatQuestion): boolean {

@@ -1,12 +1,25 @@
+import { PASSWORD_ABILITIES } from '../../../policy/ability.ts';
 import type { ClientAddress, Facts, Membership, Project } from '../../../policy/project.ts';
 import { reasonOf } from '../../../policy/reasons.ts';
 import { type Action, ROLES, type Role } from '../../../policy/role.ts';
 import type { ResourceScope } from '../../../policy/scope.ts';
-import type { Subject } from '../../../policy/subject.ts';
+import type { Person, Subject, UserSubject } from '../../../policy/subject.ts';
 import { decide } from '../../token/decide.ts';
 
 /** A client that every IP allowlist lets in: questions are about subjects, not about addresses. */
 const ANYWHERE: ClientAddress = { text: '', isIn: () => true };
+
+/** A user who is no member of anything. */
+export const SOME_PERSON: Person = { id: 0, username: '', admin: false, auditor: false, external: false };
+export const SOME_USER: UserSubject = {
+  kind: 'user',
+  authType: 'gitlab_or_ldap',
+  person: SOME_PERSON,
+  tokenScopes: null,
+  abilities: PASSWORD_ABILITIES,
+  expiresAt: null,
+};
+export const SOME_EXTERNAL_USER: UserSubject = { ...SOME_USER, person: { ...SOME_PERSON, external: true } };
 
 export interface Grant {
   readonly action: Action;

@@ -42,7 +42,7 @@ export function whatCan(contract: Contract, resource: QuestionResource): Middlew
 }
 
 /** @throws {CellpassError} `not_found` */
-async function findGroup(directory: DirectoryQuestions, path: string): Promise<number> {
+export async function findGroup(directory: DirectoryQuestions, path: string): Promise<number> {
   const id = await directory.findGroup(lowerCaseAscii(path));
   if (id === null) throw new CellpassError('not_found', `there is no group ${path}`);
   return id;

@@ -5,6 +5,7 @@ import { FIND_DEPLOY_TOKENS, findHolders, findJobEntries } from './candidates.ts
 import { type CredentialRow, findSubject, toDeployToken } from './credentials.ts';
 import { findFactsAside, findFactsOfEach } from './facts.ts';
 import { findReachable } from './reachable.ts';
+import { findTokensNear } from './tokens-near.ts';
 
 /** Longer than for token requests, whose clients wait. */
 const PATIENT: TransactionOptions = { statementTimeoutMs: 5000 };
@@ -32,5 +33,6 @@ export function createOwnQuestions(database: Pick<Database, 'transaction'>): Dir
     findJobEntries: (projectId, after, limit) =>
       patiently((sql) => findJobEntries(sql, projectId, after, limit)),
     findReachable: (asked) => patiently((sql) => findReachable(sql, asked)),
+    findTokensNear: (asked) => patiently((sql) => findTokensNear(sql, asked)),
   };
 }
