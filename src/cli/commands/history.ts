@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { toEntryChange } from '../../directory/preview/entry-changes.ts';
 import type { HistoryEntryView, HistoryPageView } from '../../http/types.ts';
 import type { Terminal } from '../../terminal.ts';
 import { type AdminClient, dataOf } from '../client/admin-client.ts';
@@ -75,12 +76,6 @@ function printHistory(changes: readonly HistoryEntryView[]): string {
 }
 
 function printEntry({ entry, before, after }: Pick<HistoryEntryView, 'entry' | 'before' | 'after'>): string {
-  const fields = new Set([...Object.keys(before ?? {}), ...Object.keys(after ?? {})]);
-  const op = before === null ? '+' : after === null ? '-' : '~';
-  const changes = [...fields].map((field) => ({
-    field,
-    old: before?.[field] ?? null,
-    new: after?.[field] ?? null,
-  }));
-  return printChanges([{ op, ...entry, fields: changes }]);
+  const { fields, ...change } = toEntryChange({ ...entry, before, after });
+  return printChanges([{ ...change, fields: [...fields] }]);
 }

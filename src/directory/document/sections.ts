@@ -11,6 +11,18 @@ export const SECTIONS = [
 ] as const;
 export type SectionName = (typeof SECTIONS)[number];
 
+/** The field that names an entry. Access tokens are named by their owner, too. */
+export const NAME_FIELDS: Record<SectionName, string> = {
+  organizations: 'path',
+  users: 'username',
+  groups: 'path',
+  projects: 'path',
+  access_tokens: 'name',
+  deploy_tokens: 'username',
+  job_tokens: 'id',
+  federated_identities: 'name',
+};
+
 export const TOKEN_SECTIONS = ['access_tokens', 'deploy_tokens', 'job_tokens'] as const;
 export type TokenSection = (typeof TOKEN_SECTIONS)[number];
 

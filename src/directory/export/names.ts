@@ -36,11 +36,23 @@ const DEFAULTS: Plain = {
   visibility: 'private',
   container_registry: 'enabled',
 };
+/** Flags that are true unless the document says otherwise. */
+const TRUE_BY_DEFAULT: ReadonlySet<string> = new Set(['running', 'ci_enabled']);
+
+/**
+ * The value of a field that `withoutDefaults` left out; null: none.
+ * @param other a value of the field, which tells its type.
+ */
+export function defaultOf(field: string, other: unknown): unknown {
+  if (typeof other === 'boolean') return TRUE_BY_DEFAULT.has(field);
+  if (Array.isArray(other)) return [];
+  return DEFAULTS[field] ?? null;
+}
 
 function isDefault(field: string, value: unknown): boolean {
   if (value === undefined || value === null) return true;
   if (Array.isArray(value)) return value.length === 0;
-  if (value === false) return field !== 'running' && field !== 'ci_enabled';
+  if (value === false) return !TRUE_BY_DEFAULT.has(field);
   return DEFAULTS[field] === value;
 }
 

@@ -1,41 +1,27 @@
 import type { Sql } from '../../store/database/drivers.ts';
 import { findRows, parseRow, readTable } from '../../store/directory/read-rows.ts';
-import type { DirectoryChanges } from '../../store/directory/table-values.ts';
-import { type DirectoryTables, TABLE_NAMES, TABLES, type TableName } from '../../store/directory/tables.ts';
+import {
+  type ChangedRows,
+  type ChangedTables,
+  type DirectoryChanges,
+  perTable,
+  type TableChanges,
+} from '../../store/directory/table-values.ts';
+import { type DirectoryTables, TABLES, type TableName } from '../../store/directory/tables.ts';
 import type { RecordedRow } from '../../store/history/history.ts';
 import { parentsFirst } from '../plan/tables.ts';
 
-/** The rows of one table that a change wrote, by their keys: as they were before and after it. */
-interface ChangedRows<T extends TableName> {
-  readonly before: ReadonlyMap<string, DirectoryTables[T]>;
-  readonly after: ReadonlyMap<string, DirectoryTables[T]>;
-}
-
 /** The rows of a recorded change, by table. */
-export type ChangedTables = { readonly [T in TableName]: ChangedRows<T> };
-
 export function toChangedTables(rows: readonly RecordedRow[]): ChangedTables {
-  const make = <T extends TableName>(table: T): ChangedRows<T> => {
+  return perTable<'changed'>((table) => {
     const own = rows.filter((row) => row.table === table);
-    return {
-      before: byKey(
+    const sideOf = (side: 'before' | 'after') =>
+      byKey(
         table,
-        own.map(({ before }) => before),
-      ),
-      after: byKey(
-        table,
-        own.map(({ after }) => after),
-      ),
-    };
-  };
-  const tables: Partial<Record<TableName, unknown>> = {};
-  for (const table of TABLE_NAMES) tables[table] = make(table);
-  if (!isComplete(tables)) throw new Error('a table has no rows');
-  return tables;
-}
-
-function isComplete(tables: object): tables is ChangedTables {
-  return TABLE_NAMES.every((table) => table in tables);
+        own.map((row) => row[side]),
+      );
+    return { before: sideOf('before'), after: sideOf('after') };
+  });
 }
 
 function byKey<T extends TableName>(
@@ -50,7 +36,7 @@ function byKey<T extends TableName>(
 export async function isTouchedLater<T extends TableName>(
   sql: Sql,
   table: T,
-  { before, after }: ChangedRows<T>,
+  { before, after }: ChangedRows<DirectoryTables[T]>,
 ): Promise<boolean> {
   const rows = [...before.values(), ...after.values()];
   if (rows.length === 0) return false;
@@ -83,29 +69,13 @@ function readCurrent<T extends TableName>(
 
 /** What takes a change back. */
 export function reversed(tables: ChangedTables): DirectoryChanges {
-  const make = <T extends TableName>({ before, after }: ChangedRows<T>) => ({
+  const changes = perTable<'changes'>((table) => reverse(tables[table]));
+  return { ...changes, namespaces: parentsFirst(changes.namespaces) };
+}
+
+function reverse<R>({ before, after }: ChangedRows<R>): TableChanges<R> {
+  return {
     upsert: [...before.values()],
     remove: [...after].filter(([key]) => !before.has(key)).map(([, row]) => row),
-  });
-  return {
-    settings: make(tables.settings),
-    organizations: make(tables.organizations),
-    users: make(tables.users),
-    organization_users: make(tables.organization_users),
-    namespaces: parentsFirst(make(tables.namespaces)),
-    projects: make(tables.projects),
-    members: make(tables.members),
-    group_group_links: make(tables.group_group_links),
-    project_group_links: make(tables.project_group_links),
-    job_token_project_links: make(tables.job_token_project_links),
-    job_token_group_links: make(tables.job_token_group_links),
-    protected_repositories: make(tables.protected_repositories),
-    protected_tags: make(tables.protected_tags),
-    federated_identities: make(tables.federated_identities),
-    access_tokens: make(tables.access_tokens),
-    deploy_tokens: make(tables.deploy_tokens),
-    project_deploy_tokens: make(tables.project_deploy_tokens),
-    job_tokens: make(tables.job_tokens),
-    revoked_secrets: make(tables.revoked_secrets),
   };
 }

@@ -2,17 +2,18 @@ import { CellpassError } from '../../errors.ts';
 import type { Database, Sql } from '../../store/database/drivers.ts';
 import { changeDirectory, lockJobTokens, writeDirectory } from '../../store/directory/directory.ts';
 import { findReferring } from '../../store/directory/references.ts';
+import type { ChangedTables } from '../../store/directory/table-values.ts';
 import { TABLE_NAMES, type TableName } from '../../store/directory/tables.ts';
 import {
   findChange,
   findLaterChanges,
   type NewEntry,
   type NewRow,
+  type RecordedRow,
   recordChange,
 } from '../../store/history/history.ts';
-import { type EntryChange, nameAfter } from '../preview/entry-changes.ts';
-import { changesOfSides } from '../preview/field-changes.ts';
-import { type ChangedTables, isTouchedLater, reversed, toChangedTables } from './changed-rows.ts';
+import { type EntryChange, nameAfter, toEntryChange } from '../preview/entry-changes.ts';
+import { isTouchedLater, reversed, toChangedTables } from './changed-rows.ts';
 import type { Authorship } from './record.ts';
 
 export interface UndoResult {
@@ -93,25 +94,12 @@ function reverseEntry({ section, name, before, after, subjects }: NewEntry): New
   return { section, name: nameAfter(section, name, after), before: after, after: before, subjects };
 }
 
-function reverseRow({
-  table,
-  before,
-  after,
-}: {
-  readonly table: string;
-  readonly before: string | null;
-  readonly after: string | null;
-}): NewRow {
+function reverseRow({ table, before, after }: RecordedRow): NewRow {
   return { table, before: parse(after), after: parse(before) };
 }
 
 function parse(text: string | null): object | null {
   return text === null ? null : JSON.parse(text);
-}
-
-function toEntryChange({ section, name, before, after }: NewEntry): EntryChange {
-  const op = before === null ? '+' : after === null ? '-' : '~';
-  return { op, section, name, fields: changesOfSides(before, after) };
 }
 
 /** SQLSTATE class 23: a unique name, or a foreign key. */

@@ -1,6 +1,6 @@
 import { isRecord } from '../../config/issues.ts';
 import type { Sql } from '../../store/database/drivers.ts';
-import { keyOf } from '../document/fields.ts';
+import { movePattern } from '../document/patterns.ts';
 import { SECTIONS } from '../document/sections.ts';
 import type { Plain } from '../export/names.ts';
 import { readStoredEntries } from './stored-entries.ts';
@@ -31,7 +31,11 @@ export async function mergeStored(sql: Sql, content: Plain): Promise<Plain> {
   };
 }
 
-function mergeEntry(stored: Plain | undefined, entry: Plain): Plain {
+/**
+ * An entry with the stored fields that it does not name.
+ * @param stored undefined: it is a new entry.
+ */
+export function mergeEntry(stored: Plain | undefined, entry: Plain): Plain {
   if (stored === undefined) return entry;
   const namesOwner = ONE_OF.some((field) => entry[field] !== undefined && entry[field] !== null);
   const kept = Object.entries(stored).filter(([field]) => !namesOwner || !ONE_OF.includes(field));
@@ -44,8 +48,8 @@ function movedRules(stored: Plain, { path }: Plain): Plain {
   if (typeof old !== 'string' || typeof path !== 'string' || !Array.isArray(rules)) return {};
   const moved = rules.map((rule: unknown) => {
     const pattern: unknown = isRecord(rule) ? rule['pattern'] : undefined;
-    if (!isRecord(rule) || typeof pattern !== 'string' || !keyOf(pattern).startsWith(keyOf(old))) return rule;
-    return { ...rule, pattern: `${path}${pattern.slice(old.length)}` };
+    if (!isRecord(rule) || typeof pattern !== 'string') return rule;
+    return { ...rule, pattern: movePattern(pattern, old, path) };
   });
   return { protected_repositories: moved };
 }

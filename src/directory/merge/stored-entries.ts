@@ -2,7 +2,7 @@ import { isRecord } from '../../config/issues.ts';
 import type { Sql } from '../../store/database/drivers.ts';
 import { readTable } from '../../store/directory/read-rows.ts';
 import { keyOf } from '../document/fields.ts';
-import { SECTIONS, type SectionName } from '../document/sections.ts';
+import { NAME_FIELDS, SECTIONS, type SectionName } from '../document/sections.ts';
 import { exportEntries, exportSettings } from '../export/directory.ts';
 import type { Plain } from '../export/names.ts';
 import { findNames } from '../preview/names.ts';
@@ -16,17 +16,6 @@ export interface StoredEntries {
   find(section: SectionName, entry: Plain): Plain | undefined;
 }
 
-/** The field that names an entry; tokens are named by their owner, too. */
-const NAMED_BY: Record<SectionName, string> = {
-  organizations: 'path',
-  users: 'username',
-  groups: 'path',
-  projects: 'path',
-  access_tokens: 'name',
-  deploy_tokens: 'username',
-  job_tokens: 'id',
-  federated_identities: 'name',
-};
 const OWNERS = ['user', 'project', 'group'];
 
 /** Reads the entries that a document names, which may be wrong in any other way. */
@@ -63,7 +52,7 @@ export async function readStoredEntries(sql: Sql, content: Plain): Promise<Store
 
 function nameOf(section: SectionName, entry: Plain): string {
   const owners = section === 'access_tokens' ? OWNERS.map((field) => textOf(entry[field])) : [];
-  const name = textOf(entry[NAMED_BY[section]]);
+  const name = textOf(entry[NAME_FIELDS[section]]);
   // Names of tokens count as they are written.
   return JSON.stringify([section, section.endsWith('tokens') ? name : keyOf(name), ...owners.map(keyOf)]);
 }

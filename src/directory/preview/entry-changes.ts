@@ -3,11 +3,12 @@ import { isRecord } from '../../config/issues.ts';
 import type { Sql } from '../../store/database/drivers.ts';
 import { type DirectoryRows, perTable } from '../../store/directory/table-values.ts';
 import { keyOf } from '../document/fields.ts';
-import { SECTIONS, type SectionName } from '../document/sections.ts';
+import { movePattern } from '../document/patterns.ts';
+import { isSection, NAME_FIELDS, SECTIONS, type SectionName } from '../document/sections.ts';
 import { exportEntries, exportSettings } from '../export/directory.ts';
 import { compare, type Names, type Plain } from '../export/names.ts';
 import type { Plan } from '../plan/plan.ts';
-import { type FieldChange, fieldChanges, HIDDEN, sideOf } from './field-changes.ts';
+import { changesOfSides, type FieldChange, fieldChanges, HIDDEN, sideOf } from './field-changes.ts';
 import { findNames } from './names.ts';
 import { subjectsOf } from './subjects.ts';
 import { touchedRows } from './touched-rows.ts';
@@ -121,28 +122,23 @@ function hidden({ field, old, new: given }: FieldChange): FieldChange {
   return { field, old: old === null ? null : HIDDEN, new: given === null ? null : HIDDEN };
 }
 
-/** The field that names an entry of each section. */
-const NAMED_BY: Record<SectionName, string> = {
-  organizations: 'path',
-  users: 'username',
-  groups: 'path',
-  projects: 'path',
-  access_tokens: 'name',
-  deploy_tokens: 'username',
-  job_tokens: 'id',
-  federated_identities: 'name',
-};
-
 function nameOf(section: SectionName, entry: Plain, id: number): string {
-  return String(entry[NAMED_BY[section]] ?? id);
+  return String(entry[NAME_FIELDS[section]] ?? id);
 }
 
 /** The name of an entry after a recorded change, or before it when that removed the entry. */
 export function nameAfter(section: string, name: string, after: Plain | null): string {
-  const field = Object.entries(NAMED_BY).find(([one]) => one === section)?.[1];
-  const changed = field === undefined ? undefined : after?.[field];
+  const changed = isSection(section) ? after?.[NAME_FIELDS[section]] : undefined;
   return typeof changed === 'string' ? changed : name;
 }
+
+/** A recorded change as it is shown. */
+export function toEntryChange({ section, name, before, after }: Sides): EntryChange {
+  const op = before === null ? '+' : after === null ? '-' : '~';
+  return { op, section, name, fields: changesOfSides(before, after) };
+}
+
+type Sides = Pick<RecordedEntry, 'section' | 'name' | 'before' | 'after'>;
 
 function settingsChanges({ tables: { settings } }: Plan): readonly RecordedEntry[] {
   const [stored] = settings.stored.values();
@@ -188,7 +184,7 @@ function followsPath({ field, old, new: given }: FieldChange, oldPath: string, n
   if (field !== 'protected_repositories' || !Array.isArray(old)) return false;
   const moved = old.map((rule: unknown) => {
     if (!isRecord(rule) || typeof rule['pattern'] !== 'string') return rule;
-    return { ...rule, pattern: `${newPath}${rule['pattern'].slice(oldPath.length)}` };
+    return { ...rule, pattern: movePattern(rule['pattern'], oldPath, newPath) };
   });
   return isDeepStrictEqual(moved, given);
 }

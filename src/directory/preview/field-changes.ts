@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { Plain } from '../export/names.ts';
+import { defaultOf, type Plain } from '../export/names.ts';
 
 /** One field of an entry. Of a list, only the elements that differ. Null: there is no value. */
 export interface FieldChange {
@@ -10,16 +10,6 @@ export interface FieldChange {
 
 /** In place of a password, a token, or a digest. */
 export const HIDDEN = '(hidden)';
-
-/** What documents need not say, for fields that are no flag and no list. */
-const DEFAULTS: Plain = {
-  kind: 'human',
-  state: 'active',
-  visibility: 'private',
-  container_registry: 'enabled',
-};
-/** Flags that are true unless the document says otherwise. */
-const TRUE_BY_DEFAULT: ReadonlySet<string> = new Set(['running', 'ci_enabled']);
 
 /**
  * The fields that differ, in the order of the document. An entry that is added or removed has only
@@ -38,12 +28,6 @@ export function fieldChanges(before: Plain | null, after: Plain | null): readonl
     const change = { field, old: side(before, field, right), new: side(after, field, left) };
     return isDeepStrictEqual(change.old, change.new) ? [] : [onlyDifferences(change)];
   });
-}
-
-function defaultOf(field: string, other: unknown): unknown {
-  if (typeof other === 'boolean') return TRUE_BY_DEFAULT.has(field);
-  if (Array.isArray(other)) return [];
-  return DEFAULTS[field] ?? null;
 }
 
 /** A group may have thousands of members, of which one changes. */

@@ -1,5 +1,4 @@
-import type { DirectoryRows, PlannedTables } from '../../store/directory/table-values.ts';
-import { perTable } from '../../store/directory/table-values.ts';
+import { type DirectoryRows, type PlannedTables, perTable } from '../../store/directory/table-values.ts';
 import type { DirectoryTables, TableName } from '../../store/directory/tables.ts';
 import type { TouchedEntries } from '../plan/counts.ts';
 

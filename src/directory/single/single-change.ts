@@ -4,7 +4,7 @@ import type { Sql } from '../../store/database/drivers.ts';
 import { keyOf } from '../document/fields.ts';
 import type { SectionName } from '../document/sections.ts';
 import type { Plain } from '../export/names.ts';
-import { mergeStored } from '../merge/merge.ts';
+import { mergeEntry } from '../merge/merge.ts';
 import { readStoredEntries } from '../merge/stored-entries.ts';
 
 /** Where a user is or becomes a member: one of both is set. */
@@ -59,7 +59,7 @@ export async function documentOf(sql: Sql, change: SingleChange): Promise<Plain>
   const fields = stored === undefined ? newEntry(change, section, name) : changedFields(change, stored);
   // The name as it is stored, because names count in any case of letters.
   const found = stored === undefined ? entry : { id: stored['id'], [field]: stored[field] };
-  return mergeStored(sql, { version: 1, [section]: [{ ...found, ...fields }] });
+  return { version: 1, [section]: [mergeEntry(stored, { ...found, ...fields })] };
 }
 
 function targetOf(change: SingleChange): { readonly section: SectionName; readonly name: string } {

@@ -1,6 +1,5 @@
 import type { Middleware } from 'koa';
 import { lowerCaseAscii } from '../../ascii.ts';
-import { timestamp } from '../../directory/document/fields.ts';
 import type { UndoResult } from '../../directory/history/undo.ts';
 import { CellpassError } from '../../errors.ts';
 import type { HistoryEntry, HistoryPlace, HistoryQuestion } from '../../store/history/history.ts';
@@ -8,6 +7,8 @@ import type { Contract } from '../contract.ts';
 import type { ParametersOf } from '../contract-parameters.ts';
 import type { HistoryEntryView, HistoryPageView } from '../types.ts';
 import { adminOf } from './identify.ts';
+import { USUAL_PAGE } from './parameters.ts';
+import { toDate } from './places.ts';
 
 export interface HistoryResource {
   /** The newest change first. */
@@ -17,8 +18,6 @@ export interface HistoryResource {
   /** @throws {CellpassError} `not_found`, `conflict`. */
   undo(id: number, options: { readonly who: string; readonly dryRun: boolean }): Promise<UndoResult>;
 }
-
-const PAGE = 100;
 
 export function listHistory(contract: Contract, history: HistoryResource): Middleware {
   const parameters = contract.parametersOf('listHistory');
@@ -41,22 +40,16 @@ export function undoChange(contract: Contract, history: HistoryResource): Middle
 }
 
 function toQuestion({ query = {} }: ParametersOf<'listHistory'>): HistoryQuestion {
-  const { user, group, project, since, after, limit = PAGE } = query;
+  const { user, group, project, since, after, limit = USUAL_PAGE } = query;
   const named = { users: user, groups: group, projects: project };
   return {
     subjects: Object.entries(named).flatMap(([section, name]) =>
       name === undefined ? [] : [`${section}:${lowerCaseAscii(name)}`],
     ),
-    since: toDate(since),
+    since: toDate(since) ?? null,
     after: after === undefined ? null : readPlace(after),
     limit,
   };
-}
-
-/** A bare date is its first moment, UTC. */
-function toDate(text: string | undefined): Date | null {
-  const { data } = timestamp.safeParse(text);
-  return typeof data === 'string' ? new Date(data) : null;
 }
 
 /** `12.3`: the third entry of change 12. */

@@ -13,6 +13,12 @@ export interface PlannedTable<R> {
   readonly rows: Map<string, R>;
 }
 
+/** The rows that a change wrote, by their keys: as they were before and after it. */
+export interface ChangedRows<R> {
+  readonly before: ReadonlyMap<string, R>;
+  readonly after: ReadonlyMap<string, R>;
+}
+
 /** The kinds of values that `perTable` makes. */
 interface TableValues<R> {
   readonly rows: readonly R[];
@@ -20,6 +26,7 @@ interface TableValues<R> {
   readonly byKey: Map<string, R>;
   readonly changes: TableChanges<R>;
   readonly planned: PlannedTable<R>;
+  readonly changed: ChangedRows<R>;
 }
 
 type ValueKind = keyof TableValues<unknown>;
@@ -28,6 +35,7 @@ export type DirectoryRows = PerTable<'rows'>;
 export type RowsByKey = PerTable<'byKey'>;
 export type DirectoryChanges = PerTable<'changes'>;
 export type PlannedTables = PerTable<'planned'>;
+export type ChangedTables = PerTable<'changed'>;
 
 /** Makes a value for each table. */
 export function perTable<K extends ValueKind>(

@@ -1,6 +1,7 @@
 import type { NamespaceRow, ProjectRow } from '../../../store/directory/rows.ts';
 import type { GroupEntry, ProjectEntry } from '../../document/document.ts';
 import { keyOf } from '../../document/fields.ts';
+import { movePattern } from '../../document/patterns.ts';
 import { findOrganization, type Organizations } from '../accounts.ts';
 import type { PlanContext } from '../context.ts';
 import { byId, put } from '../tables.ts';
@@ -146,10 +147,10 @@ function renamePatterns({ context, projects }: TreeWriting): void {
     const before = tables.projects.stored.get(String(rule.project_id));
     const after = byId(tables.projects, rule.project_id);
     if (before === undefined || after === undefined || projects.has(rule.project_id)) continue;
-    if (before.path_key === after.path_key || !keyOf(rule.pattern).startsWith(before.path_key)) continue;
+    if (before.path_key === after.path_key) continue;
     put(tables.protected_repositories, {
       ...rule,
-      pattern: `${after.path}${rule.pattern.slice(before.path.length)}`,
+      pattern: movePattern(rule.pattern, before.path, after.path),
     });
   }
 }

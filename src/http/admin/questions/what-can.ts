@@ -7,11 +7,11 @@ import type { Contract } from '../../contract.ts';
 import type { WhatCan } from '../../types.ts';
 import { credentialReason } from '../explanation.ts';
 import { fromRecords, toSubjectQuestion } from '../named-subject.ts';
+import { USUAL_PAGE } from '../parameters.ts';
 import { takePage } from './pages.ts';
 import { reachableRepositories, type WhatQuestion } from './reachable-repositories.ts';
 import type { QuestionResource } from './who-can.ts';
 
-const USUAL_PAGE = 100;
 type Repository = WhatCan['repositories'][number];
 
 /** What a subject may reach, decided as token requests are. */

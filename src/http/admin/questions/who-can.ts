@@ -6,6 +6,7 @@ import { ANONYMOUS } from '../../../policy/subject.ts';
 import type { DirectoryQuestions } from '../../../store/source/questions.ts';
 import type { Contract } from '../../contract.ts';
 import type { AllowedSubject, WhoCan } from '../../types.ts';
+import { USUAL_PAGE } from '../parameters.ts';
 import { allowedSubjects, type WhoQuestion } from './allowed-subjects.ts';
 import { takePage } from './pages.ts';
 
@@ -14,8 +15,6 @@ export interface QuestionResource {
   questions(): DirectoryQuestions;
   now(): Date;
 }
-
-const USUAL_PAGE = 100;
 
 /** Who may do an action on a repository, decided as token requests are. */
 export function whoCan(contract: Contract, resource: QuestionResource): Middleware {
