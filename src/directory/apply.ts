@@ -93,9 +93,9 @@ export async function applyDirectory(
   const needsHashes = isPartial || !hasProblems(draft);
   const passwordHashes = needsHashes ? await hashPasswords(database, draft.document, passwords) : new Map();
   return changeDirectory(database, async (sql) => {
+    // Before any of them is read: a merged one keeps what the document does not name.
+    if (draft.document.job_tokens !== undefined) await lockJobTokens(sql);
     const valid = isPartial ? readable(read({ ...file, content: await complete(sql, file, given) })) : draft;
-    const { document } = valid;
-    if (document.job_tokens !== undefined) await lockJobTokens(sql);
     const identityRules = { issuers, unknownIssuers: NO_FEDERATION };
     const at = now();
     const keepsOrder = isPartial;

@@ -41,13 +41,15 @@ export function undoChange(
     if (change === undefined)
       throw new CellpassError('not_found', `there is no change ${id}: "cellpass history" shows them`);
     const tables = toChangedTables(change.rows);
+    const { before, after } = tables.job_tokens;
+    // Before they are compared, and also to remove those that the change added.
+    if (before.size + after.size > 0) await lockJobTokens(sql);
     const entries = change.entries.map(reverseEntry);
     const refused =
       change.undoneBy === null ? await whyNot(sql, id, tables) : undoneBefore(id, change.undoneBy);
     const changes = entries.map(toEntryChange);
     if (dryRun) return { changes, change_id: null, refused };
     if (refused !== null) throw new CellpassError('conflict', refused);
-    if (tables.job_tokens.before.size > 0) await lockJobTokens(sql);
     await writeDirectory(sql, reversed(tables));
     const rows = change.rows.map(reverseRow);
     const undo = await recordChange(sql, { ...author, undoOf: id, entries, rows });
