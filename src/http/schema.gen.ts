@@ -793,7 +793,10 @@ export interface components {
          * @enum {string}
          */
         AdminRole: "read" | "directory" | "keys" | "all";
-        AdminToken: components["schemas"]["AdminTokenFacts"];
+        AdminToken: {
+            /** @description The revocation could not be noted in revocations.jsonl. */
+            warning?: string;
+        } & components["schemas"]["AdminTokenFacts"];
         CreatedAdminToken: {
             /** @description The secret. */
             token: string;
@@ -911,6 +914,15 @@ export interface components {
             /** @description The kid that is pending from now on. */
             staged: string | null;
             probes: components["schemas"]["Probe"][];
+            /** @description The revocation could not be noted in revocations.jsonl. */
+            warning?: string;
+            /** @description With wait, the pending key and why it may not sign yet. */
+            waits_for?: {
+                kid: string;
+                because: string;
+                /** @description For how long it must still be published; 0: a registry refuses it. */
+                seconds: number;
+            };
         };
         ActivateKey: {
             /** @description Either id; default: the pending one. */
@@ -1005,7 +1017,10 @@ export interface components {
             /** @description Runner type. */
             t?: number;
         } | null;
-        Token: components["schemas"]["TokenFacts"];
+        Token: {
+            /** @description The revocation could not be noted in revocations.jsonl. */
+            warning?: string;
+        } & components["schemas"]["TokenFacts"];
         /** @description Everything of a token but its secret. */
         TokenFacts: {
             id: components["schemas"]["TokenId"];
@@ -1142,6 +1157,8 @@ export interface components {
             revoked: boolean;
             /** @description Access tokens that ended with it. */
             ended_tokens: number;
+            /** @description The revocation could not be noted in revocations.jsonl. */
+            warning?: string;
         };
         RevokeIdToken: {
             /** @description The name of the issuer in the settings. */
@@ -1158,6 +1175,8 @@ export interface components {
             kept_until: string;
             /** @description Access tokens that ended with it. */
             ended_tokens: number;
+            /** @description The revocation could not be noted in revocations.jsonl. */
+            warning?: string;
         };
         /** @description How an ID token was read. */
         ExplainedIdToken: {
