@@ -932,6 +932,10 @@ export interface components {
         RotateKeys: {
             force?: boolean;
             dry_run?: boolean;
+            /** @description Where the pending key may not sign yet, answer with waits_for instead of an error. Without a pending key, stage one. */
+            wait?: boolean;
+            /** @description With wait: the key that is waited for. */
+            kid?: string;
         };
         RetireKey: {
             kid: string;

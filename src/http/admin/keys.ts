@@ -53,7 +53,8 @@ export function keyRoutes(contract: Contract, { keys, authorities, revocations }
       return keys.activate(kid, by(ctx, force));
     }),
     rotate: answer(async (ctx) => {
-      const { force = false, dry_run } = contract.parseRotateKeys(await readOptionalJson(ctx));
+      const { force = false, dry_run, wait, kid } = contract.parseRotateKeys(await readOptionalJson(ctx));
+      if (wait === true) return keys.rotateOrWait(kid, by(ctx));
       return dry_run === true ? keys.planRotation({ force }) : keys.rotate(by(ctx, force));
     }),
     retire: answer(async (ctx) => {

@@ -95,7 +95,7 @@ describeOnBoth('stored tokens', (directory) => {
   it('are revoked again by their secrets, whether a token has the secret or not', async () => {
     const { database } = directory;
     const digests = [1, 2, 99].map((at) => secret(at).token_sha256);
-    assert.equal(await revokeSecrets(database, digests, NOW), 1, 'the second one is revoked already');
+    assert.equal(await revokeSecrets(database, digests, NOW), 2);
     assert.equal(await revokeSecrets(database, [...digests, ...digests], NOW), 0);
     assert.equal((await findToken(database, { table: 'access', number: 1 }))?.revoked, true);
     assert.equal((await directory.query('SELECT FROM revoked_secrets')).length, 3);
