@@ -9,14 +9,23 @@ import {
 } from './http/admin/admin-tokens.ts';
 import { type BackupResource, takeBackup } from './http/admin/backup.ts';
 import { type DifferencesResource, listDifferences } from './http/admin/differences.ts';
-import { applyDirectory, type DirectoryResource, exportDirectory } from './http/admin/directory.ts';
+import {
+  applyDirectory,
+  changeOne,
+  type DirectoryResource,
+  exportDirectory,
+} from './http/admin/directory.ts';
 import { type ExplainResource, explain, explainRequest } from './http/admin/explain.ts';
 import { type FederationResource, federationRoutes } from './http/admin/federation.ts';
+import { type HistoryResource, listHistory, undoChange } from './http/admin/history.ts';
 import { adminBySocket, adminByToken, requireRole } from './http/admin/identify.ts';
 import { type IssuedTokenResource, listIssuedTokens } from './http/admin/issued-tokens.ts';
 import { deleteJobToken, type JobTokenResource, putJobToken } from './http/admin/job-tokens.ts';
 import { keyRoutes } from './http/admin/keys.ts';
 import { refuseUnknownParameters } from './http/admin/parameters.ts';
+import { whatCan } from './http/admin/questions/what-can.ts';
+import { type QuestionResource, whoCan } from './http/admin/questions/who-can.ts';
+import { listRefusals, type RefusalResource } from './http/admin/refusals.ts';
 import { listTokens, mintToken, revokeToken, type TokenResource } from './http/admin/tokens.ts';
 import type { ReadClientAddress } from './http/client-address.ts';
 import type { Contract } from './http/contract.ts';
@@ -64,9 +73,12 @@ export interface AdminDeps extends Common {
   readonly keys: KeyOperations;
   readonly authorities: AuthorityOperations;
   readonly explain: ExplainResource;
+  readonly questions: QuestionResource;
   readonly differences: DifferencesResource;
+  readonly refusalList: RefusalResource;
   readonly federation: FederationResource | null;
   readonly metrics: MetricsReport;
+  readonly history: HistoryResource;
   readonly adminTokens: AdminTokenResource;
   readonly backups: BackupResource;
   readonly revocations: RevocationFile;
@@ -102,15 +114,21 @@ function adminRouter(deps: AdminDeps): Router<RequestState> {
   const router = new Router<RequestState>({ strict: true, sensitive: true });
   router.get('/admin/v1/directory', exportDirectory(deps.directory));
   router.post('/admin/v1/directory', applyDirectory(deps.contract, deps.directory));
+  router.post('/admin/v1/directory/changes', changeOne(deps.contract, deps.directory));
+  router.get('/admin/v1/history', listHistory(deps.contract, deps.history));
+  router.post('/admin/v1/history/:id/undo', undoChange(deps.contract, deps.history));
   router.put('/admin/v1/job-tokens/:id', putJobToken(deps.contract, deps.jobTokens));
   router.delete('/admin/v1/job-tokens/:id', deleteJobToken(deps.contract, deps.jobTokens));
-  router.get('/admin/v1/tokens', listTokens(deps.contract, deps.tokens));
+  router.get('/admin/v1/tokens', listTokens(deps.contract, deps.tokens, deps.questions));
   router.post('/admin/v1/tokens', mintToken(deps.contract, deps.tokens));
   router.post('/admin/v1/tokens/:id/revoke', revokeToken(deps.tokens, deps.revocations));
   router.get('/admin/v1/issued-tokens', listIssuedTokens(deps.contract, deps.issuedTokens));
   addKeyRoutes(router, deps);
   addFederationRoutes(router, deps);
   router.post('/admin/v1/explain', explain(deps.contract, deps.explain));
+  router.get('/admin/v1/refusals', listRefusals(deps.contract, deps.refusalList));
+  router.get('/admin/v1/who-can', whoCan(deps.contract, deps.questions));
+  router.get('/admin/v1/what-can', whatCan(deps.contract, deps.questions));
   router.get('/admin/v1/refusals/:id', explainRequest(deps.contract, deps.explain));
   router.get('/admin/v1/gitlab/differences', listDifferences(deps.contract, deps.differences));
   router.get('/admin/v1/admin-tokens', listAdminTokens(deps.adminTokens));

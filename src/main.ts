@@ -1,3 +1,4 @@
+import { createInterface } from 'node:readline/promises';
 import { CommanderError } from 'commander';
 import { createProgram } from './cli/program.ts';
 import { CellpassError } from './errors.ts';
@@ -6,7 +7,7 @@ import { readVersion } from './version.ts';
 
 /**
  * Runs the command in `argv` (without node and script). Resolves with the exit code: 0 done, 1
- * refused or failed, 2 wrong usage.
+ * refused or failed, 2 wrong usage, or a dry run that would change something.
  */
 export async function main(argv: readonly string[]): Promise<number> {
   const program = createProgram(
@@ -14,6 +15,7 @@ export async function main(argv: readonly string[]): Promise<number> {
       environment: process.env,
       stdout: (text) => process.stdout.write(escapeOutput(text)),
       stderr: (text) => process.stderr.write(escapeOutput(text)),
+      ...(process.stdin.isTTY && process.stderr.isTTY && { confirm }),
     },
     readVersion(),
   );
@@ -22,6 +24,17 @@ export async function main(argv: readonly string[]): Promise<number> {
     return 0;
   } catch (error) {
     return report(error);
+  }
+}
+
+/** Only `y` and `yes` mean yes. */
+async function confirm(question: string): Promise<boolean> {
+  const reader = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    const answer = await reader.question(`${escapeOutput(question)} [y/N] `);
+    return ['y', 'yes'].includes(answer.trim().toLowerCase());
+  } finally {
+    reader.close();
   }
 }
 

@@ -5,4 +5,6 @@ export interface Terminal {
   readonly stdout: (text: string) => void;
   /** Notes and errors. */
   readonly stderr: (text: string) => void;
+  /** Asks a person; missing where nobody can answer, as in a script. */
+  readonly confirm?: (question: string) => Promise<boolean>;
 }

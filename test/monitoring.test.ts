@@ -70,6 +70,23 @@ describe('the documented metrics', () => {
     }
   });
 
+  it('an alert each says that one replica is missing, and that tokens are slow', () => {
+    const { groups }: Rules = parse(read('deploy/prometheus/alerts.yml'));
+    const exprs = new Map(groups.flatMap(({ rules }) => rules).map(({ alert, expr }) => [alert, expr]));
+    assert.match(exprs.get('CellpassReplicaDown') ?? '', /^up == 0 and on \(job\)/);
+    assert.match(exprs.get('CellpassSlow') ?? '', /histogram_quantile\(0\.99, .*step="total"/);
+  });
+
+  it('the deployed server drains longer than its balancer needs, and is not killed before its end', () => {
+    const { services } = parse(read('deploy/compose.yaml'));
+    const { environment, stop_grace_period: grace } = services.cellpass;
+    const [, everySeconds] = /cellpass:8080 check inter (\d+)s/.exec(read('deploy/haproxy.cfg')) ?? [];
+    const drain = Number(environment.CELLPASS_DRAIN_SECONDS);
+    // HAProxy's default: three failed checks.
+    assert.ok(drain > 3 * Number(everySeconds), String(drain));
+    assert.ok(Number.parseInt(grace, 10) > drain + 20, grace);
+  });
+
   it('docs/monitoring.md lists exactly the metrics that exist', () => {
     const rows = [...read('docs/monitoring.md').matchAll(/^\| `(cellpass_[a-z_]+)` \|/gm)].map(
       ([, name]) => name,

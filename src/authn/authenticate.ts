@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import { lowerCaseAscii } from '../ascii.ts';
-import type { Reason } from '../errors.ts';
+import type { CellpassError, Reason } from '../errors.ts';
 import { ANONYMOUS, type Subject } from '../policy/subject.ts';
 import { type CredentialRecords, UNJUDGED, type Unjudged } from './account.ts';
 import type { Credentials } from './basic.ts';
@@ -94,7 +94,21 @@ export async function verifyIdToken(
   }
   const { reason, issuer } = verdict;
   note({ issuer, subject: null, jti: null });
-  throw await failedAttempts.tokenFailed(toAttempt(credentials, network), reason);
+  throw await countRefusedToken({ failedAttempts }, credentials, network, reason);
+}
+
+/**
+ * Counts a token as a failed attempt that was refused after `authenticate`.
+ * @param network as in `Circumstances`.
+ * @returns the error to throw: `unauthorized`, or `too_many_failures`.
+ */
+export function countRefusedToken(
+  { failedAttempts }: Pick<Authenticator, 'failedAttempts'>,
+  credentials: Credentials,
+  network: string,
+  reason: Reason,
+): Promise<CellpassError> {
+  return failedAttempts.tokenFailed(toAttempt(credentials, network), reason);
 }
 
 /** The parts of an ID token that records may have. */

@@ -96,7 +96,7 @@ export interface NewRepository {
 
 /** Whom `explain` asks about. */
 export type SubjectQuestion =
-  | { readonly kind: 'token' | 'job'; readonly id: number }
+  | { readonly kind: 'token' | 'job' | 'deploy_token_id'; readonly id: number }
   /** The user name of a deploy token exactly; that of a user in lower case. */
   | { readonly kind: 'deploy_token' | 'user' | 'identity'; readonly name: string };
 

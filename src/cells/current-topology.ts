@@ -80,10 +80,11 @@ export function openTopology(options: CurrentTopologyOptions): CurrentTopology {
 }
 
 /**
+ * Reads the topology of cell `self`.
  * @throws {CellpassError} `invalid` also where the file gives an audience of this server to another
  *   cell, or to none: its ID tokens would never come here.
  */
-function readOwnTopology(file: string, self: number, audiences: readonly string[]): Topology {
+export function readOwnTopology(file: string, self: number, audiences: readonly string[]): Topology {
   const topology = readTopology(file, self);
   const own = topology.cells.find(({ id }) => id === self)?.audiences ?? [];
   const missing = audiences.filter((one) => !own.includes(one));

@@ -329,6 +329,15 @@ function keyLocationOf({ issuer: url, preset, jwks_uri, ca_file }: Given['issuer
 /** What a directory document is checked against: the demands of each issuer, by its name. */
 export type IssuerRules = Readonly<Record<string, readonly string[]>>;
 
+/** The audiences of the ID tokens that this server takes, each once. */
+export function audiencesOf({
+  federation,
+}: {
+  readonly federation: FederationSettings | null;
+}): readonly string[] {
+  return [...new Set((federation?.issuers ?? []).map(({ audience }) => audience))];
+}
+
 export function issuerRulesOf({ issuers }: Pick<FederationSettings, 'issuers'>): IssuerRules {
   return Object.fromEntries(issuers.map(({ name, mustPin }) => [name, mustPin]));
 }

@@ -48,6 +48,8 @@ export interface Limits {
   readonly argon2Queue: number;
   /** How long a request with a password may take; other token requests get 1.8 s. */
   readonly passwordSeconds: number;
+  /** How long a token that `token create` makes may be good, and is by default; 0: no bound. */
+  readonly tokenDays: number;
   readonly failedAttempts: FailedAttemptLimits;
   readonly connections: ConnectionLimits;
 }
@@ -313,6 +315,7 @@ function toLimits(given: Settings['limits']): Limits {
     argon2Lanes: given.argon2_lanes,
     argon2Queue: given.argon2_queue,
     passwordSeconds: given.password_seconds,
+    tokenDays: given.token_days,
     failedAttempts: {
       perAddress: given.failed_attempts_per_address ?? given.failed_attempts,
       perAccount: given.failed_attempts,

@@ -88,6 +88,7 @@ const limits = z.strictObject({
   request_seconds: z.number().int().min(1).max(300).default(30),
   stall_seconds: z.number().int().min(5).max(3600).default(60),
   password_seconds: z.number().min(2).max(10).default(6),
+  token_days: z.number().int().min(0).max(36_500).default(365),
 });
 
 const retention = z.strictObject({

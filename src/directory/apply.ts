@@ -1,5 +1,6 @@
 import type { IssuerRules } from '../config/federation.ts';
-import { firstProblems, type Problem } from '../errors.ts';
+import { readYaml, type YamlFile } from '../config/yaml.ts';
+import { CellpassError, firstProblems, type Problem } from '../errors.ts';
 import { AT_LENGTH, type Database, type Sql } from '../store/database/drivers.ts';
 import { changeDirectory, lockJobTokens, writeDirectory } from '../store/directory/directory.ts';
 import { allocateIds } from '../store/directory/ids.ts';
@@ -10,9 +11,15 @@ import { checkEntries } from './document/entry-rules.ts';
 import { checkExamples } from './document/examples.ts';
 import { keyOf } from './document/fields.ts';
 import { invalidDocument } from './document/problems.ts';
-import { type ReadDocument, readDocument } from './document/read.ts';
+import { type ReadDocument, readContent } from './document/read.ts';
+import type { Plain } from './export/names.ts';
+import { recordPlan } from './history/record.ts';
+import { mergeStored } from './merge/merge.ts';
 import type { Counts } from './plan/counts.ts';
 import { type Plan, type PlanInput, planDirectory } from './plan/plan.ts';
+import { type EntryChange, entryChanges } from './preview/entry-changes.ts';
+import { whyAsk } from './preview/guard.ts';
+import { documentOf, draftOf, type SingleChange } from './single/single-change.ts';
 import { planOnPart } from './stored/plan-on-part.ts';
 
 export interface ApplyDependencies {
@@ -37,43 +44,103 @@ export interface ApplyResult {
   readonly sections: Readonly<Record<string, Counts>>;
   /** What is probably not meant, with its lines. */
   readonly warnings: readonly Problem[];
+  /** Entry by entry, the first `MOST_CHANGES`; never a secret. */
+  readonly changes: readonly EntryChange[];
+  /** How many changes `changes` leaves out. */
+  readonly more_changes: number;
+  /** By which the change can be undone; null: nothing was changed. */
+  readonly change_id: number | null;
+  /** Of a dry run: why the document would be refused; null: it would not. */
+  readonly refused: string | null;
 }
 
+export interface ApplyOptions {
+  /** Remove what a section of the document no longer names. */
+  readonly prune: boolean;
+  /** An entry changes only the fields that it names. Default: false. */
+  readonly merge?: boolean;
+  /** Who applies it, for the history. */
+  readonly who: string;
+  /** Only say what would be changed. Default: false. */
+  readonly dryRun?: boolean;
+  /** How many removals are no accident; null or missing: any number, and admins, too. */
+  readonly maxRemovals?: number | null;
+}
+
+const MOST_CHANGES = 10_000;
+
 /**
- * Applies a document in one transaction: all of it or nothing. Applying it again changes nothing.
- * Without pruning it costs in proportion to the entries of the document.
- * @throws {CellpassError} `invalid`, with the first problems and their lines.
+ * Applies a document, or one change, in one transaction: all of it or nothing. Applying it again
+ * changes nothing. Without pruning it costs in proportion to the entries of the document.
+ * @param given the text of a document, or one change.
+ * @throws {CellpassError} `invalid`, with the first problems and their lines; `conflict` when it
+ *   removes more than `maxRemovals`, or takes the rights of an admin away; as `documentOf`.
  */
 export async function applyDirectory(
   { database, passwords, now, refusesExamples = false, issuers = null }: ApplyDependencies,
-  text: string,
-  { prune }: { readonly prune: boolean },
+  given: string | SingleChange,
+  { prune, merge = false, who, dryRun = false, maxRemovals = null }: ApplyOptions,
 ): Promise<ApplyResult> {
-  const read = refusesExamples ? withExamples(readDocument(text)) : readDocument(text);
-  const { document } = read;
-  if (document === null) throw invalidDocument(read.problems);
-  const valid = { ...read, document };
-  // Hash before the transaction, because hashing is slow, and only for a valid document.
-  const passwordHashes = hasProblems(valid) ? new Map() : await hashPasswords(database, document, passwords);
+  const file = typeof given === 'string' ? readYaml(given) : { ...NO_FILE, content: draftOf(given) };
+  const isPartial = merge || typeof given !== 'string';
+  const read = (yaml: YamlFile): ReadDocument => {
+    const found = readContent(yaml);
+    return refusesExamples ? withExamples(found) : found;
+  };
+  const draft = readable(read(file));
+  // Hash before the transaction, because hashing is slow, and only for a valid document; what a
+  // partial one lacks is not known yet.
+  const needsHashes = isPartial || !hasProblems(draft);
+  const passwordHashes = needsHashes ? await hashPasswords(database, draft.document, passwords) : new Map();
   return changeDirectory(database, async (sql) => {
+    const valid = isPartial ? readable(read({ ...file, content: await complete(sql, file, given) })) : draft;
+    const { document } = valid;
     if (document.job_tokens !== undefined) await lockJobTokens(sql);
     const identityRules = { issuers, unknownIssuers: NO_FEDERATION };
-    const input = { read: valid, prune, assume: false, now: now(), passwordHashes, identityRules };
+    const at = now();
+    const keepsOrder = isPartial;
+    const input = { read: valid, prune, assume: false, keepsOrder, now: at, passwordHashes, identityRules };
     const plan = await planOnStored(sql, input);
-    await writeDirectory(sql, plan.changes);
+    const changes = await entryChanges(sql, plan);
+    const reason = maxRemovals === null ? null : whyAsk(changes, maxRemovals);
+    if (!dryRun && reason !== null) throw new CellpassError('conflict', `nothing was applied: ${reason}`);
+    if (!dryRun) await writeDirectory(sql, plan.changes);
     const counts = Object.values(plan.counts);
     return {
       changed: counts.some(({ added, changed, removed }) => added + changed + removed > 0),
       sections: plan.counts,
       warnings: firstProblems(plan.warnings),
+      changes: changes.slice(0, MOST_CHANGES).map(toEntryChange),
+      more_changes: Math.max(0, changes.length - MOST_CHANGES),
+      change_id: dryRun ? null : await recordPlan(sql, plan, changes, { at, who }),
+      refused: reason,
     };
   });
+}
+
+type Readable = ReadDocument & { readonly document: DirectoryDocument };
+
+const NO_FILE = { problems: [], lineOf: () => 1 };
+
+function readable(read: ReadDocument): Readable {
+  const { document } = read;
+  if (document === null) throw invalidDocument(read.problems);
+  return { ...read, document };
+}
+
+/** A document whose entries have all fields, from the stored ones where it does not name them. */
+function complete(sql: Sql, { content }: YamlFile, given: string | SingleChange): Promise<Plain> {
+  return typeof given === 'string' ? mergeStored(sql, content ?? {}) : documentOf(sql, given);
+}
+
+function toEntryChange({ op, section, name, fields }: EntryChange): EntryChange {
+  return { op, section, name, fields };
 }
 
 const NO_FEDERATION =
   'this server has no issuers (federation in the file of CELLPASS_CONFIG), so no ID token is taken';
 
-function hasProblems(read: ReadDocument & { readonly document: DirectoryDocument }): boolean {
+function hasProblems(read: Readable): boolean {
   let problems = read.problems.length;
   checkEntries(read.document, () => {
     problems += 1;

@@ -4,6 +4,8 @@ import { dateTime, timestamp } from '../directory/document/fields.ts';
 import { CellpassError, type ErrorCode, type Problem } from '../errors.ts';
 import { isUuid, isUuidPrefix, SHORTEST_PREFIX } from '../store/records/uuid-prefix.ts';
 
+const CREDENTIAL = /^((access|deploy|job)-[1-9][0-9]{0,18}|identity-[a-z0-9_-]{1,64}|password|anonymous)$/;
+
 /** What the formats of the contract mean, where that differs from ajv's own reading. */
 const FORMATS: Record<string, { readonly accepts: (text: string) => boolean; readonly message: string }> = {
   // ajv's grammar takes leap seconds, which no `Date` can hold.
@@ -14,6 +16,11 @@ const FORMATS: Record<string, { readonly accepts: (text: string) => boolean; rea
   moment: {
     accepts: (text) => timestamp.safeParse(text).success,
     message: 'must be a date and time with its zone, as 2027-01-31T00:00:00Z, or a date from 1970 to 9998',
+  },
+  credential: {
+    accepts: (text) => CREDENTIAL.test(text),
+    message:
+      'must be the name of a credential, such as access-12, deploy-3, job-7, identity-NAME, password or anonymous',
   },
   uuid: { accepts: isUuid, message: 'must be a UUID' },
   'uuid-prefix': {

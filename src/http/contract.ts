@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { parse } from 'yaml';
 import type { AdminRole } from '../authn/admin-role.ts';
+import type { SingleChange } from '../directory/single/single-change.ts';
 import type { ErrorCode } from '../errors.ts';
 import {
   type GivenParameters,
@@ -53,6 +54,7 @@ export interface Contract {
   parseActivateAuthority(value: unknown): KeyInputs['ActivateAuthority'];
   parseAdminTokenOrder(value: unknown): AdminTokenOrder;
   parseRevokeIdToken(value: unknown): RevokeIdTokenInput;
+  parseSingleChange(value: unknown): SingleChange;
 }
 
 /** Reads `openapi/openapi.yaml`. The package ships it beside `src` and `dist`. */
@@ -89,6 +91,7 @@ export function loadContract(): Contract {
     parseActivateAuthority: parserFor<KeyInputs['ActivateAuthority']>(ajv, 'ActivateAuthority'),
     parseAdminTokenOrder: parserFor<AdminTokenOrder>(ajv, 'AdminTokenOrder'),
     parseRevokeIdToken: parserFor<RevokeIdTokenInput>(ajv, 'RevokeIdToken'),
+    parseSingleChange: parserFor<SingleChange>(ajv, 'SingleChange'),
   };
 }
 

@@ -151,6 +151,62 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/admin/v1/directory/changes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Change one entry of the directory */
+        post: operations["changeOne"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/v1/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List who changed what in the directory, the latest first
+         * @description A change must be about every user, group and project that is named.
+         */
+        get: operations["listHistory"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/v1/history/{id}/undo": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Undo a change, where no entry of it was changed later */
+        post: operations["undoChange"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/admin/v1/job-tokens/{id}": {
         parameters: {
             query?: never;
@@ -661,6 +717,66 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/admin/v1/who-can": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List who may do an action on a repository now, by the decision that answers token requests
+         * @description People are listed by role, whether or not they hold a credential; bots with each credential that allows the action; jobs by the entry of the allowlist. Where everybody may pull, the only row is `anyone`. A page may be short, and even empty, before the last one.
+         */
+        get: operations["whoCan"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/v1/what-can": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List what a subject may reach now, by the decision that answers token requests
+         * @description Projects by path, each with what the subject may do there. A page may be short, and even empty, before the last one.
+         */
+        get: operations["whatCan"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/v1/refusals": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List refused requests, and tokens with less than was asked, the latest first
+         * @description A refusal must match every parameter. A search that takes more than 5 s gets 503.
+         */
+        get: operations["listRefusals"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/admin/v1/refusals/{id}": {
         parameters: {
             query?: never;
@@ -956,13 +1072,126 @@ export interface components {
             force?: boolean;
         };
         ApplyResult: {
-            /** @description Whether anything was changed. */
+            /** @description Whether anything was changed */
             changed: boolean;
+            /** @description Entry by entry */
+            changes: components["schemas"]["EntryChange"][];
+            /** @description How many changes are left out of `changes`. */
+            more_changes: number;
+            /** @description By which the change can be undone; null when nothing was changed. */
+            change_id: number | null;
+            /** @description Of a dry run: why the document would be refused; null when it would not be. */
+            refused: string | null;
             /** @description What is probably not meant. */
             warnings: components["schemas"]["Problem"][];
             sections: {
                 [key: string]: components["schemas"]["SectionResult"];
             };
+        };
+        EntryChange: {
+            /**
+             * @description Added, removed or changed.
+             * @enum {string}
+             */
+            op: "+" | "-" | "~";
+            /** @description A section of the directory document. */
+            section: string;
+            /** @description The name of the entry; before the change if that renames it. */
+            name: string;
+            /** @description The fields that differ. Never a secret. */
+            fields: components["schemas"]["FieldChange"][];
+        };
+        FieldChange: {
+            field: string;
+            /** @description Of a list */
+            old: unknown;
+            /** @description Of a list */
+            new: unknown;
+        };
+        /** @description One change of one entry. A member is of a group or of a project. */
+        SingleChange: {
+            /** @enum {string} */
+            action: "user_block" | "user_unblock";
+            user: components["schemas"]["Text"];
+        } | {
+            /** @enum {string} */
+            action: "user_set_password";
+            user: components["schemas"]["Text"];
+            password: string;
+        } | {
+            /** @enum {string} */
+            action: "user_add";
+            user: components["schemas"]["Text"];
+            email?: components["schemas"]["Text"];
+            /** @enum {string} */
+            kind?: "human" | "service_account";
+            organization?: components["schemas"]["Text"];
+            external?: boolean;
+            password?: string;
+        } | {
+            /** @enum {string} */
+            action: "member_add" | "member_role";
+            user: components["schemas"]["Text"];
+            group?: components["schemas"]["Text"];
+            project?: components["schemas"]["Text"];
+            role: components["schemas"]["Text"];
+            expires_at?: components["schemas"]["Text"];
+        } | {
+            /** @enum {string} */
+            action: "member_remove";
+            user: components["schemas"]["Text"];
+            group?: components["schemas"]["Text"];
+            project?: components["schemas"]["Text"];
+        } | {
+            /** @enum {string} */
+            action: "group_rename";
+            group: components["schemas"]["Text"];
+            path: components["schemas"]["Text"];
+        } | {
+            /** @enum {string} */
+            action: "project_move";
+            project: components["schemas"]["Text"];
+            path: components["schemas"]["Text"];
+        } | {
+            /** @enum {string} */
+            action: "project_visibility";
+            project: components["schemas"]["Text"];
+            /** @enum {string} */
+            visibility: "private" | "internal" | "public";
+        };
+        HistoryEntry: {
+            /** @description Of the change; entries that changed together have the same. */
+            id: number;
+            /** Format: date-time */
+            time: string;
+            /** @description The admin, such as `admin token ci (3)`. */
+            who: string;
+            entry: {
+                section: string;
+                name: string;
+            };
+            /** @description The fields that changed; null for a new entry. Never a secret. */
+            before: {
+                [key: string]: unknown;
+            } | null;
+            /** @description The fields that changed; null for a removed entry. Never a secret. */
+            after: {
+                [key: string]: unknown;
+            } | null;
+            /** @description The change that this one took back; null when it is no undo. */
+            undo_of: number | null;
+        };
+        HistoryPage: {
+            changes: components["schemas"]["HistoryEntry"][];
+            /** @description For `after`; missing on the last page. */
+            next?: string;
+        };
+        UndoResult: {
+            changes: components["schemas"]["EntryChange"][];
+            /** @description Of the undo; null for a dry run. */
+            change_id: number | null;
+            /** @description Of a dry run: why the change can not be undone; null when it can. */
+            refused: string | null;
         };
         SectionResult: {
             added: number;
@@ -1003,7 +1232,7 @@ export interface components {
             /** @description Of a deploy token: what clients log in as. Default: gitlab+deploy-token-ID. */
             username?: string;
             scopes?: string[];
-            /** @description A date, on which the token is no longer good; of a deploy token also a date and time. */
+            /** @description A date, on which the token is no longer good; of a deploy token also a date and time. At most and by default `limits.token_days` days from now; null is allowed where that is 0. */
             expires_at?: string | null;
         };
         /** @description The ids in the payload of the secret; they are not verified. */
@@ -1087,6 +1316,8 @@ export interface components {
             /** Format: uuid */
             request_id: string;
             cell: number;
+            /** @description The credential that the client came with. Missing in records of tokens and jobs that an older version wrote. */
+            credential?: string;
             /** @description How many tokens the record counts, itself included: repeated pulls within a minute. Missing for one token. */
             tokens?: number;
             /**
@@ -1107,6 +1338,40 @@ export interface components {
             identity_subject?: string | null;
             identity_jti?: string | null;
         };
+        /**
+         * Format: credential
+         * @description `access-12`, `deploy-3`, `job-7`, `identity-NAME`, `password` or `anonymous`; ids are those of `cellpass token list`.
+         */
+        CredentialName: string;
+        /** @description A refused request, or a token with less than was asked. */
+        Refusal: {
+            /** Format: uuid */
+            request_id: string;
+            /** Format: date-time */
+            time: string;
+            /** @description The verified name; empty for anonymous clients; null where the credentials were refused. */
+            subject: string | null;
+            /** @description The account, or deploy token, of a failed login. Missing where there is none of this name. */
+            account?: string;
+            /** @description The credential that the client came with, also a refused one. Missing where it is not known. */
+            credential?: string;
+            /** @description The client's. */
+            address: string;
+            /** @description The scopes; of a failed login, those that parse. */
+            asked: string[];
+            /** @description The code of the cause, as in the log; of a token with less than was asked, the rule that refused the first action. */
+            reason: string;
+            /** @description The reason in a sentence. */
+            message: string;
+            /** @description Of the answer; 200 for a token with less than was asked. */
+            status: number;
+        };
+        RefusalPage: {
+            refusals: components["schemas"]["Refusal"][];
+            /** @description The value of `after` for the next page; missing on the last page. */
+            next?: components["schemas"]["RecordPlace"];
+        };
+        RecordPlace: string;
         IssuedTokenPlace: string;
         IssuedTokenPage: {
             tokens: components["schemas"]["IssuedToken"][];
@@ -1209,9 +1474,44 @@ export interface components {
                 actual: string | null;
             };
         };
+        /** @enum {string} */
+        RepositoryAction: "pull" | "push" | "delete" | "*";
+        /** @description `user:NAME`, `token:ID`, `deploy-token:NAME`, `job:ID` or `identity:NAME`. */
+        SubjectName: string;
+        WhoCan: {
+            repository: string;
+            action: components["schemas"]["RepositoryAction"];
+            subjects: components["schemas"]["AllowedSubject"][];
+            /** @description The IP allowlists of the groups above; clients elsewhere get nothing. They change no row. */
+            addresses?: string[];
+            /** @description The value of `after` for the next page; missing on the last page. */
+            next?: string;
+        };
+        AllowedSubject: {
+            /** @enum {string} */
+            kind: "user" | "project_bot" | "group_bot" | "service_account" | "deploy_token" | "identity" | "job" | "anyone" | "internal";
+            /** @description For jobs the entry of the allowlist. `*`: all of this kind. */
+            name: string;
+            /** @description Such as `access-12`, `deploy-3` or `identity-NAME`. */
+            credential?: string;
+            reason: string;
+        };
+        WhatCan: {
+            subject: string;
+            repositories: {
+                path: string;
+                actions: components["schemas"]["RepositoryAction"][];
+                /** @description Why the last of the actions is granted, or the one that was asked for. */
+                reason: string;
+            }[];
+            /** @description Why the subject reaches nothing at all. */
+            reason?: string;
+            /** @description The value of `after` for the next page; missing on the last page. */
+            next?: string;
+        };
         /** @description Either `as` or `id_token`. */
         ExplainRequest: {
-            /** @description `user:NAME`, `token:ID`, `deploy-token:NAME`, `job:ID`, `identity:NAME` or `anonymous`. */
+            /** @description `user:NAME`, `token:ID` (`12` or `access-12`; `deploy-3` for a deploy token), `deploy-token:NAME`, `job:ID` (`7` or `job-7`), `identity:NAME` or `anonymous`. */
             as?: string;
             /** @description An ID token, which is verified as at a login, but not counted. */
             id_token?: string;
@@ -1768,6 +2068,12 @@ export interface operations {
             query?: {
                 /** @description Remove entries that a section of the document no longer names. */
                 prune?: boolean;
+                /** @description An entry changes only the fields that it names; a list counts as a whole. Without it, each entry is a whole declaration. */
+                merge?: boolean;
+                /** @description Change nothing, and say what would be changed. */
+                dry_run?: boolean;
+                /** @description Refuse a document that removes more entries, protection rules and memberships than this, or that takes the rights of an admin away. Missing: nothing is refused for that. */
+                max_removals?: number;
             };
             header?: never;
             path?: never;
@@ -1779,7 +2085,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The numbers of changes by section. */
+            /** @description What was changed, or would be. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1791,6 +2097,107 @@ export interface operations {
             400: components["responses"]["Error"];
             401: components["responses"]["AdminUnauthorized"];
             403: components["responses"]["Error"];
+            409: components["responses"]["Error"];
+            422: components["responses"]["Invalid"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    changeOne: {
+        parameters: {
+            query?: {
+                /** @description Change nothing, and say what would be changed. */
+                dry_run?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SingleChange"];
+            };
+        };
+        responses: {
+            /** @description What was changed, or would be. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApplyResult"];
+                };
+            };
+            400: components["responses"]["Error"];
+            401: components["responses"]["AdminUnauthorized"];
+            403: components["responses"]["Error"];
+            404: components["responses"]["Error"];
+            409: components["responses"]["Error"];
+            422: components["responses"]["Invalid"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listHistory: {
+        parameters: {
+            query?: {
+                /** @description Changes of this user or of what belongs to the user. */
+                user?: components["schemas"]["Text"];
+                /** @description Changes that are about this group; a path. */
+                group?: components["schemas"]["Text"];
+                /** @description Changes that are about this project; a path. */
+                project?: components["schemas"]["Text"];
+                /** @description Changes at this moment or later; a date is its first moment, UTC. */
+                since?: string;
+                /** @description The `next` of the page before. */
+                after?: components["schemas"]["Text"];
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HistoryPage"];
+                };
+            };
+            401: components["responses"]["AdminUnauthorized"];
+            409: components["responses"]["Error"];
+            422: components["responses"]["Invalid"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    undoChange: {
+        parameters: {
+            query?: {
+                /** @description Change nothing, and say what would be changed. */
+                dry_run?: boolean;
+            };
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What was changed, or would be. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UndoResult"];
+                };
+            };
+            401: components["responses"]["AdminUnauthorized"];
+            403: components["responses"]["Error"];
+            404: components["responses"]["Error"];
             409: components["responses"]["Error"];
             422: components["responses"]["Invalid"];
             503: components["responses"]["Unavailable"];
@@ -1862,6 +2269,10 @@ export interface operations {
                 /** @description Tokens of this group; a path. */
                 group?: components["schemas"]["Text"];
                 kind?: components["schemas"]["TokenKind"];
+                /** @description Tokens that may do this now, by a role or as a deploy token, and not only where all may. A page may then be short, and even empty, before the last one. */
+                can?: components["schemas"]["RepositoryAction"];
+                /** @description With `can`: on a project below this group, also by a role above it; a path. */
+                under?: components["schemas"]["Text"];
                 /** @description The `next` of the page before. */
                 after?: components["schemas"]["TokenId"];
                 limit?: number;
@@ -1882,6 +2293,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["AdminUnauthorized"];
+            404: components["responses"]["Error"];
             422: components["responses"]["Invalid"];
             503: components["responses"]["Unavailable"];
         };
@@ -2094,6 +2506,8 @@ export interface operations {
                 kid?: components["schemas"]["Text"];
                 /** @description A repository that the token grants access to; the whole name. */
                 repository?: components["schemas"]["Text"];
+                /** @description The credential that the client came with. */
+                credential?: components["schemas"]["CredentialName"];
                 /** @description Tokens issued at this moment or later; a date is its first moment, UTC. Default: 24 hours before `until`, or before now. */
                 since?: string;
                 /** @description Tokens issued before this moment; a date is its first moment, UTC. Default: no end. */
@@ -2741,6 +3155,109 @@ export interface operations {
             401: components["responses"]["AdminUnauthorized"];
             403: components["responses"]["Error"];
             404: components["responses"]["Error"];
+            422: components["responses"]["Invalid"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    whoCan: {
+        parameters: {
+            query: {
+                action: components["schemas"]["RepositoryAction"];
+                /** @description The repository of a project or of an image below it. */
+                repository: components["schemas"]["Text"];
+                /** @description The `next` of the page before. */
+                after?: components["schemas"]["Text"];
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WhoCan"];
+                };
+            };
+            401: components["responses"]["AdminUnauthorized"];
+            404: components["responses"]["Error"];
+            422: components["responses"]["Invalid"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    whatCan: {
+        parameters: {
+            query: {
+                subject: components["schemas"]["SubjectName"];
+                /** @description Only repositories where the subject may do this. */
+                action?: components["schemas"]["RepositoryAction"];
+                /** @description Only repositories below this group; a path. */
+                under?: components["schemas"]["Text"];
+                /** @description Leave out what is public or internal and no more. */
+                only_granted_by_role?: boolean;
+                /** @description The `next` of the page before. */
+                after?: components["schemas"]["Text"];
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WhatCan"];
+                };
+            };
+            401: components["responses"]["AdminUnauthorized"];
+            404: components["responses"]["Error"];
+            422: components["responses"]["Invalid"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listRefusals: {
+        parameters: {
+            query?: {
+                /** @description The verified name in `sub`, or the account of a failed login; empty for anonymous clients. */
+                subject?: components["schemas"]["Text"];
+                /** @description A repository that the client asked for; the whole name. */
+                repository?: components["schemas"]["Text"];
+                /** @description The code of the cause, as in the log: `wrong_password`, or a rule such as `role`; `granted_less` for every token with less than was asked. */
+                reason?: components["schemas"]["Text"];
+                /** @description Refusals at this moment or later; a date is its first moment, UTC. Default: all that are kept. */
+                since?: string;
+                /** @description The client's IP address, or a range such as `10.0.0.0/8`. */
+                address?: components["schemas"]["Text"];
+                /** @description The `next` of the page before. */
+                after?: components["schemas"]["RecordPlace"];
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RefusalPage"];
+                };
+            };
+            401: components["responses"]["AdminUnauthorized"];
             422: components["responses"]["Invalid"];
             503: components["responses"]["Unavailable"];
         };

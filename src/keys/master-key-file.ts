@@ -47,6 +47,16 @@ export async function loadMasterKey(
 }
 
 /**
+ * Finds what is wrong with the folder or the file before anything depends on them. A missing file
+ * is no problem yet: whether it may be generated depends on the database.
+ * @throws {CellpassError} `invalid`
+ */
+export async function checkMasterKeyFile(keysDir: string): Promise<void> {
+  await refuseOpenFolder(keysDir);
+  await readKeyFile(resolve(keysDir, FILE_NAME));
+}
+
+/**
  * If the current key can't decrypt something, it reloads the files and tries those keys, because
  * another server of this folder may have changed the master key. The key that decrypted last
  * encrypts.

@@ -101,6 +101,31 @@ export function authType(subject: Subject): AuthType {
   }
 }
 
+/** A credential as records name it: `access-12`, `deploy-3`, `job-7` or `identity-NAME`. */
+export function credentialName(kind: 'access' | 'deploy' | 'job' | 'identity', id: number | string): string {
+  return `${kind}-${id}`;
+}
+
+/**
+ * The credential that a subject came with, as records name it; a client that exchanged an ID token
+ * comes with the access token.
+ */
+export function credentialOf(subject: Subject): string {
+  switch (subject.kind) {
+    case 'anonymous':
+      return 'anonymous';
+    case 'deploy_token':
+      return credentialName('deploy', subject.deployTokenId);
+    case 'job':
+      return credentialName('job', subject.jobId);
+    case 'user': {
+      const { accessTokenId, identity } = subject;
+      if (accessTokenId !== undefined) return credentialName('access', accessTokenId);
+      return identity === undefined ? 'password' : credentialName('identity', identity.name);
+    }
+  }
+}
+
 /** The user whose memberships count, if the subject has one. */
 export function personOf(subject: Subject): Person | null {
   return subject.kind === 'user' || subject.kind === 'job' ? subject.person : null;

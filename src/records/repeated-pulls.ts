@@ -1,7 +1,7 @@
 import type { IssuedToken } from '../store/records/issued-tokens.ts';
 
 /**
- * Counts repeated pulls in one record. The first token of a subject, address, service, key and
+ * Counts repeated pulls in one record. The first token of a credential, address, service, key and
  * access is recorded at once. Its repeats within a minute become one more record.
  */
 export interface RepeatedPulls {
@@ -87,9 +87,19 @@ function dayOf({ issuedAt }: IssuedToken): string {
   return issuedAt.toISOString().slice(0, 'yyyy-mm-dd'.length);
 }
 
-function keyOf({ authType, subject, address, service, kid, access, identity }: IssuedToken): string {
+function keyOf(token: IssuedToken): string {
+  const { authType, subject, address, service, kid, access, credential, identity } = token;
   const names = access.map(({ name }) => name);
-  return JSON.stringify([authType, subject, address, service, kid, names, ...(identity ? [identity] : [])]);
+  return JSON.stringify([
+    authType,
+    subject,
+    address,
+    service,
+    kid,
+    names,
+    credential,
+    ...(identity ? [identity] : []),
+  ]);
 }
 
 function countAlso(record: IssuedToken, token: IssuedToken): IssuedToken {

@@ -2,6 +2,7 @@ import { Registry as MetricsRegistry } from 'prom-client';
 import { createAdminApp, createApp, createMetricsApp, createRemoteAdminApp } from '../app.ts';
 import { createPasswordHasher } from '../authn/password.ts';
 import { openTopology } from '../cells/current-topology.ts';
+import { audiencesOf } from '../config/federation.ts';
 import type { Config } from '../config/load.ts';
 import type { DirectoryResource } from '../http/admin/directory.ts';
 import { observeUnread } from '../http/listener/unread-requests.ts';
@@ -86,13 +87,11 @@ async function assembleShared(inputs: ServerInputs, closers: Closers): Promise<S
   const { argon2Lanes: concurrency, argon2Queue: waiting } = config.limits;
   const registry = new MetricsRegistry();
   const { source, gitlab } = await openSource(inputs, registry);
-  // Before the keys, which a first start generates: a mistake in the topology file should leave
-  // nothing behind.
   const cells = openTopology({
     file: config.cellsFile,
     self: config.cell,
     publicUrl: config.publicUrl ?? '',
-    audiences: [...new Set((config.federation?.issuers ?? []).map(({ audience }) => audience))],
+    audiences: audiencesOf(config),
     log,
     ...(pollMs && { pollMs }),
     ...clockOf(inputs),
@@ -125,7 +124,7 @@ async function assembleShared(inputs: ServerInputs, closers: Closers): Promise<S
 
 function assemblePublic(inputs: ServerInputs, shared: SharedServices, closers: Closers): PublicAssembly {
   const railsMetrics = createRailsMetrics(shared.registry);
-  const records = openRecords(inputs, closers, railsMetrics.compared);
+  const records = openRecords(inputs, closers, shared.source, railsMetrics.compared);
   const forwarder = shared.requests.measured(createForwarder(forwarding(inputs.config)));
   closers.push(() => forwarder.close());
   const turns = createTurns(REQUESTS_AT_ONCE);

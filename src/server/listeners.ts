@@ -1,9 +1,15 @@
 import type { RequestListener, Server } from 'node:http';
 import type { Config } from '../config/load.ts';
 import { trustIn } from '../http/client-address.ts';
-import { createHttpServer, listenOnTcp, replaceTls, type ServerOptions } from '../http/listener/server.ts';
+import {
+  answerUnavailable,
+  createHttpServer,
+  listenOnTcp,
+  replaceTls,
+  type ServerOptions,
+} from '../http/listener/server.ts';
+import type { ObserveUnread } from '../http/listener/unread-requests.ts';
 import type { Log } from '../log.ts';
-import type { Administration, PublicAssembly } from './assemble.ts';
 import type { Certificate } from './certificate.ts';
 import type { Closers } from './closers.ts';
 import { refusedAtOnce } from './open-files.ts';
@@ -24,69 +30,90 @@ export interface ListenerInputs {
   readonly closers: Closers;
 }
 
-/** Listens for registries' clients. Resolves with the URL, which has the port that was chosen for 0. */
-export async function openPublicListener(
-  config: Config,
-  { app, observeUnread }: Pick<PublicAssembly, 'app' | 'observeUnread'>,
-  inputs: ListenerInputs,
-): Promise<string> {
-  const options = { ...tcpOptions(config, inputs.log), observeUnread };
-  const server = createTcpServer(app.callback(), options, inputs);
-  const port = await listenOnTcp(server, config.listen);
-  inputs.closers.push(() => closeServer(server));
-  return listenerUrl({ ...config.listen, port }, config.tls);
+/** What a listener answers with. */
+interface Answering {
+  readonly app: { callback(): RequestListener };
+  readonly observeUnread: ObserveUnread;
 }
 
-/** Serves the admin API over TCP if `CELLPASS_ADMIN_LISTEN` is set. */
-export async function openAdminListener(
-  config: Config,
-  { remoteAdmin, observeUnread }: Pick<Administration, 'remoteAdmin' | 'observeUnread'>,
+/** A listener whose port is bound. It answers 503 until `answerWith`. */
+export interface BoundListener {
+  /** `host:port`, with the port that was chosen for 0. */
+  readonly address: string;
+  readonly url: string;
+  /**
+   * Closes before everything that was opened before this call, so that the last answers still have
+   * what they need.
+   */
+  answerWith(answering: Answering): void;
+}
+
+/** Binds the port for registries' clients. */
+export function bindPublicListener(config: Config, inputs: ListenerInputs): Promise<BoundListener> {
+  const options = { ...tcpOptions(config, inputs.log), tls: inputs.certificate.current() };
+  return bind({ ...config.listen, variable: 'CELLPASS_LISTEN' }, options, inputs);
+}
+
+/** Binds the port of the admin API if `CELLPASS_ADMIN_LISTEN` is set. */
+export async function bindAdminListener(
+  { adminListen, ...config }: Config,
   inputs: ListenerInputs,
-): Promise<void> {
-  const { adminListen, tls } = config;
-  if (adminListen === null) return;
-  const { closers, log } = inputs;
+): Promise<BoundListener | null> {
+  if (adminListen === null) return null;
   // Without the periods of the public listener: applying a large document sends no byte for longer
   // than they allow.
-  const options = { ...tcpOptions(config, log), periods: {}, observeUnread };
-  const server = createTcpServer(remoteAdmin.callback(), options, inputs);
-  const port = await listenOnTcp(server, adminListen, 'CELLPASS_ADMIN_LISTEN');
-  closers.push(() => closeServer(server));
-  log.info({ url: listenerUrl({ ...adminListen, port }, tls) }, 'the admin API answers over TCP');
+  const options = { ...tcpOptions(config, inputs.log), periods: {}, tls: inputs.certificate.current() };
+  return bind({ ...adminListen, variable: 'CELLPASS_ADMIN_LISTEN' }, options, inputs);
 }
 
 /**
- * Serves metrics if `CELLPASS_METRICS_LISTEN` is set. It asks for no token, so it has the same
- * limits as the public listener.
+ * Binds the port of the metrics if `CELLPASS_METRICS_LISTEN` is set. It asks for no token, so it has
+ * the same limits as the public listener.
  */
-export async function openMetricsListener(
-  config: Config,
-  { metrics, observeUnread }: Pick<Administration, 'metrics' | 'observeUnread'>,
-  { log, closers }: Pick<ListenerInputs, 'log' | 'closers'>,
-): Promise<void> {
-  if (config.metricsListen === null) return;
-  const options = { ...tcpOptions(config, log), tls: null, observeUnread };
-  const server = createHttpServer(metrics.callback(), options);
-  await listenOnTcp(server, config.metricsListen, 'CELLPASS_METRICS_LISTEN');
-  closers.push(() => closeServer(server));
+export async function bindMetricsListener(
+  { metricsListen, ...config }: Config,
+  inputs: ListenerInputs,
+): Promise<BoundListener | null> {
+  if (metricsListen === null) return null;
+  const options = { ...tcpOptions(config, inputs.log), tls: null };
+  return bind({ ...metricsListen, variable: 'CELLPASS_METRICS_LISTEN' }, options, inputs);
 }
 
-/** A server with the current certificate, which a reload replaces. */
-function createTcpServer(
-  listener: RequestListener,
-  options: Omit<ServerOptions, 'tls'>,
-  { certificate }: Pick<ListenerInputs, 'certificate'>,
-): Server {
-  const server = createHttpServer(listener, { ...options, tls: certificate.current() });
+/** With TLS, a reload replaces the certificate. */
+async function bind(
+  { variable, ...where }: Config['listen'] & { readonly variable: string },
+  options: ServerOptions,
+  { certificate, closers }: ListenerInputs,
+): Promise<BoundListener> {
+  let current: RequestListener = (_request, response) =>
+    answerUnavailable(response, 'the server is starting: try again in a moment');
+  let observe: ObserveUnread = () => undefined;
+  const server = createHttpServer((request, response) => current(request, response), {
+    ...options,
+    observeUnread: (unread) => observe(unread),
+  });
   certificate.follow((tls) => replaceTls(server, tls));
-  return server;
+  const bound = { host: where.host, port: await listenOnTcp(server, where, variable) };
+  closers.push(() => closeServer(server));
+  return {
+    address: printAddress(bound),
+    url: `${options.tls === null ? 'http' : 'https'}://${printAddress(bound)}`,
+    answerWith: ({ app, observeUnread }) => {
+      current = app.callback();
+      observe = observeUnread;
+      closers.push(() => closeServer(server));
+    },
+  };
 }
 
 /**
  * Limits for clients that nobody has to trust. The admin socket has none: only the server's own
  * user can open it.
  */
-function tcpOptions({ limits, trustedProxies }: Config, log: Log): Omit<ServerOptions, 'tls'> {
+function tcpOptions(
+  { limits, trustedProxies }: Pick<Config, 'limits' | 'trustedProxies'>,
+  log: Log,
+): Omit<ServerOptions, 'tls'> {
   const { total, perAddress, headerSeconds, requestSeconds, stallSeconds } = limits.connections;
   return {
     headerBytes: limits.headerBytes,
@@ -119,13 +146,13 @@ function reportAtTimes(log: Log): (error: Error) => void {
   };
 }
 
-function listenerUrl({ host, port }: Config['listen'], tls: Config['tls']): string {
-  return `${tls === null ? 'http' : 'https'}://${host.includes(':') ? `[${host}]` : host}:${port}`;
+function printAddress({ host, port }: Config['listen']): string {
+  return `${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
 /**
  * Stops listening, and resolves when every connection is closed; after 10 s it cuts those that are
- * left.
+ * left. Resolves at once when the server is closed already.
  */
 export function closeServer(server: Server): Promise<void> {
   return new Promise((resolve) => {

@@ -99,13 +99,13 @@ export function migrateDatabase({ environment, stderr }: Terminal): Promise<read
  * Says where the server listens. The log line is for machines. The rest is for the person who
  * started it: what to do next if stdout is a terminal, else the registry's configuration on stderr.
  */
-function announce(config: Config, { publicUrl }: RunningServer, log: ServerLog): void {
+function announce(config: Config, { publicUrl, addresses }: RunningServer, log: ServerLog): void {
   const configurations = config.services.map((service) =>
     registryConfiguration(publicUrl, config.issuer, service),
   );
   log.info(
     {
-      listen: `${config.listen.host}:${new URL(publicUrl).port || config.listen.port}`,
+      ...addresses,
       realm: `${publicUrl}/jwt/auth`,
       admin_socket: adminSocketPath(config),
       database: config.databaseUrl === null ? 'embedded' : 'postgresql',

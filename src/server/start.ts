@@ -2,31 +2,35 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { PasswordHashing } from '../authn/password-schemes.ts';
 import type { Config } from '../config/load.ts';
 import type { RailsRules } from '../config/rails.ts';
-import { isTrial } from '../config/trial.ts';
-import { warnOfUnencrypted } from '../config/unencrypted.ts';
-import { readTls } from '../http/listener/server.ts';
 import type { Snapshot } from '../http/metrics/report.ts';
 import { processMetrics } from '../http/metrics/sources.ts';
-import type { Database } from '../store/database/drivers.ts';
 import { type Administration, assemblePrimary, assembleServer, assembleWorker } from './assemble.ts';
 import type { ServerInputs } from './assembly/inputs.ts';
-import { type Certificate, createCertificate, reloadFrom } from './certificate.ts';
+import { type Certificate, reloadFrom } from './certificate.ts';
 import { type Closers, closeAll, openAll } from './closers.ts';
-import { type DataDirHold, holdDataDir, warnOfDataDir } from './data-dir.ts';
-import { warnOfExamples } from './example-credentials.ts';
 import { createFollowed, type Followed } from './followed.ts';
-import { type Hasher, startHasher } from './hashing/hasher.ts';
-import { openAdminListener, openMetricsListener, openPublicListener } from './listeners.ts';
-import { openDatabase, type ProcessRole } from './open-database.ts';
-import { type OpenGitlab, openGitlab } from './open-gitlab.ts';
+import { type Host, openGitlabOf, openHost } from './host.ts';
+import { bindPublicListener } from './listeners.ts';
+import { openDatabase } from './open-database.ts';
+import type { OpenGitlab } from './open-gitlab.ts';
 import { createPlanner } from './planning/planner.ts';
-import { openMasterKey, prepareDatabase } from './prepare.ts';
+import { openMasterKey } from './prepare.ts';
 import type { ServerLog } from './server-log.ts';
+import { createStandIn, type StandIn } from './workers/stand-in.ts';
+
+/** Where a server listens: `host:port`, with the port that was chosen for 0. */
+interface Addresses {
+  /** For registries' clients. */
+  readonly listen: string;
+  readonly admin_listen?: string;
+  readonly metrics_listen?: string;
+}
 
 /** A running server. */
 export interface RunningServer {
   /** Without a trailing slash. */
   readonly publicUrl: string;
+  readonly addresses: Addresses;
   /**
    * Reloads the TLS certificate and key; throws, and keeps the old ones, when they are wrong. False
    * without TLS.
@@ -43,6 +47,9 @@ export interface RunningServer {
 
 /** The process that administers several workers. */
 export interface PrimaryServer extends Pick<RunningServer, 'reload' | 'rules' | 'close'> {
+  readonly addresses: Omit<Addresses, 'listen'>;
+  /** Holds the port for the workers. */
+  readonly standIn: StandIn;
   /** Hashes the passwords of all workers. */
   readonly hasher: PasswordHashing;
   /** Of all workers. */
@@ -53,6 +60,8 @@ export interface PrimaryServer extends Pick<RunningServer, 'reload' | 'rules' | 
 
 /** One of several processes that answer clients. */
 export interface WorkerServer extends Pick<RunningServer, 'publicUrl' | 'close'> {
+  /** See `Addresses`. */
+  readonly listen: string;
   metrics(): Promise<Snapshot>;
 }
 
@@ -74,22 +83,33 @@ export interface StartOptions {
 }
 
 /**
- * A whole server in this process. It holds the data directory first, then opens the database and
- * the keys, and last the public listener. When a step fails, what was opened before is closed
- * again.
+ * A whole server in this process. It binds its ports and holds the data directory first, then opens
+ * the database and the keys, and last it answers clients. When a step fails, what was opened before
+ * is closed again.
  * @param signal ends the wait for another process that migrates the database.
  */
 export function startServer(config: Config, log: ServerLog, signal?: AbortSignal): Promise<RunningServer> {
   return openAll(async (closers) => {
-    const host = await openHost(config, { log, signal, role: 'server' }, closers);
+    const host = await openHost(
+      config,
+      {
+        log,
+        signal,
+        role: 'server',
+        bindClients: (certificate) => bindPublicListener(config, { certificate, log, closers }),
+      },
+      closers,
+    );
     const draining = { now: false };
     const rules = rulesOf(config);
     const assembly = await assembleServer(await inputsOf(config, { ...host, log, draining, rules }), closers);
     processMetrics(assembly.registry);
-    await openAdministration(config, assembly, { ...host, log, closers });
-    const url = await openPublicListener(config, assembly, { ...host, log, closers });
+    openAdministration(assembly, host, log);
+    const { clients } = host.ports;
+    clients.answerWith(assembly);
     return {
-      ...runningServer(config, { url, draining, closers }),
+      ...runningServer(config, { url: clients.url, draining, closers }),
+      addresses: { listen: clients.address, ...addressesOf(host) },
       reload: () => reloadFrom(config.tls, host.certificate),
       rules,
     };
@@ -103,14 +123,22 @@ export function startPrimary(
   otherMetrics: () => Promise<readonly Snapshot[]>,
 ): Promise<PrimaryServer> {
   return openAll(async (closers) => {
-    const host = await openHost(config, { log, signal, role: 'primary' }, closers);
+    const bindClients = async (certificate: Certificate): Promise<StandIn> => {
+      const standIn = createStandIn({ config, certificate, log });
+      await standIn.hold();
+      closers.push(async () => standIn.end());
+      return standIn;
+    };
+    const host = await openHost(config, { log, signal, role: 'primary', bindClients }, closers);
     const draining = { now: false };
     const rules = rulesOf(config);
     const inputs = await inputsOf(config, { ...host, log, draining, rules });
     const assembly = await assemblePrimary({ ...inputs, otherMetrics }, closers);
     processMetrics(assembly.registry);
-    await openAdministration(config, assembly, { ...host, log, closers });
+    openAdministration(assembly, host, log);
     return {
+      addresses: addressesOf(host),
+      standIn: host.ports.clients,
       hasher: host.argon2id,
       certificate: host.certificate,
       reload: () => reloadFrom(config.tls, host.certificate),
@@ -138,56 +166,14 @@ export function startWorker(
     const assembly = await assembleWorker(inputs, closers);
     processMetrics(assembly.registry);
     await mayListen();
-    const url = await openPublicListener(config, assembly, { certificate, log, closers });
+    const listener = await bindPublicListener(config, { certificate, log, closers });
+    listener.answerWith(assembly);
     return {
-      ...runningServer(config, { url, draining, closers }),
+      ...runningServer(config, { url: listener.url, draining, closers }),
+      listen: listener.address,
       metrics: () => assembly.registry.getMetricsAsJSON(),
     };
   });
-}
-
-/** What a server has once, however many workers it has. */
-interface Host {
-  readonly dataDir: DataDirHold;
-  readonly certificate: Certificate;
-  readonly argon2id: Hasher;
-  /** Migrated. */
-  readonly database: Database;
-  readonly gitlab: OpenGitlab | null;
-}
-
-async function openHost(
-  config: Config,
-  { log, signal, role }: StartOptions & { readonly role: ProcessRole },
-  closers: Closers,
-): Promise<Host> {
-  // Refuse wrong TLS files before anything is created on disk.
-  const certificate = createCertificate(config.tls === null ? null : readTls(config.tls));
-  const dataDir = await holdDataDir(config);
-  closers.push(() => dataDir.release());
-  const warning = warnOfDataDir(config);
-  if (warning !== null) log.warn({}, warning);
-  for (const sentence of warnOfUnencrypted(config)) log.warn({}, sentence);
-  const argon2id = await startHasher({ lanes: config.limits.argon2Lanes, log });
-  closers.push(() => argon2id.close());
-  const database = await openDatabase(config, log, role);
-  closers.push(() => database.close());
-  await prepareDatabase(config, database, { log, signal });
-  const examples = isTrial(config) ? null : await warnOfExamples(database);
-  if (examples !== null) log.warn({}, examples);
-  const gitlab = await openGitlabOf(config, log, closers);
-  return { dataDir, certificate, argon2id, database, gitlab };
-}
-
-async function openGitlabOf(
-  { gitlab: settings }: Config,
-  log: ServerLog,
-  closers: Closers,
-): Promise<OpenGitlab | null> {
-  if (settings === null) return null;
-  const gitlab = await openGitlab(settings, log);
-  closers.push(() => gitlab.close());
-  return gitlab;
 }
 
 /** True from the moment this process should get no new requests. */
@@ -235,16 +221,26 @@ function rulesOf({ rails }: Config): Followed<RailsRules | null> {
   return createFollowed(rails?.rules ?? null);
 }
 
-/** Opens what only admins and Prometheus reach. */
-async function openAdministration(
-  config: Config,
-  administration: Administration,
-  inputs: Pick<Host, 'dataDir' | 'certificate'> & { readonly log: ServerLog; readonly closers: Closers },
-): Promise<void> {
-  await openMetricsListener(config, administration, inputs);
-  await openAdminListener(config, administration, inputs);
-  administration.schedule.start();
-  inputs.dataDir.answerWith(administration.admin.callback());
+/** Answers on what only admins and Prometheus reach. */
+function openAdministration(
+  { metrics, remoteAdmin, admin, schedule, observeUnread }: Administration,
+  { ports, dataDir }: Pick<Host<unknown>, 'ports' | 'dataDir'>,
+  log: ServerLog,
+): void {
+  ports.metrics?.answerWith({ app: metrics, observeUnread });
+  ports.admin?.answerWith({ app: remoteAdmin, observeUnread });
+  if (ports.admin !== null) log.info({ url: ports.admin.url }, 'the admin API answers over TCP');
+  schedule.start();
+  dataDir.answerWith(admin.callback());
+}
+
+function addressesOf({
+  ports: { admin, metrics },
+}: Pick<Host<unknown>, 'ports'>): PrimaryServer['addresses'] {
+  return {
+    ...(admin !== null && { admin_listen: admin.address }),
+    ...(metrics !== null && { metrics_listen: metrics.address }),
+  };
 }
 
 function runningServer(

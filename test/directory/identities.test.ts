@@ -1,6 +1,14 @@
 import assert from 'node:assert/strict';
 import { checkDirectory } from '../../src/directory/check.ts';
+import { listIdentities } from '../../src/store/federation/identities.ts';
+import {
+  restoreIdentity,
+  revokeConfiguredIdentity,
+  revokeIdentity,
+} from '../../src/store/federation/revocations.ts';
 import { describeOnBoth, messages } from '../support/directory/document.ts';
+
+const REVOKED_AT = new Date('2026-11-24T11:00:00Z');
 
 const BASE = {
   organizations: [
@@ -412,5 +420,118 @@ describe('a check of federated identities', () => {
     assert.deepEqual(problems, []);
     assert.match(warnings[0]?.message ?? '', /it is not known which claims each issuer must pin/);
     assert.deepEqual(checkDirectory('version: 1').warnings, []);
+  });
+});
+
+describeOnBoth('the revocation of a federated identity', (directory) => {
+  const named = (...identities: readonly (readonly [id: number, name: string])[]) => ({
+    ...BASE,
+    federated_identities: identities.map(([id, name]) => ({
+      ...OF_ACCOUNT,
+      id,
+      name,
+      claims: { ...OF_ACCOUNT.claims, environment: String(id) },
+    })),
+  });
+  const revoke = (name: string) => revokeIdentity(directory.database, name, REVOKED_AT);
+  const revoked = async (): Promise<readonly string[]> => {
+    const listed = await listIdentities(directory.database, '', 100);
+    return listed.filter(({ revokedAt }) => revokedAt !== null).map(({ name }) => name);
+  };
+  beforeEach(() => directory.query('DELETE FROM revoked_identities'));
+
+  type Identities = readonly (readonly [id: number, name: string])[];
+  const rows: [what: string, before: Identities, revoke: string[], then: Identities[], revoked: string[]][] =
+    [
+      ['follows it to another name', [[1, 'a']], ['a'], [[[1, 'b']]], ['b']],
+      ['follows it through two names', [[1, 'a']], ['a'], [[[1, 'b']], [[1, 'c']]], ['c']],
+      [
+        'follows it and not its old name',
+        [[1, 'a']],
+        ['a'],
+        [
+          [
+            [1, 'b'],
+            [2, 'a'],
+          ],
+        ],
+        ['b'],
+      ],
+      [
+        'does not move to the identity that swaps names with it',
+        [
+          [1, 'a'],
+          [2, 'b'],
+        ],
+        ['a'],
+        [
+          [
+            [1, 'b'],
+            [2, 'a'],
+          ],
+        ],
+        ['b'],
+      ],
+      [
+        'stays with both that swap their names',
+        [
+          [1, 'a'],
+          [2, 'b'],
+          [3, 'c'],
+        ],
+        ['a', 'b'],
+        [
+          [
+            [1, 'b'],
+            [2, 'a'],
+            [3, 'c'],
+          ],
+        ],
+        ['a', 'b'],
+      ],
+      ['waits for its name to come back', [[1, 'a']], ['a'], [[], [[2, 'a']]], ['a']],
+      [
+        'follows the identity that has its name again',
+        [[1, 'a']],
+        ['a'],
+        [[], [[2, 'a']], [[2, 'b']]],
+        ['b'],
+      ],
+    ];
+  for (const [what, before, toRevoke, changes, expected] of rows) {
+    it(what, async () => {
+      await directory.apply(named(...before), { prune: true });
+      for (const name of toRevoke) await revoke(name);
+      for (const change of changes) await directory.apply(named(...change), { prune: true });
+      assert.deepEqual(await revoked(), expected);
+    });
+  }
+
+  it('ends the tokens that were exchanged by it, whatever its name was then', async () => {
+    await directory.apply(named([1, 'a'], [2, 'b']));
+    await directory.query(EXCHANGED);
+    await directory.apply(named([1, 'b'], [2, 'a']));
+    assert.equal(await revoke('b'), 1);
+    const ended = await directory.query('SELECT identity_id FROM access_tokens WHERE revoked');
+    assert.deepEqual(ended, [{ identity_id: 1 }]);
+  });
+
+  it('lists an identity once, and since the first of its revocations', async () => {
+    await directory.apply(named([1, 'a']));
+    await revokeConfiguredIdentity(directory.database, 'a', new Date(REVOKED_AT.getTime() - 1000));
+    await revoke('a');
+    const listed = await listIdentities(directory.database, '', 100);
+    assert.deepEqual(
+      listed.map(({ revokedAt }) => revokedAt),
+      [new Date(REVOKED_AT.getTime() - 1000)],
+    );
+    assert.equal(await restoreIdentity(directory.database, 'a'), true);
+    assert.deepEqual(await revoked(), []);
+  });
+
+  it('needs an identity', async () => {
+    await directory.apply(named([1, 'a']));
+    assert.equal(await revoke('b'), null);
+    assert.deepEqual(await directory.query('SELECT FROM revoked_identities'), []);
   });
 });

@@ -49,9 +49,9 @@ describeOnBoth('a planning process that fails', (directory) => {
     it(`because a document ${what} is replaced`, async () => {
       const planner = open(limits);
       try {
-        assert.match(await errorOf(planner.apply(LARGE, { prune: false })), message);
+        assert.match(await errorOf(planner.apply(LARGE, { prune: false, who: 'a test' })), message);
         assert.deepEqual(await users(), []);
-        await planner.apply(SMALL, { prune: false });
+        await planner.apply(SMALL, { prune: false, who: 'a test' });
         assert.deepEqual(await users(), ['alice']);
       } finally {
         await planner.close();
@@ -76,7 +76,7 @@ describeOnBoth('a planning process that fails', (directory) => {
     const planner = open({ database: { transaction } });
     try {
       assert.match(
-        await errorOf(planner.apply(SMALL, { prune: false })),
+        await errorOf(planner.apply(SMALL, { prune: false, who: 'a test' })),
         /^unavailable: the process that plans directory documents ended \(SIGKILL\)/,
       );
       assert.deepEqual(await users(), []);
@@ -98,7 +98,7 @@ describeOnBoth('a planning process that fails', (directory) => {
     });
     const document = { version: 1, users: [{ username: 'alice', password: 'correct horse' }] };
     const failures = [document, document].map((one) =>
-      errorOf(planner.apply(JSON.stringify(one), { prune: false })),
+      errorOf(planner.apply(JSON.stringify(one), { prune: false, who: 'a test' })),
     );
     await begun;
     await planner.close();
@@ -109,9 +109,9 @@ describeOnBoth('a planning process that fails', (directory) => {
   it('because it is idle ends, and starts again', async () => {
     const planner = open({ idleMs: 1 });
     try {
-      await planner.apply(SMALL, { prune: false });
+      await planner.apply(SMALL, { prune: false, who: 'a test' });
       while (plannersOf(process.pid).length > 0) await delay(5);
-      await planner.apply(SMALL, { prune: true });
+      await planner.apply(SMALL, { prune: true, who: 'a test' });
       assert.deepEqual(await users(), ['alice']);
     } finally {
       await planner.close();

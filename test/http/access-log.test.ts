@@ -59,6 +59,7 @@ describe('the log', () => {
       service: 'container_registry',
       subject: 'alice',
       auth_type: 'personal_access_token',
+      credential: 'access-1',
       asked: ['repository:alice/app:pull,push'],
       granted: ['repository:alice/app:pull'],
       refused: ['alice/app:push credential_ability'],

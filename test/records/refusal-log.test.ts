@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { Secret } from '../../src/authn/secret.ts';
 import type { Subject } from '../../src/policy/subject.ts';
 import { ANONYMOUS } from '../../src/policy/subject.ts';
 import { createRefusalLog } from '../../src/records/refusal-log.ts';
@@ -15,6 +16,8 @@ const KNOWN: Subject = {
 
 const NETWORK = '192.0.2.1';
 
+const by = (subject: Subject | null, network: string) => ({ subject, network, loginName: null });
+
 function refusal(requestId: string): StoredRefusal {
   return { requestId, record: { at: '2026-11-24T12:00:00Z', client: '', error: null, question: null } };
 }
@@ -24,19 +27,49 @@ describe('keeping refusals', () => {
     const lines: [level: string, fields: object][] = [];
     const write = (level: string) => (fields: object) => void lines.push([level, fields]);
     const log = { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') };
-    return { lines, refusals: createRefusalLog({ save, log }) };
+    return { lines, refusals: createRefusalLog({ save, findAccount: async () => null, log }) };
   };
 
   it('writes them together, and what is waiting at the end', async () => {
     const batches: string[][] = [];
     const { refusals } = start(async (batch) => void batches.push(batch.map(({ requestId }) => requestId)));
-    refusals.add(refusal('a'), KNOWN, NETWORK);
-    refusals.add(refusal('b'), KNOWN, NETWORK);
+    refusals.add(refusal('a'), by(KNOWN, NETWORK));
+    refusals.add(refusal('b'), by(KNOWN, NETWORK));
     await refusals.flush();
     await refusals.flush();
-    refusals.add(refusal('c'), null, NETWORK);
+    refusals.add(refusal('c'), by(null, NETWORK));
     await refusals.close();
     assert.deepEqual(batches, [['a', 'b'], ['c']]);
+  });
+
+  it('names the accounts of failed logins, and asks once for each name', async () => {
+    const saved: StoredRefusal[] = [];
+    const asked: string[] = [];
+    const refusals = createRefusalLog({
+      save: async (batch) => void saved.push(...batch),
+      findAccount: async (loginName) => {
+        asked.push(loginName.reveal());
+        if (loginName.reveal() === 'broken') throw new Error('the directory is away');
+        return loginName.reveal() === 'alice@example.com' ? 'alice' : null;
+      },
+      log: { warn: () => undefined },
+    });
+    const { record } = refusal('');
+    const early = { account: null, credential: null, asked: [] };
+    for (const [n, name] of ['alice@example.com', 'nobody', 'broken', 'alice@example.com'].entries()) {
+      const loginName = new Secret(name);
+      refusals.add(
+        { requestId: String(n), record: { ...record, early } },
+        { subject: null, network: NETWORK, loginName },
+      );
+    }
+    await refusals.close();
+    assert.deepEqual(asked, ['alice@example.com', 'nobody', 'broken']);
+    assert.deepEqual(
+      saved.map((one) => one.record.early?.account),
+      ['alice', null, null, 'alice'],
+    );
+    assert.ok(!JSON.stringify(saved).includes('nobody'));
   });
 
   it('is not pushed out by whoever has no valid credentials', async () => {
@@ -45,9 +78,9 @@ describe('keeping refusals', () => {
       kept += batch.length;
     });
     for (let n = 0; n < 500; n++) {
-      refusals.add(refusal(`anonymous ${n}`), n % 2 === 0 ? ANONYMOUS : null, `network ${n}`);
+      refusals.add(refusal(`anonymous ${n}`), by(n % 2 === 0 ? ANONYMOUS : null, `network ${n}`));
     }
-    refusals.add(refusal('known'), KNOWN, NETWORK);
+    refusals.add(refusal('known'), by(KNOWN, NETWORK));
     await refusals.close();
     assert.equal(kept, 101);
     assert.deepEqual(lines, [
@@ -66,10 +99,10 @@ describe('keeping refusals', () => {
     const save = async (batch: readonly StoredRefusal[]) => {
       recorded += batch.length;
     };
-    const refusals = createRefusalLog({ save, log, monotonicMs: () => nowMs });
+    const refusals = createRefusalLog({ save, findAccount: async () => null, log, monotonicMs: () => nowMs });
     const addMany = async (): Promise<void> => {
       for (let n = 0; n < 3000; n++) {
-        refusals.add(refusal(`${n}`), subjectOf(n), networkOf(n));
+        refusals.add(refusal(`${n}`), by(subjectOf(n), networkOf(n)));
         if (n % 50 === 0) await refusals.flush();
       }
       await refusals.flush();
@@ -104,7 +137,7 @@ describe('keeping refusals', () => {
     const { refusals, lines } = start(async () => {
       throw new Error('away');
     });
-    refusals.add(refusal('a'), KNOWN, NETWORK);
+    refusals.add(refusal('a'), by(KNOWN, NETWORK));
     await refusals.close();
     assert.equal(lines.length, 1);
   });

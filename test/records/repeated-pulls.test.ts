@@ -28,6 +28,7 @@ describe('repeated pulls', () => {
     expiresAt: new Date(START + nowMs + 300_000),
     requestId: randomUUID(),
     cell: 1,
+    credential: 'access-1',
     ...more,
   });
 
@@ -35,6 +36,7 @@ describe('repeated pulls', () => {
     ['the same', {}, true],
     ['another subject', { subject: 'bob' }, false],
     ['the same name by another kind of credential', { authType: 'gitlab_or_ldap' }, false],
+    ['the same name by another token', { credential: 'access-2' }, false],
     ['another address', { address: '192.0.2.2' }, false],
     ['another repository', { access: grants('acme/web', 'pull') }, false],
     ['one more repository', { access: [...grants('acme/app', 'pull'), ...grants('a/b', 'pull')] }, false],

@@ -146,7 +146,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     log: lines,
     apply: async (document, { prune = false } = {}) => {
       const text = typeof document === 'string' ? document : JSON.stringify({ version: 1, ...document });
-      await directory.apply(text, { prune });
+      await directory.apply(text, { prune, who: 'a test' });
     },
     ask: (asked = {}) => ask(appServer, asked),
     verify: async (token, { audience = 'container_registry' } = {}) => {

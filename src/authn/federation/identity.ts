@@ -30,18 +30,24 @@ export function fromIdToken(
 }
 
 /** Without the demands of its issuer, an identity matches nothing: they may be newer than it. */
-export function matches({ claims }: IdentityRecord, token: VerifiedIdToken): boolean {
+export function matches({ claims }: Pick<IdentityRecord, 'claims'>, token: VerifiedIdToken): boolean {
   return missingPins(claims, token.mustPin).length === 0 && firstMismatch(claims, token.claims) === null;
+}
+
+/** When an identity ends; null: never. */
+export function endOf({ expiresOn }: Pick<IdentityRecord, 'expiresOn'>): Date | null {
+  return expiresOn === null ? null : new Date(`${expiresOn}T00:00:00Z`);
 }
 
 /** @param endsAt of the ID token; null: it is not known. */
 export function fromIdentity(
-  { scopes, expiresOn, revoked, account }: IdentityRecord,
+  record: IdentityRecord,
   identity: SubjectIdentity,
   { username, now, dialect }: Reading,
   endsAt: Date | null,
 ): SubjectOrReason<UserSubject> {
-  const identityEnds = expiresOn === null ? null : new Date(`${expiresOn}T00:00:00Z`);
+  const { scopes, revoked, account } = record;
+  const identityEnds = endOf(record);
   if (revoked) return 'identity_revoked';
   if (identityEnds !== null && identityEnds <= now) return 'identity_expired';
   if (account === null) return 'identity_account';

@@ -3,6 +3,7 @@ import { calculateJwkThumbprint, importJWK } from 'jose';
 import type { FederationSettings, IdTokenAlgorithm, IssuerSettings } from '../../config/federation.ts';
 import type { Log } from '../../log.ts';
 import { type FetchKeys, type PublicJwk, readKeySet } from './key-set.ts';
+import { createKeyWaits, type KeyWaits } from './key-waits.ts';
 
 export type VerificationKey = webcrypto.CryptoKey | Uint8Array;
 
@@ -10,7 +11,8 @@ export type VerificationKey = webcrypto.CryptoKey | Uint8Array;
 export interface IssuerKeys {
   /**
    * The keys that may have signed a token, which are few; an empty list: the issuer has no such key.
-   * `none`: no key of the issuer is known. Waits for a fetch that may bring the key.
+   * `none`: no key of the issuer is known, or whether it has such a key can't be said now. Waits for
+   * a fetch that may bring the key, but not for long, and only with few others.
    * @param issuer the name of an entry in the settings.
    */
   find(issuer: string, token: WantedKey): Promise<readonly VerificationKey[] | 'none'>;
@@ -42,6 +44,8 @@ export interface IssuerKeysOptions extends Pick<FederationSettings, 'issuers'> {
   readonly ownThumbprints: () => Promise<ReadonlySet<string>> | ReadonlySet<string>;
   readonly log: Pick<Log, 'warn'>;
   readonly monotonicMs?: () => number;
+  /** Missing: one of its own. */
+  readonly waits?: KeyWaits;
 }
 
 const REFRESH_MS = 10 * 60_000;
@@ -54,10 +58,11 @@ const KEPT_MS = 24 * 60 * 60_000;
 export function createIssuerKeys(options: IssuerKeysOptions): IssuerKeys {
   const { issuers, monotonicMs = () => performance.now() } = options;
   const sets = new Map<string, FollowedKeySet>();
+  const waits = options.waits ?? createKeyWaits();
   const followed = issuers.map((entry) => {
     // Entries that differ in their audience alone share one set.
     const place = JSON.stringify([entry.issuer, entry.keys]);
-    const set = sets.get(place) ?? followKeySet(entry, { ...options, monotonicMs });
+    const set = sets.get(place) ?? followKeySet(entry, { ...options, monotonicMs }, waits);
     sets.set(place, set);
     return { entry, set };
   });
@@ -91,7 +96,8 @@ interface ReadKey {
 
 function followKeySet(
   entry: IssuerSettings,
-  { fetchKeys, ownThumbprints, log, monotonicMs }: Required<IssuerKeysOptions>,
+  { fetchKeys, ownThumbprints, log, monotonicMs }: Required<Omit<IssuerKeysOptions, 'waits'>>,
+  waits: KeyWaits,
 ): FollowedKeySet {
   let known: readonly ReadKey[] = [];
   let fetchedMs: number | null = null;
@@ -139,7 +145,7 @@ function followKeySet(
     async find(token) {
       const found = matching(current(), token);
       if (found.length > 0) return importAll(found, token);
-      if (mayFetch()) await refresh();
+      if (mayFetch() && !(await waits.wait(refresh()))) return 'none';
       const keys = current();
       return keys.length === 0 ? 'none' : importAll(matching(keys, token), token);
     },

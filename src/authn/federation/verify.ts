@@ -73,18 +73,25 @@ export function createIdTokenVerifier({
 }
 
 /**
- * The entry whose key signed the token: clusters may have one issuer, and differ in their keys. What
- * is wrong with the first entry is told if it is none.
+ * The entry whose key signed the token: clusters may have one issuer, and differ in their keys. If
+ * none did, what is wrong with the first entry is told.
+ * @throws {CellpassError} `unavailable` if none signed it, and the keys of one of them are not known.
  */
 async function findSigner(
   token: UnverifiedIdToken,
-  [entry, ...others]: readonly [IssuerSettings, ...IssuerSettings[]],
+  entries: readonly [IssuerSettings, ...IssuerSettings[]],
   keys: Pick<IssuerKeys, 'find'>,
 ): Promise<IssuerSettings | RefusedIdToken> {
-  const reason = await whyNotSigned(token, entry, keys);
-  if (reason === null) return entry;
-  for (const other of others) if ((await whyNotSigned(token, other, keys)) === null) return other;
-  return { reason, issuer: entry.name };
+  let refused: RefusedIdToken | undefined;
+  let unavailable: CellpassError | undefined;
+  for (const entry of entries) {
+    const reason = await whyNotSigned(token, entry, keys);
+    if (reason === null) return entry;
+    if (reason === 'no_keys') unavailable ??= noKeys(entry.name);
+    else refused ??= { reason, issuer: entry.name };
+  }
+  if (unavailable === undefined && refused !== undefined) return refused;
+  throw unavailable;
 }
 
 /** Null: the entry's issuer signed the token. */
@@ -92,11 +99,11 @@ async function whyNotSigned(
   token: UnverifiedIdToken,
   entry: IssuerSettings,
   keys: Pick<IssuerKeys, 'find'>,
-): Promise<Reason | null> {
+): Promise<Reason | 'no_keys' | null> {
   const algorithm = readHeader(token, entry.algorithms);
   if (typeof algorithm === 'string') return algorithm;
   const found = await keys.find(entry.name, algorithm);
-  if (found === 'none') throw noKeys(entry.name);
+  if (found === 'none') return 'no_keys';
   if (found.length === 0) return 'id_token_key';
   return (await isSigned(token.text, algorithm.alg, found)) ? null : 'id_token_signature';
 }
@@ -153,7 +160,7 @@ function isRecordable(claim: unknown): boolean {
 }
 
 /** For `iat` and `nbf`, when the issuer's clock is a little fast. */
-const LEEWAY_SECONDS = 30;
+export const LEEWAY_SECONDS = 30;
 /** A token that ends sooner is of no use to a client. */
 const SHORTEST_LIFE_SECONDS = 5;
 

@@ -124,8 +124,16 @@ function problemsIn(body: unknown): readonly Problem[] | undefined {
     : undefined;
 }
 
+const IF_NOT_ALLOWED =
+  'run the command as the user of the server, for example with "sudo -u cellpass", or use --admin-url with an admin token';
+
 function unreachable(failure: string, advice: string, error: unknown): CellpassError {
-  const cause = error instanceof Error && error.cause instanceof Error ? error.cause.message : String(error);
+  const inner = error instanceof Error ? error.cause : undefined;
+  const cause = inner instanceof Error ? inner.message : String(error);
+  if (inner instanceof Error && 'code' in inner && inner.code === 'EACCES')
+    return new CellpassError('unavailable', `${failure} for this user (${cause}): ${IF_NOT_ALLOWED}`, {
+      cause: error,
+    });
   return new CellpassError('unavailable', `${failure} (${cause}): ${advice}`, { cause: error });
 }
 

@@ -1,17 +1,52 @@
-import { InvalidArgumentError, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { Terminal } from '../../terminal.ts';
+import type { JsonFlags } from './admin-route.ts';
 
 /** For commander: collects the values of an option that is given several times. */
 export function collect(value: string, previous: readonly string[] = []): readonly string[] {
   return [...previous, value];
 }
 
-const MOST_LISTED = 1000;
+const USUAL_PAGE = 100;
 
 /** The option for the longest list that a command prints. */
 export function limitOption(): Option {
-  return new Option('--limit <number>', 'the most entries to print')
-    .argParser(readCount)
-    .default(MOST_LISTED);
+  return new Option('--limit <number>', 'the most entries to print').argParser(readCount).default(USUAL_PAGE);
+}
+
+/** The flags of every command that prints a list page by page. */
+export interface PageFlags extends JsonFlags {
+  readonly limit: number;
+  readonly after?: string;
+}
+
+/** Adds the options of every command that prints a list page by page. */
+export function withPageOptions(command: Command): Command {
+  return command
+    .addOption(limitOption())
+    .option('--after <cursor>', 'go on where a page ended: the "next" of --json');
+}
+
+/**
+ * Says that there are more entries than a command has printed.
+ * @param shown such as `the latest 100`.
+ * @param next of the page; missing on the last one.
+ */
+export function sayWhereToGoOn({ stderr }: Terminal, shown: string, next: string | null | undefined): void {
+  if (next)
+    stderr(`these are ${shown}; for the others use --limit or --after ${next}, or narrow the search\n`);
+}
+
+const MOST_REMOVALS = 5;
+
+/** How much a change may remove without a question. */
+export function maxRemovalsOption(): Option {
+  return new Option(
+    '--max-removals <number>',
+    'without a terminal and without --yes, refuse a change that removes more',
+  )
+    .argParser((value) => (value === '0' ? 0 : readCount(value)))
+    .default(MOST_REMOVALS);
 }
 
 function readCount(value: string): number {

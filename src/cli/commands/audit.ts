@@ -4,28 +4,28 @@ import type { IssuedTokenPageView, IssuedTokenView } from '../../http/types.ts';
 import type { Terminal } from '../../terminal.ts';
 import { type AdminClient, dataOf } from '../client/admin-client.ts';
 import { showAnswer, withAdminOptions } from '../client/admin-command.ts';
-import type { JsonFlags } from '../client/admin-route.ts';
 import { fetchPages } from '../client/fetch-pages.ts';
 import { findKid } from '../client/find-kid.ts';
-import { limitOption, readMoment } from '../client/option-values.ts';
+import { type PageFlags, readMoment, sayWhereToGoOn, withPageOptions } from '../client/option-values.ts';
 import { SHORTEST_KID, shortener } from '../client/short-id.ts';
 import { cuttable, printTable, whole } from '../client/table.ts';
 import { toMinute } from '../client/time.ts';
 
-interface AuditOptions extends JsonFlags {
+interface AuditOptions extends PageFlags {
   readonly jti?: string;
   readonly subject?: string;
   readonly kid?: string;
   readonly repository?: string;
+  readonly credential?: string;
   readonly since?: string;
   readonly until?: string;
-  readonly limit: number;
 }
 
 const EXAMPLES = `
 Examples:
   cellpass audit --repository acme/app --since 1h          (who got a token for a repository in the last hour)
   cellpass audit --kid KID --since 30d --limit 1000000     (what a key signed; "cellpass keys list" shows ids)
+  cellpass audit --credential access-12 --since 7d         (what was done with a token that leaked)
   cellpass audit --subject alice --since 2027-01-31 --until 2027-02-01T12:00:00Z --json`;
 
 export function auditCommand(terminal: Terminal): Command {
@@ -36,13 +36,16 @@ export function auditCommand(terminal: Terminal): Command {
     .option('--kid <id>', 'tokens that this key signed; the first 8 characters of its id are enough')
     .option('--repository <path>', 'tokens that grant access to this repository')
     .option(
+      '--credential <name>',
+      'tokens that clients got by this credential: access-12, deploy-3, job-7, identity-NAME, password or anonymous',
+    )
+    .option(
       '--since <time>',
       'tokens issued at this time or later, such as 1h, 7d, 2027-01-31 (default: 24 h ago)',
       readMoment,
     )
-    .option('--until <time>', 'tokens issued before this time (default: no end)', readMoment)
-    .addOption(limitOption());
-  return withAdminOptions(audit)
+    .option('--until <time>', 'tokens issued before this time (default: no end)', readMoment);
+  return withAdminOptions(withPageOptions(audit))
     .addHelpText('after', EXAMPLES)
     .action(async (options: AuditOptions) => {
       const page = await showAnswer(terminal, options, {
@@ -50,28 +53,30 @@ export function auditCommand(terminal: Terminal): Command {
         print: ({ tokens }) => printIssued(tokens),
       });
       if (options.jti !== undefined && page.tokens.length === 0) terminal.stderr(NO_SUCH_ID);
-      if (page.next === null) return;
-      terminal.stderr(
-        `these are the latest ${page.tokens.length}; for the others use --limit, or narrow the search\n`,
-      );
+      sayWhereToGoOn(terminal, `the latest ${page.tokens.length}`, page.next);
     });
 }
 
 async function fetchIssued(client: AdminClient, options: AuditOptions): Promise<IssuedTokenPageView> {
-  const { jti, subject, kid, repository, since, until, limit } = options;
+  const { jti, subject, kid, repository, credential, since, until, limit, after } = options;
   const filter = {
     ...(jti !== undefined && { jti }),
     ...(subject !== undefined && { subject }),
     ...(kid !== undefined && { kid: await findKid(client, kid) }),
     ...(repository !== undefined && { repository }),
+    ...(credential !== undefined && { credential }),
     ...(since !== undefined && { since }),
     ...(until !== undefined && { until }),
   };
-  const { entries, next } = await fetchPages(limit, async (place) => {
-    const query = { ...filter, ...place };
-    const { tokens, next } = dataOf(await client.api.GET('/admin/v1/issued-tokens', { params: { query } }));
-    return { entries: tokens, next };
-  });
+  const { entries, next } = await fetchPages(
+    limit,
+    async (place) => {
+      const query = { ...filter, ...place };
+      const { tokens, next } = dataOf(await client.api.GET('/admin/v1/issued-tokens', { params: { query } }));
+      return { entries: tokens, next };
+    },
+    after,
+  );
   const page = { tokens: entries, next };
   if (jti !== undefined) refuseUnlessOne(jti, page);
   return page;
@@ -110,7 +115,7 @@ function printIssued(tokens: readonly IssuedTokenView[]): string {
   const columns = [
     whole('ISSUED'),
     cuttable('SUBJECT'),
-    whole('BY'),
+    whole('CREDENTIAL'),
     cuttable('FROM'),
     cuttable('ACCESS'),
     ...(hasRepeats ? [whole('TOKENS')] : []),
@@ -121,7 +126,7 @@ function printIssued(tokens: readonly IssuedTokenView[]): string {
   const rows = tokens.map((token) => [
     toMinute(token.issued_at),
     token.subject || '-',
-    token.auth_type,
+    token.credential ?? token.auth_type,
     token.address || '-',
     printAccess(token.access),
     ...(hasRepeats ? [String(token.tokens ?? 1)] : []),

@@ -1,4 +1,4 @@
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { parse } from 'yaml';
 import { readIssuerRules } from '../../config/load.ts';
 import { checkDirectory } from '../../directory/check.ts';
@@ -7,8 +7,10 @@ import { CellpassError, type Problem } from '../../errors.ts';
 import type { ApplyResult } from '../../http/types.ts';
 import type { Terminal } from '../../terminal.ts';
 import { type AdminClient, dataOf, withAdmin } from '../client/admin-client.ts';
-import { toJsonLine, withAdminOptions } from '../client/admin-command.ts';
+import { showAnswer, toJsonLine, withAdminOptions } from '../client/admin-command.ts';
 import type { AdminFlags, JsonFlags } from '../client/admin-route.ts';
+import { maxRemovalsOption } from '../client/option-values.ts';
+import { exitWouldChange, printChanges } from '../client/print-changes.ts';
 import { readTextFile } from '../client/read-file.ts';
 import { printTable, whole } from '../client/table.ts';
 
@@ -18,7 +20,17 @@ interface FileOptions extends JsonFlags {
 
 interface ApplyOptions extends FileOptions {
   readonly prune?: boolean;
+  readonly merge?: boolean;
+  readonly dryRun?: boolean;
+  readonly yes?: boolean;
+  readonly maxRemovals: number;
 }
+
+interface UndoOptions extends JsonFlags {
+  readonly dryRun?: boolean;
+}
+
+const DRY_RUN = 'only print what would be changed: exit code 2 if there is something, 1 if it is refused';
 
 export function directoryCommand(terminal: Terminal): Command {
   const directory = new Command('directory').description(
@@ -27,12 +39,30 @@ export function directoryCommand(terminal: Terminal): Command {
   withAdminOptions(
     directory
       .command('apply')
-      .description('apply a directory document to the server, in one transaction')
+      .description(
+        'apply a directory document: each entry is a whole declaration, unless --merge is given; all of it or nothing',
+      )
       .requiredOption('-f, --file <file>', 'the document; - for standard input')
-      .option('--prune', 'remove the entries that a section of the file no longer names'),
+      .option('--prune', 'remove the entries that a section of the file no longer names')
+      .addOption(
+        new Option(
+          '--merge',
+          'an entry changes only the fields that it names; a list counts as a whole',
+        ).conflicts('prune'),
+      )
+      .option('--dry-run', DRY_RUN)
+      .option('--yes', 'do not ask')
+      .addOption(maxRemovalsOption()),
   ).action((options: ApplyOptions) =>
     withAdmin(terminal, options, (client) => apply(terminal, client, options)),
   );
+  withAdminOptions(
+    directory
+      .command('undo')
+      .description('undo a change: what changed together comes back together, secrets included')
+      .argument('<change-id>', 'the id that "cellpass history" shows')
+      .option('--dry-run', DRY_RUN),
+  ).action((id: string, options: UndoOptions) => undo(terminal, id, options));
   directory
     .command('check')
     .description('report every problem in a directory document; needs no server')
@@ -45,16 +75,85 @@ export function directoryCommand(terminal: Terminal): Command {
   return directory;
 }
 
+/** One request: with its answer, or the answer of its dry run. */
+type Request = (query: { readonly dry_run: boolean; readonly max_removals?: number }) => Promise<ApplyResult>;
+
 async function apply(terminal: Terminal, { api }: AdminClient, options: ApplyOptions): Promise<void> {
-  const answer = await api.POST('/admin/v1/directory', {
-    params: { query: { prune: options.prune === true } },
-    headers: { 'Content-Type': 'application/yaml' },
-    body: readDocument(options.file),
-    bodySerializer: (text) => text,
+  const { file, prune = false, merge = false } = options;
+  const document = readDocument(file);
+  const request: Request = async (query) => {
+    const answer = await api.POST('/admin/v1/directory', {
+      params: { query: { prune, merge, ...query } },
+      headers: { 'Content-Type': 'application/yaml' },
+      body: document,
+      bodySerializer: (text) => text,
+    });
+    return inFile(terminal, file, () => dataOf(answer));
+  };
+  // The document came from standard input, so nobody can answer a question there.
+  const { confirm, ...noTerminal } = terminal;
+  await applyAsAllowed(file === '-' ? noTerminal : terminal, request, options);
+}
+
+/** @throws {CellpassError} `conflict` when the change is refused, or a person said no. */
+async function applyAsAllowed(terminal: Terminal, request: Request, options: ApplyOptions): Promise<void> {
+  const { file, dryRun = false, yes = false, json = false, maxRemovals } = options;
+  const limit = { max_removals: maxRemovals };
+  const print = (result: ApplyResult): void => {
+    warn(terminal, file, result.warnings);
+    terminal.stdout(json ? toJsonLine(result) : printResult(result));
+  };
+  if (yes && !dryRun) return print(await request({ dry_run: false }));
+  const preview = (): Promise<ApplyResult> => request({ dry_run: true, ...(!yes && limit) });
+  if (dryRun) {
+    const result = await preview();
+    print(result);
+    if (result.refused !== null) throw refusal(result.refused);
+    return result.changes.length > 0 ? exitWouldChange() : undefined;
+  }
+  if (terminal.confirm === undefined) {
+    return print(
+      await request({ dry_run: false, ...limit }).catch(async (error: unknown) => {
+        if (!(error instanceof CellpassError) || error.code !== 'conflict') throw error;
+        const { changes, more_changes: more, refused } = await preview();
+        if (refused === null) throw error;
+        terminal.stderr(printChanges(changes, more));
+        throw refusal(refused);
+      }),
+    );
+  }
+  const { changes, more_changes: more, refused } = await preview();
+  if (changes.length > 0) {
+    terminal.stderr(printChanges(changes, more));
+    const question = refused === null ? 'apply this?' : `${refused}. Apply this?`;
+    if (!(await terminal.confirm(question))) throw new CellpassError('conflict', 'nothing was applied');
+  }
+  print(await request({ dry_run: false }));
+}
+
+function refusal(reason: string): CellpassError {
+  return new CellpassError('conflict', `nothing was applied: ${reason}; --yes applies it`);
+}
+
+async function undo(
+  terminal: Terminal,
+  id: string,
+  { dryRun = false, ...options }: UndoOptions,
+): Promise<void> {
+  if (!/^[1-9][0-9]{0,14}$/.test(id))
+    throw new CellpassError('invalid', `${id} is no id of a change: "cellpass history" shows them`);
+  const { changes, refused } = await showAnswer(terminal, options, {
+    fetch: async ({ api }) =>
+      dataOf(
+        await api.POST('/admin/v1/history/{id}/undo', {
+          params: { path: { id: Number(id) }, query: { dry_run: dryRun } },
+        }),
+      ),
+    print: (result) => printChanges(result.changes),
   });
-  const result = inFile(terminal, options.file, () => dataOf(answer));
-  warn(terminal, options.file, result.warnings);
-  terminal.stdout(options.json ? toJsonLine(result) : printResult(result));
+  if (!dryRun) return;
+  if (refused !== null) throw new CellpassError('conflict', refused);
+  if (changes.length > 0) exitWouldChange();
 }
 
 function warn({ stderr }: Terminal, file: string, warnings: readonly Problem[]): void {
@@ -64,11 +163,11 @@ function warn({ stderr }: Terminal, file: string, warnings: readonly Problem[]):
 
 const COLUMNS = ['SECTION', 'ADDED', 'CHANGED', 'UNCHANGED', 'REMOVED'].map(whole);
 
-function printResult({ changed, sections }: ApplyResult): string {
+function printResult({ changed, sections, changes, more_changes: more }: ApplyResult): string {
   const rows = Object.entries(sections).map(([section, counts]) =>
     [section, counts.added, counts.changed, counts.unchanged, counts.removed].map(String),
   );
-  return `${printTable(COLUMNS, rows)}${changed ? '' : 'nothing changed\n'}`;
+  return `${printChanges(changes, more)}${printTable(COLUMNS, rows)}${changed ? '' : 'nothing changed\n'}`;
 }
 
 function check(terminal: Terminal, { file, json }: FileOptions): void {

@@ -33,7 +33,7 @@ export function explainCommand(terminal: Terminal): Command {
     .addOption(
       new Option(
         '--as <subject>',
-        'the subject: user:NAME, token:ID, deploy-token:NAME, job:ID, identity:NAME or anonymous',
+        'the subject: user:NAME, token:ID (as "token list" shows it: access-12, deploy-3), deploy-token:NAME, job:ID, identity:NAME or anonymous',
       ).conflicts(['request', 'idTokenFile']),
     )
     .addOption(

@@ -38,7 +38,7 @@ const OWNER_OPTIONS: readonly OwnerOption[] = ['user', 'project', 'group', 'role
 
 const EXAMPLES = `
 Examples:
-  cellpass token create --kind personal --user alice --scopes read_registry,write_registry --name laptop --expires-at 2027-01-31
+  cellpass token create --kind personal --user alice --scopes read_registry,write_registry --name laptop
   cellpass token create --kind project --project acme/web --role developer --scopes api --name ci
   cellpass token create --kind group --group acme --role reporter --scopes read_registry --name mirror
   cellpass token create --kind deploy --project acme/web --project acme/api --scopes read_registry --username puller`;
@@ -63,7 +63,7 @@ export function addTokenCreate(token: Command, terminal: Terminal): void {
     .option('--name <name>', 'a name that says what the token is for')
     .option(
       '--expires-at <date>',
-      'the day on which the token expires; a deploy token also takes a time, as 2027-01-31T12:00:00Z',
+      'the day on which the token expires; a deploy token also takes a time, as 2027-01-31T12:00:00Z (default, and latest: limits.token_days from now, which is a year unless set)',
     );
   withAdminOptions(create)
     .addHelpText('after', EXAMPLES)
@@ -72,7 +72,7 @@ export function addTokenCreate(token: Command, terminal: Terminal): void {
       if (mistake !== null) command.error(`error: ${mistake}`, { exitCode: 2 });
       return withAdmin(terminal, options, async ({ api }) => {
         const minted = dataOf(await api.POST('/admin/v1/tokens', { body: toOrder(options) }));
-        show(terminal, minted, options.json === true);
+        show(terminal, minted, options);
       });
     });
 }
@@ -112,11 +112,22 @@ function toOrder({ kind, scopes, user, project, group, role, username, name, exp
   } satisfies TokenOrderInput;
 }
 
+function endOf(end: string | null, asked: string | undefined): string {
+  if (end === null) return 'does not expire';
+  return asked === undefined
+    ? `expires ${end} (limits.token_days), because --expires-at is missing`
+    : `expires ${end}`;
+}
+
 /** Prints the secret to stdout, so that it can be piped, and everything else to stderr. */
-function show({ stdout, stderr }: Terminal, minted: MintedTokenView, json: boolean): void {
+function show(
+  { stdout, stderr }: Terminal,
+  minted: MintedTokenView,
+  { json = false, expiresAt }: Pick<CreateOptions, 'json' | 'expiresAt'>,
+): void {
   stdout(json ? toJsonLine(minted) : `${minted.token}\n`);
   if (!json) {
-    const end = minted.expires_at === null ? 'does not expire' : `expires ${minted.expires_at}`;
+    const end = endOf(minted.expires_at, expiresAt);
     const login = minted.kind === 'deploy' ? `as ${minted.username}` : 'with any user name';
     stderr(
       `${minted.id}: log in ${login}, and with this secret as the password; it is not shown again, and ${end}\n`,

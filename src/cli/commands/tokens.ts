@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander';
 import type { TokenPage, TokenView } from '../../http/types.ts';
+import { ACTIONS, type Action } from '../../policy/role.ts';
 import type { Terminal } from '../../terminal.ts';
 import { type AdminClient, dataOf } from '../client/admin-client.ts';
 import { showAnswer, withAdminOptions } from '../client/admin-command.ts';
@@ -23,6 +24,8 @@ interface ListOptions extends JsonFlags {
   readonly project?: string;
   readonly group?: string;
   readonly kind?: TokenView['kind'];
+  readonly can?: Action;
+  readonly under?: string;
   readonly limit: number;
 }
 
@@ -34,6 +37,8 @@ function addTokenList(token: Command, terminal: Terminal): void {
     .option('--project <path>', 'tokens of this project')
     .option('--group <path>', 'tokens of this group')
     .addOption(new Option('--kind <kind>', 'tokens of this kind').choices(TOKEN_KINDS))
+    .addOption(new Option('--can <action>', 'tokens that may do this now').choices(ACTIONS))
+    .option('--under <group>', 'with --can: on a project below this group')
     .addOption(limitOption());
   withAdminOptions(list).action(async (options: ListOptions) => {
     const page = await showAnswer(terminal, options, {
@@ -62,12 +67,14 @@ function addTokenRevoke(token: Command, terminal: Terminal): void {
 }
 
 async function fetchTokens({ api }: AdminClient, options: ListOptions): Promise<TokenPage> {
-  const { user, project, group, kind, limit } = options;
+  const { user, project, group, kind, can, under, limit } = options;
   const filter = {
     ...(user !== undefined && { user }),
     ...(project !== undefined && { project }),
     ...(group !== undefined && { group }),
     ...(kind !== undefined && { kind }),
+    ...(can !== undefined && { can }),
+    ...(under !== undefined && { under }),
   };
   const { entries, next } = await fetchPages(limit, async (place) => {
     const page = dataOf(await api.GET('/admin/v1/tokens', { params: { query: { ...filter, ...place } } }));

@@ -1,5 +1,5 @@
 import { explainIssue, IN_WORDS, isRecord } from '../../config/issues.ts';
-import { type Path, readYaml } from '../../config/yaml.ts';
+import { type Path, readYaml, type YamlFile } from '../../config/yaml.ts';
 import type { Problem } from '../../errors.ts';
 import { type DirectoryDocument, documentSchema } from './document.ts';
 import { keyOf } from './fields.ts';
@@ -30,7 +30,11 @@ const ALL_READABLE: Unreadable = { sections: new Set(), names: new Set(), entrie
  * throws for what the text holds.
  */
 export function readDocument(text: string): ReadDocument {
-  const { content, problems: syntax, lineOf } = readYaml(text);
+  return readContent(readYaml(text));
+}
+
+/** As `readDocument`, of what a YAML file holds, or of a document that no file has. */
+export function readContent({ content, problems: syntax, lineOf }: YamlFile): ReadDocument {
   const locate = (path: Path, message: string): Problem => ({
     line: lineOf(path),
     path: printPath(path),

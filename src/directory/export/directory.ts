@@ -2,8 +2,9 @@ import { Document, Scalar, visit } from 'yaml';
 import type { Database } from '../../store/database/drivers.ts';
 import { changeDirectory } from '../../store/directory/directory.ts';
 import { readDirectory } from '../../store/directory/read-rows.ts';
-import type { MemberRow } from '../../store/directory/rows.ts';
+import type { MemberRow, SettingsRow } from '../../store/directory/rows.ts';
 import type { DirectoryRows } from '../../store/directory/table-values.ts';
+import type { SectionName } from '../document/sections.ts';
 import { exportIdentities } from './identities.ts';
 import {
   byPath,
@@ -39,17 +40,26 @@ function printYaml(content: Plain): string {
 }
 
 function toDocument(rows: DirectoryRows): Plain {
-  const names = collectNames(rows);
   const [settings] = rows.settings;
   return {
     version: 1,
-    ...(settings !== undefined && {
-      settings: {
-        registry_enabled: settings.registry_enabled,
-        maintenance_mode: settings.maintenance_mode,
-        password_authentication: settings.password_authentication,
-      },
-    }),
+    ...(settings !== undefined && { settings: exportSettings(settings) }),
+    ...exportEntries(rows, collectNames(rows)),
+  };
+}
+
+export function exportSettings(settings: SettingsRow): Plain {
+  const { registry_enabled, maintenance_mode, password_authentication } = settings;
+  return { registry_enabled, maintenance_mode, password_authentication };
+}
+
+/**
+ * The entries of each section, without secrets and without what is the default.
+ * @param rows may be a part of the directory, which has all rows of each entry.
+ * @param names of all that the rows refer to.
+ */
+export function exportEntries(rows: DirectoryRows, names: Names): Record<SectionName, readonly Plain[]> {
+  return {
     organizations: exportOrganizations(rows, names),
     users: exportUsers(rows, names),
     groups: exportGroups(rows, names),

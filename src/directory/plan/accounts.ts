@@ -38,9 +38,10 @@ export function planOrganizations(context: PlanContext): Organizations {
       path: entry.path,
       path_key: keyOf(entry.path),
       maintenance: entry.maintenance,
-      position: 0,
+      position: stored?.position ?? Number.POSITIVE_INFINITY,
     });
   }
+  if (context.keepsOrder === true) rows.sort((a, b) => a.position - b.position);
   for (const stored of tables.organizations.stored.values()) {
     const isNamed = results.organizations.indexById.has(stored.id);
     if (isNamed || !context.prune || document.organizations === undefined) continue;

@@ -17,6 +17,8 @@ export interface PlanContext {
    * A check without a server: assume that sections which the document leaves out hold every name.
    */
   readonly assume: boolean;
+  /** Organizations keep their order, whatever the document's is. */
+  readonly keepsOrder?: boolean;
   readonly now: Date;
   /** Argon2id hashes of the passwords in the document, by index in `users`. */
   readonly passwordHashes: ReadonlyMap<number, string>;

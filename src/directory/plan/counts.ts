@@ -1,4 +1,4 @@
-import type { DirectoryChanges, TableChanges } from '../../store/directory/table-values.ts';
+import type { DirectoryChanges, PlannedTables, TableChanges } from '../../store/directory/table-values.ts';
 import { SECTIONS, type SectionName } from '../document/sections.ts';
 import type { PlanContext } from './context.ts';
 
@@ -13,8 +13,8 @@ export interface Counts {
 export function countSections(
   context: PlanContext,
   changes: DirectoryChanges,
+  touched: TouchedEntries,
 ): Readonly<Record<string, Counts>> {
-  const touched = touchedEntries(context, changes);
   const counts: Record<string, Counts> = {};
   if (context.document.settings !== undefined) {
     const changed = changes.settings.upsert.length;
@@ -31,11 +31,10 @@ export function countSections(
   return counts;
 }
 
+export type TouchedEntries = Readonly<Record<SectionName, ReadonlySet<number>>>;
+
 /** Ids of the entries that changed rows belong to, by section. */
-function touchedEntries(
-  { tables }: PlanContext,
-  changes: DirectoryChanges,
-): Record<SectionName, Set<number>> {
+export function touchedEntries(tables: PlannedTables, changes: DirectoryChanges): TouchedEntries {
   const tokens = [...tables.access_tokens.rows.values()].filter(({ kind }) => kind !== 'personal');
   const tokenOfBot = new Map(tokens.map(({ id, user_id }) => [user_id, id]));
   const identities = [...tables.federated_identities.rows.values()].filter(({ kind }) => kind !== 'account');

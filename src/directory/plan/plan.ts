@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Problem } from '../../errors.ts';
-import type { DirectoryChanges, DirectoryRows } from '../../store/directory/table-values.ts';
+import type { DirectoryChanges, DirectoryRows, PlannedTables } from '../../store/directory/table-values.ts';
 import type { IdSource } from '../../store/directory/tables.ts';
 import type { DirectoryDocument } from '../document/document.ts';
 import { checkEntries } from '../document/entry-rules.ts';
@@ -16,7 +16,7 @@ import {
   planUsers,
 } from './accounts.ts';
 import { collectReferences, type PlanContext, type SectionResult } from './context.ts';
-import { type Counts, countSections } from './counts.ts';
+import { type Counts, countSections, type TouchedEntries, touchedEntries } from './counts.ts';
 import { planFederatedIdentities } from './federated-identities.ts';
 import { planGrants } from './grants.ts';
 import { type Moved, movedPlaces } from './moved.ts';
@@ -34,6 +34,8 @@ export interface PlanInput {
    * A check without a server: assume that sections which the document leaves out hold every name.
    */
   readonly assume: boolean;
+  /** Organizations keep their order, whatever the document's is. Default: false. */
+  readonly keepsOrder?: boolean;
   readonly now: Date;
   readonly identityRules: IdentityRules;
   /** Argon2id hashes of the passwords in the document, by index in `users`. */
@@ -47,6 +49,10 @@ export interface PlanInput {
 
 export interface Plan {
   readonly changes: DirectoryChanges;
+  /** The rows before and after, which the changes lead from and to. */
+  readonly tables: PlannedTables;
+  /** Ids of the entries that the changes belong to. */
+  readonly touched: TouchedEntries;
   readonly counts: Readonly<Record<string, Counts>>;
   readonly problems: readonly Problem[];
   /** What is probably not meant, but can be applied. */
@@ -89,9 +95,12 @@ export function planDirectory(input: PlanInput): Plan {
   checkRemovedOrganizations(context);
   removeOrphans(context.tables);
   const changes = diffTables(context.tables);
+  const touched = touchedEntries(context.tables, changes);
   return {
     changes,
-    counts: countSections(context, changes),
+    tables: context.tables,
+    touched,
+    counts: countSections(context, changes, touched),
     problems,
     warnings,
     wantedIds: wantedIds(taken, context.highestGivenId),

@@ -159,7 +159,7 @@ function diffTable<R>({ stored, rows }: PlannedTable<R>): TableChanges<R> {
 }
 
 /** A parent must be stored in the same statement as its child, or in an earlier one. */
-function parentsFirst<R extends { readonly traversal_ids: readonly number[] }>(
+export function parentsFirst<R extends { readonly traversal_ids: readonly number[] }>(
   changes: TableChanges<R>,
 ): TableChanges<R> {
   return {

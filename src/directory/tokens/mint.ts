@@ -20,6 +20,8 @@ export interface MintDependencies {
   readonly now: () => Date;
   /** The id of this cell, which becomes part of the token. */
   readonly cell: number;
+  /** How long a new token may be good, and is by default; 0: no bound. */
+  readonly tokenDays: number;
 }
 
 export interface MintedToken {
@@ -40,7 +42,7 @@ const DEPLOY_TOKEN_PREFIX = 'gldt-';
 export async function mintToken(dependencies: MintDependencies, given: TokenOrder): Promise<MintedToken> {
   const { database, now } = dependencies;
   const at = now();
-  const { order, problems } = readOrder(given, at);
+  const { order, problems } = readOrder(given, at, dependencies.tokenDays);
   return changeDirectory(database, async (sql) => {
     const owner = await findTokenOwner(sql, given);
     if (order === null || 'problems' in owner) throw invalid(problems, owner);

@@ -28,6 +28,7 @@ export interface TokenOrder {
   readonly scopes?: readonly string[];
   /**
    * The first day, in UTC, on which the token is expired; for a deploy token also a date and time.
+   * Missing: the last day that the setting allows. Null: never, where the setting allows it.
    */
   readonly expires_at?: string | null;
 }
@@ -43,9 +44,12 @@ export type ReadOrder =
 /**
  * Checks the fields of an order. At most one problem for each field: the year of a malformed date
  * needs no problem of its own.
+ * @param tokenDays how long the token may be good, and is by default; 0: no bound.
  */
-export function readOrder(given: TokenOrder, now: Date): ReadOrder {
-  const parsed = orderForm(now).safeParse(given, IN_WORDS);
+export function readOrder(given: TokenOrder, now: Date, tokenDays: number): ReadOrder {
+  const last = lastDay(now, tokenDays);
+  const whole = given.expires_at === undefined ? { ...given, expires_at: last } : given;
+  const parsed = orderForm(now, last, tokenDays).safeParse(whole, IN_WORDS);
   if (parsed.success) return { order: parsed.data, problems: [] };
   const problems = parsed.error.issues
     .flatMap((issue) => explainIssue(issue, given, `is not for ${given.kind} tokens`))
@@ -58,15 +62,20 @@ export function readOrder(given: TokenOrder, now: Date): ReadOrder {
  * The values have the form of a document's (`fields.ts`). A new token must have known scopes and
  * not be expired.
  */
-function orderForm(now: Date) {
-  const today = now.toISOString().slice(0, 'yyyy-mm-dd'.length);
+function orderForm(now: Date, last: string | null, tokenDays: number) {
+  const today = dayOf(now);
+  const inBound = (end: string | null): boolean =>
+    last === null || (end !== null && new Date(end) <= new Date(last));
+  const tooLate = `must be ${last} or earlier: a token is good for ${tokenDays} days at most (limits.token_days)`;
   const access = {
     name: field.name.optional(),
     scopes: scopesAmong(ACCESS_TOKEN_SCOPES, 'access tokens'),
-    expires_at: field.date.refine(
-      (date) => date === null || date > today,
-      `must be after today, ${today}: on its date the token is expired already`,
-    ),
+    expires_at: field.date
+      .refine(
+        (date) => date === null || date > today,
+        `must be after today, ${today}: on its date the token is expired already`,
+      )
+      .refine(inBound, tooLate),
   };
   const role = z.enum(ROLES);
   return z.discriminatedUnion('kind', [
@@ -81,10 +90,9 @@ function orderForm(now: Date) {
         projects: z.array(field.fullPath).min(1, 'must name at least one project').optional(),
         group: field.fullPath.optional(),
         scopes: scopesAmong(DEPLOY_TOKEN_SCOPES, 'deploy tokens'),
-        expires_at: field.timestamp.refine(
-          (time) => time === null || new Date(time) > now,
-          'must be in the future',
-        ),
+        expires_at: field.timestamp
+          .refine((time) => time === null || new Date(time) > now, 'must be in the future')
+          .refine(inBound, tooLate),
       })
       .refine(({ projects, group }) => (projects === undefined) !== (group === undefined), {
         error: 'must have either projects or a group',
@@ -92,6 +100,17 @@ function orderForm(now: Date) {
         when: () => true,
       }),
   ]);
+}
+
+const DAY_MS = 86_400_000;
+
+/** The latest end of a token that is made now; null: there is no bound. */
+function lastDay(now: Date, tokenDays: number): string | null {
+  return tokenDays === 0 ? null : dayOf(new Date(now.getTime() + tokenDays * DAY_MS));
+}
+
+function dayOf(time: Date): string {
+  return time.toISOString().slice(0, 'yyyy-mm-dd'.length);
 }
 
 function scopesAmong(known: readonly string[], whose: string) {

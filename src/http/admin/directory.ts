@@ -1,7 +1,10 @@
 import type { Middleware } from 'koa';
+import type { ApplyOptions } from '../../directory/apply.ts';
+import type { SingleChange } from '../../directory/single/single-change.ts';
 import { CellpassError } from '../../errors.ts';
-import { readBody } from '../body.ts';
+import { readBody, readJson } from '../body.ts';
 import type { Contract } from '../contract.ts';
+import { adminOf } from './identify.ts';
 
 /**
  * More than a hundred thousand projects; parsing takes about a hundred times the document's size in
@@ -10,17 +13,34 @@ import type { Contract } from '../contract.ts';
 const DOCUMENT_LIMIT_BYTES = 16 * 1024 * 1024;
 
 export interface DirectoryResource {
-  /** Throws `invalid` with every problem in the document. */
-  apply(document: string, options: { readonly prune: boolean }): Promise<object>;
+  /**
+   * @param document the text of a document, or one change.
+   * @throws {CellpassError} `invalid` with every problem in the document.
+   */
+  apply(document: string | SingleChange, options: ApplyOptions): Promise<object>;
   export(): Promise<string>;
 }
 
 export function applyDirectory(contract: Contract, directory: DirectoryResource): Middleware {
   const parameters = contract.parametersOf('applyDirectory', 'malformed');
   return async (ctx) => {
-    const { prune = false } = parameters(ctx).query ?? {};
+    const { query = {} } = parameters(ctx);
+    const { prune = false, merge = false, dry_run: dryRun = false, max_removals: maxRemovals } = query;
+    if (prune && merge)
+      throw new CellpassError('invalid', 'merge changes only what the document names: leave prune out');
     const body = await readBody(ctx.req, DOCUMENT_LIMIT_BYTES);
-    ctx.body = await directory.apply(decodeUtf8(body), { prune });
+    const options = { prune, merge, dryRun, maxRemovals: maxRemovals ?? null, who: adminOf(ctx).actor };
+    ctx.body = await directory.apply(decodeUtf8(body), options);
+  };
+}
+
+/** Changes one entry, as its own change in the history. */
+export function changeOne(contract: Contract, directory: DirectoryResource): Middleware {
+  const parameters = contract.parametersOf('changeOne');
+  return async (ctx) => {
+    const { dry_run: dryRun = false } = parameters(ctx).query ?? {};
+    const change = contract.parseSingleChange(await readJson(ctx.req));
+    ctx.body = await directory.apply(change, { prune: false, dryRun, who: adminOf(ctx).actor });
   };
 }
 

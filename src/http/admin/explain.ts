@@ -1,21 +1,10 @@
 import type { Middleware } from 'koa';
-import { lowerCaseAscii } from '../../ascii.ts';
-import { type CredentialRecords, whyNoLogin } from '../../authn/account.ts';
+import type { CredentialRecords } from '../../authn/account.ts';
 import { unauthorized } from '../../authn/basic.ts';
-import { ID_TOKEN_USERNAME } from '../../authn/federation/id-token.ts';
-import { fromIdentity } from '../../authn/federation/identity.ts';
-import type { DirectorySource, SubjectQuestion } from '../../authn/source.ts';
-import {
-  fromAccessToken,
-  fromAccount,
-  fromDeployToken,
-  fromJob,
-  type SubjectOrReason,
-  toUser,
-} from '../../authn/to-subject.ts';
+import type { DirectorySource } from '../../authn/source.ts';
+import type { SubjectOrReason } from '../../authn/to-subject.ts';
 import { CellpassError } from '../../errors.ts';
 import { accessTokenAbilities, deployTokenAbilities } from '../../policy/ability.ts';
-import { dialectOf } from '../../policy/dialect.ts';
 import type { ClientAddress } from '../../policy/project.ts';
 import { parseScopes, splitScopes } from '../../policy/scope.ts';
 import type { Subject } from '../../policy/subject.ts';
@@ -31,6 +20,7 @@ import type { ExplainedIdToken, ExplainRequest, Explanation } from '../types.ts'
 import { type CellResource, explainCell } from './explain-cell.ts';
 import { explainIdToken, type IdTokenResource } from './explain-id-token.ts';
 import { explainComparison, explainEarlyRefusal, explainOutcome } from './explanation.ts';
+import { fromRecords, toSubjectQuestion } from './named-subject.ts';
 
 export interface ExplainResource extends CellResource, IdTokenResource {
   readonly source: Pick<DirectorySource, 'ask' | 'find' | 'facts'>;
@@ -151,50 +141,12 @@ async function findSubject(
   { as, tokenScopes, now }: NamedWhom,
 ): Promise<FoundSubject> {
   if (as === 'anonymous') return { subject: ANONYMOUS, records: null };
-  const question = toQuestion(as);
+  const question = toSubjectQuestion(as);
   const records = await source.find(question);
   const subject = fromRecords(question, records, { tokenScopes, now });
   if (subject === null) throw new CellpassError('not_found', `there is no ${as.replace(':', ' ')}`);
   const isAsIs = typeof subject === 'string' || tokenScopes === undefined;
   return { subject: isAsIs ? subject : withTokenScopes(subject, tokenScopes), records };
-}
-
-function toQuestion(as: string): SubjectQuestion {
-  const colon = as.indexOf(':');
-  const kind = as.slice(0, colon);
-  const name = as.slice(colon + 1);
-  if (kind === 'token' || kind === 'job') return { kind, id: Number(name) };
-  if (kind === 'identity') return { kind, name };
-  return kind === 'user' ? { kind, name: lowerCaseAscii(name) } : { kind: 'deploy_token', name };
-}
-
-/** Null: there is no such record. */
-function fromRecords(
-  { kind }: SubjectQuestion,
-  records: CredentialRecords,
-  { tokenScopes, now }: Pick<NamedWhom, 'tokenScopes' | 'now'>,
-): SubjectOrReason | null {
-  const { job, accessToken, deployToken, account, passwordAuthentication } = records;
-  const reading = { now, dialect: dialectOf(records) };
-  switch (kind) {
-    case 'job':
-      return job && fromJob(job, reading);
-    case 'token':
-      return accessToken && fromAccessToken(accessToken, reading);
-    case 'deploy_token':
-      return deployToken && fromDeployToken(deployToken, reading);
-    case 'identity': {
-      const [identity] = records.idToken?.identities ?? [];
-      const proof = { name: identity?.name ?? '', issuer: identity?.issuer ?? '', subject: null, jti: null };
-      return identity === undefined
-        ? null
-        : fromIdentity(identity, proof, { ...reading, username: ID_TOKEN_USERNAME }, null);
-    }
-    case 'user':
-      if (account === null || tokenScopes === undefined)
-        return account && fromAccount(account, passwordAuthentication, reading.dialect);
-      return whyNoLogin(account, reading.dialect) ?? toUser(account, tokenScopes);
-  }
 }
 
 function withTokenScopes(subject: Subject, tokenScopes: readonly string[]): Subject {

@@ -1,5 +1,5 @@
 import type { ComparedAnswer } from '../../comparison/answer.ts';
-import type { CellpassError } from '../../errors.ts';
+import type { CellpassError, Reason } from '../../errors.ts';
 import type { Ruling } from '../../policy/grant.ts';
 import { type AskedScopes, type DroppedScope, printScope, type ResourceScope } from '../../policy/scope.ts';
 import { authType, type Subject, subjectName } from '../../policy/subject.ts';
@@ -69,8 +69,19 @@ export function explainEarlyRefusal(
     refusal: refusal && explainRefusal(refusal),
     access: [],
     scopes: [],
-    dropped: (asked?.dropped ?? []).map(({ text, why }) => ({ scope: text, because: DROPPED[why] })),
+    dropped: (asked?.dropped ?? []).map(({ text, why }) => ({
+      scope: text,
+      because: explainDropped(why).message,
+    })),
   };
+}
+
+/** Why a scope was ignored, as the code and its sentence. */
+export function explainDropped(why: DroppedScope['why']): {
+  readonly reason: string;
+  readonly message: string;
+} {
+  return { reason: why, message: DROPPED[why] };
 }
 
 const DROPPED: Record<DroppedScope['why'], string> = {
@@ -91,10 +102,15 @@ function explainSubject(subject: Subject): ExplainedSubject {
   };
 }
 
-function explainRefusal(error: CellpassError): ExplainedRefusal {
+export function explainRefusal(error: CellpassError): ExplainedRefusal {
   const { status, code } = answerFor(error.code);
   const { reason } = error;
   return { status, code, reason, message: CREDENTIAL_REASONS[reason] ?? error.message };
+}
+
+/** Why credentials are refused, in one sentence for an administrator. */
+export function credentialReason(reason: Reason): string {
+  return CREDENTIAL_REASONS[reason] ?? reason;
 }
 
 /** Reasons that only admins see, never the client; the keys are reasons of `authn/`. */

@@ -1,5 +1,6 @@
 import type { Context, Middleware } from 'koa';
 import type { IssuerKeyStats } from '../../authn/federation/issuer-keys.ts';
+import { LEEWAY_SECONDS } from '../../authn/federation/verify.ts';
 import type { FederationSettings } from '../../config/federation.ts';
 import { CellpassError } from '../../errors.ts';
 import type { RevocationFile } from '../../records/revocation-file.ts';
@@ -24,10 +25,8 @@ export interface FederationResource {
   keys(): readonly IssuerKeyStats[];
   /** In the order of their names, those after `after`. */
   list(after: string, limit: number): Promise<readonly ListedIdentity[]>;
-  /** Whether there is such an identity. */
-  exists(name: string): Promise<boolean>;
-  /** Resolves with the number of access tokens that ended with it. */
-  revokeIdentity(name: string): Promise<number>;
+  /** Resolves with the number of access tokens that ended with it; null: there is no such identity. */
+  revokeIdentity(name: string): Promise<number | null>;
   /** False: it was not revoked. */
   restoreIdentity(name: string): Promise<boolean>;
   revokeIdToken(token: IdTokenName, keptUntil: Date): Promise<number>;
@@ -132,13 +131,14 @@ function toView({ expiresOn, revokedAt, scopes, claims, ...same }: ListedIdentit
 }
 
 async function revoke(federation: FederationResource, name: string): Promise<IdentityRevocationView> {
-  if (!(await federation.exists(name))) {
+  const ended = await federation.revokeIdentity(name);
+  if (ended === null) {
     throw new CellpassError(
       'not_found',
       `there is no identity ${name}: "cellpass federation list" shows them`,
     );
   }
-  return { name, revoked: true, ended_tokens: await federation.revokeIdentity(name) };
+  return { name, revoked: true, ended_tokens: ended };
 }
 
 async function restore(federation: FederationResource, name: string): Promise<IdentityRevocationView> {
@@ -147,14 +147,17 @@ async function restore(federation: FederationResource, name: string): Promise<Id
   return { name, revoked: false, ended_tokens: 0 };
 }
 
-/** Kept as long as an ID token may live, because its own end is not known here. */
+/**
+ * Kept as long as an ID token may live that begins when the verifier's leeway ends, because its own
+ * end is not known here.
+ */
 async function revokeOne(federation: FederationResource, token: IdTokenName): Promise<IdTokenRevocationView> {
   const { issuers, maxLifetimeSeconds } = federation.settings;
   if (!issuers.some(({ name }) => name === token.issuer)) {
     const known = issuers.map(({ name }) => name).join(', ');
     throw new CellpassError('not_found', `there is no issuer ${token.issuer}: the settings name ${known}`);
   }
-  const keptUntil = new Date(federation.now().getTime() + maxLifetimeSeconds * 1000);
+  const keptUntil = new Date(federation.now().getTime() + (maxLifetimeSeconds + LEEWAY_SECONDS) * 1000);
   const ended = await federation.revokeIdToken(token, keptUntil);
   return { ...token, kept_until: keptUntil.toISOString(), ended_tokens: ended };
 }

@@ -1,5 +1,4 @@
 import type { Middleware } from 'koa';
-import { timestamp } from '../../directory/document/fields.ts';
 import { CellpassError } from '../../errors.ts';
 import type {
   IssuedTokenPage,
@@ -7,11 +6,11 @@ import type {
   IssuedTokenQuestion,
 } from '../../store/records/issued-token-search.ts';
 import type { IssuedToken } from '../../store/records/issued-tokens.ts';
-import { isUuid } from '../../store/records/uuid-prefix.ts';
 import type { Contract } from '../contract.ts';
 import type { ParametersOf } from '../contract-parameters.ts';
 import type { IssuedTokenPageView, IssuedTokenView } from '../types.ts';
 import { LONGEST_PAGE } from './parameters.ts';
+import { printPlace, type RecordPlace, readPlace, toDate } from './places.ts';
 
 export interface IssuedTokenResource {
   /** Finds recorded tokens, and those that this process has not written yet. */
@@ -28,7 +27,8 @@ export function listIssuedTokens(contract: Contract, issued: IssuedTokenResource
     const last = tokens.at(-1);
     ctx.body = {
       tokens: tokens.map(toView),
-      next: hasMore && last !== undefined ? printPlace(last) : null,
+      next:
+        hasMore && last !== undefined ? printPlace({ at: last.issuedAt, requestId: last.requestId }) : null,
     } satisfies IssuedTokenPageView;
   };
 }
@@ -45,27 +45,13 @@ function toQuestion({ query = {} }: ParametersOf<'listIssuedTokens'>, now: Date)
     ...filter,
     since,
     ...(until !== undefined && { until }),
-    after: after === undefined ? null : readPlace(after),
+    after: after === undefined ? null : toIssuedPlace(readPlace(after)),
     limit,
   };
 }
 
-/** A bare date is its first moment, UTC. Undefined for no text, and for text that is no moment. */
-function toDate(text: string | undefined): Date | undefined {
-  const { data } = timestamp.safeParse(text);
-  return typeof data === 'string' ? new Date(data) : undefined;
-}
-
-/** `2027-01-31T12:00:00.000Z_5f0c3b1e-2f0c-4f0e-9d52-0a8f5a3c6a11` */
-function printPlace({ issuedAt, requestId }: IssuedTokenPlace): string {
-  return `${issuedAt.toISOString()}_${requestId}`;
-}
-
-function readPlace(text: string): IssuedTokenPlace {
-  const [moment = '', requestId = ''] = text.split('_');
-  const issuedAt = toDate(moment);
-  if (issuedAt !== undefined && isUuid(requestId)) return { issuedAt, requestId };
-  throw new CellpassError('invalid', 'after must be the "next" of a page');
+function toIssuedPlace({ at, requestId }: RecordPlace): IssuedTokenPlace {
+  return { issuedAt: at, requestId };
 }
 
 function toView(token: IssuedToken): IssuedTokenView {
@@ -81,6 +67,7 @@ function toView(token: IssuedToken): IssuedTokenView {
     expires_at: token.expiresAt.toISOString(),
     request_id: token.requestId,
     cell: token.cell,
+    ...(token.credential !== undefined && { credential: token.credential }),
     ...(token.identity && {
       identity: token.identity.name,
       identity_issuer: token.identity.issuer,

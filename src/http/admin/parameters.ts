@@ -5,6 +5,9 @@ import { violation } from '../contract-problems.ts';
 /** The most entries on one page; the contract has the same number. */
 export const LONGEST_PAGE = 1000;
 
+/** The entries on one page of a list that says no other number. */
+export const USUAL_PAGE = 100;
+
 const ADMIN_PATH = '/admin/v1/';
 
 /**

@@ -11,6 +11,8 @@ import type { ParametersOf } from '../contract-parameters.ts';
 import type { MintedTokenView, TokenPage as TokenPageView, TokenView } from '../types.ts';
 import { note, toHex } from './note-revocation.ts';
 import { LONGEST_PAGE } from './parameters.ts';
+import { listAbleTokens } from './questions/able-tokens.ts';
+import type { QuestionResource } from './questions/who-can.ts';
 
 export interface TokenResource {
   /** Throws `invalid` with every problem. */
@@ -36,9 +38,21 @@ export function mintToken(contract: Contract, tokens: TokenResource): Middleware
   };
 }
 
-export function listTokens(contract: Contract, tokens: TokenResource): Middleware {
+export function listTokens(
+  contract: Contract,
+  tokens: TokenResource,
+  questions: QuestionResource,
+): Middleware {
   const parameters = contract.parametersOf('listTokens');
   return async (ctx) => {
+    const { can, under } = parameters(ctx).query ?? {};
+    if (can !== undefined || under !== undefined) {
+      const question = toQuestion(parameters(ctx));
+      const list = (one: TokenQuestion) => tokens.list(one);
+      const { rows, next = null } = await listAbleTokens(questions, list, question, { can, under });
+      ctx.body = { tokens: rows.map(toView), next } satisfies TokenPageView;
+      return;
+    }
     const { tokens: page, hasMore } = await tokens.list(toQuestion(parameters(ctx)));
     const last = page.at(-1);
     ctx.body = {
@@ -67,7 +81,7 @@ export function revokeToken(tokens: TokenResource, revocations: RevocationFile):
 
 /** @throws {CellpassError} `invalid` for an id with a number that no token can have. */
 function toQuestion({ query = {} }: ParametersOf<'listTokens'>): TokenQuestion {
-  const { after: afterId, limit = LONGEST_PAGE, ...filter } = query;
+  const { after: afterId, limit = LONGEST_PAGE, can: _can, under: _under, ...filter } = query;
   const after = afterId === undefined ? null : readTokenId(afterId);
   if (afterId !== undefined && after === null)
     throw new CellpassError('invalid', `after must be the "next" of a page, and ${afterId} is none`);

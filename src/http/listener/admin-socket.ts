@@ -42,8 +42,7 @@ function tryListen(server: Server, path: string): Promise<boolean> {
   return new Promise((resolve, reject) => {
     const onError = (error: NodeJS.ErrnoException): void => {
       if (error.code === 'EADDRINUSE') resolve(false);
-      else
-        reject(new CellpassError('conflict', `can't listen on ${path}: ${error.message}`, { cause: error }));
+      else reject(unusable(path, error));
     };
     server.once('error', onError);
     // bind(2) takes the mode from the umask. A chmod after it would leave a moment in which others
@@ -57,14 +56,18 @@ function tryListen(server: Server, path: string): Promise<boolean> {
   });
 }
 
+/** @throws {CellpassError} `conflict` for another user's socket. */
 function isAnswering(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
     const probe = createConnection(path);
     probe.once('connect', () => {
       probe.destroy();
       resolve(true);
     });
-    probe.once('error', () => resolve(false));
+    probe.once('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'EACCES') reject(unusable(path, error));
+      else resolve(false);
+    });
   });
 }
 
@@ -76,8 +79,9 @@ async function removeStale(path: string): Promise<void> {
   const aside = `${path}.${process.pid}`;
   try {
     await rename(path, aside);
-  } catch {
-    return;
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return;
+    throw unusable(path, error);
   }
   if (await isAnswering(aside)) {
     await link(aside, path).catch(() => undefined);
@@ -102,8 +106,33 @@ export function makeDataDir(path: string): void {
   try {
     mkdirSync(path, { recursive: true, mode: 0o700 });
   } catch (error) {
-    throw new CellpassError('conflict', `CELLPASS_DATA_DIR: can't make ${path}: ${String(error)}`, {
-      cause: error,
-    });
+    const what = `CELLPASS_DATA_DIR: can't make ${path}`;
+    throw new CellpassError('conflict', `${what}: ${adviceFor(error)}`, { cause: error });
   }
+}
+
+function unusable(path: string, error: unknown): CellpassError {
+  const what = `CELLPASS_DATA_DIR: can't listen on ${path}`;
+  return new CellpassError('conflict', `${what}: ${adviceFor(error)}`, { cause: error });
+}
+
+const NOT_ALLOWED =
+  'this user may not write there: start cellpass as the user who owns the directory, give the directory to this user (chown), or set CELLPASS_DATA_DIR to another one';
+
+/** What the system refused, and what to do. */
+function adviceFor(error: unknown): string {
+  const advice: Partial<Record<string, string>> = {
+    EACCES: NOT_ALLOWED,
+    EPERM: NOT_ALLOWED,
+    EROFS: 'the file system is read-only: set CELLPASS_DATA_DIR to a directory on another one',
+    ENOSPC: 'the file system is full: make room, or set CELLPASS_DATA_DIR to a directory on another one',
+    ENOTDIR: 'a part of the path is a file: set CELLPASS_DATA_DIR to a directory',
+    EEXIST: 'this is a file: set CELLPASS_DATA_DIR to a directory',
+    ENOENT: 'the directory is gone: start again, or set CELLPASS_DATA_DIR to another one',
+  };
+  return advice[String(codeOf(error))] ?? String(error);
+}
+
+function codeOf(error: unknown): unknown {
+  return error instanceof Error && 'code' in error ? error.code : undefined;
 }

@@ -206,8 +206,11 @@ export function listenOnTcp(
 function explainListenError(error: NodeJS.ErrnoException, what: string): CellpassError {
   const hints: Partial<Record<string, string>> = {
     EADDRINUSE: 'another process listens there: stop it, or choose another address',
-    EACCES: 'not allowed: ports under 1024 need a privilege',
-    EADDRNOTAVAIL: 'this machine has no such address',
+    EACCES:
+      'this user may not: choose a port from 1024 on, or give the process CAP_NET_BIND_SERVICE (systemd: AmbientCapabilities=CAP_NET_BIND_SERVICE)',
+    EADDRNOTAVAIL: 'this machine has no such address: choose one of its own, or 0.0.0.0 for all',
+    EAFNOSUPPORT: 'this machine has no IPv6: choose an IPv4 address',
+    ENOTFOUND: 'no such host name: choose an address of this machine',
   };
   const hint = hints[error.code ?? ''] ?? error.message;
   return new CellpassError('conflict', `${what}: ${hint}`, { cause: error });

@@ -2,7 +2,7 @@ import type { Context } from 'koa';
 import { unauthorized } from '../../authn/basic.ts';
 import { type CellView, type Choice, chooseCell, type Requester } from '../../cells/choose-cell.ts';
 import { readCredentialForm } from '../../cells/credential-form.ts';
-import type { Cell } from '../../cells/topology.ts';
+import { type Cell, findCell } from '../../cells/topology.ts';
 import { CellpassError } from '../../errors.ts';
 import type { AskedScopes } from '../../policy/scope.ts';
 import { toNetwork } from '../client-address.ts';
@@ -16,19 +16,32 @@ import type { TokenRequest } from './request.ts';
 export type TokenContext = Context & { state: RequestState };
 export type CellChoice = Exclude<Choice, { readonly kind: 'refused' }>;
 
-/** @throws {CellpassError} `unauthorized` for a token that no cell issued; else as `chooseCell`. */
+/** Who asks, and what this server can judge. */
+export interface ChoiceCircumstances {
+  readonly requester: Requester;
+  /** This server takes ID tokens. */
+  readonly judgesIdTokens: boolean;
+}
+
+/**
+ * An ID token that is for no cell is judged here, if this server takes ID tokens at all, so that its
+ * refusal counts as any other.
+ * @throws {CellpassError} `unauthorized` for a token that no cell issued; else as `chooseCell`.
+ */
 export async function choose(
   view: CellView,
   request: TokenRequest,
   { scopes }: AskedScopes,
-  requester: Requester,
+  { requester, judgesIdTokens }: ChoiceCircumstances,
 ): Promise<CellChoice> {
   const form = request.credentialsHeldBack
     ? ({ kind: 'elsewhere' } as const)
     : readCredentialForm(request.credentials);
   const choice = await chooseCell({ scopes, form, requester }, view);
-  if (choice.kind === 'refused') throw unauthorized(choice.reason);
-  return choice;
+  if (choice.kind !== 'refused') return choice;
+  if (choice.reason !== 'audience_unknown' || !judgesIdTokens) throw unauthorized(choice.reason);
+  const cell = findCell(view.topology, ({ id }) => id === view.self);
+  return { kind: 'here', cell, takesCredentials: true };
 }
 
 /**

@@ -17,7 +17,7 @@ import {
 import { clientGone } from './client-gone.ts';
 import { allowOrigin } from './cors.ts';
 import { type Deadline, withDeadline } from './deadline.ts';
-import { EXCHANGE_GRANT, type Exchange, exchangeToken, readExchange, withOauthError } from './exchange.ts';
+import { type Exchange, exchangeToken, readExchange, withOauthError } from './exchange.ts';
 import type { Forwarder } from './forward.ts';
 import { type Issued, type Issuer, issue } from './issue.ts';
 import { type OutcomeDraft, type OutcomeObserver, startOutcome } from './outcome.ts';
@@ -26,7 +26,13 @@ import type { Observed } from './rails/comparer.ts';
 import { createElsewhere, type Elsewhere } from './rails/elsewhere.ts';
 import { passOn, type RailsBeside, refuseLoop, toRailsRequest, writeRailsAnswer } from './rails/passing.ts';
 import { whyLeftToRails } from './rails/who-answers.ts';
-import { type RawRequest, readRawRequest, type TokenRequest, toTokenRequest } from './request.ts';
+import {
+  EXCHANGE_GRANT,
+  type RawRequest,
+  readRawRequest,
+  type TokenRequest,
+  toTokenRequest,
+} from './request.ts';
 
 export interface TokenEndpoint extends Issuer, Exchange {
   readonly source: Issuer['source'];
@@ -124,7 +130,8 @@ async function admit(
   const network = toNetwork(clientAddress);
   const choice = await withDeadline(startedAtMs + ANSWER_TIMEOUT_MS, (deadline) => {
     const isKnown = deps.knownNetworks.get(network) === true;
-    return choose(view, request, asked, { network, isKnown, gone: () => noLongerAwaited(ctx, deadline) });
+    const requester = { network, isKnown, gone: () => noLongerAwaited(ctx, deadline) };
+    return choose(view, request, asked, { requester, judgesIdTokens: deps.idTokens !== null });
   });
   outcome.cell = { ...cell, answering: choice.cell.id };
   if (choice.kind !== 'there') return { asked, view, choice };
@@ -150,13 +157,14 @@ async function exchange(deps: TokenEndpoint, { ctx, raw, webPage, outcome }: Obs
       if ((await admit(deps, { ctx, request, webPage, outcome })) === 'forwarded') return;
     }
     const { clientAddress, startedAtMs } = ctx.state;
-    ctx.body = await withDeadline(startedAtMs + ANSWER_TIMEOUT_MS, (deadline) =>
-      deps.turns.run(
+    ctx.body = await withDeadline(startedAtMs + ANSWER_TIMEOUT_MS, (deadline) => {
+      const awaited = noLongerAwaited(ctx, deadline);
+      return deps.turns.run(
         { address: toNetwork(clientAddress) },
-        () => exchangeToken(deps, ctx.state, outcome, credentials),
-        () => noLongerAwaited(ctx, deadline),
-      ),
-    );
+        () => exchangeToken(deps, ctx.state, outcome, { credentials, awaited }),
+        () => awaited,
+      );
+    });
   } catch (error) {
     throw withOauthError(error);
   }

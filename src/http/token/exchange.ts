@@ -1,12 +1,23 @@
-import { type Authenticator, authenticate, verifyIdToken } from '../../authn/authenticate.ts';
+import {
+  type Authenticator,
+  authenticate,
+  countRefusedToken,
+  verifyIdToken,
+} from '../../authn/authenticate.ts';
 import type { Credentials } from '../../authn/basic.ts';
 import { questionOf } from '../../authn/credential-kinds.ts';
 import { ID_TOKEN_USERNAME } from '../../authn/federation/id-token.ts';
 import type { IdTokenVerifier, VerifiedIdToken } from '../../authn/federation/verify.ts';
+import { knownCredential } from '../../authn/known-credential.ts';
 import type { DirectorySource } from '../../authn/source.ts';
 import type { Limits } from '../../config/load.ts';
-import type { ExchangedToken, ProvenIdentity } from '../../directory/tokens/exchange.ts';
+import {
+  EXCHANGE_REFUSALS,
+  type ExchangedToken,
+  type ProvenIdentity,
+} from '../../directory/tokens/exchange.ts';
 import { CellpassError, type Reason } from '../../errors.ts';
+import type { ClockCheck } from '../../keys/clock-check.ts';
 import type { UserSubject } from '../../policy/subject.ts';
 import { toNetwork } from '../client-address.ts';
 import type { RequestContext } from '../request-state.ts';
@@ -15,7 +26,6 @@ import type { OutcomeDraft } from './outcome.ts';
 
 /** Token exchange (RFC 8693): an ID token for an access token that outlives it. */
 
-export const EXCHANGE_GRANT = 'urn:ietf:params:oauth:grant-type:token-exchange';
 const ID_TOKEN_TYPE = 'urn:ietf:params:oauth:token-type:id_token';
 const ACCESS_TOKEN_TYPE = 'urn:ietf:params:oauth:token-type:access_token';
 
@@ -23,11 +33,17 @@ export interface Exchange {
   readonly authenticator: Authenticator;
   readonly idTokens: IdTokenVerifier | null;
   readonly source: Pick<DirectorySource, 'ask'>;
+  readonly clock: Pick<ClockCheck, 'assertRight'>;
   /**
    * Null: nothing is exchanged, because no issuer is configured, or because access tokens are made
    * elsewhere.
    */
-  readonly exchange: ((proven: ProvenIdentity, now: Date) => Promise<ExchangedToken>) | null;
+  readonly exchange:
+    | ((
+        proven: ProvenIdentity,
+        call: Pick<ExchangeCall, 'awaited'> & { readonly now: Date },
+      ) => Promise<ExchangedToken>)
+    | null;
 }
 
 /**
@@ -67,32 +83,48 @@ function wrongForm(message: string, reason?: Reason): CellpassError {
   return new CellpassError('bad_exchange', message, reason === undefined ? {} : { reason });
 }
 
+/** What is exchanged, and for whom. */
+interface ExchangeCall {
+  readonly credentials: Credentials;
+  /** Aborted when the client no longer waits. */
+  readonly awaited: AbortSignal;
+}
+
 /**
  * Verifies the ID token and creates the access token.
- * @throws {CellpassError} as `authenticate`; `unauthorized` for one that was exchanged before, or
- *   that has no `jti`.
+ * @throws {CellpassError} as `authenticate`, and as `exchangeIdToken`, whose refusals are failed
+ *   attempts, too; `unavailable` while this server's clock is wrong.
  */
 export async function exchangeToken(
-  { authenticator, idTokens, source, exchange }: Exchange,
+  { authenticator, idTokens, source, clock, exchange }: Exchange,
   { now, clientAddress }: RequestContext,
   outcome: OutcomeDraft,
-  credentials: Credentials,
+  { credentials, awaited }: ExchangeCall,
 ): Promise<TokenExchangeResponse> {
   if (idTokens === null || exchange === null)
     throw new CellpassError('internal', 'nothing is exchanged here');
+  // Before the ID token, because a wrong clock takes an expired one for valid.
+  clock.assertRight();
   const when = { now, network: toNetwork(clientAddress) };
   const idToken = await verifyIdToken(idTokens, authenticator, credentials, when, (seen) => {
     outcome.idToken = seen;
   });
   const { credentials: records } = await source.ask(questionOf(credentials, idToken), []);
+  outcome.knownCredential = knownCredential(records, idToken);
   const subject = await authenticate(authenticator, credentials, records, {
     ...when,
     idToken,
-    clientGone: () => new AbortController().signal,
+    clientGone: () => awaited,
   });
   outcome.subject = subject;
   if (subject.kind !== 'user') throw new CellpassError('internal', 'an ID token stands for a user');
-  const { secret, endsAt } = await exchange(toProven(subject, idToken), now);
+  const { secret, endsAt } = await exchange(toProven(subject, idToken), { now, awaited }).catch(
+    async (error: unknown) => {
+      const reason = EXCHANGE_REFUSALS.find((one) => error instanceof CellpassError && error.reason === one);
+      if (reason === undefined) throw error;
+      throw await countRefusedToken(authenticator, credentials, when.network, reason);
+    },
+  );
   return {
     access_token: secret,
     issued_token_type: ACCESS_TOKEN_TYPE,
@@ -102,10 +134,10 @@ export async function exchangeToken(
   };
 }
 
-function toProven(subject: UserSubject, { expiresAt }: VerifiedIdToken): ProvenIdentity {
+function toProven(subject: UserSubject, idToken: VerifiedIdToken): ProvenIdentity {
   const { identity, person, tokenScopes, identityEnds = null } = subject;
   if (identity === undefined) throw new CellpassError('internal', 'an ID token proves an identity');
-  return { identity, userId: person.id, scopes: tokenScopes ?? [], identityEnds, idTokenEnds: expiresAt };
+  return { idToken, identity, userId: person.id, scopes: tokenScopes ?? [], identityEnds };
 }
 
 /** RFC 6749 section 5.2, and section 4.1.2.1 for the last. */

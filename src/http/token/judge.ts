@@ -10,6 +10,8 @@ import { questionOf } from '../../authn/credential-kinds.ts';
 import { isExampleSecret } from '../../authn/example-secrets.ts';
 import { isIdToken } from '../../authn/federation/id-token.ts';
 import type { IdTokenVerifier } from '../../authn/federation/verify.ts';
+import { type KnownCredential, knownCredential } from '../../authn/known-credential.ts';
+import { Secret } from '../../authn/secret.ts';
 import { type DirectorySource, isAbout, type SourceAnswer, type SourceQuestion } from '../../authn/source.ts';
 import type { ServiceSettings } from '../../config/services.ts';
 import { CellpassError } from '../../errors.ts';
@@ -92,6 +94,7 @@ export async function judge(
         : null;
     const question = questionOf(credentials, idToken);
     const answer = await source.ask(question, paths);
+    if (question !== null) noteCredential(outcome, question, knownCredential(answer.credentials, idToken));
     const subject = await authenticate(authenticator, credentials, answer.credentials, {
       ...when,
       clientGone: waitForPassword,
@@ -110,6 +113,13 @@ export async function judge(
   });
   outcome.decision = judgement.decision;
   return { ...judgement, subject, service, question, paths, answer };
+}
+
+/** For the records: a secret in the form of a token says nothing of the login name beside it. */
+function noteCredential(outcome: OutcomeDraft, question: SourceQuestion, known: KnownCredential): void {
+  outcome.knownCredential = known;
+  const wasAsked = question.kinds.includes('password') || question.kinds.includes('id_token');
+  if (known.account === null && !wasAsked) outcome.loginName = new Secret(question.username);
 }
 
 function findService(services: ReadonlyMap<string, ServiceSettings>, name: string | null): ServiceSettings {

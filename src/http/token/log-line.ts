@@ -1,12 +1,12 @@
 import { cutForLog, listForLog } from '../../log.ts';
 import type { Decision } from '../../policy/grant.ts';
 import { printScope } from '../../policy/scope.ts';
-import { authType, subjectName } from '../../policy/subject.ts';
+import { authType, credentialOf, subjectName } from '../../policy/subject.ts';
 import type { AskedService, ChosenCell, TokenOutcome } from './outcome.ts';
 
 /** Adds the fields of a token request to its log line, with bounded texts. */
 export function addLogFields(fields: Record<string, unknown>, outcome: TokenOutcome): void {
-  const { asked, cell, subject, decision, issued, passedOn } = outcome;
+  const { asked, cell, subject, knownCredential, decision, issued, passedOn } = outcome;
   describeIdentity(fields, outcome);
   if (cell !== null) fields['cell'] = cell.self;
   // What a client with wrong credentials asks stays out of the log.
@@ -20,6 +20,8 @@ export function addLogFields(fields: Record<string, unknown>, outcome: TokenOutc
     fields['subject'] = subjectName(subject);
     fields['auth_type'] = authType(subject);
   }
+  const credential = subject === null ? knownCredential?.name : credentialOf(subject);
+  if (credential) fields['credential'] = credential;
   if (decision !== null) describeDecision(fields, decision);
   if (issued === null) return;
   fields['kid'] = issued.kid;

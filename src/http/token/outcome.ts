@@ -1,4 +1,6 @@
 import type { NotedIdToken } from '../../authn/authenticate.ts';
+import type { KnownCredential } from '../../authn/known-credential.ts';
+import type { Secret } from '../../authn/secret.ts';
 import type { Decision } from '../../policy/grant.ts';
 import type { Facts } from '../../policy/project.ts';
 import type { AskedScopes } from '../../policy/scope.ts';
@@ -16,6 +18,10 @@ export interface TokenOutcome {
   readonly cell: ChosenCell | null;
   /** The verified subject. */
   readonly subject: Subject | null;
+  /** What the directory knows of the credentials, right or wrong; null: it was not asked. */
+  readonly knownCredential: KnownCredential | null;
+  /** Set where credentials were refused, and the directory was not asked for the login name. */
+  readonly loginName: Secret | null;
   /** What the decision was based on. */
   readonly facts: Facts | null;
   readonly decision: Decision | null;
@@ -73,6 +79,8 @@ export function startOutcome(): OutcomeDraft {
     asked: null,
     cell: null,
     subject: null,
+    knownCredential: null,
+    loginName: null,
     facts: null,
     decision: null,
     issued: null,

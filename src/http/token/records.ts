@@ -1,6 +1,6 @@
 import { CellpassError, type ErrorCode } from '../../errors.ts';
 import type { Log } from '../../log.ts';
-import type { Subject } from '../../policy/subject.ts';
+import { credentialOf, type Subject } from '../../policy/subject.ts';
 import type { AuditLog } from '../../records/audit-log.ts';
 import type { LastUse } from '../../records/last-use.ts';
 import type { RefusalLog } from '../../records/refusal-log.ts';
@@ -96,7 +96,8 @@ function recordRefusals(refusals: Pick<RefusalLog, 'add'>): OutcomeObserver {
     const isRefused = error instanceof CellpassError && RECORDED_ERRORS.has(error.code);
     if (!isRefused && !grantsLess(outcome)) return;
     const refusal = toStoredRefusal(outcome, context, isRefused ? error : null);
-    refusals.add(refusal, subject, toNetwork(context.clientAddress));
+    const loginName = subject === null ? outcome.loginName : null;
+    refusals.add(refusal, { subject, network: toNetwork(context.clientAddress), loginName });
   };
 }
 
@@ -124,6 +125,7 @@ function toIssuedToken(
     expiresAt: new Date(claims.exp * 1000),
     requestId,
     cell,
+    ...(subject && { credential: credentialOf(subject) }),
     ...(subject?.kind === 'user' && subject.identity && { identity: subject.identity }),
   };
 }

@@ -1,8 +1,8 @@
 import { CellpassError } from '../../errors.ts';
-import { cutForLog } from '../../log.ts';
-import type { AskedScopes } from '../../policy/scope.ts';
-import type { Subject } from '../../policy/subject.ts';
-import type { RefusalRecord, StoredRefusal } from '../../store/records/refusals.ts';
+import { cutForLog, listForLog } from '../../log.ts';
+import { type AskedScopes, printScope } from '../../policy/scope.ts';
+import { credentialOf, type Subject, subjectName } from '../../policy/subject.ts';
+import type { EarlyRequest, RefusalRecord, StoredRefusal } from '../../store/records/refusals.ts';
 import { toClientAddress } from '../client-address.ts';
 import type { RequestContext } from '../request-state.ts';
 import type { Question } from './decide.ts';
@@ -19,8 +19,27 @@ export function toStoredRefusal(
     client: clientAddress.text,
     error: error && toErrorRecord(error),
     question: toQuestionRecord(outcome),
+    ...causesOf(outcome),
   };
   return { requestId, record };
+}
+
+function causesOf(outcome: TokenOutcome): Pick<RefusalRecord, 'early' | 'reasons'> {
+  const { asked, decision, subject, knownCredential } = outcome;
+  const scopes = asked?.scopes ?? { scopes: [], dropped: [] };
+  if (subject === null || decision === null) {
+    const { account = null, name: credential = null } = knownCredential ?? {};
+    const early = subject === null ? { account, credential } : toVerified(subject);
+    return { early: { ...early, asked: listForLog(scopes.scopes.map(printScope)) } };
+  }
+  const refused = decision.rulings.filter(({ verdict }) => verdict !== 'grant');
+  return {
+    reasons: [...new Set([...refused.map(({ rule }) => rule), ...scopes.dropped.map(({ why }) => why)])],
+  };
+}
+
+function toVerified(subject: Subject): Pick<EarlyRequest, 'subject' | 'credential'> {
+  return { subject: subjectName(subject), credential: credentialOf(subject) };
 }
 
 export function toErrorRecord({ code, message, reason }: CellpassError): NonNullable<RefusalRecord['error']> {

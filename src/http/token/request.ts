@@ -33,6 +33,9 @@ export interface TokenRequest extends Pick<RawRequest, 'service' | 'scopes' | 'f
   readonly credentialsHeldBack: boolean;
 }
 
+/** RFC 8693 section 2.1. */
+export const EXCHANGE_GRANT = 'urn:ietf:params:oauth:grant-type:token-exchange';
+
 /**
  * Set by a cell that forwards a request, and by one that passes it on to GitLab Rails. A client that
  * sends it only keeps its own request from being forwarded.
@@ -56,11 +59,13 @@ export async function readRawRequest(ctx: Context, limits: Limits): Promise<RawR
       ? parseBasic(ctx.get('Authorization'))
       : toCredentials(params.get('username') ?? '', params.get('password') ?? ''),
   );
-  if (credentials.value !== null) refuseTooLong(credentials.value, limits);
+  // An exchange ignores its scopes, and has no user name and no password.
+  const isExchange = form !== null && params.get('grant_type') === EXCHANGE_GRANT;
+  if (credentials.value !== null && !isExchange) refuseTooLong(credentials.value, limits);
   const hops = ctx.get(HOP_HEADER);
   return {
     service: readService(params),
-    scopes: readScopes(params, limits),
+    scopes: isExchange ? [] : readScopes(params, limits),
     params,
     grantType: form === null ? null : params.get('grant_type'),
     credentials: () => {

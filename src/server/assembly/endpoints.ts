@@ -37,14 +37,17 @@ import { findToken, revokeToken } from '../../store/directory/tokens.ts';
 import { claimsOfIssuer } from '../../store/federation/identities.ts';
 import { findDifference, reportComparisons } from '../../store/records/differences.ts';
 import { searchIssuedTokens } from '../../store/records/issued-token-search.ts';
+import { searchRefusals } from '../../store/records/refusal-search.ts';
 import { findRefusal } from '../../store/records/refusals.ts';
 import type { GitlabSource } from '../../store/source/gitlab/source.ts';
+import { createOwnQuestions } from '../../store/source/own/questions.ts';
 import type { RememberingSource } from '../../store/source/remembered.ts';
 import { createReuse } from '../../token/reuse.ts';
 import { createUserClaims } from '../../token/user-claim.ts';
 import { backupsOf } from './backup.ts';
 import { configuredClaims, exchangeOf, type Federation, federationResource } from './federation.ts';
-import { JOB_TOKENS_IN_GITLAB, tokensInGitlab } from './gitlab.ts';
+import { JOB_TOKENS_IN_GITLAB, questionsInGitlab, tokensInGitlab } from './gitlab.ts';
+import { historyOf } from './history.ts';
 import type { ServerInputs } from './inputs.ts';
 import type { KeyRotation } from './keys.ts';
 import type { Records, RecordViews } from './records.ts';
@@ -124,11 +127,19 @@ export function adminEndpoints(inputs: ServerInputs, services: AdministrationSer
       },
       now,
     },
+    history: historyOf(inputs),
     adminTokens: adminTokensOf(inputs),
     keys: rotation.keys,
     authorities: rotation.authorities,
     explain: explainOf(inputs, services),
+    questions: questionsOf(inputs),
     differences: differencesOf(inputs, services),
+    refusalList: {
+      search: async (question) => {
+        await records.refusals.flush();
+        return searchRefusals(database, question);
+      },
+    },
     federation: federationResource(inputs, services.federation),
     backups: backupsOf(inputs),
     revocations: openRevocationFile(inputs.config.dataDir, inputs),
@@ -237,7 +248,8 @@ function tokensOf(
 ): AdminDeps['tokens'] {
   if (databases !== undefined && gitlab !== null) return tokensInGitlab(databases, gitlab, records.lastUse);
   return {
-    mint: (order) => mintToken({ database, now, cell: config.cell }, order),
+    mint: (order) =>
+      mintToken({ database, now, cell: config.cell, tokenDays: config.limits.tokenDays }, order),
     list: async (question) => {
       await records.lastUse.flush();
       // A transaction has a longer timeout than a query that a client of the registry waits for.
@@ -245,6 +257,11 @@ function tokensOf(
     },
     revoke: (key) => revokeToken(database, key, now()),
   };
+}
+
+function questionsOf({ database, now, gitlab }: ServerInputs): AdminDeps['questions'] {
+  const own = createOwnQuestions(database);
+  return { questions: () => (gitlab === undefined ? own : questionsInGitlab()), now };
 }
 
 function explainOf(

@@ -8,13 +8,13 @@ import type { FederationResource } from '../../http/admin/federation.ts';
 import type { TokenEndpoint } from '../../http/token/endpoint.ts';
 import type { Keyring } from '../../keys/keyring.ts';
 import type { Database } from '../../store/database/drivers.ts';
+import { type ListedIdentity, listIdentities, revokedSince } from '../../store/federation/identities.ts';
 import {
-  identityExists,
-  type ListedIdentity,
-  listIdentities,
-  revokedSince,
-} from '../../store/federation/identities.ts';
-import { restoreIdentity, revokeIdentity, revokeIdToken } from '../../store/federation/revocations.ts';
+  restoreIdentity,
+  revokeConfiguredIdentity,
+  revokeIdentity,
+  revokeIdToken,
+} from '../../store/federation/revocations.ts';
 import type { Closers } from '../closers.ts';
 import { clockOf, type ServerInputs } from './inputs.ts';
 
@@ -53,7 +53,7 @@ export function exchangeOf(
 ): TokenEndpoint['exchange'] {
   if (federation === null || gitlab !== undefined) return null;
   const { exchangeTtlSeconds: ttlSeconds } = federation.settings;
-  return (proven, now) => exchangeIdToken({ database, cell: config.cell, ttlSeconds }, proven, now);
+  return (proven, call) => exchangeIdToken({ database, cell: config.cell, ttlSeconds }, proven, call);
 }
 
 export function federationResource(
@@ -68,9 +68,13 @@ export function federationResource(
     keys: issuerKeys.stats,
     list: (after, limit) =>
       isOwn ? listIdentities(database, after, limit) : listConfigured(database, settings, after, limit),
-    exists: async (name) =>
-      isOwn ? identityExists(database, name) : settings.identities.some((one) => one.name === name),
-    revokeIdentity: (name) => revokeIdentity(database, name, now()),
+    revokeIdentity: async (name) => {
+      if (isOwn) return revokeIdentity(database, name, now());
+      if (!settings.identities.some((one) => one.name === name)) return null;
+      await revokeConfiguredIdentity(database, name, now());
+      // No access token was exchanged by it: GitLab alone makes those of its users.
+      return 0;
+    },
     restoreIdentity: (name) => restoreIdentity(database, name),
     revokeIdToken: (token, keptUntil) => revokeIdToken(database, token, { now: now(), keptUntil }),
     now,

@@ -1,4 +1,6 @@
+import { lowerCaseAscii } from '../../ascii.ts';
 import { createFailedAttempts, type FailedAttempts } from '../../authn/failed-attempts.ts';
+import type { DirectorySource } from '../../authn/source.ts';
 import type { ComparisonOutcome } from '../../comparison/outcome.ts';
 import { type AuditLog, createAuditLog } from '../../records/audit-log.ts';
 import { type ComparisonLog, createComparisonLog } from '../../records/comparison-log.ts';
@@ -57,11 +59,16 @@ export const NO_RECORDS: RecordViews = {
 export function openRecords(
   inputs: ServerInputs,
   closers: Closers,
+  source: Pick<DirectorySource, 'find'>,
   onCompared: (outcome: ComparisonOutcome) => void,
 ): Records {
   const { database, log } = inputs;
   const refusals = createRefusalLog({
     save: (batch) => saveRefusals(database, batch),
+    findAccount: async (loginName) => {
+      const question = { kind: 'user', name: lowerCaseAscii(loginName.reveal()) } as const;
+      return (await source.find(question)).account?.username ?? null;
+    },
     log,
     ...clockOf(inputs),
   });

@@ -1,6 +1,7 @@
 import type { Config } from '../../config/load.ts';
 import { forgetClocks } from '../../store/clocks.ts';
 import { forgetFederation } from '../../store/federation/revocations.ts';
+import { forgetHistory } from '../../store/history/history.ts';
 import { forgetDifferences } from '../../store/records/differences.ts';
 import { forgetFailures } from '../../store/records/failure-counter.ts';
 import type { AuditSizes } from '../../store/records/issued-token-sizes.ts';
@@ -17,11 +18,13 @@ const VACUUM_MS = 10 * 60_000;
 const TURN_PART = 0.8;
 const HOUR_MS = 60 * 60_000;
 const HOURS_A_DAY = 24;
+/** 400 days: a change can be asked about a year later. */
+const HISTORY_MS = 400 * HOURS_A_DAY * HOUR_MS;
 const SECONDS_A_DAY = 86_400;
 /** Anonymous clients' share of the bytes for issued tokens. */
 const ANONYMOUS_SHARE = 0.1;
 /** What a record of a token for one repository takes with its indexes; see docs/limits.md. */
-const TOKEN_BYTES = 340;
+const TOKEN_BYTES = 360;
 
 /**
  * How long issued tokens stay on record, and how many bytes they may take. Anonymous clients get a
@@ -98,6 +101,12 @@ function worksOf(inputs: ServerInputs): readonly Work[] {
         await vacuumEmbedded(database, ['comparison_differences']);
       },
       failure: 'old comparisons could not be deleted; retrying in a minute',
+    },
+    {
+      task: 'history',
+      everyMs: HOUR_MS,
+      run: () => forgetHistory(database, new Date(now().getTime() - HISTORY_MS)),
+      failure: 'old changes of the directory could not be deleted; retrying in an hour',
     },
     {
       task: 'vacuum',

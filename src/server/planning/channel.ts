@@ -1,4 +1,6 @@
 import type { IssuerRules } from '../../config/federation.ts';
+import type { ApplyOptions } from '../../directory/apply.ts';
+import type { SingleChange } from '../../directory/single/single-change.ts';
 import { CellpassError, type ErrorCode, type Problem } from '../../errors.ts';
 import type { Database, Row, Sql, Statement, TransactionOptions } from '../../store/database/drivers.ts';
 
@@ -8,8 +10,8 @@ import type { Database, Row, Sql, Statement, TransactionOptions } from '../../st
 export type PlanningJob =
   | {
       readonly kind: 'apply';
-      readonly text: string;
-      readonly prune: boolean;
+      readonly given: string | SingleChange;
+      readonly options: ApplyOptions;
       readonly refusesExamples: boolean;
       readonly issuers: IssuerRules | null;
       readonly nowMs: number;

@@ -41,9 +41,9 @@ async function run(job: PlanningJob): Promise<void> {
 async function resultOf(job: PlanningJob): Promise<unknown> {
   if (job.kind === 'export') return exportDirectory(client.database);
   const { database, passwords } = client;
-  const { text, prune, refusesExamples, issuers, nowMs } = job;
+  const { given, options, refusesExamples, issuers, nowMs } = job;
   const services = { database, passwords, now: () => new Date(nowMs), refusesExamples, issuers };
-  return applyDirectory(services, text, { prune });
+  return applyDirectory(services, given, options);
 }
 
 function tell(message: FromPlanner): void {

@@ -69,10 +69,10 @@ export function createPlanner(services: ApplyDependencies, limits: PlannerLimits
     return result;
   };
   return {
-    apply: async (text, { prune }) => {
+    apply: async (given, options) => {
       const nowMs = services.now().getTime();
       const { refusesExamples = false, issuers = null } = services;
-      const result = await enqueue({ kind: 'apply', text, prune, refusesExamples, issuers, nowMs });
+      const result = await enqueue({ kind: 'apply', given, options, refusesExamples, issuers, nowMs });
       if (typeof result === 'object' && result !== null) return result;
       throw new Error('the planning process gave no result');
     },

@@ -5,7 +5,7 @@ import type { MetricsAnswer, MetricsQuestion } from './metrics.ts';
 
 /** How the start of a worker ended. */
 export type StartReport =
-  | { readonly kind: 'listening'; readonly publicUrl: string }
+  | { readonly kind: 'listening'; readonly publicUrl: string; readonly listen: string }
   | { readonly kind: 'failed'; readonly message: string };
 
 /** What a worker sends to the primary. */

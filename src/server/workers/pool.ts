@@ -25,6 +25,7 @@ const START_MS = 60_000;
 interface ListeningWorker {
   readonly worker: Worker;
   readonly publicUrl: string;
+  readonly listen: string;
 }
 
 export interface PoolOptions {
@@ -71,7 +72,7 @@ export class WorkerPool {
     if (report.kind === 'failed') throw new CellpassError('conflict', report.message);
     watchHeartbeat(worker, this.#options.log);
     this.#options.onListening(worker);
-    return { worker, publicUrl: report.publicUrl };
+    return { worker, publicUrl: report.publicUrl, listen: report.listen };
   }
 
   /** From now on, a worker that dies is replaced. */

@@ -1,6 +1,6 @@
 import type { Server } from 'node:http';
 import type { Config } from '../../config/load.ts';
-import { answerUnavailable, createHttpServer, replaceTls } from '../../http/listener/server.ts';
+import { answerUnavailable, createHttpServer, listenOnTcp, replaceTls } from '../../http/listener/server.ts';
 import type { Log } from '../../log.ts';
 import type { Certificate } from '../certificate.ts';
 
@@ -9,6 +9,11 @@ import type { Certificate } from '../certificate.ts';
  * and clients and load balancers take that for a server that is gone.
  */
 export interface StandIn {
+  /**
+   * Takes the port before the first worker starts; does nothing for port 0.
+   * @throws {CellpassError} `conflict` when it can't listen there.
+   */
+  hold(): Promise<void>;
   begin(): void;
   /** The port is free when this returns. */
   end(): void;
@@ -45,6 +50,11 @@ export function createStandIn({ config, certificate, log }: StandInOptions): Sta
     });
   };
   return {
+    async hold() {
+      if (port === 0) return;
+      await listenOnTcp(server, config.listen);
+      isNeeded = true;
+    },
     begin() {
       // Workers that chose a free port choose another one each time.
       if (isNeeded || port === 0) return;
@@ -66,7 +76,7 @@ export function createStandIn({ config, certificate, log }: StandInOptions): Sta
 
 function open({ limits }: StandInOptions['config'], certificate: Certificate): Server {
   const server = createHttpServer(
-    (_request, response) => answerUnavailable(response, 'the server is restarting'),
+    (_request, response) => answerUnavailable(response, 'the server is starting: try again in a moment'),
     { headerBytes: limits.headerBytes, tls: certificate.current() },
   );
   server.maxConnections = limits.connections.total;

@@ -4,7 +4,6 @@ import type { ServerLog } from '../server-log.ts';
 import { type RunningServer, startPrimary } from '../start.ts';
 import { createWorkerMetrics } from './metrics.ts';
 import { WorkerPool } from './pool.ts';
-import { createStandIn } from './stand-in.ts';
 import { optionsOfWorkers } from './young-generation.ts';
 
 /** How long a worker may take to exit after its drain. */
@@ -24,14 +23,14 @@ export async function startWorkers(
   cluster.setupPrimary({ execArgv: [...optionsOfWorkers(process.execArgv, process.env['NODE_OPTIONS'])] });
   const metrics = createWorkerMetrics();
   const primary = await startPrimary(config, { log, signal }, () => metrics.gather());
-  const { certificate, rules } = primary;
+  const { certificate, rules, standIn } = primary;
   const pool = new WorkerPool({
     log,
     graceMs: config.drainSeconds * 1000 + GRACE_MS,
     hasher: primary.hasher,
     certificate,
     rules,
-    standIn: createStandIn({ config, certificate, log }),
+    standIn,
     onListening: (worker) => metrics.watch(worker),
   });
   certificate.follow((tls) => pool.send({ kind: 'certificate', tls }));
@@ -41,6 +40,7 @@ export async function startWorkers(
     pool.replaceDead();
     return {
       publicUrl: first?.publicUrl ?? '',
+      addresses: { listen: first?.listen ?? '', ...primary.addresses },
       reload: () => primary.reload(),
       rules,
       close: async () => {

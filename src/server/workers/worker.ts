@@ -26,7 +26,7 @@ export async function runWorker(config: Config, log: ServerLog): Promise<void> {
     onMessage((message) => {
       if (message.kind === 'metrics') void sendMetrics(server, message, log);
     });
-    send({ kind: 'listening', publicUrl: server.publicUrl });
+    send({ kind: 'listening', publicUrl: server.publicUrl, listen: server.listen });
     await stop;
     await server.close();
   } catch (error) {

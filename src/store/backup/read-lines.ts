@@ -86,6 +86,7 @@ async function* linesOf(file: string): AsyncGenerator<string> {
 }
 
 async function* unpacked(file: string): AsyncGenerator<string> {
+  const isGzip = await beginsAsGzip(file);
   const source = createReadStream(file);
   const gunzip = createGunzip();
   source.on('error', (error) => gunzip.destroy(error));
@@ -96,18 +97,30 @@ async function* unpacked(file: string): AsyncGenerator<string> {
     // zlib ignores what follows the end of its data.
     if (gunzip.bytesWritten !== size) throw altered();
   } catch (error) {
-    throw readable(file, error);
+    throw readable(file, error, isGzip);
   } finally {
     source.destroy();
     gunzip.destroy();
   }
 }
 
-function readable(file: string, error: unknown): unknown {
+/** RFC 1952 section 2.3.1. Bytes behind the end of the data can be taken for a second header. */
+async function beginsAsGzip(file: string): Promise<boolean> {
+  const start = createReadStream(file, { end: 1 });
+  const read: Buffer[] = [];
+  try {
+    for await (const chunk of start) read.push(Buffer.from(chunk));
+  } catch {
+    return false;
+  }
+  return Buffer.concat(read).equals(Buffer.from([0x1f, 0x8b]));
+}
+
+function readable(file: string, error: unknown, isGzip: boolean): unknown {
   if (error instanceof CellpassError || !(error instanceof Error)) return error;
   const code = 'code' in error ? error.code : undefined;
   if (code === 'Z_BUF_ERROR') return cutOff(error);
-  if (error.message === 'incorrect header check') return noBackup('it is not a gzip file');
+  if (error.message === 'incorrect header check' && !isGzip) return noBackup('it is not a gzip file');
   if (typeof code === 'string' && code.startsWith('Z_')) return altered(error);
   return new CellpassError('invalid', `can't read ${file}: ${error.message}`, { cause: error });
 }

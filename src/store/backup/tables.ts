@@ -34,13 +34,17 @@ export const BACKED_UP: readonly BackedUpTable[] = [
   { name: 'project_deploy_tokens', order: 'deploy_token_id, project_id' },
   { name: 'job_tokens', order: 'id' },
   { name: 'revoked_secrets', order: 'token_digest' },
-  { name: 'revoked_identities', order: 'name' },
+  { name: 'revoked_identities', order: 'name, identity_id' },
   { name: 'revoked_id_tokens', order: 'token_key' },
   // Without these, an ID token could be exchanged a second time.
   { name: 'exchanged_id_tokens', order: 'token_key' },
   { name: 'certificate_authorities', order: 'created_at, id' },
   { name: 'signing_keys', order: 'created_at, kid' },
   { name: 'admin_tokens', order: 'id' },
+  // Who changed the directory, and from what, so that a restored change can be undone.
+  { name: 'history', order: 'id' },
+  { name: 'history_entries', order: 'change_id, position' },
+  { name: 'history_rows', order: 'change_id, position' },
   // Who changed keys and admin tokens.
   { name: 'audit_events', order: 'id' },
 ];

@@ -17,6 +17,9 @@ import { sql as smallerRecords } from './migrations/0015-smaller-records.ts';
 import { sql as comparisons } from './migrations/0016-comparisons.ts';
 import { sql as federation } from './migrations/0017-federation.ts';
 import { sql as adminRoles } from './migrations/0018-admin-roles.ts';
+import { sql as identityRevocations } from './migrations/0019-identity-revocations.ts';
+import { sql as history } from './migrations/0020-history.ts';
+import { sql as credentialsOfTokens } from './migrations/0021-credentials-of-tokens.ts';
 
 interface Migration {
   readonly name: string;
@@ -46,6 +49,9 @@ const MIGRATIONS: readonly Migration[] = [
   { name: '0016-comparisons', sql: comparisons },
   { name: '0017-federation', sql: federation, addsOnly: true },
   { name: '0018-admin-roles', sql: adminRoles, addsOnly: true },
+  { name: '0019-identity-revocations', sql: identityRevocations, addsOnly: true },
+  { name: '0020-history', sql: history, addsOnly: true },
+  { name: '0021-credentials-of-tokens', sql: credentialsOfTokens, addsOnly: true },
 ];
 
 /** An advisory lock that nothing else uses; the same in every version of cellpass. */

@@ -94,15 +94,15 @@ function condition(column: string, values: readonly (string | number)[], paramet
   return `t.${column} = ANY(ARRAY(SELECT ${value} FROM jsonb_array_elements_text($${parameter}::jsonb) AS value))`;
 }
 
-/** Both drivers give JSON in the same way: ids as numbers, dates and digests as text. */
-function parseRow<T extends TableName>(text: string): DirectoryTables[T] {
+/** A row from its JSON. Both drivers give that in the same way: ids as numbers, dates and digests as text. */
+export function parseRow<T extends TableName>(text: string): DirectoryTables[T] {
   const row = JSON.parse(text);
   for (const column of TIMES) if (column in row) row[column] = inUtc(row[column]);
   return row;
 }
 
 /** Columns, not members of a column that is JSON. */
-const TIMES = ['expires_at', 'ends_at'] as const;
+const TIMES = ['expires_at', 'ends_at', 'revoked_at'] as const;
 const TIMESTAMP = /^\d{4}-\d\d-\d\dT\d\d:/;
 
 /** In JSON, PostgreSQL writes a timestamp in the zone of the session. */

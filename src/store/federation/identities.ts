@@ -32,12 +32,12 @@ interface ListedRow extends Row {
 
 const LIST = `
   SELECT identity.name, identity.issuer, users.username AS account, projects.path AS project, namespaces.path AS group,
-    to_jsonb(identity.scopes) AS scopes, identity.claims, identity.expires_at, revoked.revoked_at
+    to_jsonb(identity.scopes) AS scopes, identity.claims, identity.expires_at,
+    (SELECT min(revoked_at) FROM revoked_identities AS revoked WHERE revoked.name = identity.name) AS revoked_at
   FROM federated_identities AS identity
   JOIN users ON users.id = identity.user_id
   LEFT JOIN projects ON projects.id = identity.project_id
   LEFT JOIN namespaces ON namespaces.id = identity.group_id
-  LEFT JOIN revoked_identities AS revoked ON revoked.name = identity.name
   WHERE identity.name > $1 ORDER BY identity.name LIMIT $2`;
 
 /** In the order of their names, those after `after`. */
@@ -54,11 +54,6 @@ export async function listIdentities(
   }));
 }
 
-export async function identityExists(sql: Sql, name: string): Promise<boolean> {
-  const rows = await sql.query('SELECT FROM federated_identities WHERE name = $1', [name]);
-  return rows.length > 0;
-}
-
 /** The claims that each identity of an issuer pins, by name. */
 export async function claimsOfIssuer(sql: Sql, issuer: string): Promise<ReadonlyMap<string, ClaimPins>> {
   const rows = await sql.query<Row & { readonly name: string; readonly claims: ClaimPins }>(
@@ -71,7 +66,7 @@ export async function claimsOfIssuer(sql: Sql, issuer: string): Promise<Readonly
 /** When each of these identities was revoked; one that was not is missing. */
 export async function revokedSince(sql: Sql, names: readonly string[]): Promise<ReadonlyMap<string, Date>> {
   const rows = await sql.query<Row & { readonly name: string; readonly revoked_at: Date }>(
-    'SELECT name, revoked_at FROM revoked_identities WHERE name = ANY ($1::text[])',
+    'SELECT name, min(revoked_at) AS revoked_at FROM revoked_identities WHERE name = ANY ($1::text[]) GROUP BY name',
     [[...names]],
   );
   return new Map(rows.map(({ name, revoked_at }) => [name, revoked_at]));

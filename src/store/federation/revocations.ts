@@ -14,25 +14,44 @@ export interface IdTokenName {
 }
 
 /**
- * Refuses all ID tokens of an identity from now on, and the access tokens that they were exchanged
- * for. Revoking it again changes nothing. Also an identity that does not exist can be revoked: it may
- * be one of a document that is applied later.
- * @returns how many access tokens ended with it.
+ * Refuses all ID tokens of an identity of the directory's own tables from now on, and the access
+ * tokens that they were exchanged for. Revoking it again changes nothing.
+ * @returns how many access tokens ended with it; null: there is no such identity.
  */
 export function revokeIdentity(
   database: Pick<Database, 'transaction'>,
   name: string,
   now: Date,
-): Promise<number> {
+): Promise<number | null> {
   return database.transaction(async (sql) => {
     // An exchange holds the row until its token is stored: it is either seen here, or sees this.
-    await sql.query('SELECT FROM federated_identities WHERE name = $1 FOR UPDATE', [name]);
-    await sql.query(
-      'INSERT INTO revoked_identities (name, revoked_at) VALUES ($1, $2) ON CONFLICT DO NOTHING',
-      [name, now],
+    const [identity] = await sql.query<Row & { readonly id: number }>(
+      'SELECT id FROM federated_identities WHERE name = $1 FOR UPDATE',
+      [name],
     );
-    return revokeExchanged(sql, 'identity_name = $1', [name], now);
+    if (identity === undefined) return null;
+    await recordRevocation(sql, { name, identityId: identity.id, now });
+    return revokeExchanged(sql, 'identity_id = $1', [identity.id], now);
   });
+}
+
+/** Refuses all ID tokens of an identity of the settings from now on. */
+export function revokeConfiguredIdentity(sql: Sql, name: string, now: Date): Promise<void> {
+  return recordRevocation(sql, { name, identityId: null, now });
+}
+
+interface IdentityRevocation {
+  readonly name: string;
+  /** By which a revocation follows an identity that is renamed; null: it is in the settings. */
+  readonly identityId: number | null;
+  readonly now: Date;
+}
+
+async function recordRevocation(sql: Sql, { name, identityId, now }: IdentityRevocation): Promise<void> {
+  await sql.query(
+    'INSERT INTO revoked_identities (name, identity_id, revoked_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING',
+    [name, identityId, now],
+  );
 }
 
 /**
@@ -83,7 +102,7 @@ export async function markExchanged(sql: Sql, key: string, keptUntil: Date): Pro
 async function revokeExchanged(
   sql: Sql,
   condition: string,
-  parameters: readonly string[],
+  parameters: readonly (string | number)[],
   now: Date,
 ): Promise<number> {
   const rows = await sql.query(

@@ -1,8 +1,8 @@
-import { CellpassError } from '../../errors.ts';
 import type { AuthType } from '../../policy/subject.ts';
 import type { Database, Row, Sql } from '../database/drivers.ts';
 import { type AccessEntry, parseAccess } from './access-text.ts';
-import type { IssuedToken } from './issued-tokens.ts';
+import { searchInTime } from './bounded-search.ts';
+import { CREDENTIAL_BY_AUTH_TYPE, type IssuedToken } from './issued-tokens.ts';
 import { uuidsWithPrefix } from './uuid-prefix.ts';
 
 /** A search; a token must match all filters that are given. */
@@ -15,6 +15,8 @@ export interface IssuedTokenQuestion {
   /** Empty for tokens of anonymous clients. */
   readonly subject?: string;
   readonly kid?: string;
+  /** As `credentialOf`. */
+  readonly credential?: string;
   /** The whole name of a repository to which the token grants something. */
   readonly repository?: string;
   /** The last token of the previous page. */
@@ -32,16 +34,14 @@ export interface IssuedTokenPage {
   readonly hasMore: boolean;
 }
 
-/** Only ids and names are indexed. Other filters scan the partitions of all days between the bounds. */
-const LONGEST_SEARCH_MS = 5000;
-
 /**
- * A statement without a name, so that PostgreSQL plans it each time: missing filters then cost
+ * Only ids, names and credentials are indexed: other filters scan the partitions of all days between
+ * the bounds. A statement without a name, so that PostgreSQL plans it each time: missing filters then cost
  * nothing, and partitions outside the bounds are not opened.
  */
 const SEARCH = `
 SELECT jti, kid, subject, auth_type, service, access, address, issued_at, expires_at, request_id, cell,
-  tokens, last_jti, last_issued_at, identity, identity_issuer, identity_subject, identity_jti
+  tokens, last_jti, last_issued_at, identity, identity_issuer, identity_subject, identity_jti, credential
 FROM issued_tokens
 WHERE issued_at >= $11 AND coalesce(last_issued_at, issued_at) >= $1 AND ($2::timestamptz IS NULL OR issued_at < $2)
   AND ($3::uuid IS NULL OR jti BETWEEN $3 AND $10::uuid OR last_jti BETWEEN $3 AND $10::uuid)
@@ -49,24 +49,18 @@ WHERE issued_at >= $11 AND coalesce(last_issued_at, issued_at) >= $1 AND ($2::ti
   AND ($5::text IS NULL OR kid = $5)
   AND ($6::text IS NULL OR jsonb_path_exists(access, '$[*] ? (@ starts with $start)', jsonb_build_object('start', $6 || ':'))
     OR access @> jsonb_build_array(jsonb_build_object('type', 'repository', 'name', $6)))
+  AND ($12::text IS NULL OR (credential = $12 AND auth_type <> 'none') OR ($12 = 'password' AND auth_type = 'gitlab_or_ldap') OR ($12 = 'anonymous' AND auth_type = 'none'))
   AND ($7::timestamptz IS NULL OR (issued_at <= $7 AND (issued_at, request_id) < ($7, $8::uuid)))
 ORDER BY issued_at DESC, request_id DESC
 LIMIT $9`;
 
 /** @throws {CellpassError} `unavailable`, also when the search takes too long. */
-export async function searchIssuedTokens(
+export function searchIssuedTokens(
   database: Pick<Database, 'transaction'>,
   question: IssuedTokenQuestion,
-  { timeoutMs = LONGEST_SEARCH_MS }: { readonly timeoutMs?: number } = {},
+  { timeoutMs }: { readonly timeoutMs?: number } = {},
 ): Promise<IssuedTokenPage> {
-  try {
-    return await database.transaction(async (sql) => {
-      await sql.query(`SET LOCAL statement_timeout = ${timeoutMs}`);
-      return readPage(sql, question);
-    });
-  } catch (error) {
-    throw wasStopped(error) ? tooMuch(error) : error;
-  }
+  return searchInTime(database, (sql) => readPage(sql, question), timeoutMs);
 }
 
 interface IssuedRow extends Row {
@@ -88,6 +82,7 @@ interface IssuedRow extends Row {
   readonly identity_issuer: string | null;
   readonly identity_subject: string | null;
   readonly identity_jti: string | null;
+  readonly credential: string | null;
 }
 
 /**
@@ -98,20 +93,21 @@ const LONGEST_ROW_MS = 5 * 60 * 1000;
 const DAY_MS = 24 * 60 * 60 * 1000;
 
 async function readPage(sql: Sql, question: IssuedTokenQuestion): Promise<IssuedTokenPage> {
-  const { since, until, jti, subject, kid, repository, after, limit } = question;
+  const { since, until, jti, subject, kid, repository, credential = null, after, limit } = question;
   const place = [after?.issuedAt ?? null, after?.requestId ?? null];
   const [lowestJti = null, highestJti = null] = jti === undefined ? [] : uuidsWithPrefix(jti);
   const filters = [until ?? null, lowestJti, ...[subject, kid, repository].map((value) => value ?? null)];
   const sinceMs = since.getTime();
   const midnightMs = Math.floor(sinceMs / DAY_MS) * DAY_MS;
   const earliest = new Date(Math.max(midnightMs, sinceMs - LONGEST_ROW_MS));
-  const parameters = [since, ...filters, ...place, limit + 1, highestJti, earliest];
+  const parameters = [since, ...filters, ...place, limit + 1, highestJti, earliest, credential];
   const found = await sql.query<IssuedRow>(SEARCH, parameters);
   return { tokens: found.slice(0, limit).map(toToken), hasMore: found.length > limit };
 }
 
 function toToken(row: IssuedRow): IssuedToken {
   const { jti, kid, subject, service, address, cell, last_jti: lastJti, last_issued_at: lastIssuedAt } = row;
+  const credential = row.credential ?? CREDENTIAL_BY_AUTH_TYPE[row.auth_type];
   const hasRepeats = lastJti !== null && lastIssuedAt !== null;
   return {
     jti,
@@ -125,6 +121,7 @@ function toToken(row: IssuedRow): IssuedToken {
     expiresAt: row.expires_at,
     requestId: row.request_id,
     cell,
+    ...(credential !== undefined && { credential }),
     ...identityOf(row),
     ...(hasRepeats && { repeats: { count: row.tokens - 1, lastJti, lastIssuedAt } }),
   };
@@ -133,17 +130,4 @@ function toToken(row: IssuedRow): IssuedToken {
 function identityOf(row: IssuedRow): Pick<IssuedToken, 'identity'> {
   const { identity: name, identity_issuer: issuer, identity_subject: subject, identity_jti: jti } = row;
   return name === null || issuer === null ? {} : { identity: { name, issuer, subject, jti } };
-}
-
-const QUERY_CANCELED = '57014';
-
-/** The statement timeout ended the search; the database is not away. */
-function wasStopped(error: unknown): boolean {
-  const cause = error instanceof CellpassError ? error.details.cause : undefined;
-  return cause instanceof Error && 'code' in cause && cause.code === QUERY_CANCELED;
-}
-
-function tooMuch(cause: unknown): CellpassError {
-  const message = 'this takes too long: ask for a shorter time, or for a subject';
-  return new CellpassError('unavailable', message, { cause });
 }

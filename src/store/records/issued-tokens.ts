@@ -19,13 +19,15 @@ export interface IssuedToken {
   readonly expiresAt: Date;
   readonly requestId: string;
   readonly cell: number;
+  /** As `credentialOf`; missing in records of older versions, for tokens and jobs. */
+  readonly credential?: string;
   /** The federated identity that the client proved, now or when it exchanged its ID token. */
   readonly identity?: SubjectIdentity;
   /** Further tokens that this record counts; missing for a record of one token. */
   readonly repeats?: TokenRepeats;
 }
 
-/** Tokens of the same subject, address, service, key and access, issued within a minute or so. */
+/** Tokens of the same subject, credential, address, service, key and access, issued within a minute or so. */
 interface TokenRepeats {
   /** Without the first token. */
   readonly count: number;
@@ -56,13 +58,13 @@ const SAVE = {
   name: 'save-issued-token-rows',
   text: `
 INSERT INTO issued_tokens (issued_at, jti, kid, subject, auth_type, service, access, address, expires_at, request_id, cell,
-  tokens, last_jti, last_issued_at, identity, identity_issuer, identity_subject, identity_jti)
+  tokens, last_jti, last_issued_at, identity, identity_issuer, identity_subject, identity_jti, credential)
 SELECT issued_at, jti, kid, subject, auth_type, service, access, address, expires_at, request_id, cell,
-  tokens, last_jti, last_issued_at, identity, identity_issuer, identity_subject, identity_jti
+  tokens, last_jti, last_issued_at, identity, identity_issuer, identity_subject, identity_jti, credential
 FROM json_to_recordset($1::json) AS issued (issued_at timestamptz, jti uuid, kid text, subject text, auth_type text, service text,
   access jsonb, address text, expires_at timestamptz, request_id uuid, cell integer,
   tokens integer, last_jti uuid, last_issued_at timestamptz,
-  identity text, identity_issuer text, identity_subject text, identity_jti text)
+  identity text, identity_issuer text, identity_subject text, identity_jti text, credential text)
 ON CONFLICT DO NOTHING`,
 };
 
@@ -119,6 +121,16 @@ function dayOf(time: Date): string {
   return time.toISOString().slice(0, 'yyyy-mm-dd'.length);
 }
 
+/** The credentials that the kind of authentication says. */
+export const CREDENTIAL_BY_AUTH_TYPE: Partial<Record<AuthType, string>> = {
+  none: 'anonymous',
+  gitlab_or_ldap: 'password',
+};
+
+function saysCredential(authType: AuthType): boolean {
+  return CREDENTIAL_BY_AUTH_TYPE[authType] !== undefined;
+}
+
 function toRow(token: IssuedToken): object {
   return {
     issued_at: token.issuedAt,
@@ -139,5 +151,7 @@ function toRow(token: IssuedToken): object {
     identity_issuer: token.identity?.issuer ?? null,
     identity_subject: token.identity?.subject ?? null,
     identity_jti: token.identity?.jti ?? null,
+    // Most rows are shorter without what `auth_type` says.
+    credential: saysCredential(token.authType) ? null : (token.credential ?? null),
   };
 }

@@ -1,7 +1,8 @@
 import type { ErrorCode, Reason } from '../../errors.ts';
 import type { Facts } from '../../policy/project.ts';
 import type { Action } from '../../policy/role.ts';
-import type { AskedScopes } from '../../policy/scope.ts';
+import type { RuleId } from '../../policy/rules.ts';
+import type { AskedScopes, DroppedScope } from '../../policy/scope.ts';
 import type { Subject } from '../../policy/subject.ts';
 import type { Database } from '../database/drivers.ts';
 import { type Retention, recordTable, type StoredRecord } from './record-table.ts';
@@ -13,6 +14,17 @@ type AsJson<S> = S extends Subject
       readonly expiresAt: string | null;
     }
   : never;
+
+export interface EarlyRequest {
+  /** The verified name; missing: no credentials were accepted. */
+  readonly subject?: string;
+  /** The account or deploy token of a failed login; null or missing: there is none. */
+  readonly account?: string | null;
+  /** As `credentialName`; null: no such credential. */
+  readonly credential: string | null;
+  /** Scopes, without those that don't parse; about 2,000 characters. */
+  readonly asked: readonly string[];
+}
 
 /** A refusal as the database keeps it: without secrets and without unverified login names. */
 export interface RefusalRecord {
@@ -30,6 +42,10 @@ export interface RefusalRecord {
     readonly asked: AskedScopes;
     readonly facts: Facts;
   } | null;
+  /** What is known of a request that ended before the decision; older versions leave it out. */
+  readonly early?: EarlyRequest;
+  /** The rules and causes by which less was granted than asked, each once, for searches. */
+  readonly reasons?: readonly (RuleId | DroppedScope['why'])[];
 }
 
 export type StoredRefusal = StoredRecord<RefusalRecord>;

@@ -7,6 +7,7 @@ export type RetentionTask =
   | 'issued_tokens'
   | 'comparisons'
   | 'federation'
+  | 'history'
   | 'vacuum';
 
 /** A turn that began in the database's future dates from before its clock was set back. */

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';
 import { calculateJwkThumbprint, exportJWK, type JWK } from 'jose';
 import { createIssuerKeys, type IssuerKeys } from '../../../src/authn/federation/issuer-keys.ts';
+import type { KeyWaits } from '../../../src/authn/federation/key-waits.ts';
 import type { IssuerSettings } from '../../../src/config/federation.ts';
 import { createMemoryIssuer } from '../../support/federation/issuer.ts';
 
@@ -30,7 +31,7 @@ describe('the keys of an issuer', () => {
   let warned: unknown[] = [];
   let keys: IssuerKeys;
   let own = new Set<string>();
-  const open = (...entries: readonly IssuerSettings[]): IssuerKeys => {
+  const open = (entries: readonly IssuerSettings[] = [], waits?: KeyWaits): IssuerKeys => {
     keys = createIssuerKeys({
       issuers: entries.length === 0 ? [settings] : entries,
       fetchKeys: async () => {
@@ -42,6 +43,7 @@ describe('the keys of an issuer', () => {
       ownThumbprints: () => own,
       log: { warn: (fields: unknown) => void warned.push(fields) },
       monotonicMs: () => nowMs,
+      ...(waits && { waits }),
     });
     return keys;
   };
@@ -65,6 +67,19 @@ describe('the keys of an issuer', () => {
     answer({ keys: [a] });
     assert.deepEqual(await finding, [1, 1, 0]);
     assert.equal(fetches, 1);
+  });
+
+  it('are waited for as the waits of the process allow, whichever issuer is slow', async () => {
+    published = () => new Promise(() => undefined);
+    const asked: Promise<void>[] = [];
+    open([settings, { ...settings, name: 'second', issuer: 'https://second.example.com' }], {
+      wait: async (work) => {
+        asked.push(work);
+        return false;
+      },
+    });
+    const finding = ['ci', 'second'].map((name) => keys.find(name, { alg: 'RS256', kid: 'x' }));
+    assert.deepEqual([await Promise.all(finding), asked.length], [['none', 'none'], 2]);
   });
 
   it('are fetched again for a key id that nobody knows, after 30 s and not sooner', async () => {
@@ -189,7 +204,7 @@ describe('the keys of an issuer', () => {
   });
 
   it('are shared by entries that differ in their audience alone', async () => {
-    open(settings, { ...settings, name: 'more', audience: 'https://more.example.com' });
+    open([settings, { ...settings, name: 'more', audience: 'https://more.example.com' }]);
     await find('a');
     assert.deepEqual(await keys.find('more', { alg: 'RS256', kid: 'a' }).then((found) => found.length), 1);
     assert.equal(fetches, 1);

@@ -244,6 +244,24 @@ describe('an ID token', () => {
       const verdict = await by.verify(text, NOW);
       assert.deepEqual(['reason' in verdict, verdict.issuer], [false, 'other']);
     });
+
+    for (const [order, names] of [
+      ['first', ['away', 'other']],
+      ['last', ['other', 'away']],
+    ] as const) {
+      it(`is of the cluster whose key signed it also where the keys of the ${order} entry are not known`, async () => {
+        const away = await createMemoryIssuer({ now, settings: cluster('away') });
+        away.published = null;
+        const byName = { away, other };
+        const by = verifierFor(...names.map((name) => byName[name]));
+        const aud = [away.settings.audience, other.settings.audience];
+        const verdict = await by.verify(await other.sign({ aud }), NOW);
+        assert.deepEqual(['reason' in verdict, verdict.issuer], [false, 'other']);
+        // Perhaps the missing keys signed it.
+        const { reason } = await by.verify(await one.sign({ aud }), NOW).catch((error) => error);
+        assert.equal(reason, 'issuer_keys');
+      });
+    }
   });
 
   it('is not judged while no key of its issuer is known', async () => {

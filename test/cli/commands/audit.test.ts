@@ -32,10 +32,10 @@ describe('cellpass audit', () => {
   it('says who got a token for a repository in the last hour', async () => {
     const table = await done(site, 'audit', '--repository', 'acme/web', '--since', '1h');
     const [head, row, ...others] = table.trim().split('\n');
-    assert.match(head!, /^ISSUED +SUBJECT +BY +FROM +ACCESS +KID +JTI +REQUEST$/);
+    assert.match(head!, /^ISSUED +SUBJECT +CREDENTIAL +FROM +ACCESS +KID +JTI +REQUEST$/);
     assert.match(
       row!,
-      /^20\d\d-\d\d-\d\d \d\d:\d\dZ +alice +gitlab_or_ldap +127\.0\.0\.1 +acme\/web:pull,push +\w{4}:\w{4} +[0-9a-f]{8} +[0-9a-f]{8}$/,
+      /^20\d\d-\d\d-\d\d \d\d:\d\dZ +alice +password +127\.0\.0\.1 +acme\/web:pull,push +\w{4}:\w{4} +[0-9a-f]{8} +[0-9a-f]{8}$/,
     );
     assert.deepEqual(others, []);
   });
@@ -65,6 +65,16 @@ describe('cellpass audit', () => {
     assertRefused(await site.run(['audit', '--kid', 'FFFF:FFFF']), 'no key has the id', 'cellpass keys list');
     // Everything that was asked for was granted, so there is no refusal to explain.
     assertRefused(await site.run(['explain', '--request', requestId.slice(0, 8)]), 'no refusal');
+  });
+
+  it('says what was done by a credential', async () => {
+    const { tokens } = await find('--credential', 'password');
+    assert.deepEqual(
+      tokens.map(({ credential }) => credential),
+      ['password', 'password'],
+    );
+    assert.deepEqual((await find('--credential', 'access-1')).tokens, []);
+    assertRefused(await site.run(['audit', '--credential', 'glpat-x']), /must be the name of a credential/);
   });
 
   it('tells where there are more than are shown', async () => {

@@ -17,6 +17,8 @@ import {
 
 const SCOPE = 'repository:acme/platform/api:pull,push';
 
+const IN_300_DAYS = new Date(Date.now() + 300 * 86_400_000).toISOString().slice(0, 'yyyy-mm-dd'.length);
+
 describe('cellpass token', () => {
   let site: Site;
   let server: Server;
@@ -48,14 +50,31 @@ describe('cellpass token', () => {
       '--name',
       'laptop 2',
       '--expires-at',
-      '2099-01-31',
+      IN_300_DAYS,
     ]);
     assert.equal(code, 0, stderr);
     assert.match(stdout, /^glpat-\S+\n$/);
-    assert.match(stderr, /^access-\d+: log in .* as the password; .* expires 2099-01-31\n$/);
+    assert.match(
+      stderr,
+      new RegExp(`^access-\\d+: log in .* as the password; .* expires ${IN_300_DAYS}\\n$`),
+    );
     assert.deepEqual(await granted('alice', stdout.trim()), ['pull', 'push']);
     const reading = readRoutableToken(stdout.trim());
     assert.deepEqual(reading.kind === 'routable' && reading.routing, { c: 3n, o: 1n, u: 11n });
+  });
+
+  it('create without --expires-at says when the token expires, and refuses a later day', async () => {
+    const args = ['token', 'create', '--kind', 'personal', '--user', 'alice', '--scopes', 'api'];
+    const { code, stderr } = await site.run(args);
+    assert.equal(code, 0, stderr);
+    assert.match(
+      stderr,
+      /, and expires \d{4}-\d\d-\d\d \(limits\.token_days\), because --expires-at is missing\n$/,
+    );
+    assertRefused(
+      await site.run([...args, '--expires-at', '2099-01-31']),
+      /expires_at: must be \d{4}-\d\d-\d\d or earlier: .*365 days.*limits\.token_days/,
+    );
   });
 
   const kinds: [args: string, granted: string[]][] = [
@@ -97,13 +116,13 @@ describe('cellpass token', () => {
     const row = [
       id,
       'group',
-      'acme/attic as g\\S*…',
+      'acme/attic as \\S*…',
       'minted on \\d{4}-\\S*…',
       'api',
       'glpat-',
       'c:3,g:\\d+,o:1',
       '\\d{4}-\\d\\d-\\d\\d \\d\\d:\\d\\dZ',
-      'never',
+      '\\d{4}-\\d\\d-\\d\\d',
       'active',
     ];
     assert.match(text, new RegExp(`^${row.join(' +')}$`, 'm'));

@@ -56,7 +56,7 @@ const DIRECTORY = {
     },
   ],
   deploy_tokens: [
-    { username: 'puller', scopes: ['read_registry'], projects: ['acme/app'], token: TOKENS.deploy },
+    { id: 77, username: 'puller', scopes: ['read_registry'], projects: ['acme/app'], token: TOKENS.deploy },
   ],
   job_tokens: [{ id: 601, project: 'acme/app', user: 'alice', token: TOKENS.job }],
 };
@@ -71,6 +71,9 @@ const WHO: [as: string, login: Login | undefined][] = [
   ['token:501', ['x', TOKENS.reader]],
   ['deploy-token:puller', ['puller', TOKENS.deploy]],
   ['job:601', ['gitlab-ci-token', TOKENS.job]],
+  ['token:access-501', ['x', TOKENS.reader]],
+  ['token:deploy-77', ['puller', TOKENS.deploy]],
+  ['job:job-601', ['gitlab-ci-token', TOKENS.job]],
 ];
 const SCOPES: string[][] = [
   [],
@@ -134,6 +137,9 @@ describe('explain', () => {
   const wrong: [what: string, body: object, status: number][] = [
     ['an unknown user', { as: 'user:nobody', scopes: [] }, 404],
     ['an unknown token', { as: 'token:999', scopes: [] }, 404],
+    ['a deploy token by an id of another', { as: 'token:deploy-501', scopes: [] }, 404],
+    ['an access token by the id of a deploy token', { as: 'token:access-77', scopes: [] }, 404],
+    ['an id of no kind', { as: 'token:robot-77', scopes: [] }, 422],
     ['nobody it understands', { as: 'alice', scopes: [] }, 422],
     ['an address that is none', { as: 'anonymous', ip: 'here', scopes: [] }, 422],
     ['a moment that is none', { as: 'anonymous', at: 'soon', scopes: [] }, 422],

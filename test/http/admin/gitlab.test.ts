@@ -74,6 +74,18 @@ for (const hasOwnCi of [false, true]) {
       });
     }
 
+    for (const path of [
+      'who-can?action=push&repository=acme/app',
+      'what-can?subject=user:dev',
+      'tokens?can=push',
+    ]) {
+      it(`refuses ${path} by name`, async () => {
+        const { status, body } = await request(server.admin).get(`/admin/v1/${path}`);
+        assert.deepEqual([status, body.errors[0].code], [404, 'UNSUPPORTED']);
+        assert.match(body.errors[0].message, /not yet possible with GitLab as the directory/);
+      });
+    }
+
     it('lists tokens, by page and by owner', async () => {
       const list = async (query: string) =>
         (await request(server.admin).get(`/admin/v1/tokens${query}`)).body;
@@ -96,7 +108,9 @@ for (const hasOwnCi of [false, true]) {
       ['user:dev', 'grant'],
       ['token:31', 'grant'],
       ['token:32', 401],
+      ['token:access-31', 'grant'],
       ['deploy-token:puller', 'refuse'],
+      ['token:deploy-41', 'refuse'],
       ['job:7', 'grant'],
       ['user:gone', 401],
     ];
@@ -112,7 +126,15 @@ for (const hasOwnCi of [false, true]) {
     }
 
     it('finds no subject that is not there', async () => {
-      for (const as of ['token:99', 'job:99', 'user:nobody', 'deploy-token:nobody']) {
+      for (const as of [
+        'token:99',
+        'token:deploy-99',
+        'token:deploy-31',
+        'token:access-41',
+        'job:99',
+        'user:nobody',
+        'deploy-token:nobody',
+      ]) {
         const { status } = await request(server.admin)
           .post('/admin/v1/explain')
           .send({ as, scopes: ['repository:acme/app:push'] });

@@ -39,6 +39,7 @@ describe('the record of issued tokens over the admin API', () => {
       address: '203.0.113.7',
       request_id: requestId,
       cell: 1,
+      credential: 'access-1',
     });
     assert.ok(Date.parse(issued_at) < Date.parse(expires_at));
   });
@@ -51,6 +52,10 @@ describe('the record of issued tokens over the admin API', () => {
     ['an unknown subject', () => 'subject=nobody', 0],
     ['an id', () => `jti=${jti}`, 1],
     ['an id in upper case', () => `jti=${jti.toUpperCase()}`, 1],
+    ['a token of the directory', () => 'credential=access-1', 1],
+    ['another token', () => 'credential=access-2', 0],
+    ['anonymous clients', () => 'credential=anonymous', 1],
+    ['passwords', () => 'credential=password', 0],
     ['a key', () => `kid=${encodeURIComponent(server.keyring.active().kid)}`, 2],
     ['another key', () => 'kid=another', 0],
     ['two days around now', () => `since=${moment(-DAY_MS)}&until=${moment(DAY_MS)}`, 2],
@@ -85,6 +90,9 @@ describe('the record of issued tokens over the admin API', () => {
     'subject=%00',
     'repository=%00',
     'kid=%00',
+    'credential=access',
+    'credential=access-0',
+    'credential=',
   ];
   for (const query of wrong) it(`${query} is 422`, () => get(query, 422));
 

@@ -153,6 +153,9 @@ for (const [driver, options] of DRIVERS) {
     });
 
     it('are good until the day, or the moment, before which they were asked for', async () => {
+      assert.equal((await mint(personal)).expires_at, '2027-11-24');
+      assert.equal((await mint(deploy)).expires_at, '2027-11-24T00:00:00.000Z');
+      assert.equal((await mint({ ...project, expires_at: '2027-11-24' })).expires_at, '2027-11-24');
       const dated = await mint({ ...personal, expires_at: '2026-11-25' });
       assert.equal(dated.expires_at, '2026-11-25');
       const day = await mint({ ...deploy, expires_at: '2026-11-25' });
@@ -350,6 +353,17 @@ for (const [driver, options] of DRIVERS) {
         { ...deploy, expires_at: '2026-11-24T12:00:00Z' },
         { expires_at: /in the future/ },
       ],
+      [
+        'a day after the latest',
+        { ...personal, expires_at: '2027-11-25' },
+        { expires_at: /must be 2027-11-24 or earlier: .*365 days.*limits\.token_days/ },
+      ],
+      [
+        'a moment after the latest',
+        { ...deploy, expires_at: '2027-11-24T00:00:01Z' },
+        { expires_at: /must be 2027-11-24 or earlier/ },
+      ],
+      ['never', { ...group, expires_at: null }, { expires_at: /must be 2027-11-24 or earlier/ }],
       ['a name of nothing', { ...personal, name: '' }, { name: /must not be empty/ }],
       ['projects and a group', { ...deploy, group: 'acme' }, { '': /either projects or a group/ }],
       [
@@ -474,3 +488,24 @@ describe('a new token while a document is applied', () => {
     }
   });
 });
+
+const BOUNDS: [tokenDays: string, latest: string | null, refused: string | null][] = [
+  ['30', '2026-12-24', '2026-12-25'],
+  ['0', null, null],
+];
+for (const [tokenDays, latest, refused] of BOUNDS) {
+  describeTokens(
+    `tokens with limits.token_days ${tokenDays}`,
+    { limits: { tokenDays: Number(tokenDays) } },
+    ({ mint, post }) => {
+      it('expire by default on the latest day', async () => {
+        assert.equal((await mint(personal)).expires_at, latest);
+      });
+
+      it('are refused after it', async () => {
+        if (refused === null) await mint({ ...personal, expires_at: '2099-01-31' });
+        else await post({ ...personal, expires_at: refused }).expect(422);
+      });
+    },
+  );
+}

@@ -54,6 +54,7 @@ describe('the audit record', () => {
       identity_issuer: null,
       identity_subject: null,
       identity_jti: null,
+      credential: 'access-1',
     });
     assert.equal((expires_at as Date).getTime() / 1000, claims.exp);
     assert.ok((issued_at as Date).getTime() >= before);

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import request from 'supertest';
 import { ACME, LOGIN } from '../../support/directory/acme.ts';
+import { createMemoryIssuer } from '../../support/federation/issuer.ts';
+import { writeFederation } from '../../support/federation/settings.ts';
 import { readMetrics } from '../../support/metrics.ts';
 import { startTestServer, type TestServer } from '../../support/server.ts';
 
@@ -34,6 +36,35 @@ describe('a server whose clock is an hour ahead of the database’s', () => {
       assert.match(response.text, /the clock of this server is 3600 s ahead of the database's/);
     });
   }
+
+  it('exchanges no ID token, which could have ended', async () => {
+    const issuer = await createMemoryIssuer();
+    const file = writeFederation([issuer]);
+    const federated = await startTestServer({
+      environment: file.environment,
+      fetchKeys: (entry) => issuer.fetchKeys(entry),
+      machineClock: {
+        machine: 'a',
+        wallMs: () => Date.now() - HOUR_MS,
+        monotonicMs: () => performance.now(),
+      },
+    });
+    try {
+      const { status, body } = await request(federated.app)
+        .post('/jwt/auth')
+        .type('form')
+        .send({
+          grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange',
+          subject_token_type: 'urn:ietf:params:oauth:token-type:id_token',
+          subject_token: await issuer.sign({ sub: 'anybody' }),
+        });
+      assert.deepEqual([status, body.error], [503, 'temporarily_unavailable']);
+      assert.equal(federated.log.at(-1)?.['reason'], 'clock_wrong');
+    } finally {
+      await federated.close();
+      file.remove();
+    }
+  });
 
   it('is alive, not ready, and still publishes its keys', async () => {
     assert.equal((await request(server.app).get('/healthz')).status, 200);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import request from 'supertest';
 import { readRoutableToken } from '../../../src/cells/routable-token.ts';
-import { exchangeIdToken } from '../../../src/directory/tokens/exchange.ts';
+import { exchangeIdToken, type ProvenIdentity } from '../../../src/directory/tokens/exchange.ts';
 import type { CellpassError } from '../../../src/errors.ts';
 import { createMemoryIssuer, type MemoryIssuer } from '../../support/federation/issuer.ts';
 import { type FederationFile, writeFederation } from '../../support/federation/settings.ts';
@@ -215,7 +215,7 @@ describe('an ID token in exchange for an access token', () => {
       .post('/admin/v1/federation/id-tokens/revoke')
       .send({ issuer: 'ci', jti });
     assert.equal(revoked.body.ended_tokens, 1);
-    assert.equal(revoked.body.kept_until, new Date(START + 86_400_000).toISOString());
+    assert.equal(revoked.body.kept_until, new Date(START + 86_430_000).toISOString());
     assert.deepEqual([(await login(body)).status, (await asPassword()).status], [401, 401]);
     const other = await issuer.sign({ sub: 'release' });
     assert.equal((await server.ask({ as: ['oidc', other], scope: PUSH })).status, 200);
@@ -230,27 +230,129 @@ describe('an ID token in exchange for an access token', () => {
     assert.equal((await exchange({ sub: 'release', jti })).status, 401);
   });
 
+  /** What the ID token of an identity proved before the directory changed. */
+  const proofOf = async (name: string, more: Partial<ProvenIdentity> = {}): Promise<ProvenIdentity> => {
+    const [user] = await server.database.query<{ readonly id: number }>(
+      'SELECT user_id AS id FROM federated_identities WHERE name = $1',
+      [name],
+    );
+    const jti = randomUUID();
+    const claims = { sub: name, jti };
+    return {
+      idToken: {
+        issuer: 'ci',
+        claims,
+        subject: name,
+        jti,
+        expiresAt: new Date(START + 60_000),
+        mustPin: ['sub'],
+      },
+      identity: { name, issuer: 'ci', subject: name, jti },
+      userId: user?.id ?? 0,
+      scopes: ['read_registry', 'write_registry'],
+      identityEnds: null,
+      ...more,
+    };
+  };
+  const exchangeProof = (proven: ProvenIdentity, awaited = new AbortController().signal): Promise<string> =>
+    exchangeIdToken({ database: server.database, cell: 1, ttlSeconds: 600 }, proven, {
+      now: now(),
+      awaited,
+    }).then(
+      () => 'given',
+      (error: CellpassError) => error.reason,
+    );
+
   it('is not given to an identity that was revoked or removed while its ID token was verified', async () => {
-    const exchanging = (name: string) =>
-      exchangeIdToken(
-        { database: server.database, cell: 1, ttlSeconds: 600 },
-        {
-          identity: { name, issuer: 'ci', subject: name, jti: randomUUID() },
-          userId: 1,
-          scopes: ['read_registry'],
-          identityEnds: null,
-          idTokenEnds: new Date(START + 60_000),
-        },
-        now(),
-      ).then(
-        () => 'given',
-        (error: CellpassError) => error.reason,
+    const ofRemoved = { ...(await proofOf('revocable')), identity: (await proofOf('removed')).identity };
+    assert.equal(await exchangeProof(ofRemoved), 'identity_revoked');
+    await request(server.admin).post('/admin/v1/federation/identities/revocable/revoke').expect(200);
+    assert.equal(await exchangeProof(await proofOf('revocable')), 'identity_revoked');
+    await request(server.admin).post('/admin/v1/federation/identities/revocable/restore').expect(200);
+    assert.equal(await exchangeProof(await proofOf('revocable')), 'given');
+  });
+
+  const changes: [what: string, change: object][] = [
+    ['has narrower scopes', { scopes: ['read_registry'] }],
+    ['has wider scopes', { scopes: ['read_registry', 'write_registry', 'api'] }],
+    ['pins another value', { claims: { sub: 'another' } }],
+    ['pins one claim more', { claims: { sub: 'changing', ref: 'main' } }],
+    ['ends', { expires_at: '2026-11-28' }],
+    ['stands for another account', { account: 'other-bot' }],
+  ];
+  for (const [what, change] of changes) {
+    it(`is not given when the identity ${what} since its ID token was verified`, async () => {
+      const apply = (more: object) =>
+        server.apply({
+          ...DIRECTORY,
+          users: [...DIRECTORY.users, { username: 'other-bot', kind: 'service_account' }],
+          federated_identities: [
+            ...DIRECTORY.federated_identities,
+            { ...identity('changing', { account: 'release-bot' }), ...more },
+          ],
+        });
+      await apply({});
+      const [before, same] = [await proofOf('changing'), await proofOf('changing')];
+      assert.equal(await exchangeProof(same), 'given');
+      await apply(change);
+      assert.equal(await exchangeProof(before), 'identity_unknown');
+    });
+  }
+
+  it('is not given for an identity of another issuer or user than was proven', async () => {
+    const proof = await proofOf('revocable');
+    const ofOther = { ...proof, identity: { ...proof.identity, issuer: 'other' } };
+    assert.equal(await exchangeProof(ofOther), 'identity_unknown');
+    assert.equal(await exchangeProof({ ...proof, userId: 1_000_000 }), 'identity_unknown');
+  });
+
+  it('is not given while its user is being removed, and does not wait for that', async () => {
+    const proof = await proofOf('revocable');
+    await server.database.transaction(async (sql) => {
+      await sql.query('SELECT FROM users WHERE id = $1 FOR UPDATE', [proof.userId]);
+      assert.equal(await exchangeProof(proof), 'unavailable');
+    });
+    assert.equal(await exchangeProof(proof), 'given');
+  });
+
+  it('is not stored for a client that no longer waits, whose ID token can be exchanged again', async () => {
+    const proof = await proofOf('revocable');
+    assert.equal(await exchangeProof(proof, AbortSignal.abort()), 'client_gone');
+    assert.deepEqual([await exchangeProof(proof), await exchangeProof(proof)], ['given', 'id_token_used']);
+  });
+
+  it('counts each refusal as a failed attempt', async () => {
+    const subject_token = await issuer.sign({ sub: 'release' });
+    await send({ subject_token }).expect(200);
+    const counted = async () => {
+      const rows = await server.database.query<{ readonly failures: number }>(
+        'SELECT coalesce(sum(points), 0) AS failures FROM failed_attempts',
       );
-    await request(server.admin).post('/admin/v1/federation/identities/ends-soon/revoke').expect(200);
-    assert.equal(await exchanging('ends-soon'), 'identity_revoked');
-    assert.equal(await exchanging('removed'), 'identity_revoked');
-    await request(server.admin).post('/admin/v1/federation/identities/ends-soon/restore').expect(200);
-    assert.equal(await exchanging('ends-soon'), 'given');
+      return Number(rows[0]?.failures);
+    };
+    // A JWT of its own each: the same one again would be the same attempt.
+    const sign = (claims: Record<string, unknown>) =>
+      issuer.sign({ sub: 'release', unique: randomUUID(), ...claims });
+    const refused: [what: string, token: string][] = [
+      ['used', subject_token],
+      ['without jti', await sign({ jti: undefined })],
+      ['of another audience', await sign({ aud: 'https://other.example.com' })],
+      ['of another issuer', await sign({ iss: 'https://evil.example.com' })],
+    ];
+    for (const [what, token] of refused) {
+      const before = await counted();
+      await send({ subject_token: token }).expect(401);
+      assert.ok((await counted()) > before, what);
+    }
+  });
+
+  it('takes no scopes, user name or password into account, however long they are', async () => {
+    const more = {
+      scope: Array.from({ length: 100 }, (_, n) => `repository:acme/x${n}:pull`).join(' '),
+      username: 'x'.repeat(2000),
+      password: 'x'.repeat(9000),
+    };
+    await send({ subject_token: await issuer.sign({ sub: 'release' }), ...more }).expect(200);
   });
 
   it('revocations name what does not exist', async () => {

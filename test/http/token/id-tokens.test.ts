@@ -150,7 +150,7 @@ describe('an ID token as the password', () => {
     ['of an identity that expired', { sub: 'expired' }, 'identity_expired'],
     ['of an identity that is revoked', { sub: 'revoked' }, 'identity_revoked'],
     ['of a blocked account', { sub: 'blocked' }, 'account_blocked'],
-    ['for another audience', { sub: 'release', aud: 'https://other.example.com' }, 'audience_unknown'],
+    ['for another audience', { sub: 'release', aud: 'https://other.example.com' }, 'id_token_audience'],
     [
       'of an issuer that is not configured',
       { sub: 'release', iss: 'https://evil.example.com' },
@@ -195,10 +195,10 @@ describe('an ID token as the password', () => {
     const jti = randomUUID();
     const text = await issuer.sign({ sub: 'release', jti });
     const { headers } = await server.ask({ as: ['oidc', text], scope: PULL });
-    const { identity: name, identity_issuer, identity_subject, identity_jti } = lastLine();
+    const { identity: name, credential, identity_issuer, identity_subject, identity_jti } = lastLine();
     assert.deepEqual(
-      [name, identity_issuer, identity_subject, identity_jti],
-      ['release', 'ci', 'release', jti],
+      [name, credential, identity_issuer, identity_subject, identity_jti],
+      ['release', 'identity-release', 'ci', 'release', jti],
     );
     const { body } = await request(server.admin)
       .get('/admin/v1/issued-tokens')
@@ -207,8 +207,14 @@ describe('an ID token as the password', () => {
       (one: { request_id: string }) => one.request_id === headers['x-request-id'],
     );
     assert.deepEqual(
-      [record.identity, record.identity_issuer, record.identity_subject, record.identity_jti],
-      ['release', 'ci', 'release', jti],
+      [
+        record.identity,
+        record.credential,
+        record.identity_issuer,
+        record.identity_subject,
+        record.identity_jti,
+      ],
+      ['release', 'identity-release', 'ci', 'release', jti],
     );
     const everything = JSON.stringify(server.log) + JSON.stringify(body);
     for (const part of text.split('.')) assert.ok(!everything.includes(part));

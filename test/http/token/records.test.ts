@@ -65,7 +65,7 @@ function record(choose: (observers: readonly OutcomeObserver[]) => readonly Outc
   const errors: object[] = [];
   const context: RequestContext = { ...CONTEXT, logFields: {} };
   const observers = tokenObservers({
-    refusals: { add: ({ requestId }, subject) => write('refusal', [requestId, subject?.kind]) },
+    refusals: { add: ({ requestId }, { subject }) => write('refusal', [requestId, subject?.kind]) },
     audit: { add: ({ jti, issuedAt }) => write('issued', [jti, issuedAt]) },
     countPassedOn: () => undefined,
     countFederated: () => undefined,
@@ -89,6 +89,7 @@ describe('the observers of token requests', () => {
         dropped: 1,
         subject: 'puller',
         auth_type: 'deploy_token',
+        credential: 'deploy-7',
         granted: [],
         kid: 'KID',
         jti: CLAIMS.jti,

@@ -45,11 +45,11 @@ function issued(hours: number, more: Partial<IssuedToken>): IssuedToken {
 const NOBODY = { subject: '', authType: 'none' } as const;
 /** The latest first. */
 const RECORD = {
-  app: issued(0.5, {}),
+  app: issued(0.5, { credential: 'access-1' }),
   two: issued(1, { subject: 'bob', access: grants('acme/web', 'acme/app') }),
   catalog: issued(2, { access: [{ type: 'registry', name: 'catalog', actions: ['*'] }] }),
-  nobody: issued(3, NOBODY),
-  unnamed: issued(4, { subject: '', authType: 'build' }),
+  nobody: issued(3, { ...NOBODY, credential: 'anonymous' }),
+  unnamed: issued(4, { subject: '', authType: 'build', credential: 'job-1' }),
   old: issued(30, { kid: 'OLD', access: [] }),
   oldest: issued(60, { kid: 'OLD', subject: 'bob', access: grants('acme/apple') }),
 };
@@ -80,6 +80,10 @@ for (const [driver, open] of DRIVERS) {
       ['an id', { jti: RECORD.old.jti }, ['old']],
       ['a subject', { subject: 'bob' }, ['two', 'oldest']],
       ['nobody', { subject: '' }, ['nobody', 'unnamed']],
+      ['an access token', { credential: 'access-1' }, ['app']],
+      ['a job', { credential: 'job-1' }, ['unnamed']],
+      ['anonymous clients', { credential: 'anonymous' }, ['nobody']],
+      ['passwords', { credential: 'password' }, []],
       ['a key', { kid: 'OLD' }, ['old', 'oldest']],
       [
         'a repository, and none whose name begins so',
@@ -156,6 +160,7 @@ describe('a search for issued tokens', () => {
     assert.deepEqual(await tablesFor({ until: day, since: hoursAgo(30) }), both('23'));
     assert.deepEqual(await tablesFor({ after: RECORD.oldest }), both('22'));
     assert.deepEqual(await tablesFor({ since: day, subject: 'alice' }), known('24'));
+    assert.deepEqual(await tablesFor({ since: day, credential: 'access-1' }), known('24'));
   });
 
   it('is given up in time, and says what to do', async () => {

@@ -90,6 +90,7 @@ for (const [driver, open] of DRIVERS) {
           identity: null,
           identity_issuer: null,
           identity_subject: null,
+          credential: null,
           identity_jti: null,
         },
       ]);

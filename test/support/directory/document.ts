@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { type ApplyResult, applyDirectory } from '../../../src/directory/apply.ts';
+import { type ApplyOptions, type ApplyResult, applyDirectory } from '../../../src/directory/apply.ts';
 import { exportDirectory } from '../../../src/directory/export/directory.ts';
 import { CellpassError, type Problem } from '../../../src/errors.ts';
 import type { Database, Row } from '../../../src/store/database/drivers.ts';
@@ -12,9 +12,9 @@ const NOW = new Date('2026-11-24T12:00:00Z');
 /** An empty directory, filled by documents given as text or as the data they would hold. */
 export interface TestDirectory {
   readonly database: Database;
-  apply(document: string | object, options?: { readonly prune?: boolean }): Promise<ApplyResult>;
+  apply(document: string | object, options?: Partial<ApplyOptions>): Promise<ApplyResult>;
   /** The problems of a document; fails if there are none. */
-  refusal(document: string | object, options?: { readonly prune?: boolean }): Promise<readonly Problem[]>;
+  refusal(document: string | object, options?: Partial<ApplyOptions>): Promise<readonly Problem[]>;
   export(): Promise<string>;
   query(text: string): Promise<readonly Row[]>;
   /** How many passwords were hashed since the directory was emptied. */
@@ -53,8 +53,12 @@ export function describeOnBoth(title: string, define: (directory: TestDirectory)
         },
         verify: async (hash: string | null, password: string) => hash?.endsWith(` of ${password}`) === true,
       };
-      const apply: TestDirectory['apply'] = (document, { prune = false } = {}) =>
-        applyDirectory({ database, passwords, now: () => NOW }, toText(document), { prune });
+      const apply: TestDirectory['apply'] = (document, options = {}) =>
+        applyDirectory({ database, passwords, now: () => NOW }, toText(document), {
+          prune: false,
+          who: 'a test',
+          ...options,
+        });
       define({
         get database() {
           return database;
@@ -70,7 +74,9 @@ export function describeOnBoth(title: string, define: (directory: TestDirectory)
 }
 
 async function empty(database: Database): Promise<void> {
-  await database.query('TRUNCATE organizations, users, members, revoked_secrets RESTART IDENTITY CASCADE');
+  await database.query(
+    'TRUNCATE organizations, users, members, revoked_secrets, history RESTART IDENTITY CASCADE',
+  );
   await database.query('DELETE FROM settings');
   await database.query('INSERT INTO settings DEFAULT VALUES');
 }

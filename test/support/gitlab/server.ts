@@ -132,7 +132,10 @@ export async function fill(
     hash: async (password: string) => secrets.inventHash(password),
     verify: async () => false,
   };
-  await applyDirectory({ database: world, passwords, now: () => new Date() }, document, { prune });
+  await applyDirectory({ database: world, passwords, now: () => new Date() }, document, {
+    prune,
+    who: 'a test',
+  });
   await copyToGitlab(world, gitlab, secrets);
 }
 

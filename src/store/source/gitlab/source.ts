@@ -198,6 +198,8 @@ export function createGitlabSource(options: GitlabSourceOptions): GitlabSource {
           await query(statements.findDeployToken(), { deployTokenName: question.name }),
           NO_JOB,
         );
+      case 'deploy_token_id':
+        return toRecords(await query(statements.findDeployToken(), { deployTokenId: question.id }), NO_JOB);
       case 'user':
         return toRecords(await query(statements.findUser(), { login: question.name.toLowerCase() }), NO_JOB);
       case 'identity':

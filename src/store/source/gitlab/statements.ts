@@ -80,7 +80,7 @@ export function createStatements(shape: Shape, ciIsHere: boolean): Statements {
     findDeployToken: () =>
       once('find-deploy-token', (refer) => {
         const named = `coalesce(username, 'gitlab+deploy-token-' || id) = ${refer('deployTokenName')}`;
-        const name = `t.id = (SELECT min(id) FROM deploy_tokens WHERE ${named})`;
+        const name = `t.id = (SELECT min(id) FROM deploy_tokens WHERE ${named} OR id = ${refer('deployTokenId')})`;
         return `SELECT setting.*, deploy.record AS deploy_token FROM ${GIVEN} CROSS JOIN ${setting} ${deployTokenRelation(name)}`;
       }),
     findUser: () =>

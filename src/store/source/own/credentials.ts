@@ -53,7 +53,7 @@ const FIND_SUBJECT = {
       (SELECT record FROM job_token_records WHERE $1 = 'job' AND id = $2) AS job,
       true AS known,
       (SELECT record FROM access_token_records WHERE $1 = 'token' AND id = $2) AS access_token,
-      (SELECT record FROM deploy_token_records WHERE $1 = 'deploy_token' AND username = $3 ORDER BY id LIMIT 1) AS deploy_token,
+      (SELECT record FROM deploy_token_records WHERE ($1 = 'deploy_token' AND username = $3) OR ($1 = 'deploy_token_id' AND id = $2) ORDER BY id LIMIT 1) AS deploy_token,
       (SELECT account FROM accounts WHERE $1 = 'user' AND username_key = $3) AS account,
       ${identityRecords(`$1 = 'identity' AND identity.name = $3`)} AS identities
     FROM settings`,
@@ -116,9 +116,15 @@ export function toCredentialRecords(row: CredentialRow | undefined): CredentialR
     passwordAuthentication: row.password_authentication,
     job: row.job ? withDate(row.job) : null,
     accessToken: row.known === true ? (row.access_token ?? null) : null,
-    deployToken: row.deploy_token ? withDate(row.deploy_token) : null,
+    deployToken: toDeployToken(row),
     account: row.account ?? null,
   };
+}
+
+export function toDeployToken({
+  deploy_token,
+}: Pick<CredentialRow, 'deploy_token'>): DeployTokenRecord | null {
+  return deploy_token ? withDate(deploy_token) : null;
 }
 
 function withDate<T extends { readonly expiresAt: string | null }>(

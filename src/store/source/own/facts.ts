@@ -183,6 +183,44 @@ export async function findFacts(
   return toAnsweredFacts(row);
 }
 
+const FIND_FACTS_ASIDE = { name: 'find-facts-aside', text: FIND_FACTS.text };
+
+/**
+ * The same facts, for an administrator: past the connections of token requests, which would wait
+ * behind many projects.
+ */
+export async function findFactsAside(sql: Sql, subject: Subject, paths: readonly string[]): Promise<Facts> {
+  const { userId, deployTokenId, jobProjectId } = idsOf(subject);
+  const ids = [userId, deployTokenId, jobProjectId];
+  const [row] = await sql.query<FactsRow>(FIND_FACTS_ASIDE, [[...paths], ...ids]);
+  return toAnsweredFacts(row).facts;
+}
+
+/** One row for each subject, from the same parts as the statements of token requests. */
+const FIND_FACTS_OF_EACH = {
+  name: 'find-facts-of-each',
+  text: `
+    SELECT ${FACTS}, '{}'::jsonb AS versions
+    FROM settings
+    CROSS JOIN unnest($2::bigint[], $3::bigint[], $4::bigint[]) WITH ORDINALITY AS each (user_id, deploy_token_id, job_project_id, position)
+    CROSS JOIN LATERAL (
+      SELECT $1::text[] AS paths, each.user_id, each.deploy_token_id, each.job_project_id OFFSET 0) AS asked
+    ${projectFacts(['memberships', 'deployToken', 'job'])}
+    ORDER BY each.position`,
+};
+
+/** The facts about each of several subjects, in their order. One round trip. */
+export async function findFactsOfEach(
+  sql: Sql,
+  subjects: readonly SubjectIds[],
+  paths: readonly string[],
+): Promise<readonly Facts[]> {
+  const column = (name: keyof SubjectIds): readonly (number | null)[] => subjects.map((one) => one[name]);
+  const ids = [column('userId'), column('deployTokenId'), column('jobProjectId')];
+  const rows = await sql.query<FactsRow>(FIND_FACTS_OF_EACH, [[...paths], ...ids]);
+  return rows.map((row) => toAnsweredFacts(row).facts);
+}
+
 export function toAnsweredFacts(row: FactsRow | undefined): AnsweredFacts {
   if (row === undefined) throw new Error('the settings row is missing: the database was not migrated');
   const { versions, user_id, deploy_token_id, job_project_id } = row;

@@ -99,6 +99,7 @@ describe('random companies', function () {
       );
       await applyDirectory({ database: own, passwords, now: () => new Date() }, JSON.stringify(document), {
         prune: false,
+        who: 'a test',
       });
       await copyToGitlab(own, gitlab, secrets);
       const source = createGitlabSource({

@@ -56,6 +56,7 @@ export async function openGitlab({
     const passwords = { hash: async () => '', verify: async () => false };
     await applyDirectory({ database: own, passwords, now: () => new Date() }, JSON.stringify(document), {
       prune: false,
+      who: 'a test',
     });
     await copyToGitlab(own, gitlab, secrets);
   };

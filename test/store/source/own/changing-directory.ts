@@ -74,7 +74,10 @@ const OTHER_ROWS = [
 export async function fillDirectory(database: Database): Promise<void> {
   const passwords = { hash: async () => '', verify: async () => false };
   const document = JSON.stringify(DIRECTORY);
-  await applyDirectory({ database, passwords, now: () => new Date() }, document, { prune: false });
+  await applyDirectory({ database, passwords, now: () => new Date() }, document, {
+    prune: false,
+    who: 'a test',
+  });
   await database.execute(OTHER_ROWS);
 }
 

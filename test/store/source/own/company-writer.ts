@@ -36,6 +36,7 @@ export async function openOwnTables(
     const document = JSON.stringify(await toDocument(company));
     await applyDirectory({ database, passwords: NO_PASSWORDS, now: () => new Date() }, document, {
       prune: false,
+      who: 'a test',
     });
   };
   await write(COMPANY);

@@ -162,6 +162,7 @@ for (const [driver, open] of DRIVERS) {
       const passwords = { hash: async () => '', verify: async () => false };
       await applyDirectory({ database, passwords, now: () => new Date() }, JSON.stringify(DIRECTORY), {
         prune: false,
+        who: 'a test',
       });
     });
     after(() => database.close());

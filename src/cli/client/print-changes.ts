@@ -1,0 +1,51 @@
+import { CommanderError } from 'commander';
+import { isRecord } from '../../config/issues.ts';
+import type { EntryChangeView } from '../../http/types.ts';
+
+type FieldChange = EntryChangeView['fields'][number];
+
+/**
+ * One line for each entry that is added or removed, and for each field that changes:
+ * `~ users alice: state active → blocked`.
+ * @param more how many changes are not in the list.
+ */
+export function printChanges(changes: readonly EntryChangeView[], more = 0): string {
+  const lines = changes.flatMap(linesOf);
+  if (more > 0) lines.push(`… and ${more} more`);
+  return lines.map((line) => `${line}\n`).join('');
+}
+
+function linesOf({ op, section, name, fields }: EntryChangeView): readonly string[] {
+  const entry = `${op} ${section} ${name}`;
+  return op === '~' ? fields.map((change) => `${entry}: ${printField(change)}`) : [entry];
+}
+
+function printField({ field, old, new: given }: FieldChange): string {
+  return `${field} ${printValue(old)} → ${printValue(given)}`;
+}
+
+/** A list may have thousands of elements. */
+const MOST_ELEMENTS = 10;
+
+function printValue(value: unknown): string {
+  if (value === null || value === undefined || value === '') return 'none';
+  if (Array.isArray(value)) {
+    const shown = value.slice(0, MOST_ELEMENTS).map(printElement).join(', ');
+    const more = value.length > MOST_ELEMENTS ? ` and ${value.length - MOST_ELEMENTS} more` : '';
+    return value.length === 0 ? 'none' : `[${shown}${more}]`;
+  }
+  return printElement(value);
+}
+
+/** Of an element with fields its values: `alice developer 2027-01-31`. */
+function printElement(value: unknown): string {
+  if (!isRecord(value)) return String(value);
+  const values = Object.values(value);
+  const isFlat = values.every((one) => typeof one !== 'object');
+  return isFlat ? values.map(String).join(' ') : JSON.stringify(value);
+}
+
+/** Ends a dry run with the exit code 2: there is something to do. */
+export function exitWouldChange(): never {
+  throw new CommanderError(2, 'cellpass.would_change', 'something would be changed');
+}

@@ -1,0 +1,202 @@
+import { isDeepStrictEqual } from 'node:util';
+import { isRecord } from '../../config/issues.ts';
+import type { Sql } from '../../store/database/drivers.ts';
+import { type DirectoryRows, perTable } from '../../store/directory/table-values.ts';
+import { keyOf } from '../document/fields.ts';
+import { SECTIONS, type SectionName } from '../document/sections.ts';
+import { exportEntries, exportSettings } from '../export/directory.ts';
+import { compare, type Names, type Plain } from '../export/names.ts';
+import type { Plan } from '../plan/plan.ts';
+import { type FieldChange, fieldChanges, HIDDEN, sideOf } from './field-changes.ts';
+import { findNames } from './names.ts';
+import { subjectsOf } from './subjects.ts';
+import { touchedRows } from './touched-rows.ts';
+
+/** What a document changes, or has changed, in one entry. Never a secret or its digest. */
+export interface EntryChange {
+  readonly op: '+' | '-' | '~';
+  /** A section of the document, or `settings`, which is one entry of that name. */
+  readonly section: string;
+  /** The name that the entry has; of a new one the name that it gets. */
+  readonly name: string;
+  readonly fields: readonly FieldChange[];
+}
+
+/** A change with what its record needs. */
+export interface RecordedEntry extends EntryChange {
+  /** The fields that changed; of an entry that is added or removed all that it has. */
+  readonly before: Plain | null;
+  readonly after: Plain | null;
+  /** Such as `users:alice`, in lower case: the entry, and the entries that its fields name. */
+  readonly subjects: readonly string[];
+  /** It removes or blocks an admin, or takes the flag away. */
+  readonly takesAdmin: boolean;
+}
+
+/** The changes of a plan, entry by entry, in the order of the document's sections. */
+export async function entryChanges(sql: Sql, plan: Plan): Promise<readonly RecordedEntry[]> {
+  const { before, after } = touchedRows(plan.tables, plan.touched);
+  const knownBefore = perTable<'rows'>((table) => [...plan.tables[table].stored.values()]);
+  const knownAfter = perTable<'rows'>((table) => [...plan.tables[table].rows.values()]);
+  const left = sectionsOf(before, await findNames(sql, before, knownBefore));
+  const right = sectionsOf(after, await findNames(sql, after, knownAfter));
+  const changes = SECTIONS.flatMap((section) => sectionChanges(section, left[section], right[section]));
+  return [...settingsChanges(plan), ...withoutFollowers(changes)];
+}
+
+/** Entries by their ids. */
+type Entries = ReadonlyMap<number, Plain>;
+
+function sectionsOf(rows: DirectoryRows, names: Names): Record<SectionName, Entries> {
+  const exported = exportEntries(rows, names);
+  const byId = (section: SectionName, secrets: ReadonlyMap<number, Plain> = new Map()): Entries =>
+    new Map(
+      exported[section].map((entry) => {
+        const id = Number(entry['id']);
+        return [id, { ...entry, ...secrets.get(id) }];
+      }),
+    );
+  return {
+    // Documents set the order of organizations by the order of the entries.
+    organizations: byId(
+      'organizations',
+      new Map(rows.organizations.map((row) => [row.id, { position: row.position }])),
+    ),
+    users: byId('users', new Map(rows.users.map(({ id, password_hash: hash }) => [id, { password: hash }]))),
+    groups: byId('groups'),
+    projects: byId('projects'),
+    access_tokens: byId('access_tokens', digestsOf(rows.access_tokens)),
+    deploy_tokens: byId('deploy_tokens', digestsOf(rows.deploy_tokens)),
+    job_tokens: byId('job_tokens', digestsOf(rows.job_tokens)),
+    federated_identities: byId('federated_identities'),
+  };
+}
+
+function digestsOf(
+  tokens: readonly { readonly id: number; readonly token_digest: string }[],
+): ReadonlyMap<number, Plain> {
+  return new Map(tokens.map(({ id, token_digest }) => [id, { token: token_digest }]));
+}
+
+function sectionChanges(section: SectionName, left: Entries, right: Entries): readonly RecordedEntry[] {
+  const ids = [...new Set([...left.keys(), ...right.keys()])];
+  return ids
+    .flatMap((id) => entryChange(section, left.get(id) ?? null, right.get(id) ?? null, id))
+    .toSorted((a, b) => compare(keyOf(a.name), keyOf(b.name)));
+}
+
+/** The fields whose values are secrets or what is stored of them. */
+const SECRETS: ReadonlySet<string> = new Set(['password', 'token']);
+
+function entryChange(
+  section: SectionName,
+  before: Plain | null,
+  after: Plain | null,
+  id: number,
+): readonly RecordedEntry[] {
+  const fields = fieldChanges(before, after).map((change) =>
+    SECRETS.has(change.field) ? hidden(change) : change,
+  );
+  if (fields.length === 0) return [];
+  const name = nameOf(section, before ?? after ?? {}, id);
+  const newName = nameOf(section, after ?? before ?? {}, id);
+  const change = {
+    op: before === null ? ('+' as const) : after === null ? ('-' as const) : ('~' as const),
+    section,
+    name,
+    fields,
+    before: sideOf(before, fields, 'old'),
+    after: sideOf(after, fields, 'new'),
+  };
+  const subjects = subjectsOf(change, newName, after ?? before ?? {});
+  return [{ ...change, subjects, takesAdmin: section === 'users' && isAdmin(before) && !isAdmin(after) }];
+}
+
+/** Of a user who may log in. */
+function isAdmin(user: Plain | null): boolean {
+  return user?.['admin'] === true && (user['state'] ?? 'active') === 'active';
+}
+
+function hidden({ field, old, new: given }: FieldChange): FieldChange {
+  return { field, old: old === null ? null : HIDDEN, new: given === null ? null : HIDDEN };
+}
+
+/** The field that names an entry of each section. */
+const NAMED_BY: Record<SectionName, string> = {
+  organizations: 'path',
+  users: 'username',
+  groups: 'path',
+  projects: 'path',
+  access_tokens: 'name',
+  deploy_tokens: 'username',
+  job_tokens: 'id',
+  federated_identities: 'name',
+};
+
+function nameOf(section: SectionName, entry: Plain, id: number): string {
+  return String(entry[NAMED_BY[section]] ?? id);
+}
+
+/** The name of an entry after a recorded change, or before it when that removed the entry. */
+export function nameAfter(section: string, name: string, after: Plain | null): string {
+  const field = Object.entries(NAMED_BY).find(([one]) => one === section)?.[1];
+  const changed = field === undefined ? undefined : after?.[field];
+  return typeof changed === 'string' ? changed : name;
+}
+
+function settingsChanges({ tables: { settings } }: Plan): readonly RecordedEntry[] {
+  const [stored] = settings.stored.values();
+  const [planned] = settings.rows.values();
+  if (stored === undefined || planned === undefined) return [];
+  const [before, after] = [exportSettings(stored), exportSettings(planned)];
+  const fields = fieldChanges(before, after);
+  if (fields.length === 0) return [];
+  const sides = { before: sideOf(before, fields, 'old'), after: sideOf(after, fields, 'new') };
+  const entry = { op: '~', section: 'settings', name: 'settings', takesAdmin: false } as const;
+  return [{ ...entry, fields, ...sides, subjects: ['settings:settings'] }];
+}
+
+/**
+ * Leaves out groups and projects of which only the path changed, because a group above them or their
+ * user got another name: that is one change.
+ */
+function withoutFollowers(changes: readonly RecordedEntry[]): readonly RecordedEntry[] {
+  const renamed = new Map(
+    changes.flatMap(({ section, before, after }) => {
+      const field = section === 'users' ? 'username' : 'path';
+      const [old, given] = [before?.[field], after?.[field]];
+      const isPlace = section === 'users' || section === 'groups';
+      return isPlace && typeof old === 'string' && typeof given === 'string'
+        ? [[keyOf(old), keyOf(given)]]
+        : [];
+    }),
+  );
+  return changes.filter(({ section, fields }) => {
+    if (section !== 'groups' && section !== 'projects') return true;
+    const path = fields.find(({ field }) => field === 'path');
+    if (typeof path?.old !== 'string' || typeof path.new !== 'string') return true;
+    const [old, given] = [path.old, path.new];
+    const isFollower =
+      follows(old, given, renamed) && fields.every((change) => followsPath(change, old, given));
+    return !isFollower;
+  });
+}
+
+/** The path itself, and rules whose patterns begin with it. */
+function followsPath({ field, old, new: given }: FieldChange, oldPath: string, newPath: string): boolean {
+  if (field === 'path') return true;
+  if (field !== 'protected_repositories' || !Array.isArray(old)) return false;
+  const moved = old.map((rule: unknown) => {
+    if (!isRecord(rule) || typeof rule['pattern'] !== 'string') return rule;
+    return { ...rule, pattern: `${newPath}${rule['pattern'].slice(oldPath.length)}` };
+  });
+  return isDeepStrictEqual(moved, given);
+}
+
+function follows(old: string, given: string, renamed: ReadonlyMap<string, string>): boolean {
+  for (let end = old.lastIndexOf('/'); end > 0; end = old.lastIndexOf('/', end - 1)) {
+    const above = renamed.get(keyOf(old.slice(0, end)));
+    if (above !== undefined && keyOf(given) === `${above}${keyOf(old.slice(end))}`) return true;
+  }
+  return false;
+}

@@ -1,0 +1,218 @@
+import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createProgram } from '../../../src/cli/program.ts';
+import type { Outcome } from '../../support/processes/child.ts';
+import { makeSite, type Site } from '../../support/processes/site.ts';
+
+const TEN = {
+  users: [
+    { username: 'root', admin: true },
+    ...Array.from({ length: 9 }, (_, at) => ({ username: `user-${at}`, password: `a good password ${at}` })),
+  ],
+};
+
+describe('changes of the directory on the command line', () => {
+  let site: Site;
+  before(async () => {
+    site = await makeSite('postgresql');
+    await site.serve();
+  });
+  after(() => site.remove());
+
+  const file = async (document: object): Promise<string> => {
+    const path = join(site.dir, 'document.yaml');
+    await writeFile(path, JSON.stringify({ version: 1, ...document }));
+    return path;
+  };
+  const apply = async (document: object, ...args: string[]): Promise<Outcome> =>
+    site.run(['directory', 'apply', '-f', await file(document), ...args]);
+  const exported = async (): Promise<string> => (await site.run(['directory', 'export'])).stdout;
+  beforeEach(async () => {
+    assert.equal((await apply(TEN, '--prune', '--yes')).code, 0);
+  });
+
+  it('a document of one line that prunes nine of ten users is refused with the list', async () => {
+    const before = await exported();
+    const { code, stdout, stderr } = await apply({ users: [{ username: 'user-0' }] }, '--prune');
+    assert.deepEqual([code, stdout], [1, '']);
+    assert.equal(stderr.match(/^- users /gm)?.length, 9);
+    assert.match(
+      stderr,
+      /nothing was applied: it takes the rights of an admin away: root; --yes applies it\n$/,
+    );
+    assert.equal(await exported(), before);
+  });
+
+  it('what was applied with --yes is in the history, and undone by its id', async () => {
+    const before = await exported();
+    assert.equal((await apply({ users: [{ username: 'user-0' }] }, '--prune', '--yes')).code, 0);
+    const { changes } = JSON.parse((await site.run(['history', '--user', 'USER-3', '--json'])).stdout);
+    const [change] = changes;
+    assert.deepEqual([change.entry, change.after], [{ section: 'users', name: 'user-3' }, null]);
+    assert.match(change.who, /^admin socket/);
+    const preview = await site.run(['directory', 'undo', String(change.id), '--dry-run']);
+    assert.equal(preview.code, 2);
+    assert.match(preview.stdout, /^\+ users user-3$/m);
+    assert.equal((await site.run(['directory', 'undo', String(change.id)])).code, 0);
+    assert.equal(await exported(), before);
+    const again = await site.run(['directory', 'undo', String(change.id)]);
+    assert.equal(again.code, 1);
+    assert.match(again.stderr, /was undone by change \d+\n$/);
+    const text = (await site.run(['history', '--limit', '1'])).stdout;
+    assert.match(text, /^change \d+ {2}\d{4}-\d\d-\d\d \d\d:\d\d.* {2}admin socket.*\(undo of \d+\)\n/);
+  });
+
+  const dryRuns: [what: string, document: object, args: string[], code: number, line: RegExp | null][] = [
+    ['nothing to do', { users: [{ username: 'root', admin: true }] }, [], 0, null],
+    [
+      'a field',
+      { users: [{ username: 'user-1', state: 'blocked' }] },
+      [],
+      2,
+      /^~ users user-1: state active → blocked$/m,
+    ],
+    ['a new user', { users: [{ username: 'alice' }] }, [], 2, /^\+ users alice$/m],
+    ['five removals', { users: TEN.users.slice(0, 5) }, ['--prune'], 2, /^- users user-8$/m],
+    ['six removals', { users: TEN.users.slice(0, 4) }, ['--prune'], 1, /^- users user-8$/m],
+    [
+      'six removals, allowed',
+      { users: TEN.users.slice(0, 4) },
+      ['--prune', '--max-removals', '6'],
+      2,
+      /^- users/m,
+    ],
+    ['an admin', { users: [{ username: 'root' }] }, [], 1, /^~ users root: admin true → false$/m],
+    ['an unknown field', { users: [{ username: 'root', role: 'x' }] }, [], 1, null],
+  ];
+  for (const [what, document, args, code, line] of dryRuns) {
+    it(`--dry-run of ${what}: exit code ${code}, and nothing is changed`, async () => {
+      const before = await exported();
+      const text = await apply(document, '--dry-run', ...args);
+      assert.equal(text.code, code, text.stderr);
+      if (line !== null) assert.match(text.stdout, line);
+      const json = await apply(document, '--dry-run', '--json', ...args);
+      assert.equal(json.code, code);
+      if (line !== null) {
+        const { changes, refused } = JSON.parse(json.stdout);
+        assert.ok(changes.length > 0);
+        assert.equal(refused !== null, code === 1);
+      }
+      assert.equal(await exported(), before);
+    });
+  }
+
+  it('asks on a terminal, and applies only what a person confirmed', async () => {
+    const path = await file({ users: [{ username: 'user-0' }] });
+    const asked: string[] = [];
+    const run = async (answer: boolean): Promise<string> => {
+      const confirm = async (question: string): Promise<boolean> => {
+        asked.push(question);
+        return answer;
+      };
+      const terminal = { environment: site.env, stdout: ignore, stderr: ignore, confirm };
+      const args = ['directory', 'apply', '-f', path, '--prune'];
+      return createProgram(terminal, '0')
+        .parseAsync(args, { from: 'user' })
+        .then(
+          () => 'done',
+          (error: Error) => error.message,
+        );
+    };
+    const before = await exported();
+    assert.equal(await run(false), 'nothing was applied');
+    assert.equal(await exported(), before);
+    assert.equal(await run(true), 'done');
+    assert.notEqual(await exported(), before);
+    assert.equal(asked.length, 2);
+    assert.match(asked[0] ?? '', /^it takes the rights of an admin away: root\. Apply this\?$/);
+  });
+
+  const singles: [args: string[], line: RegExp, input?: string][] = [
+    [['user', 'block', 'user-1'], /^~ users user-1: state active → blocked$/m],
+    [
+      ['user', 'set-password', 'user-2'],
+      /^~ users user-2: password \(hidden\) → \(hidden\)$/m,
+      'another password\n',
+    ],
+    [['user', 'add', 'carol', '--password-stdin'], /^\+ users carol$/m, 'a good password'],
+    [
+      ['member', 'add', 'user-1', '--group', 'acme', '--role', 'developer'],
+      /^~ groups acme: members none → \[user-1 developer\]$/m,
+    ],
+    [
+      ['member', 'role', 'user-3', '--project', 'acme/api', '--role', 'owner'],
+      /^~ projects acme\/api: members \[user-3 guest\] → \[user-3 owner\]$/m,
+    ],
+    [
+      ['member', 'remove', 'user-3', '--project', 'acme/api'],
+      /^~ projects acme\/api: members \[user-3 guest\] → none$/m,
+    ],
+    [['group', 'rename', 'acme', 'zoo'], /^~ groups acme: path acme → zoo$/m],
+    [['project', 'move', 'acme/api', 'acme/web'], /^~ projects acme\/api: path acme\/api → acme\/web$/m],
+    [['project', 'visibility', 'acme/api', 'public'], /^~ projects acme\/api: visibility private → public$/m],
+  ];
+  for (const [args, line, input] of singles) {
+    it(`${args.join(' ')} is one change, which --dry-run only shows, and undo takes back`, async () => {
+      const places = {
+        groups: [{ path: 'acme' }],
+        projects: [{ path: 'acme/api', members: [{ user: 'user-3', role: 'guest' }] }],
+      };
+      assert.equal((await apply({ ...TEN, ...places }, '--prune', '--yes')).code, 0);
+      const before = await exported();
+      const given = input === undefined ? {} : { input };
+      const shown = await site.run([...args, '--dry-run'], given);
+      assert.equal(shown.code, 2, shown.stderr);
+      assert.match(shown.stdout, line);
+      assert.equal(await exported(), before);
+      const made = await site.run(args, given);
+      assert.deepEqual([made.code, made.stdout], [0, shown.stdout], made.stderr);
+      const { changes } = JSON.parse((await site.run(['history', '--limit', '1', '--json'])).stdout);
+      assert.equal((await site.run(['directory', 'undo', String(changes[0].id)])).code, 0);
+      assert.equal(await exported(), before);
+    });
+  }
+
+  const wrong: [args: string[], code: number, message: RegExp][] = [
+    [['user', 'block', 'nobody'], 1, /^cellpass: there is no user "nobody"/],
+    [['user', 'add', 'not a name'], 1, /^cellpass: nothing was changed: username /],
+    [['user', 'set-password', 'user-1'], 1, /give the password on standard input/],
+    [['member', 'add', 'user-1', '--role', 'developer'], 2, /--group or --project/],
+    [['member', 'add', 'user-1', '--group', 'acme', '--role', 'king'], 2, /Allowed choices/],
+    [['project', 'visibility', 'acme/api', 'secret'], 2, /private, internal, public/],
+    [['directory', 'apply', '-f', 'x', '--merge', '--prune'], 2, /cannot be used with/],
+  ];
+  for (const [args, code, message] of wrong) {
+    it(`${args.join(' ')} is refused, and says what to do`, async () => {
+      const outcome = await site.run(args, { input: '' });
+      assert.equal(outcome.code, code, outcome.stderr);
+      assert.match(outcome.stderr, message);
+    });
+  }
+
+  it('--merge changes only the fields that the document names', async () => {
+    const { stdout } = await apply({ users: [{ username: 'root', external: true }] }, '--merge', '--yes');
+    assert.match(stdout, /^~ users root: external false → true\n[A-Z]/);
+  });
+
+  it('pages through the history', async () => {
+    const first = JSON.parse((await site.run(['history', '--limit', '2', '--json'])).stdout);
+    assert.equal(first.changes.length, 2);
+    const second = JSON.parse(
+      (await site.run(['history', '--limit', '2', '--json', '--after', first.next])).stdout,
+    );
+    assert.notDeepEqual(second.changes[0], first.changes[0]);
+    assert.equal((await site.run(['history', '--after', 'nonsense'])).code, 1);
+    assert.equal((await site.run(['history', '--since', 'nonsense'])).code, 1);
+  });
+
+  it('refuses what is no id of a change', async () => {
+    for (const id of ['0', 'x', '999999']) {
+      const { code, stderr } = await site.run(['directory', 'undo', id]);
+      assert.equal(code, 1);
+      assert.match(stderr, /cellpass history/);
+    }
+  });
+});
+
+function ignore(): void {}

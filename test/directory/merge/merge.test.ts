@@ -1,0 +1,233 @@
+import assert from 'node:assert/strict';
+import fc from 'fast-check';
+import { parse } from 'yaml';
+import { CellpassError } from '../../../src/errors.ts';
+import { arbitraryDocument } from '../../support/directory/arbitrary-document.ts';
+import { describeOnBoth } from '../../support/directory/document.ts';
+
+const BASE = {
+  settings: { maintenance_mode: true, password_authentication: false },
+  organizations: [{ path: 'default' }, { path: 'labs', owners: ['alice'] }],
+  users: [
+    { username: 'alice', email: 'alice@example.com', admin: true, password: 'a good password' },
+    { username: 'bob' },
+  ],
+  groups: [
+    {
+      path: 'acme',
+      id: 11,
+      members: [
+        { user: 'alice', role: 'owner' },
+        { user: 'bob', role: 'guest' },
+      ],
+      ip_allowlist: ['10.0.0.0/8'],
+    },
+  ],
+  projects: [
+    {
+      path: 'acme/api',
+      id: 101,
+      visibility: 'internal',
+      ci_enabled: false,
+      members: [{ user: 'bob', role: 'developer' }],
+      protected_repositories: [{ pattern: 'acme/api/prod*', minimum_role_for_push: 'owner' }],
+    },
+  ],
+  access_tokens: [
+    {
+      kind: 'personal',
+      user: 'alice',
+      name: 'ci',
+      scopes: ['api'],
+      token: 'glpat-example-00000001',
+      expires_at: '2027-01-31',
+    },
+    {
+      kind: 'project',
+      project: 'acme/api',
+      role: 'developer',
+      name: 'bot',
+      scopes: ['api'],
+      token: 'glpat-example-00000002',
+    },
+  ],
+  deploy_tokens: [
+    {
+      username: 'puller',
+      projects: ['acme/api'],
+      scopes: ['read_registry'],
+      token: 'gldt-example-000000001',
+    },
+  ],
+};
+const KEYS: Record<string, string> = {
+  groups: 'path',
+  projects: 'path',
+  organizations: 'path',
+  users: 'username',
+  access_tokens: 'name',
+  deploy_tokens: 'username',
+};
+
+describeOnBoth('a merged document', (directory) => {
+  const merge = (document: object) => directory.apply(document, { merge: true });
+
+  const rows: [what: string, document: object, lines: string[]][] = [
+    [
+      'the state of a user',
+      { users: [{ username: 'ALICE', state: 'blocked' }] },
+      ['users alice: state username'],
+    ],
+    ['an e-mail address', { users: [{ username: 'bob', email: 'bob@example.com' }] }, ['users bob: email']],
+    ['the path of a group', { groups: [{ id: 11, path: 'zoo' }] }, ['groups acme: path']],
+    ['the members of a group', { groups: [{ path: 'acme', members: [] }] }, ['groups acme: members']],
+    [
+      'the path of a project, and its patterns',
+      { projects: [{ id: 101, path: 'acme/web' }] },
+      ['projects acme/api: path protected_repositories'],
+    ],
+    [
+      'a flag that is true by default',
+      { projects: [{ path: 'acme/api', ci_enabled: true }] },
+      ['projects acme/api: ci_enabled'],
+    ],
+    ['one setting', { settings: { maintenance_mode: false } }, ['settings settings: maintenance_mode']],
+    [
+      'the end of a token, by its owner and name',
+      { access_tokens: [{ user: 'alice', name: 'ci', expires_at: '2027-03-01' }] },
+      ['access_tokens ci: expires_at'],
+    ],
+    [
+      'the role of a bot',
+      { access_tokens: [{ project: 'acme/api', name: 'bot', role: 'reporter' }] },
+      ['access_tokens bot: role'],
+    ],
+    [
+      'the owner of a deploy token',
+      { deploy_tokens: [{ username: 'puller', group: 'acme' }] },
+      ['deploy_tokens puller: group projects'],
+    ],
+    [
+      'an organization, and not their order',
+      { organizations: [{ path: 'labs', maintenance: true }, { path: 'default' }] },
+      ['organizations labs: maintenance'],
+    ],
+    [
+      'nothing',
+      { users: [{ username: 'alice' }], groups: [{ path: 'acme' }], projects: [{ path: 'acme/api' }] },
+      [],
+    ],
+  ];
+  for (const [what, document, lines] of rows) {
+    it(`changes ${what}`, async () => {
+      await directory.apply(BASE);
+      const { changes } = await merge(document);
+      assert.deepEqual(
+        changes.map(
+          ({ section, name, fields }) =>
+            `${section} ${name}: ${fields
+              .map(({ field }) => field)
+              .sort()
+              .join(' ')}`,
+        ),
+        lines,
+      );
+    });
+  }
+
+  it('adds an entry that is not stored, with the defaults of the others', async () => {
+    await directory.apply(BASE);
+    const { changes } = await merge({ users: [{ username: 'carol' }] });
+    assert.deepEqual(
+      changes.map(({ op, name }) => [op, name]),
+      [['+', 'carol']],
+    );
+  });
+
+  it('reports the problems of what it names, with their lines', async () => {
+    await directory.apply(BASE);
+    const text = 'version: 1\nusers:\n  - username: alice\n    state: asleep\n';
+    const problems = await directory.refusal(text, { merge: true });
+    assert.deepEqual(
+      problems.map(({ line, path }) => [line, path]),
+      [[4, 'users[0].state']],
+    );
+    const ofSection = await directory.refusal({ users: 'x' }, { merge: true });
+    assert.deepEqual(
+      ofSection.map(({ path }) => path),
+      ['users'],
+    );
+  });
+
+  it('keeps secrets, and takes new ones', async () => {
+    await directory.apply(BASE);
+    const digests = () => directory.query('SELECT password_hash FROM users ORDER BY username');
+    const before = await digests();
+    await merge({ users: [{ username: 'alice', external: true }] });
+    assert.deepEqual(await digests(), before);
+    await merge({ users: [{ username: 'alice', password: 'another password' }] });
+    assert.notDeepEqual(await digests(), before);
+  });
+
+  it('never changes a field that it does not name, whatever the document', async () => {
+    await fc.assert(
+      fc.asyncProperty(arbitraryDocument, arbitraryDocument, async (first, second) => {
+        await directory.apply(first).catch(ignoreInvalid);
+        const applied = await merge(second).catch(ignoreInvalid);
+        for (const { op, section, name, fields } of applied?.changes ?? []) {
+          if (op !== '~' || KEYS[section] === undefined) continue;
+          const named = namedFields(second, section, name, fields);
+          // Where an entry moves, its patterns follow, and an owner takes the place of another.
+          const allowed = new Set([
+            ...named,
+            'protected_repositories',
+            'project',
+            'projects',
+            'group',
+            'user',
+            'role',
+          ]);
+          const others = fields.filter(({ field, old }) => !allowed.has(field) && !isRemovedName(field, old));
+          if (named.size > 0) assert.deepEqual(others, []);
+        }
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  it('changes nothing when it is the export', async () => {
+    await directory.apply(BASE);
+    assert.deepEqual((await merge(parse(await directory.export()))).changes, []);
+  });
+});
+
+/** The fields of the entry of a document that changed this entry, which may have had another name. */
+function namedFields(
+  document: object,
+  section: string,
+  name: string,
+  fields: readonly { field: string; new: unknown }[],
+): ReadonlySet<string> {
+  const key = KEYS[section] ?? '';
+  const renamed = fields.find(({ field }) => field === key)?.new;
+  const list: unknown = Object.entries(document).find(([one]) => one === section)?.[1];
+  const entries = Array.isArray(list) ? list : [];
+  const own = entries.filter((entry: Record<string, unknown>) =>
+    [name, renamed].some((one) => String(entry[key]).toLowerCase() === String(one).toLowerCase()),
+  );
+  return new Set(
+    own.flatMap((entry: object) =>
+      Object.entries(entry).flatMap(([field, value]) => (value === undefined ? [] : [field])),
+    ),
+  );
+}
+
+/** A member or an owner who moved to another organization is no change of this entry. */
+function isRemovedName(field: string, old: unknown): boolean {
+  return field === 'position' || (Array.isArray(old) && old.length === 0);
+}
+
+function ignoreInvalid(error: unknown): undefined {
+  if (error instanceof CellpassError && error.code === 'invalid') return undefined;
+  throw error;
+}
