@@ -5,8 +5,14 @@ import { loadMasterKey } from '../../keys/master-key-file.ts';
 import type { RevocationLine, Revoked } from '../../records/revocation-file.ts';
 import { KeyOperations } from '../../rotation/keys.ts';
 import { revokeAdminSecrets } from '../../store/admin-tokens.ts';
+import type { Database } from '../../store/database/drivers.ts';
 import { revokeSecrets } from '../../store/directory/tokens.ts';
-import { restoreIdentity, revokeIdentity, revokeIdToken } from '../../store/federation/revocations.ts';
+import {
+  restoreIdentity,
+  revokeConfiguredIdentity,
+  revokeIdentity,
+  revokeIdToken,
+} from '../../store/federation/revocations.ts';
 import { createKeyStore } from '../../store/keys.ts';
 import { periodsOf } from '../assembly/keys.ts';
 import type { StoppedServer } from './stopped.ts';
@@ -39,7 +45,7 @@ export async function revokeAgain(
     now,
   );
   for (const line of lines) {
-    if (line.kind === 'identity') await revokeIdentity(database, line.name, now);
+    if (line.kind === 'identity') await revokeByName(database, line.name, now);
     if (line.kind === 'identity_restored') await restoreIdentity(database, line.name);
   }
   for (const { kept_until, ...token } of all('id_token'))
@@ -53,6 +59,12 @@ export async function revokeAgain(
     id_token: all('id_token').length,
     key: all('key').length,
   };
+}
+
+/** Also an identity of the settings, and one that a document brings later: both count by name. */
+async function revokeByName(database: Database, name: string, now: Date): Promise<void> {
+  const ended = await revokeIdentity(database, name, now);
+  if (ended === null) await revokeConfiguredIdentity(database, name, now);
 }
 
 /** Opens the keys only when one of them must be revoked. */
