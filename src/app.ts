@@ -46,6 +46,7 @@ import { TOKEN_PATHS } from './http/token/paths.ts';
 import { observeAll, type TokenRecords, tokenObservers } from './http/token/records.ts';
 import type { Keyring } from './keys/keyring.ts';
 import type { Log } from './log.ts';
+import type { RevocationFile } from './records/revocation-file.ts';
 import type { AuthorityOperations } from './rotation/authorities.ts';
 import type { KeyOperations } from './rotation/keys.ts';
 
@@ -80,6 +81,7 @@ export interface AdminDeps extends Common {
   readonly history: HistoryResource;
   readonly adminTokens: AdminTokenResource;
   readonly backups: BackupResource;
+  readonly revocations: RevocationFile;
 }
 
 /** The public API, for registries and their clients. */
@@ -119,7 +121,7 @@ function adminRouter(deps: AdminDeps): Router<RequestState> {
   router.delete('/admin/v1/job-tokens/:id', deleteJobToken(deps.contract, deps.jobTokens));
   router.get('/admin/v1/tokens', listTokens(deps.contract, deps.tokens, deps.questions));
   router.post('/admin/v1/tokens', mintToken(deps.contract, deps.tokens));
-  router.post('/admin/v1/tokens/:id/revoke', revokeToken(deps.tokens));
+  router.post('/admin/v1/tokens/:id/revoke', revokeToken(deps.tokens, deps.revocations));
   router.get('/admin/v1/issued-tokens', listIssuedTokens(deps.contract, deps.issuedTokens));
   addKeyRoutes(router, deps);
   addFederationRoutes(router, deps);
@@ -131,7 +133,10 @@ function adminRouter(deps: AdminDeps): Router<RequestState> {
   router.get('/admin/v1/gitlab/differences', listDifferences(deps.contract, deps.differences));
   router.get('/admin/v1/admin-tokens', listAdminTokens(deps.adminTokens));
   router.post('/admin/v1/admin-tokens', createAdminToken(deps.contract, deps.adminTokens));
-  router.post('/admin/v1/admin-tokens/:id/revoke', revokeAdminToken(deps.contract, deps.adminTokens));
+  router.post(
+    '/admin/v1/admin-tokens/:id/revoke',
+    revokeAdminToken(deps.contract, deps.adminTokens, deps.revocations),
+  );
   router.get('/admin/v1/backup', takeBackup(deps.backups));
   router.get('/metrics', metrics(deps.metrics));
   router.get('/openapi.json', (ctx) => {
@@ -149,8 +154,8 @@ export function createMetricsApp(deps: ListenerDeps & Pick<AdminDeps, 'metrics'>
   return assemble(router, deps);
 }
 
-function addKeyRoutes(router: Router<RequestState>, { contract, keys, authorities }: AdminDeps): void {
-  const routes = keyRoutes(contract, keys, authorities);
+function addKeyRoutes(router: Router<RequestState>, deps: AdminDeps): void {
+  const routes = keyRoutes(deps.contract, deps);
   router.get('/admin/v1/keys', routes.list);
   router.get('/admin/v1/keys/history', routes.history);
   router.get('/admin/v1/keys/certificate', routes.certificate);
@@ -168,8 +173,8 @@ function addKeyRoutes(router: Router<RequestState>, { contract, keys, authoritie
   router.post('/admin/v1/authorities/discard', routes.discardAuthority);
 }
 
-function addFederationRoutes(router: Router<RequestState>, { contract, federation }: AdminDeps): void {
-  const routes = federationRoutes(contract, federation);
+function addFederationRoutes(router: Router<RequestState>, deps: AdminDeps): void {
+  const routes = federationRoutes(deps.contract, deps.federation, deps.revocations);
   router.get('/admin/v1/federation/issuers', routes.issuers);
   router.get('/admin/v1/federation/identities', routes.identities);
   router.post('/admin/v1/federation/identities/:name/revoke', routes.revoke);

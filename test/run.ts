@@ -27,6 +27,7 @@ const LONG = [
   'test/e2e/cells.test.ts',
   'test/e2e/keyless.test.ts',
   'test/e2e/rehearsal.test.ts',
+  'test/e2e/upgrade.test.ts',
   'test/e2e/matrix/**',
 ];
 /** Long parts come first, so that both processes end at about the same time. */

@@ -909,7 +909,10 @@ export interface components {
          * @enum {string}
          */
         AdminRole: "read" | "directory" | "keys" | "all";
-        AdminToken: components["schemas"]["AdminTokenFacts"];
+        AdminToken: {
+            /** @description The revocation could not be noted in revocations.jsonl. */
+            warning?: string;
+        } & components["schemas"]["AdminTokenFacts"];
         CreatedAdminToken: {
             /** @description The secret. */
             token: string;
@@ -1027,6 +1030,15 @@ export interface components {
             /** @description The kid that is pending from now on. */
             staged: string | null;
             probes: components["schemas"]["Probe"][];
+            /** @description The revocation could not be noted in revocations.jsonl. */
+            warning?: string;
+            /** @description With wait, the pending key and why it may not sign yet. */
+            waits_for?: {
+                kid: string;
+                because: string;
+                /** @description For how long it must still be published; 0: a registry refuses it. */
+                seconds: number;
+            };
         };
         ActivateKey: {
             /** @description Either id; default: the pending one. */
@@ -1036,6 +1048,10 @@ export interface components {
         RotateKeys: {
             force?: boolean;
             dry_run?: boolean;
+            /** @description Where the pending key may not sign yet, answer with waits_for instead of an error. Without a pending key, stage one. */
+            wait?: boolean;
+            /** @description With wait: the key that is waited for. */
+            kid?: string;
         };
         RetireKey: {
             kid: string;
@@ -1234,7 +1250,10 @@ export interface components {
             /** @description Runner type. */
             t?: number;
         } | null;
-        Token: components["schemas"]["TokenFacts"];
+        Token: {
+            /** @description The revocation could not be noted in revocations.jsonl. */
+            warning?: string;
+        } & components["schemas"]["TokenFacts"];
         /** @description Everything of a token but its secret. */
         TokenFacts: {
             id: components["schemas"]["TokenId"];
@@ -1407,6 +1426,8 @@ export interface components {
             revoked: boolean;
             /** @description Access tokens that ended with it. */
             ended_tokens: number;
+            /** @description The revocation could not be noted in revocations.jsonl. */
+            warning?: string;
         };
         RevokeIdToken: {
             /** @description The name of the issuer in the settings. */
@@ -1423,6 +1444,8 @@ export interface components {
             kept_until: string;
             /** @description Access tokens that ended with it. */
             ended_tokens: number;
+            /** @description The revocation could not be noted in revocations.jsonl. */
+            warning?: string;
         };
         /** @description How an ID token was read. */
         ExplainedIdToken: {

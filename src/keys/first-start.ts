@@ -66,6 +66,6 @@ export function refuseExpiredAuthority(set: KeySet, now: Date): void {
   throw new CellpassError(
     'conflict',
     `the certificate of the CA ${authority.id} expired at ${authority.notAfter.toISOString()}, and registries accept no token with its leaves: ` +
-      'correct the clock if it is wrong; otherwise empty the key store, start again, and give every registry the new CA',
+      'correct the clock if it is wrong; otherwise run "cellpass keys reset", and give every registry the new CA',
   );
 }

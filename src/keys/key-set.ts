@@ -83,7 +83,8 @@ export type KeyAction =
   | 'stage_ca'
   | 'activate_ca'
   | 'import_ca'
-  | 'discard_ca';
+  | 'discard_ca'
+  | 'reset';
 
 /** One entry of the audit record of keys. */
 export interface KeyEvent {

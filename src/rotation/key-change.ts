@@ -14,7 +14,7 @@ import type { Act } from '../keys/lifecycle.ts';
 import type { RotatableMasterKey } from '../keys/master-key.ts';
 import { generateSigningKey, type SigningKey } from '../keys/signing-key.ts';
 import type { ProbeAnswer, ProbeRegistries } from './canary.ts';
-import type { Moment } from './permit.ts';
+import type { Moment, Obstacle } from './permit.ts';
 import type { KeyPeriods } from './plan.ts';
 
 export interface KeyOperationsOptions {
@@ -38,6 +38,8 @@ export interface KeyOutcome {
   readonly activated: string | null;
   readonly staged: string | null;
   readonly probes: readonly ProbeAnswer[];
+  /** The pending key, and why it may not sign yet; only for a caller that waits. */
+  readonly waits_for?: Obstacle & { readonly kid: string };
 }
 
 export interface StepOptions {

@@ -26,7 +26,7 @@ import {
   type StepOptions,
 } from './key-change.ts';
 import { type KeyEventListing, type KeySetListing, listKeyEvents, listKeySet } from './listing.ts';
-import { mayActivateIn, permit, warnOfUnreachable } from './permit.ts';
+import { mayActivate, mayActivateIn, permit, warnOfUnreachable } from './permit.ts';
 import { warnOfImported } from './plan.ts';
 import { rewrapKeySet } from './rewrap.ts';
 
@@ -92,6 +92,34 @@ export class KeyOperations {
     });
     const message = `${pending.kid} is active, and ${next.kid} is staged as the next key${warnOfUnreachable(probes)}`;
     return { message, activated: pending.kid, staged: next.kid, probes };
+  }
+
+  /**
+   * One step of a rotation that waits: stages a key if none is pending, says what the pending key
+   * waits for, or rotates. The caller repeats it, with the `kid` that it waits for.
+   * @throws {CellpassError} `conflict` if that key was dropped or revoked.
+   */
+  async rotateOrWait(id: string | undefined, { actor }: StepOptions): Promise<KeyOutcome> {
+    const set = await this.#editor.read();
+    const key = id === undefined ? pendingKey(set) : findKey(set, id);
+    if (key === undefined) {
+      const staged = await this.stage({ actor });
+      const next = await this.rotateOrWait(staged.staged ?? undefined, { actor });
+      return { ...next, staged: next.staged ?? staged.staged };
+    }
+    if (key.state === 'active') {
+      const message = `${key.kid} is active: another admin or the schedule has rotated`;
+      return { message, activated: key.kid, staged: null, probes: [] };
+    }
+    refuseUnlessPending(key);
+    const waitMs = mayActivateIn(key, this.#editor.options.periods, this.#editor.moment());
+    const { obstacle, probes } = await mayActivate(this.#editor.openKey(key), {
+      waitMs,
+      probe: this.#editor.options.probe,
+    });
+    if (obstacle === null) return this.rotate({ actor });
+    const message = `${key.kid} may not sign yet: ${obstacle.because}`;
+    return { message, activated: null, staged: null, probes, waits_for: { kid: key.kid, ...obstacle } };
   }
 
   /** Says what `rotate` would do now, and throws what it would throw. */

@@ -41,6 +41,27 @@ export async function permit(
   return { by: 'time', probes };
 }
 
+/** Why a pending key may not sign yet. */
+export interface Obstacle {
+  readonly because: string;
+  /** How long it must still be published; 0: a registry refuses it. */
+  readonly seconds: number;
+}
+
+/** The same question, for a caller that waits; `obstacle` null: the key may sign. */
+export async function mayActivate(
+  key: SigningKey,
+  { waitMs, probe }: { readonly waitMs: number; readonly probe: ProbeRegistries },
+): Promise<{ readonly obstacle: Obstacle | null; readonly probes: readonly ProbeAnswer[] }> {
+  const probes = await probe(key);
+  const missing = probes.filter(({ outcome }) => outcome !== 'accepted');
+  const refusing = missing.filter(({ outcome }) => outcome === 'refused');
+  if (refusing.length > 0) return { obstacle: { because: describeProbes(refusing), seconds: 0 }, probes };
+  if (everyRegistryAccepts(probes) || waitMs <= 0) return { obstacle: null, probes };
+  const registries = missing.length === 0 ? 'registries must fetch it' : describeProbes(missing);
+  return { obstacle: { because: registries, seconds: Math.ceil(waitMs / 1000) }, probes };
+}
+
 /**
  * Throws `conflict` unless every registry accepted a leaf of the pending CA. A CA has no waiting
  * time: an admin has to copy its certificate to every registry.

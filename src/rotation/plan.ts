@@ -39,7 +39,10 @@ export function plannedStep(set: KeySet, periods: KeyPeriods, moment: Moment): P
   return leftMs <= 0 && mayActivateIn(pending, periods, moment) <= 0 ? 'rotate' : null;
 }
 
-/** What happens to a key next, in words, and when; `at` null: nothing, or when an admin does it. */
+/**
+ * What happens to a key next, in words that `at` completes; `at` null: nothing, or when an admin does
+ * it.
+ */
 export interface NextStep {
   readonly what: string;
   readonly at: Date | null;
@@ -53,11 +56,11 @@ export function nextStep(key: StoredKey, set: KeySet, periods: KeyPeriods, momen
     case 'active': {
       const due = rotationDue(key, periods);
       if (due === null) return { what: 'signs until "cellpass keys rotate"', at: null };
-      return { what: 'rotates automatically', at: due };
+      return { what: 'rotates automatically on', at: due };
     }
     case 'retired':
       return isPublished(key, moment.now)
-        ? { what: 'leaves the JWK Set', at: key.publishedUntil }
+        ? { what: 'leaves the JWK Set on', at: key.publishedUntil }
         : { what: 'no longer published', at: null };
     case 'revoked':
       return nextOfRevoked(key, moment.now);
@@ -68,8 +71,8 @@ function nextOfPending(key: StoredKey, set: KeySet, periods: KeyPeriods, moment:
   const active = activeKey(set);
   const due = active === undefined ? null : rotationDue(active, periods);
   const mayAt = new Date(moment.now.getTime() + Math.max(0, mayActivateIn(key, periods, moment)));
-  if (due !== null) return { what: 'becomes active automatically', at: due > mayAt ? due : mayAt };
-  return { what: 'can become active, by "cellpass keys rotate"', at: mayAt };
+  if (due !== null) return { what: 'becomes active automatically on', at: due > mayAt ? due : mayAt };
+  return { what: 'can become active, by "cellpass keys rotate", from', at: mayAt };
 }
 
 /**
@@ -81,7 +84,7 @@ function nextOfRevoked({ certificate }: StoredKey, now: Date): NextStep {
     return { what: 'removed from the JWK Set: registries that fetch it must do so now', at: null };
   if (certificate.notAfter <= now)
     return { what: 'no longer accepted: its certificate has expired', at: null };
-  return { what: 'registries that trust its certificate accept its tokens', at: certificate.notAfter };
+  return { what: 'registries that trust its certificate accept it until', at: certificate.notAfter };
 }
 
 /**

@@ -40,9 +40,9 @@ RETURNING ${COLUMNS}`;
 
 const LIST = `SELECT ${COLUMNS} FROM admin_tokens ORDER BY id`;
 
-const REVOKE = `UPDATE admin_tokens SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL RETURNING ${COLUMNS}`;
+const REVOKE = `UPDATE admin_tokens SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL RETURNING ${COLUMNS}, token_sha256`;
 
-const FIND = `SELECT ${COLUMNS} FROM admin_tokens WHERE id = $1`;
+const FIND = `SELECT ${COLUMNS}, token_sha256 FROM admin_tokens WHERE id = $1`;
 
 /** One round trip. Writes `last_used_at` at most once a minute. */
 const RECOGNISE: Statement = {
@@ -102,15 +102,40 @@ export async function revokeAdminToken(
   database: Database,
   id: number,
   { actor, now }: { readonly actor: string; readonly now: Date },
-): Promise<AdminToken | undefined> {
+): Promise<RevokedAdminToken | undefined> {
   return database.transaction(async (sql) => {
-    const [revoked] = (await sql.query<AdminTokenRow>(REVOKE, [id, now])).map(toAdminToken);
+    const [revoked] = (await sql.query<RevokedRow>(REVOKE, [id, now])).map(toRevoked);
     if (revoked !== undefined) {
       await sql.query(INSERT_EVENT, [now, actor, 'revoke', subjectOf(revoked)]);
       return revoked;
     }
-    return (await sql.query<AdminTokenRow>(FIND, [id])).map(toAdminToken)[0];
+    return (await sql.query<RevokedRow>(FIND, [id])).map(toRevoked)[0];
   });
+}
+
+/** With the SHA-256 of its secret. */
+export interface RevokedAdminToken extends AdminToken {
+  readonly digest: Uint8Array;
+}
+
+type RevokedRow = AdminTokenRow & { readonly token_sha256: Uint8Array };
+
+function toRevoked(row: RevokedRow): RevokedAdminToken {
+  return { ...toAdminToken(row), digest: row.token_sha256 };
+}
+
+/**
+ * Revokes the tokens with these secrets.
+ * @param digests SHA-256 of each secret, in hex.
+ * @returns how many were not revoked before.
+ */
+export async function revokeAdminSecrets(sql: Sql, digests: readonly string[], now: Date): Promise<number> {
+  const rows = await sql.query(
+    `UPDATE admin_tokens SET revoked_at = $2
+     WHERE encode(token_sha256, 'hex') = ANY ($1::text[]) AND revoked_at IS NULL RETURNING id`,
+    [[...digests], now],
+  );
+  return rows.length;
 }
 
 function subjectOf({ id, name }: AdminToken): string {

@@ -128,6 +128,33 @@ export function createKeyStore(database: Database): KeyStore {
   };
 }
 
+/**
+ * Replaces the whole key set: every key and CA is deleted. For keys that nothing can decrypt any more,
+ * with the servers stopped.
+ */
+export async function replaceKeySet(
+  database: Pick<Database, 'transaction'>,
+  set: KeySet,
+  event: KeyEvent,
+): Promise<void> {
+  await database.transaction(async (sql) => {
+    await sql.query('SELECT pg_advisory_xact_lock($1)', [KEY_LOCK]);
+    await sql.query('DELETE FROM signing_keys');
+    await sql.query('DELETE FROM certificate_authorities');
+    await saveChanges(sql, { authorities: [], keys: [] }, set);
+    await saveEvent(sql, event);
+  });
+}
+
+/** How many connections of running servers the database has; 0 behind a pooler, which hides them. */
+export async function countListeners(sql: Sql): Promise<number> {
+  const [row] = await sql.query<{ count: number }>(
+    `SELECT count(*) AS count FROM pg_stat_activity
+     WHERE datname = current_database() AND application_name = 'cellpass listener' AND pid <> pg_backend_pid()`,
+  );
+  return row?.count ?? 0;
+}
+
 async function readKeySet(sql: Sql): Promise<KeySet> {
   const rows = await sql.query<KeySetRow>(READ_KEY_SET);
   const authorities = new Map<string, StoredAuthority>();

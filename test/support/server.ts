@@ -1,6 +1,9 @@
 import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { createLocalJWKSet, type JSONWebKeySet, type JWTPayload, jwtVerify } from 'jose';
 import request, { type Test } from 'supertest';
 import type { PasswordHashing } from '../../src/authn/password-schemes.ts';
@@ -97,7 +100,12 @@ const PATIENT = { perAddress: 1_000_000, perAccount: 1_000_000, seconds: 180 };
  */
 export async function startTestServer(options: TestServerOptions = {}): Promise<TestServer> {
   const now = options.now ?? (() => new Date());
-  const config = loadConfig({ CELLPASS_TRUSTED_PROXIES: '127.0.0.0/8,::1/128', ...options.environment });
+  const dataDir = await mkdtemp(join(tmpdir(), 'cellpass-server-'));
+  const config = loadConfig({
+    CELLPASS_TRUSTED_PROXIES: '127.0.0.0/8,::1/128',
+    CELLPASS_DATA_DIR: dataDir,
+    ...options.environment,
+  });
   const database = await (options.openDatabase ?? openFreshPostgres)();
   // A test's own database may be empty.
   if (options.openDatabase !== undefined) await migrate(database);
@@ -157,6 +165,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
       remoteServer.close();
       await closeAll(closers);
       await database.close();
+      await rm(dataDir, { recursive: true, force: true });
     },
   };
 }

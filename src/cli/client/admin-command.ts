@@ -14,7 +14,10 @@ interface Showing<T> {
   readonly print: (answer: T) => string;
 }
 
-/** Asks the admin API and prints its answer: one line of JSON with `--json`, else text. */
+/**
+ * Asks the admin API and prints its answer: one line of JSON with `--json`, else text, and the warning
+ * that the answer carries.
+ */
 export async function showAnswer<T>(
   terminal: Terminal,
   { json, ...flags }: JsonFlags,
@@ -22,7 +25,14 @@ export async function showAnswer<T>(
 ): Promise<T> {
   const answer = await withAdmin(terminal, flags, fetch);
   terminal.stdout(json ? toJsonLine(answer) : print(answer));
+  if (hasWarning(answer)) terminal.stderr(`warning: ${answer.warning}\n`);
   return answer;
+}
+
+function hasWarning(answer: unknown): answer is { readonly warning: string } {
+  return (
+    typeof answer === 'object' && answer !== null && 'warning' in answer && typeof answer.warning === 'string'
+  );
 }
 
 /** One line of JSON, as `--json` prints it. */

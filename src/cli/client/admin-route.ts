@@ -115,7 +115,7 @@ function invalid(message: string): CellpassError {
 }
 
 /** The name of the user, for the history of changes: the person behind sudo, and the account. */
-function actorName(environment: Environment): string {
+export function actorName(environment: Environment): string {
   const account = accountName();
   const person = environment['SUDO_USER'];
   return person === undefined ? account : `${person} as ${account}`;

@@ -2,6 +2,7 @@ import { rename, rm, stat } from 'node:fs/promises';
 import { isatty } from 'node:tty';
 import { Command } from 'commander';
 import { CellpassError } from '../../errors.ts';
+import type { RestoreResult } from '../../server/offline/restore.ts';
 import type { Terminal } from '../../terminal.ts';
 import { withAdmin } from '../client/admin-client.ts';
 import { toJsonLine, withAdminOptions } from '../client/admin-command.ts';
@@ -67,23 +68,39 @@ async function backUpToFile(terminal: Terminal, { file, json, ...flags }: FileBa
 
 interface RestoreOptions {
   readonly json?: boolean;
+  readonly revocations?: string;
 }
 
 export function restoreCommand(terminal: Terminal): Command {
   return new Command('restore')
-    .description('write a backup into an empty database; stop the server, and copy master.key, first')
-    .argument('<file>', 'a file of "cellpass backup"')
+    .description(
+      'write a backup into an empty database, and revoke again what was revoked since; stop the server, and copy master.key, first',
+    )
+    .argument('[file]', 'a file of "cellpass backup"')
+    .option(
+      '--revocations <file>',
+      'revoke again what this file lists, which is revocations.jsonl in CELLPASS_DATA_DIR; also without a backup',
+    )
     .option('--json', 'print JSON')
-    .action(async (file: string, { json }: RestoreOptions) => {
-      const { restoreBackup } = await import('../../server/offline/restore.ts');
-      const result = await restoreBackup(terminal, file);
-      terminal.stdout(
-        json
-          ? toJsonLine(result)
-          : `restored ${total(result.rows)} rows of ${file}, as of ${result.taken_at}; start the server now\n`,
-      );
+    .action(async (file: string | undefined, { json, revocations }: RestoreOptions, command: Command) => {
+      if (file === undefined && revocations === undefined)
+        command.error('error: name a backup, or --revocations with a file', { exitCode: 2 });
+      const { restore } = await import('../../server/offline/restore.ts');
+      const result = await restore(terminal, { file, revocations });
+      terminal.stdout(json ? toJsonLine(result) : printRestored(result));
       for (const warning of result.warnings) terminal.stderr(`warning: ${warning}\n`);
     });
+}
+
+function printRestored({ rows, taken_at, revoked }: RestoreResult): string {
+  const restored = rows === null ? '' : `restored ${total(rows)} rows, as of ${taken_at}\n`;
+  const again = revoked === null ? '' : `revoked again: ${printCounts(revoked)}\n`;
+  return `${restored}${again}start the server now\n`;
+}
+
+function printCounts(counts: Readonly<Record<string, number>>): string {
+  const named = Object.entries(counts).filter(([, count]) => count > 0);
+  return named.map(([kind, count]) => `${count} ${kind.replace('_', ' ')}`).join(', ') || 'nothing';
 }
 
 function total(rows: Readonly<Record<string, number>>): number {

@@ -2,17 +2,19 @@ import type { Middleware } from 'koa';
 import { adminTokenDigest, newAdminTokenSecret } from '../../authn/admin-token.ts';
 import { timestamp } from '../../directory/document/fields.ts';
 import { CellpassError } from '../../errors.ts';
-import type { AdminToken, NewAdminToken } from '../../store/admin-tokens.ts';
+import type { RevocationFile } from '../../records/revocation-file.ts';
+import type { AdminToken, NewAdminToken, RevokedAdminToken } from '../../store/admin-tokens.ts';
 import { readJson } from '../body.ts';
 import type { Contract } from '../contract.ts';
 import type { AdminTokenBody } from '../types.ts';
 import { type AdminTokenLookup, adminOf } from './identify.ts';
+import { note, toHex } from './note-revocation.ts';
 
 export interface AdminTokenResource extends AdminTokenLookup {
   create(token: NewAdminToken): Promise<AdminToken>;
   list(): Promise<readonly AdminToken[]>;
   /** Undefined when there is no token with this id. */
-  revoke(id: number, actor: string): Promise<AdminToken | undefined>;
+  revoke(id: number, actor: string): Promise<RevokedAdminToken | undefined>;
   now(): Date;
 }
 
@@ -52,7 +54,11 @@ export function listAdminTokens(tokens: AdminTokenResource): Middleware {
   };
 }
 
-export function revokeAdminToken(contract: Contract, tokens: AdminTokenResource): Middleware {
+export function revokeAdminToken(
+  contract: Contract,
+  tokens: AdminTokenResource,
+  revocations: RevocationFile,
+): Middleware {
   const parameters = contract.parametersOf('revokeAdminToken');
   return async (ctx) => {
     const { id } = parameters(ctx).path;
@@ -62,7 +68,8 @@ export function revokeAdminToken(contract: Contract, tokens: AdminTokenResource)
         'not_found',
         `no admin token has this id, ${id}: see "cellpass admin-token list"`,
       );
-    ctx.body = toBody(revoked);
+    const noted = { kind: 'admin_token', id, sha256: toHex(revoked.digest) } as const;
+    ctx.body = { ...toBody(revoked), ...(await note(revocations, ctx, noted)) };
   };
 }
 

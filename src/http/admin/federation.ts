@@ -3,6 +3,7 @@ import type { IssuerKeyStats } from '../../authn/federation/issuer-keys.ts';
 import { LEEWAY_SECONDS } from '../../authn/federation/verify.ts';
 import type { FederationSettings } from '../../config/federation.ts';
 import { CellpassError } from '../../errors.ts';
+import type { RevocationFile } from '../../records/revocation-file.ts';
 import type { ListedIdentity } from '../../store/federation/identities.ts';
 import type { IdTokenName } from '../../store/federation/revocations.ts';
 import { readJson } from '../body.ts';
@@ -14,6 +15,7 @@ import type {
   IdTokenRevocationView,
   IssuerListView,
 } from '../types.ts';
+import { note } from './note-revocation.ts';
 import { LONGEST_PAGE } from './parameters.ts';
 
 /** Login by ID tokens, where the settings name an issuer. */
@@ -40,7 +42,11 @@ export interface FederationRoutes {
 }
 
 /** @param resource null: the settings name no issuer, and every route says so. */
-export function federationRoutes(contract: Contract, resource: FederationResource | null): FederationRoutes {
+export function federationRoutes(
+  contract: Contract,
+  resource: FederationResource | null,
+  revocations: RevocationFile,
+): FederationRoutes {
   const parameters = {
     list: contract.parametersOf('listIdentities'),
     revoke: contract.parametersOf('revokeIdentity'),
@@ -63,11 +69,24 @@ export function federationRoutes(contract: Contract, resource: FederationResourc
       const { after = '', limit = LONGEST_PAGE } = parameters.list(ctx).query ?? {};
       return listPage(federation, after, limit);
     }),
-    revoke: answer((ctx, federation) => revoke(federation, parameters.revoke(ctx).path.name)),
-    restore: answer((ctx, federation) => restore(federation, parameters.restore(ctx).path.name)),
-    revokeIdToken: answer(async (ctx, federation) =>
-      revokeOne(federation, contract.parseRevokeIdToken(await readJson(ctx.req))),
-    ),
+    revoke: answer(async (ctx, federation) => {
+      const { name } = parameters.revoke(ctx).path;
+      const revoked = await revoke(federation, name);
+      return { ...revoked, ...(await note(revocations, ctx, { kind: 'identity', name })) };
+    }),
+    restore: answer(async (ctx, federation) => {
+      const { name } = parameters.restore(ctx).path;
+      const restored = await restore(federation, name);
+      return { ...restored, ...(await note(revocations, ctx, { kind: 'identity_restored', name })) };
+    }),
+    revokeIdToken: answer(async (ctx, federation) => {
+      const revoked = await revokeOne(federation, contract.parseRevokeIdToken(await readJson(ctx.req)));
+      const { issuer, jti, kept_until } = revoked;
+      return {
+        ...revoked,
+        ...(await note(revocations, ctx, { kind: 'id_token', issuer, jti, kept_until })),
+      };
+    }),
   };
 }
 

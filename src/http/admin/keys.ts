@@ -1,4 +1,5 @@
 import type { Context, Middleware } from 'koa';
+import type { RevocationFile } from '../../records/revocation-file.ts';
 import type { AuthorityOperations } from '../../rotation/authorities.ts';
 import type { PemPair } from '../../rotation/import.ts';
 import type { StepOptions } from '../../rotation/key-change.ts';
@@ -6,6 +7,7 @@ import type { KeyOperations } from '../../rotation/keys.ts';
 import { readJson } from '../body.ts';
 import type { Contract } from '../contract.ts';
 import { adminOf } from './identify.ts';
+import { note } from './note-revocation.ts';
 
 /** The routes behind `cellpass keys`; each calls one method of an administration. */
 export interface KeyRoutes {
@@ -26,13 +28,15 @@ export interface KeyRoutes {
   readonly discardAuthority: Middleware;
 }
 
+export interface KeyResource {
+  readonly keys: KeyOperations;
+  readonly authorities: AuthorityOperations;
+  readonly revocations: RevocationFile;
+}
+
 const HISTORY_LENGTH = 1000;
 
-export function keyRoutes(
-  contract: Contract,
-  keys: KeyOperations,
-  authorities: AuthorityOperations,
-): KeyRoutes {
+export function keyRoutes(contract: Contract, { keys, authorities, revocations }: KeyResource): KeyRoutes {
   const certificateParameters = contract.parametersOf('exportCertificate');
   return {
     list: answer(() => keys.list()),
@@ -49,7 +53,8 @@ export function keyRoutes(
       return keys.activate(kid, by(ctx, force));
     }),
     rotate: answer(async (ctx) => {
-      const { force = false, dry_run } = contract.parseRotateKeys(await readOptionalJson(ctx));
+      const { force = false, dry_run, wait, kid } = contract.parseRotateKeys(await readOptionalJson(ctx));
+      if (wait === true) return keys.rotateOrWait(kid, by(ctx));
       return dry_run === true ? keys.planRotation({ force }) : keys.rotate(by(ctx, force));
     }),
     retire: answer(async (ctx) => {
@@ -58,7 +63,8 @@ export function keyRoutes(
     }),
     revoke: answer(async (ctx) => {
       const { kid, reason } = contract.parseRevokeKey(await readJson(ctx.req));
-      return keys.revoke(kid, reason, by(ctx));
+      const outcome = await keys.revoke(kid, reason, by(ctx));
+      return { ...outcome, ...(await note(revocations, ctx, { kind: 'key', kid, reason })) };
     }),
     import: answer(async (ctx) =>
       keys.import(toPems(contract.parseImportKey(await readJson(ctx.req))), by(ctx)),

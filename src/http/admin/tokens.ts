@@ -2,12 +2,14 @@ import type { Middleware } from 'koa';
 import type { MintedToken } from '../../directory/tokens/mint.ts';
 import type { TokenOrder } from '../../directory/tokens/order.ts';
 import { CellpassError } from '../../errors.ts';
+import type { RevocationFile } from '../../records/revocation-file.ts';
 import { printTokenId, readTokenId, type TokenKey } from '../../store/directory/token-id.ts';
-import type { ListedToken, TokenPage, TokenQuestion } from '../../store/directory/tokens.ts';
+import type { ListedToken, RevokedToken, TokenPage, TokenQuestion } from '../../store/directory/tokens.ts';
 import { readJson } from '../body.ts';
 import type { Contract } from '../contract.ts';
 import type { ParametersOf } from '../contract-parameters.ts';
 import type { MintedTokenView, TokenPage as TokenPageView, TokenView } from '../types.ts';
+import { note, toHex } from './note-revocation.ts';
 import { LONGEST_PAGE } from './parameters.ts';
 import { listAbleTokens } from './questions/able-tokens.ts';
 import type { QuestionResource } from './questions/who-can.ts';
@@ -18,7 +20,7 @@ export interface TokenResource {
   /** Throws `invalid` for an unknown user, project or group. */
   list(question: TokenQuestion): Promise<TokenPage>;
   /** Undefined when there is no token with this id. */
-  revoke(key: TokenKey): Promise<ListedToken | undefined>;
+  revoke(key: TokenKey): Promise<RevokedToken | undefined>;
 }
 
 /** Mints a token; this answer is the only one that shows its secret. */
@@ -60,7 +62,7 @@ export function listTokens(
   };
 }
 
-export function revokeToken(tokens: TokenResource): Middleware {
+export function revokeToken(tokens: TokenResource, revocations: RevocationFile): Middleware {
   return async (ctx) => {
     const id = String(ctx['params'].id);
     const key = readTokenId(id);
@@ -71,7 +73,9 @@ export function revokeToken(tokens: TokenResource): Middleware {
         `no token has the id ${id}: "cellpass token list" shows ids, such as access-12 or deploy-3`,
       );
     }
-    ctx.body = toView(revoked) satisfies TokenView;
+    const { digest, ...token } = revoked;
+    const noted = { kind: 'token', id: printTokenId(token.key), sha256: toHex(digest) } as const;
+    ctx.body = { ...toView(token), ...(await note(revocations, ctx, noted)) } satisfies TokenView;
   };
 }
 

@@ -24,6 +24,7 @@ import { createComparer } from '../../http/token/rails/comparer.ts';
 import type { RailsBeside } from '../../http/token/rails/passing.ts';
 import type { ClockCheck } from '../../keys/clock-check.ts';
 import type { Keyring } from '../../keys/keyring.ts';
+import { openRevocationFile } from '../../records/revocation-file.ts';
 import type { Turns } from '../../shares/turns.ts';
 import {
   createAdminToken,
@@ -141,6 +142,7 @@ export function adminEndpoints(inputs: ServerInputs, services: AdministrationSer
     },
     federation: federationResource(inputs, services.federation),
     backups: backupsOf(inputs),
+    revocations: openRevocationFile(inputs.config.dataDir, inputs),
   };
 }
 

@@ -189,16 +189,48 @@ function toListed(table: TokenKey['table'], row: TokenRow): ListedToken {
  * Revokes a token permanently: no document can make its secret valid again. Revoking it again
  * changes nothing. Waits while a document is applied. Undefined when there is no such token.
  */
-export function revokeToken(database: Database, key: TokenKey, now: Date): Promise<ListedToken | undefined> {
+export function revokeToken(database: Database, key: TokenKey, now: Date): Promise<RevokedToken | undefined> {
   const table = key.table === 'access' ? 'access_tokens' : 'deploy_tokens';
   return changeDirectory(database, async (sql) => {
-    await sql.query(
-      `WITH revoked AS (UPDATE ${table} SET revoked = true WHERE id = $1 RETURNING token_digest)
-       INSERT INTO revoked_secrets (token_digest, revoked_at) SELECT token_digest, $2::timestamptz FROM revoked
-       ON CONFLICT DO NOTHING`,
+    const [revoked] = await sql.query<{ token_digest: Uint8Array }>(
+      `WITH revoked AS (UPDATE ${table} SET revoked = true WHERE id = $1 RETURNING token_digest),
+       remembered AS (
+         INSERT INTO revoked_secrets (token_digest, revoked_at) SELECT token_digest, $2::timestamptz FROM revoked
+         ON CONFLICT DO NOTHING)
+       SELECT token_digest FROM revoked`,
       [key.number, now],
     );
-    return findToken(sql, key);
+    const token = await findToken(sql, key);
+    return token && revoked && { ...token, digest: revoked.token_digest };
+  });
+}
+
+/** With the SHA-256 of its secret. */
+export interface RevokedToken extends ListedToken {
+  readonly digest: Uint8Array;
+}
+
+/**
+ * Revokes the tokens with these secrets, and refuses the secrets for good also where no token has
+ * them: a document may bring them later.
+ * @param digests SHA-256 of each secret, in hex.
+ * @returns how many tokens were valid until now.
+ */
+export function revokeSecrets(database: Database, digests: readonly string[], now: Date): Promise<number> {
+  return changeDirectory(database, async (sql) => {
+    const [row] = await sql.query<{ ended: number }>(
+      `WITH secrets AS (SELECT decode(hex, 'hex') AS digest FROM unnest($1::text[]) AS hex),
+       access AS (UPDATE access_tokens SET revoked = true
+         WHERE token_digest IN (SELECT digest FROM secrets) AND NOT revoked RETURNING id),
+       deploy AS (UPDATE deploy_tokens SET revoked = true
+         WHERE token_digest IN (SELECT digest FROM secrets) AND NOT revoked RETURNING id),
+       remembered AS (
+         INSERT INTO revoked_secrets (token_digest, revoked_at) SELECT DISTINCT digest, $2::timestamptz FROM secrets
+         ON CONFLICT DO NOTHING)
+       SELECT (SELECT count(*) FROM access) + (SELECT count(*) FROM deploy) AS ended`,
+      [[...digests], now],
+    );
+    return row?.ended ?? 0;
   });
 }
 

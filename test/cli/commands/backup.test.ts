@@ -88,7 +88,7 @@ describe('cellpass backup and restore', function () {
     sites.push(site);
     const { code, stderr, stdout } = await site.run(['restore', file], settings(site));
     assert.equal(code, 0, stderr);
-    assert.match(stdout, /^restored \d+ rows of .+; start the server now\n$/);
+    assert.match(stdout, /^restored \d+ rows, as of .+\nstart the server now\n$/);
     assert.equal(stderr, '');
     const server = await site.serve({ ...site.env });
     assert.deepEqual(await fetchJwks(server.url), jwksBefore);

@@ -43,9 +43,9 @@ describe('cellpass keys', () => {
     const text = await run('list');
     assert.match(text, /^STATE +KID \(LIBTRUST\) +THUMBPRINT +AGE +NEXT\n/);
     const minute = String.raw`\d{4}-\d\d-\d\d \d\d:\d\dZ`;
-    const active = String.raw`^active +\w{4}:\w{4} +[\w-]{8} +0 min +rotates automatically: ${minute}$`;
+    const active = String.raw`^active +\w{4}:\w{4} +[\w-]{8} +0 min +rotates automatically on ${minute}$`;
     assert.match(text, new RegExp(active, 'm'));
-    assert.match(text, new RegExp(`^retired .* leaves the JWK Set: ${minute}$`, 'm'));
+    assert.match(text, new RegExp(`^retired .* leaves the JWK Set on ${minute}$`, 'm'));
     assert.match(text, new RegExp(`^CA +ID +AGE +VALID UNTIL\nactive +[0-9a-f]{8} +0 min +${minute}$`, 'm'));
     const { keys } = await json<KeyList>('list');
     for (const key of keys) {
@@ -65,7 +65,7 @@ describe('cellpass keys', () => {
     assert.match(
       text,
       new RegExp(
-        `^revoked +${kid.slice(0, 9)} .*registries that trust its certificate accept its tokens: `,
+        `^revoked +${kid.slice(0, 9)} .*registries that trust its certificate accept it until `,
         'm',
       ),
     );

@@ -3,6 +3,7 @@ import { readTokenId } from '../../../src/store/directory/token-id.ts';
 import {
   findToken,
   listTokens,
+  revokeSecrets,
   revokeToken,
   saveTokenUses,
   type TokenUse,
@@ -89,6 +90,15 @@ describeOnBoth('stored tokens', (directory) => {
     assert.deepEqual(row?.['revoked_at'], NOW);
     assert.equal(await revokeToken(database, { table: 'access', number: 99 }, NOW), undefined);
     assert.equal((await directory.query('SELECT FROM revoked_secrets')).length, 1);
+  });
+
+  it('are revoked again by their secrets, whether a token has the secret or not', async () => {
+    const { database } = directory;
+    const digests = [1, 2, 99].map((at) => secret(at).token_sha256);
+    assert.equal(await revokeSecrets(database, digests, NOW), 2);
+    assert.equal(await revokeSecrets(database, [...digests, ...digests], NOW), 0);
+    assert.equal((await findToken(database, { table: 'access', number: 1 }))?.revoked, true);
+    assert.equal((await directory.query('SELECT FROM revoked_secrets')).length, 3);
   });
 
   it('are not waited for: what another transaction holds is passed over', async () => {

@@ -1,9 +1,10 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import type { Terminal } from '../../../terminal.ts';
 import { dataOf } from '../../client/admin-client.ts';
 import { withAdminOptions } from '../../client/admin-command.ts';
 import { findKid } from '../../client/find-kid.ts';
 import { readKeyPem, readPemPair } from '../../client/read-pem.ts';
+import { rotateWhenAllowed } from './rotate-wait.ts';
 import { type ChangeFlags, showChange } from './show-change.ts';
 
 const FORCE = 'activate the key even if a registry may refuse its tokens';
@@ -34,9 +35,17 @@ export function addKeyChanges(keys: Command, terminal: Terminal): void {
       .command('rotate')
       .description('activate the pending key and stage the next one; without a pending key, stage one')
       .option('--force', FORCE)
+      .addOption(
+        new Option(
+          '--wait',
+          'stay until the pending key may sign, show what it waits for, and activate it',
+        ).conflicts(['force', 'dryRun']),
+      )
       .option('--dry-run', 'print what the command would do, and change nothing'),
-  ).action((flags: ChangeFlags & { readonly dryRun?: boolean }) =>
-    showChange(terminal, flags, async ({ api }) => {
+  ).action(({ wait, ...flags }: ChangeFlags & { readonly dryRun?: boolean; readonly wait?: boolean }) =>
+    showChange(terminal, flags, async (client) => {
+      if (wait === true) return rotateWhenAllowed(terminal, client);
+      const { api } = client;
       const body = { force: flags.force === true, dry_run: flags.dryRun === true };
       return dataOf(await api.POST('/admin/v1/keys/rotate', { body }));
     }),

@@ -9,6 +9,7 @@ import { addAuthorityCommands } from './authorities.ts';
 import { addKeyChanges, addRareKeyChanges } from './changes.ts';
 import { addKeyExports } from './exports.ts';
 import { printHistory, printKeys } from './print-keys.ts';
+import { addKeyReset } from './reset.ts';
 import { printProbes } from './show-change.ts';
 
 /** `cellpass keys`: its commands, in the order of the help. */
@@ -21,6 +22,7 @@ export function keysCommand(terminal: Terminal): Command {
   addRareKeyChanges(keys, terminal);
   addKeyExports(keys, terminal);
   addAuthorityCommands(keys, terminal);
+  addKeyReset(keys, terminal);
   return keys;
 }
 

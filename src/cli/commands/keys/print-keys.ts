@@ -45,7 +45,7 @@ export function printKeys({ keys, authorities }: KeyList, now: Date): string {
 }
 
 function printNext({ what, at }: Key['next']): string {
-  return at === null ? what : `${what}: ${toMinute(at)}`;
+  return at === null ? what : `${what} ${toMinute(at)}`;
 }
 
 function printRevocation({ issued, revocation_reason }: Key, kid: string): readonly string[] {

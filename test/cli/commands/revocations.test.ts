@@ -1,0 +1,117 @@
+import assert from 'node:assert/strict';
+import { chmod, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import {
+  assertRefused,
+  done,
+  EXAMPLE,
+  makeSite,
+  type Server,
+  type Site,
+} from '../../support/processes/site.ts';
+
+/** One story: a backup, revocations after it, a lost database. */
+describe('revocations.jsonl', function () {
+  this.timeout(120_000);
+  let site: Site;
+  let server: Server;
+  let backup: string;
+  let file: string;
+  const secrets: Record<string, string> = {};
+  const mint = async (name: string): Promise<string> => {
+    const order = `token create --kind personal --user alice --scopes read_registry --name ${name} --json`;
+    const { id, token } = JSON.parse(await done(site, ...order.split(' ')));
+    secrets[name] = token;
+    return id;
+  };
+  const login = async (name: string): Promise<number> => {
+    const basic = Buffer.from(`alice:${secrets[name]}`).toString('base64');
+    const url = `${server.url}/jwt/auth?service=container_registry&scope=repository:acme/platform/api:pull`;
+    const { status } = await fetch(url, { headers: { authorization: `Basic ${basic}` } });
+    return status;
+  };
+  const lines = async () =>
+    (await readFile(file, 'utf8'))
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+  let early: string;
+  let late: string;
+  let activeKid: string;
+
+  before(async () => {
+    site = await makeSite('embedded');
+    file = join(site.dataDir, 'revocations.jsonl');
+    backup = join(site.dir, 'backup');
+    server = await site.serve();
+    await done(site, 'directory', 'apply', '-f', EXAMPLE);
+    early = await mint('early');
+    await mint('kept');
+    await done(site, ...'admin-token create --name ops'.split(' '));
+    await done(site, 'backup', backup);
+    late = await mint('late');
+  });
+  after(() => site.remove());
+
+  it('has one line for each revocation, and no secret', async () => {
+    await done(site, 'token', 'revoke', early);
+    await done(site, 'token', 'revoke', late);
+    await done(site, 'admin-token', 'revoke', '1');
+    const { keys } = JSON.parse(await done(site, 'keys', 'list', '--json'));
+    activeKid = keys.find((key: { state: string }) => key.state === 'active').kid;
+    await done(site, 'keys', 'revoke', activeKid, '--reason', 'leaked');
+    assert.deepEqual(
+      (await lines()).map(({ kind, id, kid }) => [kind, id ?? kid]),
+      [
+        ['token', early],
+        ['token', late],
+        ['admin_token', 1],
+        ['key', activeKid],
+      ],
+    );
+    const text = await readFile(file, 'utf8');
+    for (const secret of Object.values(secrets)) assert.ok(!text.includes(secret));
+  });
+
+  it('is not needed for a revocation: the answer then has a warning', async () => {
+    const id = await mint('unnoted');
+    await rename(file, `${file}.kept`);
+    await mkdir(file);
+    const { code, stdout, stderr } = await site.run(['token', 'revoke', id, '--json']);
+    await rm(file, { recursive: true });
+    await rename(`${file}.kept`, file);
+    assert.equal(code, 0, stderr);
+    assert.equal(JSON.parse(stdout).revoked, true);
+    assert.match(JSON.parse(stdout).warning, /could not be noted in .+revocations\.jsonl/);
+    assert.match(stderr, /^warning: this is revoked, but /);
+    assert.equal(await login('unnoted'), 401);
+  });
+
+  it('revokes everything again after a restore', async () => {
+    assert.equal(await server.stop(), 0);
+    await rename(join(site.dataDir, 'pgdata'), join(site.dir, 'lost'));
+    const { code, stdout, stderr } = await site.run(['restore', backup, '--revocations', file]);
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /^revoked again: 2 token, 1 admin token, 1 key$/m);
+    server = await site.serve();
+    assert.deepEqual([await login('early'), await login('late'), await login('kept')], [401, 401, 200]);
+    const [admin] = JSON.parse(await done(site, 'admin-token', 'list', '--json')).admin_tokens;
+    assert.notEqual(admin.revoked_at, null);
+    const { keys } = JSON.parse(await done(site, 'keys', 'list', '--json'));
+    assert.equal(keys.find((key: { kid: string }) => key.kid === activeKid).state, 'revoked');
+  });
+
+  it('may be given without a backup, and a second time', async () => {
+    assert.equal(await server.stop(), 0);
+    const { code, stderr } = await site.run(['restore', '--revocations', file, '--json']);
+    assert.equal(code, 0, stderr);
+  });
+
+  it('is refused as a whole, with the number of a line that is none', async () => {
+    const wrong = join(site.dir, 'wrong.jsonl');
+    await writeFile(wrong, `${await readFile(file, 'utf8')}{"time":"2026`);
+    await chmod(wrong, 0o600);
+    assertRefused(await site.run(['restore', '--revocations', wrong]), /line 5 of .+ is no revocation/);
+    assert.equal((await site.run(['restore'])).code, 2);
+  });
+});
