@@ -25,6 +25,8 @@ const REPLACED_MS = 25_000;
 const EXIT_MS = 20_000;
 /** When a client gives up. */
 const IMPATIENT_MS = 7000;
+/** Longer than the port is free while it changes hands, which the system does for no one else. */
+const HANDOVER_MS = 50;
 
 interface Answer {
   /** 0: no answer. */
@@ -69,6 +71,21 @@ describe('a process that hangs', function () {
     assert.equal(await server.stop(), 0);
     const tookMs = performance.now() - startedAt;
     assert.ok(tookMs < EXIT_MS, `${tookMs} ms`);
+  };
+
+  const askUntilAllWorkersAnswer = async (): Promise<readonly Answer[]> => {
+    const seen: Answer[] = [];
+    await until(
+      async () => {
+        const answer = await ask(server.url, TOKEN);
+        seen.push(answer);
+        if (answer.error === 'ECONNREFUSED') await delay(HANDOVER_MS);
+        return answer.status === 200 && pids().length === WORKERS ? true : undefined;
+      },
+      () => JSON.stringify(seen.slice(-5)),
+      REPLACED_MS,
+    );
+    return seen;
   };
 
   it('and hashes passwords is replaced; what waited gets 503, and tokens are given meanwhile', async () => {
@@ -126,28 +143,20 @@ describe('a process that hangs', function () {
     await assertStops();
   });
 
-  it('or dies leaves the port bound, though all workers do it at once: 503 until one is back', async () => {
-    const seen: Answer[] = [];
+  it('or dies leaves the port to the primary, though all workers do it at once: 503 until one is back', async () => {
     for (const pid of pids()) process.kill(pid, 'SIGKILL');
     // Several clients, one of which may have to wait for a connection that was lost.
-    await Promise.all(
-      [1, 2, 3].map(() =>
-        until(
-          async () => {
-            const answer = await ask(server.url, TOKEN);
-            seen.push(answer);
-            return answer.status === 200 && pids().length === WORKERS ? true : undefined;
-          },
-          () => JSON.stringify(seen.slice(-5)),
-          REPLACED_MS,
-        ),
-      ),
-    );
-    assert.deepEqual(
-      seen.filter(({ error }) => error === 'ECONNREFUSED'),
-      [],
-    );
-    assert.ok(seen.some(({ status }) => status === 503));
+    const clients = await Promise.all([1, 2, 3].map(askUntilAllWorkersAnswer));
+    for (const seen of clients) {
+      // The port changes hands twice: from the workers to the primary, and back.
+      const refusedAt = [...seen.keys()].filter((at) => seen[at]?.error === 'ECONNREFUSED');
+      assert.ok(refusedAt.length <= 2, `${refusedAt.length} connections of one client were refused`);
+      assert.ok(
+        refusedAt.every((at) => !refusedAt.includes(at + 1)),
+        `refused for over ${HANDOVER_MS} ms`,
+      );
+    }
+    assert.ok(clients.flat().some(({ status }) => status === 503));
     await assertStops();
   });
 });

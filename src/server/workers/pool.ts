@@ -122,7 +122,10 @@ export class WorkerPool {
     return { kind: 'listen', tls: certificate.current(), rules: rules.current() };
   }
 
-  /** Hands the port over between the workers and the stand-in, with no time between them. */
+  /**
+   * Hands the port over between the workers and the stand-in, in one turn of the event loop: only a
+   * connection that arrives in it is refused.
+   */
   #watchPort(worker: Worker): void {
     const { standIn } = this.#options;
     // Node's own message by which a worker asks for a port. The cluster module gets it after this
