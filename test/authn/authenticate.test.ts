@@ -264,6 +264,11 @@ describe('who is asking', () => {
       { password: 'right', found: { account: alice, passwordAuthentication: false } },
       'password_authentication_off',
     ],
+    [
+      'an account that only GitLab can judge',
+      { password: 'right', found: { account: { ...alice, unjudged: 'external_identity' } } },
+      'external_identity',
+    ],
     ['two-factor', { password: 'right', found: { account: { ...alice, twoFactor: true } } }, 'two_factor'],
     [
       'an expired password',
