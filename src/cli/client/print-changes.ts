@@ -37,10 +37,18 @@ function printValue(value: unknown): string {
   return printElement(value);
 }
 
-/** Of an element with fields its values: `alice developer 2027-01-31`. */
+/** The field that names an element of a list. */
+const NAME_FIELDS = ['user', 'group', 'pattern'];
+
+/**
+ * Of an element with fields its values, the name first: `alice developer 2027-01-31`. The database
+ * keeps the fields in another order than the document.
+ */
 function printElement(value: unknown): string {
   if (!isRecord(value)) return String(value);
-  const values = Object.values(value);
+  const names = NAME_FIELDS.filter((field) => field in value);
+  const others = Object.keys(value).filter((field) => !NAME_FIELDS.includes(field));
+  const values = [...names, ...others].map((field) => value[field]);
   const isFlat = values.every((one) => typeof one !== 'object');
   return isFlat ? values.map(String).join(' ') : JSON.stringify(value);
 }
