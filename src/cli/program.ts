@@ -4,6 +4,7 @@ import { adminTokenCommand } from './commands/admin-token.ts';
 import { auditCommand } from './commands/audit.ts';
 import { backupCommand, restoreCommand } from './commands/backup.ts';
 import { cellsCommand } from './commands/cells.ts';
+import { configCommand } from './commands/config.ts';
 import { directoryCommand } from './commands/directory.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { groupCommand, memberCommand, projectCommand, userCommand } from './commands/entries.ts';
@@ -51,6 +52,7 @@ export function createProgram(terminal: Terminal, version: string): Command {
   program.addCommand(backupCommand(terminal));
   program.addCommand(restoreCommand(terminal));
   program.addCommand(gitlabCommand(terminal));
+  program.addCommand(configCommand(terminal));
   program.addCommand(doctorCommand(terminal));
   return inheritSettings(program);
 }

@@ -11,14 +11,15 @@ import { type Path, readYaml } from './yaml.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** The command line or the tests read these, not the server. */
-const OTHER_VARIABLES: ReadonlySet<string> = new Set([
+/** Variables that no settings file can hold: its own name, and what only the command line reads. */
+export const CLIENT_VARIABLES = [
   'CELLPASS_CONFIG',
+  'CELLPASS_ADMIN_URL',
   'CELLPASS_ADMIN_TOKEN',
   'CELLPASS_ADMIN_TOKEN_FILE',
-  'CELLPASS_ADMIN_URL',
-  'CELLPASS_TEST_INSTALL',
-]);
+] as const;
+/** The command line or the tests read these, not the server. */
+const OTHER_VARIABLES: ReadonlySet<string> = new Set([...CLIENT_VARIABLES, 'CELLPASS_TEST_INSTALL']);
 
 /** Settings whose variable is a list of names, which may hold spaces: commas separate them. */
 const LISTS_OF_NAMES: ReadonlySet<string> = new Set(['services']);
