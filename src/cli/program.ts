@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { shortened } from '../shortened.ts';
 import type { Terminal } from '../terminal.ts';
 import { adminTokenCommand } from './commands/admin-token.ts';
 import { auditCommand } from './commands/audit.ts';
@@ -30,7 +31,12 @@ export function createProgram(terminal: Terminal, version: string): Command {
     .version(version)
     .exitOverride()
     .showHelpAfterError('(cellpass --help lists the commands)')
-    .configureOutput({ writeOut: terminal.stdout, writeErr: terminal.stderr });
+    .configureOutput({
+      writeOut: terminal.stdout,
+      writeErr: terminal.stderr,
+      // commander repeats the argument that it refuses.
+      outputError: (text, write) => write(`${shortened(text.trimEnd())}\n`),
+    });
   program.addCommand(serveCommand(terminal));
   program.addCommand(migrateCommand(terminal));
   program.addCommand(directoryCommand(terminal));

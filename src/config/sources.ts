@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import type { Problem } from '../errors.ts';
 import { isRecord } from './issues.ts';
 import { settingsOfVariables, variable } from './settings.ts';
+import { notUtf8 } from './utf8.ts';
 import { type Path, readYaml } from './yaml.ts';
 
 /**
@@ -35,14 +36,17 @@ export interface SettingsFile {
 export function readSettingsFile(name: string | undefined): SettingsFile {
   const empty = { name: name || null, content: {}, problems: [], lineOf: () => 1 };
   if (name === undefined || name === '') return empty;
-  let text: string;
+  let bytes: Buffer;
   try {
-    text = readFileSync(name, 'utf8');
+    bytes = readFileSync(name);
   } catch (error) {
     const message = `can't be read: ${error instanceof Error ? error.message : String(error)}`;
     return { ...empty, problems: [{ path: 'CELLPASS_CONFIG', message }] };
   }
-  const { content, problems, lineOf } = readYaml(text);
+  const problem = notUtf8(bytes);
+  if (problem !== null)
+    return { ...empty, problems: [{ line: 1, path: 'CELLPASS_CONFIG', message: problem }] };
+  const { content, problems, lineOf } = readYaml(bytes.toString('utf8'));
   return {
     name,
     content: content ?? {},
