@@ -1,3 +1,6 @@
+import { escapeUnprintable } from './printable.ts';
+import { LONGEST_MESSAGE, shortened } from './shortened.ts';
+
 /** Why a request or a command fails. `http/error-handler.ts` maps the codes to HTTP statuses. */
 export type ErrorCode =
   | 'unauthorized' // the credentials are wrong, unknown, expired or revoked
@@ -124,17 +127,27 @@ export function firstProblems(problems: readonly Problem[]): readonly Problem[] 
   return problems.slice(0, MOST_LISTED_PROBLEMS);
 }
 
+/** Of one problem, which stands behind the beginning of a sentence. */
+const LONGEST_PRINTED = 250;
+
+/** `users[0].id: must be 1 or more`, of at most `most` characters, as people may see it. */
+export function printProblem({ path, message }: Problem, most = LONGEST_MESSAGE): string {
+  return shortened(escapeUnprintable(path === '' ? message : `${path}: ${message}`), most);
+}
+
 /**
  * Problems as one line of text: `line 3: users[0].id: must be 1 or more; …`, the first twenty and
  * the number of the others. With a file: `line 3 of FILE: …`.
  */
 export function printProblems(problems: readonly Problem[], file: string | null = null): string {
   const inFile = file === null ? '' : ` of ${file}`;
-  const printed = firstProblems(problems).map(({ line, path, message }) =>
-    [...(line === undefined ? [] : [`line ${line}${inFile}`]), ...(path === '' ? [] : [path]), message].join(
-      ': ',
-    ),
-  );
+  const printed = firstProblems(problems).map(({ line, path, message }) => {
+    const place = line === undefined ? '' : `line ${line}${inFile}: `;
+    return printProblem(
+      { path: '', message: `${place}${path === '' ? '' : `${path}: `}${message}` },
+      LONGEST_PRINTED,
+    );
+  });
   const others = problems.length - printed.length;
   return [...printed, ...(others > 0 ? [`and ${others} more`] : [])].join('; ');
 }
@@ -152,7 +165,14 @@ export interface ErrorDetails {
   readonly allow?: string;
   /** The server won't read the rest of the request, so the connection must close. */
   readonly closesConnection?: boolean;
+  /** The most characters of a message whose own sentences need more than 300. */
+  readonly longest?: number;
   readonly cause?: unknown;
+}
+
+/** A problem whose values are cut. */
+export function shortProblem({ path, message, ...place }: Problem): Problem {
+  return { ...place, path: shortened(path), message: shortened(message) };
 }
 
 /** An error with a stable code, and a message that the client may see. */
@@ -160,11 +180,20 @@ export class CellpassError extends Error {
   readonly code: ErrorCode;
   readonly details: ErrorDetails;
 
+  /**
+   * @param message of which long values are cut, unless `details` has a list of problems, which the
+   *   message repeats.
+   */
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
-    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    const most = details.longest ?? LONGEST_MESSAGE;
+    super(
+      details.problems === undefined ? shortened(message, most) : message,
+      details.cause === undefined ? undefined : { cause: details.cause },
+    );
     this.name = 'CellpassError';
     this.code = code;
-    this.details = details;
+    const { problems } = details;
+    this.details = problems === undefined ? details : { ...details, problems: problems.map(shortProblem) };
   }
 
   get reason(): Reason | ErrorCode {

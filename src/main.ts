@@ -3,6 +3,7 @@ import { CommanderError } from 'commander';
 import { createProgram } from './cli/program.ts';
 import { CellpassError } from './errors.ts';
 import { escapeOutput } from './printable.ts';
+import { shortened } from './shortened.ts';
 import { readVersion } from './version.ts';
 
 /**
@@ -41,9 +42,17 @@ async function confirm(question: string): Promise<boolean> {
 function report(error: unknown): number {
   // commander has already printed its message, or the help.
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
-  process.stderr.write(escapeOutput(`cellpass: ${error instanceof Error ? error.message : String(error)}\n`));
+  process.stderr.write(`cellpass: ${messageOf(error)}\n`);
   if (error instanceof Error && !needsNoStack(error)) process.stderr.write(escapeOutput(`${error.stack}\n`));
   return 1;
+}
+
+/** Messages of the system repeat values, too; problems are short already, and escaped ones longer. */
+function messageOf(error: unknown): string {
+  const message = escapeOutput(error instanceof Error ? error.message : String(error));
+  if (!(error instanceof CellpassError)) return shortened(message);
+  const { problems, longest } = error.details;
+  return problems === undefined ? shortened(message, longest) : message;
 }
 
 /**

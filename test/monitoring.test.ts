@@ -87,6 +87,15 @@ describe('the documented metrics', () => {
     assert.ok(Number.parseInt(grace, 10) > drain + 20, grace);
   });
 
+  it('the systemd unit drains as long, and is not killed before its end', () => {
+    const unit = read('deploy/cellpass.service');
+    const numberOf = (setting: RegExp): number => Number(setting.exec(unit)?.[1]);
+    const { environment } = parse(read('deploy/compose.yaml')).services.cellpass;
+    const drain = numberOf(/^Environment=CELLPASS_DRAIN_SECONDS=(\d+)$/m);
+    assert.equal(drain, environment.CELLPASS_DRAIN_SECONDS);
+    assert.ok(numberOf(/^TimeoutStopSec=(\d+)$/m) > drain + 20);
+  });
+
   it('docs/monitoring.md lists exactly the metrics that exist', () => {
     const rows = [...read('docs/monitoring.md').matchAll(/^\| `(cellpass_[a-z_]+)` \|/gm)].map(
       ([, name]) => name,

@@ -1,4 +1,5 @@
 import { readFileSync, unwatchFile, watchFile } from 'node:fs';
+import { notUtf8 } from '../config/utf8.ts';
 import { CellpassError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { NO_SHARES, type ShareStats } from '../shares/turns.ts';
@@ -98,7 +99,10 @@ export function readOwnTopology(file: string, self: number, audiences: readonly 
 /** @throws {CellpassError} `invalid`, naming the file. */
 export function readTopology(file: string, self: number | null): Topology {
   try {
-    return parseTopology(readFileSync(file, 'utf8'), self);
+    const bytes = readFileSync(file);
+    const problem = notUtf8(bytes);
+    if (problem !== null) throw new CellpassError('invalid', problem);
+    return parseTopology(bytes.toString('utf8'), self);
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     const problems = error instanceof CellpassError ? error.details.problems : undefined;

@@ -1,9 +1,11 @@
 import { Command } from 'commander';
+import { shortened } from '../shortened.ts';
 import type { Terminal } from '../terminal.ts';
 import { adminTokenCommand } from './commands/admin-token.ts';
 import { auditCommand } from './commands/audit.ts';
 import { backupCommand, restoreCommand } from './commands/backup.ts';
 import { cellsCommand } from './commands/cells.ts';
+import { configCommand } from './commands/config.ts';
 import { directoryCommand } from './commands/directory.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { groupCommand, memberCommand, projectCommand, userCommand } from './commands/entries.ts';
@@ -29,7 +31,12 @@ export function createProgram(terminal: Terminal, version: string): Command {
     .version(version)
     .exitOverride()
     .showHelpAfterError('(cellpass --help lists the commands)')
-    .configureOutput({ writeOut: terminal.stdout, writeErr: terminal.stderr });
+    .configureOutput({
+      writeOut: terminal.stdout,
+      writeErr: terminal.stderr,
+      // commander repeats the argument that it refuses.
+      outputError: (text, write) => write(`${shortened(text.trimEnd())}\n`),
+    });
   program.addCommand(serveCommand(terminal));
   program.addCommand(migrateCommand(terminal));
   program.addCommand(directoryCommand(terminal));
@@ -51,6 +58,7 @@ export function createProgram(terminal: Terminal, version: string): Command {
   program.addCommand(backupCommand(terminal));
   program.addCommand(restoreCommand(terminal));
   program.addCommand(gitlabCommand(terminal));
+  program.addCommand(configCommand(terminal));
   program.addCommand(doctorCommand(terminal));
   return inheritSettings(program);
 }

@@ -30,7 +30,8 @@ export function explainIssue(
  * not.
  */
 function toMessage(issue: z.core.$ZodIssue, value: unknown): string {
-  if (value === undefined) return 'is missing';
+  // A missing value has no problems of its own: it is a word of a text that was split.
+  if (value === undefined && issue.code !== 'custom') return 'is missing';
   if (issue.code === 'too_big' && issue.origin === 'string') {
     return `must have at most ${issue.maximum} characters`;
   }

@@ -1,5 +1,3 @@
-import { CellpassError, type Problem, printProblems } from '../errors.ts';
-import { contradictions } from './contradictions.ts';
 import {
   type FederationSettings,
   federationSettings,
@@ -10,11 +8,11 @@ import {
 import { type GitlabSettings, toGitlabSettings } from './gitlab.ts';
 import { explainIssue, IN_WORDS, isRecord, valueAt } from './issues.ts';
 import { type RailsSettings, toRailsSettings } from './rails.ts';
-import { blameFile, readSecretFiles } from './secret-files.ts';
+import { invalidSettings, readSettings, settingName } from './read.ts';
+import { readSecretFiles } from './secret-files.ts';
 import { type ServiceSettings, toServices } from './services.ts';
-import { type ListenAddress, type LogLevel, type Settings, settings, variable } from './settings.ts';
+import type { ListenAddress, LogLevel, Settings } from './settings.ts';
 import { type Environment, joinSettings, readEnvironment, readSettingsFile } from './sources.ts';
-import type { Path } from './yaml.ts';
 
 /** A registry that must trust a key before the key becomes active. */
 export interface RegistrySettings {
@@ -159,26 +157,11 @@ export interface Config {
  *   it comes from the file, its line.
  */
 export function loadConfig(environment: Environment): Config {
-  const file = readSettingsFile(environment['CELLPASS_CONFIG']);
-  if (file.problems.length > 0) throw invalid(file.problems, file.name);
-  const { known, unknown } = readEnvironment(environment);
-  const { given, issues: unread } = readSecretFiles(joinSettings(file.content, known));
-  const parsed = settings.safeParse(given, IN_WORDS);
-  const wrong = parsed.success
-    ? contradictions(parsed.data)
-    : parsed.error.issues.flatMap((issue) => explainIssue(issue, given, 'is not a setting'));
-  const issues = [...unread, ...wrong.map((issue) => blameFile(issue, given))];
-  if (parsed.success && issues.length === 0)
-    return {
-      ...toConfig(parsed.data, valueAt(given, ['issuer']) !== undefined, unknown),
-      settingNames: namesOf(given),
-    };
-  const problems = issues.map(({ path, message }): Problem => {
-    const isVariable = valueAt(known, path.slice(0, 2)) !== undefined;
-    const isFromFile = !isVariable && String(path[0]) in file.content;
-    return { ...(isFromFile && { line: file.lineOf(path) }), path: settingName(path, isVariable), message };
-  });
-  throw invalid(problems, file.name);
+  const { parsed, given, unknown } = readSettings(environment);
+  return {
+    ...toConfig(parsed, valueAt(given, ['issuer']) !== undefined, unknown),
+    settingNames: namesOf(given),
+  };
 }
 
 /**
@@ -202,13 +185,13 @@ export function readGitlabUrl(
  */
 export function readIssuerRules(environment: Environment): IssuerRules | null {
   const file = readSettingsFile(environment['CELLPASS_CONFIG']);
-  if (file.problems.length > 0) throw invalid(file.problems, file.name);
+  if (file.problems.length > 0) throw invalidSettings(file.problems, file.name);
   const given = file.content['federation'];
   if (given === undefined) return null;
   const parsed = federationSettings.safeParse(given, IN_WORDS);
   if (!parsed.success) {
     const issues = parsed.error.issues.flatMap((issue) => explainIssue(issue, given, 'is not a setting'));
-    throw invalid(
+    throw invalidSettings(
       issues.map(({ path, message }) => ({
         line: file.lineOf(['federation', ...path]),
         path: ['federation', ...path].join('.'),
@@ -219,18 +202,6 @@ export function readIssuerRules(environment: Environment): IssuerRules | null {
   }
   const settings = toFederationSettings(parsed.data, undefined);
   return settings && issuerRulesOf(settings);
-}
-
-/** `CELLPASS_KEYS.leaf_hours`; `CELLPASS_GITLAB_EDITION` for a variable of a section. */
-function settingName([first, second, ...rest]: Path, isVariable: boolean): string {
-  const inSection = second === undefined ? [] : [second];
-  if (isVariable && first === 'gitlab') return variable('gitlab', ...inSection.map(String));
-  return [variable(String(first)), ...inSection, ...rest].join('.');
-}
-
-function invalid(problems: readonly Problem[], file: string | null): CellpassError {
-  const list = printProblems(problems, file);
-  return new CellpassError('invalid', `the configuration is wrong: ${list}`, { problems });
 }
 
 /** `CELLPASS_ISSUER`, and `CELLPASS_KEYS.leaf_hours` in a section. */

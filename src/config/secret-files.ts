@@ -49,11 +49,17 @@ function withValue(given: Given, [first = '', ...rest]: readonly string[], value
   };
 }
 
+/** The setting that names the file of a secret, by its path; null: the setting holds no secret. */
+export function fileOfSecret(path: readonly string[]): readonly string[] | null {
+  const isSecret = SECRETS.some((one) => one.join('.') === path.join('.'));
+  return isSecret ? fileSetting(path) : null;
+}
+
 /** Names the file instead of a setting that came from it, so that the operator looks there. */
 export function blameFile({ path, message }: ExplainedIssue, given: Given): ExplainedIssue {
-  const secret = SECRETS.find((one) => one.join('.') === path.join('.'));
-  const isFromFile = secret !== undefined && valueAt(given, fileSetting(secret)) !== undefined;
-  return { path: isFromFile ? fileSetting(secret) : path, message };
+  const file = fileOfSecret(path.map(String));
+  const isFromFile = file !== null && valueAt(given, file) !== undefined;
+  return { path: isFromFile ? file : path, message };
 }
 
 /**
@@ -87,6 +93,8 @@ function refuseBoth(name: string, value: unknown): void {
 
 /** The content without white space around it: editors end a file with a line feed. */
 function readSecretFile(file: string): string {
+  // The error of the system would repeat it.
+  if (file.includes('://')) throw invalid('must be the path of a file, but is a URL');
   let text: string;
   try {
     text = readFileSync(file, 'utf8').trim();

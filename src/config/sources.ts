@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import type { Problem } from '../errors.ts';
 import { isRecord } from './issues.ts';
 import { settingsOfVariables, variable } from './settings.ts';
+import { notUtf8 } from './utf8.ts';
 import { type Path, readYaml } from './yaml.ts';
 
 /**
@@ -11,14 +12,15 @@ import { type Path, readYaml } from './yaml.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** The command line or the tests read these, not the server. */
-const OTHER_VARIABLES: ReadonlySet<string> = new Set([
+/** Variables that no settings file can hold: its own name, and what only the command line reads. */
+export const CLIENT_VARIABLES = [
   'CELLPASS_CONFIG',
+  'CELLPASS_ADMIN_URL',
   'CELLPASS_ADMIN_TOKEN',
   'CELLPASS_ADMIN_TOKEN_FILE',
-  'CELLPASS_ADMIN_URL',
-  'CELLPASS_TEST_INSTALL',
-]);
+] as const;
+/** The command line or the tests read these, not the server. */
+const OTHER_VARIABLES: ReadonlySet<string> = new Set([...CLIENT_VARIABLES, 'CELLPASS_TEST_INSTALL']);
 
 /** Settings whose variable is a list of names, which may hold spaces: commas separate them. */
 const LISTS_OF_NAMES: ReadonlySet<string> = new Set(['services']);
@@ -34,14 +36,17 @@ export interface SettingsFile {
 export function readSettingsFile(name: string | undefined): SettingsFile {
   const empty = { name: name || null, content: {}, problems: [], lineOf: () => 1 };
   if (name === undefined || name === '') return empty;
-  let text: string;
+  let bytes: Buffer;
   try {
-    text = readFileSync(name, 'utf8');
+    bytes = readFileSync(name);
   } catch (error) {
     const message = `can't be read: ${error instanceof Error ? error.message : String(error)}`;
     return { ...empty, problems: [{ path: 'CELLPASS_CONFIG', message }] };
   }
-  const { content, problems, lineOf } = readYaml(text);
+  const problem = notUtf8(bytes);
+  if (problem !== null)
+    return { ...empty, problems: [{ line: 1, path: 'CELLPASS_CONFIG', message: problem }] };
+  const { content, problems, lineOf } = readYaml(bytes.toString('utf8'));
   return {
     name,
     content: content ?? {},

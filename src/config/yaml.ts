@@ -7,9 +7,11 @@ import {
   LineCounter,
   type Pair,
   parseDocument,
+  type YAMLError,
   type YAMLMap,
 } from 'yaml';
-import type { Problem } from '../errors.ts';
+import { type Problem, shortProblem } from '../errors.ts';
+import { notText } from './utf8.ts';
 import { findWrongAlias } from './yaml-aliases.ts';
 import { findDuplicateKeys } from './yaml-duplicates.ts';
 import { isNestedTooDeeply, MAX_DEPTH } from './yaml-nesting.ts';
@@ -20,7 +22,10 @@ export type Path = readonly (string | number)[];
 export interface YamlFile {
   /** The data, `{}` for an empty file; null when it can't be read, and `problems` says why. */
   readonly content: Readonly<Record<string, unknown>> | null;
-  /** Problems of syntax. Beside a content these are only duplicate keys and unknown tags. */
+  /**
+   * Problems of syntax: one where there is no content. Beside a content these are only duplicate keys
+   * and unknown tags.
+   */
   readonly problems: readonly Problem[];
   /** The line, from 1, of a place, or of the nearest place above it that exists. */
   readonly lineOf: (path: Path) => number;
@@ -32,24 +37,24 @@ export interface YamlFile {
  * holds.
  */
 export function readYaml(text: string): YamlFile {
+  const binary = notText(text);
+  if (binary !== null) return unreadable([{ line: 1, path: '', message: binary }]);
   if (isNestedTooDeeply(text)) {
     return unreadable([{ path: '', message: `has more than ${MAX_DEPTH} levels of nesting` }]);
   }
   const { document, lines } = parseYaml(text);
-  const problemAt = (offset: number, message: string): Problem => ({
-    line: lines.linePos(offset).line,
-    path: '',
-    message,
-  });
+  const problemAt = (offset: number, message: string): Problem =>
+    shortProblem({ line: lines.linePos(offset).line, path: '', message });
   const form = describeForm(document.contents);
   if (form !== 'mapping') return unreadable([problemAt(0, notMapping(form))]);
-  const syntax = [...document.errors, ...document.warnings].map(({ code, message, pos }) =>
-    problemAt(pos[0], SYNTAX_MESSAGES[code] ?? message),
-  );
+  const toProblem = ({ code, message, pos }: YAMLError): Problem =>
+    problemAt(pos[0], SYNTAX_MESSAGES[code] ?? message);
+  // One mistake makes the parser misread what follows it.
+  const [error] = document.errors.toSorted((a, b) => a.pos[0] - b.pos[0]);
+  if (error !== undefined) return unreadable([toProblem(error)]);
+  // With a duplicate key the rest is still readable.
   const duplicates = findDuplicateKeys(document.contents).map((offset) => problemAt(offset, DUPLICATE_KEY));
-  const problems = [...syntax, ...duplicates];
-  // With a duplicate key the rest is still readable; with an error of the parser it isn't.
-  if (document.errors.length > 0) return unreadable(problems);
+  const problems = [...document.warnings.map(toProblem), ...duplicates];
   const alias = findWrongAlias(document.contents, text.length);
   if (alias !== undefined) return unreadable([...problems, problemAt(alias.offset, alias.message)]);
   // `findWrongAlias` has bounded the aliases already.

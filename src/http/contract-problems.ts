@@ -2,6 +2,7 @@ import type { Ajv2020, ErrorObject } from 'ajv/dist/2020.js';
 import formats from 'ajv-formats';
 import { dateTime, timestamp } from '../directory/document/fields.ts';
 import { CellpassError, type ErrorCode, type Problem } from '../errors.ts';
+import { LONGEST_MESSAGE, shortened } from '../shortened.ts';
 import { isUuid, isUuidPrefix, SHORTEST_PREFIX } from '../store/records/uuid-prefix.ts';
 
 const CREDENTIAL = /^((access|deploy|job)-[1-9][0-9]{0,18}|identity-[a-z0-9_-]{1,64}|password|anonymous)$/;
@@ -35,13 +36,32 @@ export function addFormats(ajv: Ajv2020): void {
   for (const [name, { accepts }] of Object.entries(FORMATS)) ajv.addFormat(name, accepts);
 }
 
+/** Leaves room for the number of the others. */
+const LONGEST_LISTED = 280;
+
 /**
  * The error for an input that breaks a schema: one message, and each problem by its place in the
  * input.
  */
 export function violation(code: ErrorCode, problems: readonly Problem[]): CellpassError {
-  const message = problems.map((problem) => `${problem.path} ${problem.message}`.trim()).join('; ');
-  return new CellpassError(code, message, { problems });
+  return new CellpassError(code, joined(problems), { problems });
+}
+
+/** As many problems as one message may have, and the number of the others. */
+function joined(problems: readonly Problem[]): string {
+  const texts = problems.map(({ path, message }) => shortened(`${path} ${message}`.trim(), LONGEST_LISTED));
+  const whole = texts.join('; ');
+  if (whole.length <= LONGEST_MESSAGE) return whole;
+  const [first = '', ...others] = texts;
+  let message = first;
+  let count = 0;
+  for (const text of others) {
+    if (`${message}; ${text}`.length > LONGEST_LISTED) break;
+    message = `${message}; ${text}`;
+    count += 1;
+  }
+  const left = others.length - count;
+  return left === 0 ? message : `${message}; and ${left} more`;
 }
 
 /** `path` is the place in the input, such as `scopes.0`; the empty path is the input as a whole. */

@@ -6,6 +6,9 @@ import type { ProbeAnswer, ProbeRegistries } from './canary.ts';
 
 /** When a pending key or CA may become active. */
 
+/** Characters of a message that says for each registry what it needs. */
+const LONGEST = 2000;
+
 /** The clock of this process; see `steady-clock.ts`. */
 export interface Moment {
   readonly now: Date;
@@ -74,6 +77,7 @@ export function requireEveryAcceptance(probes: readonly ProbeAnswer[]): void {
   throw new CellpassError(
     'conflict',
     `cellpass can't tell whether every registry trusts the pending CA (${registries}): list all of them under "registries" and make them reachable, or use --force when every registry has the new bundle`,
+    { longest: LONGEST },
   );
 }
 
@@ -94,6 +98,7 @@ function refuseIfRefused(probes: readonly ProbeAnswer[]): void {
   throw new CellpassError(
     'conflict',
     `${describeProbes(refusing)}: give it the output of "cellpass keys export-ca", "export-cert" or "export-jwks" (a router: of "cellpass cells haproxy", and reload it), or use --force, after which it refuses every token`,
+    { longest: LONGEST },
   );
 }
 
@@ -104,6 +109,7 @@ function tooEarly(key: SigningKey, waitMs: number, probes: readonly ProbeAnswer[
     'conflict',
     `the key ${key.kid} has been published since ${key.createdAt.toISOString()} and may sign in ${Math.ceil(waitMs / 1000)} s${registries}: ` +
       'wait, or use --force, after which a registry refuses its tokens until it fetches the key',
+    { longest: LONGEST },
   );
 }
 

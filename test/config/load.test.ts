@@ -124,6 +124,13 @@ describe('the configuration', () => {
     it(`refuses ${value} in ${name}`, () => assert.deepEqual(reported({ [name]: value }), [`${name}.0`]));
   }
 
+  it('says what is wrong with a word of a text', () => {
+    assert.throws(
+      () => loadConfig({ CELLPASS_TRUSTED_PROXIES: '10.0.0.1' }),
+      /CELLPASS_TRUSTED_PROXIES\.0: must be a CIDR range such as 10\.0\.0\.0\/8/,
+    );
+  });
+
   const namesOf = ({ services }: Config): readonly string[] => services.map(({ name }) => name);
   const right: [name: string, value: string, read: (config: Config) => unknown, expected: unknown][] = [
     ['CELLPASS_LISTEN', '[::1]:0', ({ listen }) => listen, { host: '::1', port: 0 }],

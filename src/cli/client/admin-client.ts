@@ -108,7 +108,11 @@ function toError(status: number, body: unknown): CellpassError {
   }
   const problems = problemsIn(body);
   const message = messageIn(body) ?? `the server answered ${status}`;
-  return new CellpassError(status === 422 ? 'invalid' : 'conflict', message, problems && { problems });
+  return new CellpassError(status === 422 ? 'invalid' : 'conflict', message, {
+    ...(problems && { problems }),
+    // The server has cut it, where it must be cut.
+    longest: message.length,
+  });
 }
 
 function messageIn(body: unknown): string | undefined {

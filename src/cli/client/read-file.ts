@@ -7,8 +7,13 @@ import { CellpassError } from '../../errors.ts';
  * @throws {CellpassError} `invalid` with the name of the file.
  */
 export function readTextFile(file: string | 0): string {
+  return readFileBytes(file).toString('utf8');
+}
+
+/** As `readTextFile`, of a file that may hold anything. */
+export function readFileBytes(file: string | 0): Buffer {
   try {
-    return readFileSync(file, 'utf8');
+    return readFileSync(file);
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     const name = file === 0 ? 'standard input' : file;

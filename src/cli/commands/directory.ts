@@ -1,9 +1,10 @@
 import { Command, Option } from 'commander';
 import { parse } from 'yaml';
 import { readIssuerRules } from '../../config/load.ts';
+import { notUtf8 } from '../../config/utf8.ts';
 import { checkDirectory } from '../../directory/check.ts';
 import { invalidDocument } from '../../directory/document/problems.ts';
-import { CellpassError, type Problem } from '../../errors.ts';
+import { CellpassError, type Problem, printProblem } from '../../errors.ts';
 import type { ApplyResult } from '../../http/types.ts';
 import type { Terminal } from '../../terminal.ts';
 import { type AdminClient, dataOf, withAdmin } from '../client/admin-client.ts';
@@ -11,7 +12,7 @@ import { showAnswer, toJsonLine, withAdminOptions } from '../client/admin-comman
 import type { AdminFlags, JsonFlags } from '../client/admin-route.ts';
 import { maxRemovalsOption } from '../client/option-values.ts';
 import { exitWouldChange, printChanges } from '../client/print-changes.ts';
-import { readTextFile } from '../client/read-file.ts';
+import { readFileBytes } from '../client/read-file.ts';
 import { printTable, whole } from '../client/table.ts';
 
 interface FileOptions extends JsonFlags {
@@ -171,7 +172,13 @@ function printResult({ changed, sections, changes, more_changes: more }: ApplyRe
 }
 
 function check(terminal: Terminal, { file, json }: FileOptions): void {
-  const { problems, warnings } = checkDirectory(readDocument(file), readIssuerRules(terminal.environment));
+  const issuers = readIssuerRules(terminal.environment);
+  const bytes = readBytes(file);
+  const unreadable = notUtf8(bytes);
+  const { problems, warnings } =
+    unreadable === null
+      ? checkDirectory(bytes.toString('utf8'), issuers)
+      : { problems: [{ line: 1, path: '', message: unreadable }], warnings: [] };
   if (json) terminal.stdout(toJsonLine({ problems, warnings }));
   warn(terminal, file, warnings);
   inFile(terminal, file, () => {
@@ -187,8 +194,15 @@ async function exportDocument(terminal: Terminal, flags: AdminFlags, json: boole
   terminal.stdout(json ? toJsonLine(parse(document)) : document);
 }
 
+function readBytes(file: string): Buffer {
+  return readFileBytes(file === '-' ? 0 : file);
+}
+
 function readDocument(file: string): string {
-  return readTextFile(file === '-' ? 0 : file);
+  const bytes = readBytes(file);
+  const unreadable = notUtf8(bytes);
+  if (unreadable !== null) throw new CellpassError('invalid', `${file}:1: ${unreadable}`);
+  return bytes.toString('utf8');
 }
 
 /**
@@ -205,6 +219,6 @@ function inFile<T>({ stderr }: Terminal, file: string, work: () => T): T {
   }
 }
 
-function describeProblem({ line, path, message }: Problem): string {
-  return `${line ?? 1}: ${path === '' ? '' : `${path}: `}${message}`;
+function describeProblem(problem: Problem): string {
+  return `${problem.line ?? 1}: ${printProblem(problem)}`;
 }

@@ -85,11 +85,29 @@ async function fetchExplanation({ api }: AdminClient, options: ExplainOptions): 
 }
 
 /**
- * Prints the answer to the client first, then each action with its reason and with what would help.
+ * The outcome in a word or two: `refused` with the status where the client gets no token. A scope
+ * that was left out counts as asked for. A login, which asks for nothing, is granted.
+ */
+export function outcomeOf({
+  refusal,
+  scopes,
+  dropped,
+}: Pick<Explanation, 'refusal' | 'scopes' | 'dropped'>): string {
+  if (refusal !== null) return `refused ${refusal.status}`;
+  const verdicts = scopes.flatMap(({ actions }) => actions.map(({ verdict }) => verdict));
+  const isWhole = dropped.length === 0 && verdicts.every((verdict) => verdict === 'grant');
+  if (isWhole) return 'granted';
+  return verdicts.includes('grant') ? 'granted in part' : 'nothing granted';
+}
+
+/**
+ * Prints the outcome and the answer to the client first, then each action with its reason and with
+ * what would help.
  */
 function printExplanation(explanation: Explanation): string {
   const { subject, refusal, client_address, at, scopes, dropped, cell, comparison, id_token } = explanation;
   const lines = [
+    outcomeOf(explanation),
     `${describeSubject(subject)}, from ${client_address || 'an unknown address'}, at ${at}`,
     refusal === null
       ? 'answer: a token'

@@ -1,3 +1,5 @@
+import { shortened } from '../../shortened.ts';
+
 /** The result of one check. */
 export interface Finding {
   /** The name of the check; the same in every run. */
@@ -25,8 +27,11 @@ export function failed(message: string): Verdict {
   return { outcome: 'failed', message };
 }
 
+/** Characters of a message, which says what to do as well. */
+const LONGEST = 400;
+
 export function named(name: string, { outcome, message }: Verdict): Finding {
-  return { name, outcome, message };
+  return { name: shortened(name), outcome, message: shortened(message, LONGEST) };
 }
 
 /** Runs a check. When it throws, this check has failed; other checks still run. */

@@ -1,6 +1,6 @@
 import { explainIssue, IN_WORDS, isRecord } from '../../config/issues.ts';
 import { type Path, readYaml, type YamlFile } from '../../config/yaml.ts';
-import type { Problem } from '../../errors.ts';
+import { type Problem, shortProblem } from '../../errors.ts';
 import { type DirectoryDocument, documentSchema } from './document.ts';
 import { keyOf } from './fields.ts';
 import { isSection, type SectionName } from './sections.ts';
@@ -35,11 +35,8 @@ export function readDocument(text: string): ReadDocument {
 
 /** As `readDocument`, of what a YAML file holds, or of a document that no file has. */
 export function readContent({ content, problems: syntax, lineOf }: YamlFile): ReadDocument {
-  const locate = (path: Path, message: string): Problem => ({
-    line: lineOf(path),
-    path: printPath(path),
-    message,
-  });
+  const locate = (path: Path, message: string): Problem =>
+    shortProblem({ line: lineOf(path), path: printPath(path), message });
   if (content === null) return { document: null, unreadable: ALL_READABLE, problems: syntax, locate };
   const strict = documentSchema('strict').safeParse(content, IN_WORDS);
   if (strict.success) return { document: strict.data, unreadable: ALL_READABLE, problems: syntax, locate };

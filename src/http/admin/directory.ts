@@ -1,4 +1,5 @@
 import type { Middleware } from 'koa';
+import { notUtf8 } from '../../config/utf8.ts';
 import type { ApplyOptions } from '../../directory/apply.ts';
 import type { SingleChange } from '../../directory/single/single-change.ts';
 import { CellpassError } from '../../errors.ts';
@@ -52,9 +53,7 @@ export function exportDirectory(directory: DirectoryResource): Middleware {
 }
 
 function decodeUtf8(bytes: Buffer): string {
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
-  } catch {
-    throw new CellpassError('malformed', 'the document is not UTF-8: save it as UTF-8');
-  }
+  const problem = notUtf8(bytes);
+  if (problem !== null) throw new CellpassError('malformed', `the document ${problem}`);
+  return new TextDecoder('utf-8').decode(bytes);
 }

@@ -114,6 +114,8 @@ describe('the command line', () => {
     ['admin-token', 'create'],
     ['admin-token', 'list'],
     ['admin-token', 'revoke'],
+    ['config'],
+    ['config', 'show'],
     ['doctor'],
   ];
   it('has help everywhere', async () => {
@@ -172,6 +174,7 @@ describe('the command line', () => {
     await done(site, 'directory', 'apply', '-f', EXAMPLE);
     const question = ['explain', '--as', 'user:alice', '--scope', 'repository:acme/platform/api:pull,delete'];
     const text = await done(site, ...question);
+    assert.match(text, /^granted in part\n/);
     assert.match(
       text,
       /pull: granted by role: alice is developer through group acme\/platform, inherited from acme/,
