@@ -236,7 +236,7 @@ export interface paths {
         };
         /**
          * List access and deploy tokens, without their secrets
-         * @description Access tokens by id, then deploy tokens by id. An unknown user, project or group is an error.
+         * @description Access tokens by id, then deploy tokens by id. A token must match every parameter. An unknown user, project or group is an error.
          */
         get: operations["listTokens"];
         put?: never;
@@ -1285,7 +1285,21 @@ export interface components {
              * @description Within some minutes.
              */
             last_used_at: string | null;
+            /**
+             * Format: date-time
+             * @description Null: not known.
+             */
+            created_at: string | null;
+            /** @description The admin, or the federated identity, such as `identity-ci`. Null: not known. */
+            created_by: string | null;
+            /** @description Of the user, service account or bot; null for a deploy token, which has no account. */
+            owner_state: null | components["schemas"]["OwnerState"];
         };
+        /**
+         * @description `internal`: an account that GitLab made for its own use.
+         * @enum {string}
+         */
+        OwnerState: "active" | "blocked" | "locked" | "unconfirmed" | "deactivated" | "internal";
         MintedToken: {
             /** @description The secret. */
             token: string;
@@ -2273,6 +2287,18 @@ export interface operations {
                 can?: components["schemas"]["RepositoryAction"];
                 /** @description With `can`: on a project below this group, also by a role above it; a path. */
                 under?: components["schemas"]["Text"];
+                /** @description Tokens that end before this moment, or have ended; a date is its first moment, UTC. */
+                expires_before?: string;
+                /** @description Tokens that were not used at this moment or later. A token that was never used counts as used when it was created; where that is not known, as used before any moment. */
+                unused_since?: string;
+                /** @description Tokens that never expire. */
+                never_expires?: boolean;
+                /** @description Tokens with this scope, such as `write_registry`. */
+                scope?: components["schemas"]["Text"];
+                /** @description Tokens of any kind that act as this user, service account or bot. */
+                owner?: components["schemas"]["Text"];
+                /** @description Tokens whose owner is in this state. */
+                owner_state?: components["schemas"]["OwnerState"];
                 /** @description The `next` of the page before. */
                 after?: components["schemas"]["TokenId"];
                 limit?: number;

@@ -248,8 +248,8 @@ function tokensOf(
 ): AdminDeps['tokens'] {
   if (databases !== undefined && gitlab !== null) return tokensInGitlab(databases, gitlab, records.lastUse);
   return {
-    mint: (order) =>
-      mintToken({ database, now, cell: config.cell, tokenDays: config.limits.tokenDays }, order),
+    mint: (order, who) =>
+      mintToken({ database, now, cell: config.cell, tokenDays: config.limits.tokenDays }, order, who),
     list: async (question) => {
       await records.lastUse.flush();
       // A transaction has a longer timeout than a query that a client of the registry waits for.
