@@ -777,6 +777,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/admin/v1/lockouts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List who is locked out after too many failed attempts, the latest first
+         * @description A search that takes more than 5 s gets 503.
+         */
+        get: operations["listLockouts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/v1/lockouts/clear": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Forget the failed attempts of an address, or of an account at every address
+         * @description Every process takes attempts again at once. Without a lockout nothing is changed.
+         */
+        post: operations["clearLockouts"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/admin/v1/refusals/{id}": {
         parameters: {
             query?: never;
@@ -1310,6 +1350,40 @@ export interface components {
             tokens: components["schemas"]["Token"][];
             /** @description The value of `after` for the next page; null on the last page. */
             next: null | components["schemas"]["TokenId"];
+        };
+        /** @description The end of a lockout in milliseconds since 1970 */
+        LockoutPlace: string;
+        Lockout: {
+            /**
+             * @description `address`: every account from the address; `account`: one login name from the address.
+             * @enum {string}
+             */
+            by: "address" | "account";
+            /** @description An IPv4 address, or the /64 network of an IPv6 address. */
+            address: string;
+            /** @description Of a lockout by account: the user name. Missing where no account has the login name. */
+            account?: string;
+            /** @description Failed attempts. */
+            failed: number;
+            /** Format: date-time */
+            until: string;
+        };
+        LockoutPage: {
+            lockouts: components["schemas"]["Lockout"][];
+            next?: components["schemas"]["LockoutPlace"];
+        };
+        /** @description Either an address or an account. */
+        ClearLockouts: {
+            /** @description An IP address, any of the /64 network for IPv6, or the `address` of a lockout. */
+            address?: string;
+            /** @description A user name. */
+            account?: string;
+        };
+        ClearedLockouts: {
+            /** @description 0: it was not locked out. */
+            cleared: number;
+            address?: string;
+            account?: string;
         };
         /** @description The record of a token; never the token itself. */
         IssuedToken: {
@@ -3284,6 +3358,64 @@ export interface operations {
                 };
             };
             401: components["responses"]["AdminUnauthorized"];
+            422: components["responses"]["Invalid"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listLockouts: {
+        parameters: {
+            query?: {
+                /** @description The `next` of the page before. */
+                after?: components["schemas"]["LockoutPlace"];
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LockoutPage"];
+                };
+            };
+            401: components["responses"]["AdminUnauthorized"];
+            422: components["responses"]["Invalid"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    clearLockouts: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ClearLockouts"];
+            };
+        };
+        responses: {
+            /** @description How many lockouts were cleared. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ClearedLockouts"];
+                };
+            };
+            400: components["responses"]["Error"];
+            401: components["responses"]["AdminUnauthorized"];
+            403: components["responses"]["Error"];
+            404: components["responses"]["Error"];
+            409: components["responses"]["Error"];
             422: components["responses"]["Invalid"];
             503: components["responses"]["Unavailable"];
         };
