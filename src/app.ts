@@ -22,6 +22,7 @@ import { adminBySocket, adminByToken, requireRole } from './http/admin/identify.
 import { type IssuedTokenResource, listIssuedTokens } from './http/admin/issued-tokens.ts';
 import { deleteJobToken, type JobTokenResource, putJobToken } from './http/admin/job-tokens.ts';
 import { keyRoutes } from './http/admin/keys.ts';
+import { clearLockouts, type LockoutResource, listLockouts } from './http/admin/lockouts.ts';
 import { refuseUnknownParameters } from './http/admin/parameters.ts';
 import { whatCan } from './http/admin/questions/what-can.ts';
 import { type QuestionResource, whoCan } from './http/admin/questions/who-can.ts';
@@ -79,6 +80,7 @@ export interface AdminDeps extends Common {
   readonly federation: FederationResource | null;
   readonly metrics: MetricsReport;
   readonly history: HistoryResource;
+  readonly lockouts: LockoutResource;
   readonly adminTokens: AdminTokenResource;
   readonly backups: BackupResource;
   readonly revocations: RevocationFile;
@@ -123,6 +125,8 @@ function adminRouter(deps: AdminDeps): Router<RequestState> {
   router.post('/admin/v1/tokens', mintToken(deps.contract, deps.tokens));
   router.post('/admin/v1/tokens/:id/revoke', revokeToken(deps.tokens, deps.revocations));
   router.get('/admin/v1/issued-tokens', listIssuedTokens(deps.contract, deps.issuedTokens));
+  router.get('/admin/v1/lockouts', listLockouts(deps.contract, deps.lockouts));
+  router.post('/admin/v1/lockouts/clear', clearLockouts(deps.contract, deps.lockouts));
   addKeyRoutes(router, deps);
   addFederationRoutes(router, deps);
   router.post('/admin/v1/explain', explain(deps.contract, deps.explain));

@@ -64,6 +64,8 @@ export interface FailedAttempts {
   tokenFailed(attempt: Attempt, reason: Reason): Promise<CellpassError>;
   /** Lockouts that this process has seen. */
   lockouts(): Lockouts;
+  /** Forgets which keys are limited, so that the next attempt at each asks the counters again. */
+  recheck(): void;
 }
 
 export type Lockouts = Readonly<Record<Lockout['by'], number>>;
@@ -90,9 +92,18 @@ export interface FailedAttemptsOptions {
  */
 const CACHE_ENTRIES = 10_000;
 
+/**
+ * A limited key is refused from memory for this long, then the counter is asked again: an admin may
+ * have cleared the lockout, and the notice of that may have been lost.
+ */
+const RECHECK_MS = 10_000;
+
 export function createFailedAttempts(options: FailedAttemptsOptions): FailedAttempts {
   const { seconds, monotonicMs, onLockout } = options;
-  const limited = createExpiringMap<number>({ lifeMs: seconds * 1000, max: CACHE_ENTRIES, monotonicMs });
+  const lifeMs = Math.min(seconds * 1000, RECHECK_MS);
+  const nothingLimited = () => createExpiringMap<number>({ lifeMs, max: CACHE_ENTRIES, monotonicMs });
+  /** The times at which limited keys may be tried again. */
+  let limited = nothingLimited();
   const beginAttempt = createRepeatFilter(monotonicMs);
   const lockouts = { address: 0, account: 0 };
 
@@ -100,8 +111,10 @@ export function createFailedAttempts(options: FailedAttemptsOptions): FailedAtte
     refuseOver(places.map(({ name }) => (limited.get(name) ?? 0) - monotonicMs()));
 
   const tally = async (place: Place, method: 'read' | 'add'): Promise<Tally> => {
+    // A count from before `recheck` must not come into the map after it.
+    const current = limited;
     const count = await place.counter[method](place.key);
-    if (count.failures >= place.limit) limited.set(place.name, monotonicMs() + count.endsInMs);
+    if (count.failures >= place.limit) current.set(place.name, monotonicMs() + count.endsInMs);
     return { ...place, ...count, isNew: method === 'add' };
   };
 
@@ -153,6 +166,9 @@ export function createFailedAttempts(options: FailedAttemptsOptions): FailedAtte
     },
     tokenFailed: (attempt, reason) => answer(attempt, placesOfToken(options, attempt), reason),
     lockouts: () => ({ ...lockouts }),
+    recheck: () => {
+      limited = nothingLimited();
+    },
   };
 }
 
@@ -189,13 +205,19 @@ const COUNTED_OF_ONE = 5;
 
 function placesOf(options: FailedAttemptsOptions, attempt: Attempt): Places {
   const { network, loginKey } = attempt;
-  // A digest, because a login name may be long, and may be a password that was typed into the wrong
-  // field.
-  const account = createHash('sha256').update(loginKey).digest('base64url').slice(0, ACCOUNT_CHARACTERS);
   return {
-    credential: placeAt(options, 'account', `${network} ${account}`),
+    credential: placeAt(options, 'account', `${network} ${loginDigest(loginKey)}`),
     address: addressOf(options, attempt),
   };
+}
+
+/**
+ * What counters have of a login name: 22 characters. A digest, because a login name may be long, and
+ * may be a password that was typed into the wrong field.
+ * @param loginKey as in `Attempt`.
+ */
+export function loginDigest(loginKey: string): string {
+  return createHash('sha256').update(loginKey).digest('base64url').slice(0, ACCOUNT_CHARACTERS);
 }
 
 /** A token has no account to guess at, and no limit of its own. */

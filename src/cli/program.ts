@@ -14,6 +14,7 @@ import { federationCommand } from './commands/federation.ts';
 import { gitlabCommand } from './commands/gitlab.ts';
 import { historyCommand } from './commands/history.ts';
 import { keysCommand } from './commands/keys/keys.ts';
+import { lockoutsCommand } from './commands/lockouts.ts';
 import { whatCanCommand, whoCanCommand } from './commands/questions.ts';
 import { refusalsCommand } from './commands/refusals.ts';
 import { migrateCommand, serveCommand } from './commands/server.ts';
@@ -54,6 +55,7 @@ export function createProgram(terminal: Terminal, version: string): Command {
   program.addCommand(federationCommand(terminal));
   program.addCommand(auditCommand(terminal));
   program.addCommand(refusalsCommand(terminal));
+  program.addCommand(lockoutsCommand(terminal));
   program.addCommand(adminTokenCommand(terminal));
   program.addCommand(backupCommand(terminal));
   program.addCommand(restoreCommand(terminal));

@@ -92,30 +92,36 @@ export async function applyDirectory(
   // partial one lacks is not known yet.
   const needsHashes = isPartial || !hasProblems(draft);
   const passwordHashes = needsHashes ? await hashPasswords(database, draft.document, passwords) : new Map();
-  return changeDirectory(database, async (sql) => {
-    // Before any of them is read: a merged one keeps what the document does not name.
-    if (draft.document.job_tokens !== undefined) await lockJobTokens(sql);
-    const valid = isPartial ? readable(read({ ...file, content: await complete(sql, file, given) })) : draft;
-    const identityRules = { issuers, unknownIssuers: NO_FEDERATION };
-    const at = now();
-    const keepsOrder = isPartial;
-    const input = { read: valid, prune, assume: false, keepsOrder, now: at, passwordHashes, identityRules };
-    const plan = await planOnStored(sql, input);
-    const changes = await entryChanges(sql, plan);
-    const reason = maxRemovals === null ? null : whyAsk(changes, maxRemovals);
-    if (!dryRun && reason !== null) throw new CellpassError('conflict', `nothing was applied: ${reason}`);
-    if (!dryRun) await writeDirectory(sql, plan.changes);
-    const counts = Object.values(plan.counts);
-    return {
-      changed: counts.some(({ added, changed, removed }) => added + changed + removed > 0),
-      sections: plan.counts,
-      warnings: firstProblems(plan.warnings),
-      changes: changes.slice(0, MOST_CHANGES).map(toEntryChange),
-      more_changes: Math.max(0, changes.length - MOST_CHANGES),
-      change_id: dryRun ? null : await recordPlan(sql, plan, changes, { at, who }),
-      refused: reason,
-    };
-  });
+  return changeDirectory(
+    database,
+    async (sql) => {
+      // Before any of them is read: a merged one keeps what the document does not name.
+      if (draft.document.job_tokens !== undefined) await lockJobTokens(sql);
+      const valid = isPartial
+        ? readable(read({ ...file, content: await complete(sql, file, given) }))
+        : draft;
+      const identityRules = { issuers, unknownIssuers: NO_FEDERATION };
+      const at = now();
+      const keepsOrder = isPartial;
+      const input = { read: valid, prune, assume: false, keepsOrder, now: at, passwordHashes, identityRules };
+      const plan = await planOnStored(sql, input);
+      const changes = await entryChanges(sql, plan);
+      const reason = maxRemovals === null ? null : whyAsk(changes, maxRemovals);
+      if (!dryRun && reason !== null) throw new CellpassError('conflict', `nothing was applied: ${reason}`);
+      if (!dryRun) await writeDirectory(sql, plan.changes);
+      const counts = Object.values(plan.counts);
+      return {
+        changed: counts.some(({ added, changed, removed }) => added + changed + removed > 0),
+        sections: plan.counts,
+        warnings: firstProblems(plan.warnings),
+        changes: changes.slice(0, MOST_CHANGES).map(toEntryChange),
+        more_changes: Math.max(0, changes.length - MOST_CHANGES),
+        change_id: dryRun ? null : await recordPlan(sql, plan, changes, { at, who }),
+        refused: reason,
+      };
+    },
+    who,
+  );
 }
 
 type Readable = ReadDocument & { readonly document: DirectoryDocument };

@@ -14,6 +14,7 @@ import {
 import { addFormats, toProblem, violation } from './contract-problems.ts';
 import type {
   AdminTokenOrder,
+  ClearLockoutsInput,
   ExplainRequest,
   JobTokenInput,
   KeyInputs,
@@ -55,6 +56,7 @@ export interface Contract {
   parseAdminTokenOrder(value: unknown): AdminTokenOrder;
   parseRevokeIdToken(value: unknown): RevokeIdTokenInput;
   parseSingleChange(value: unknown): SingleChange;
+  parseClearLockouts(value: unknown): ClearLockoutsInput;
 }
 
 /** Reads `openapi/openapi.yaml`. The package ships it beside `src` and `dist`. */
@@ -92,6 +94,7 @@ export function loadContract(): Contract {
     parseAdminTokenOrder: parserFor<AdminTokenOrder>(ajv, 'AdminTokenOrder'),
     parseRevokeIdToken: parserFor<RevokeIdTokenInput>(ajv, 'RevokeIdToken'),
     parseSingleChange: parserFor<SingleChange>(ajv, 'SingleChange'),
+    parseClearLockouts: parserFor<ClearLockoutsInput>(ajv, 'ClearLockouts'),
   };
 }
 

@@ -236,7 +236,7 @@ export interface paths {
         };
         /**
          * List access and deploy tokens, without their secrets
-         * @description Access tokens by id, then deploy tokens by id. An unknown user, project or group is an error.
+         * @description Access tokens by id, then deploy tokens by id. A token must match every parameter. An unknown user, project or group is an error.
          */
         get: operations["listTokens"];
         put?: never;
@@ -777,6 +777,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/admin/v1/lockouts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List who is locked out after too many failed attempts, the latest first
+         * @description A search that takes more than 5 s gets 503.
+         */
+        get: operations["listLockouts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/v1/lockouts/clear": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Forget the failed attempts of an address, or of an account at every address
+         * @description Every process takes attempts again at once. Without a lockout nothing is changed.
+         */
+        post: operations["clearLockouts"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/admin/v1/refusals/{id}": {
         parameters: {
             query?: never;
@@ -1285,7 +1325,21 @@ export interface components {
              * @description Within some minutes.
              */
             last_used_at: string | null;
+            /**
+             * Format: date-time
+             * @description Null: not known.
+             */
+            created_at: string | null;
+            /** @description The admin, or the federated identity, such as `identity-ci`. Null: not known. */
+            created_by: string | null;
+            /** @description Of the user, service account or bot; null for a deploy token, which has no account. */
+            owner_state: null | components["schemas"]["OwnerState"];
         };
+        /**
+         * @description `internal`: an account that GitLab made for its own use.
+         * @enum {string}
+         */
+        OwnerState: "active" | "blocked" | "locked" | "unconfirmed" | "deactivated" | "internal";
         MintedToken: {
             /** @description The secret. */
             token: string;
@@ -1296,6 +1350,40 @@ export interface components {
             tokens: components["schemas"]["Token"][];
             /** @description The value of `after` for the next page; null on the last page. */
             next: null | components["schemas"]["TokenId"];
+        };
+        /** @description The end of a lockout in milliseconds since 1970 */
+        LockoutPlace: string;
+        Lockout: {
+            /**
+             * @description `address`: every account from the address; `account`: one login name from the address.
+             * @enum {string}
+             */
+            by: "address" | "account";
+            /** @description An IPv4 address, or the /64 network of an IPv6 address. */
+            address: string;
+            /** @description Of a lockout by account: the user name. Missing where no account has the login name. */
+            account?: string;
+            /** @description Failed attempts. */
+            failed: number;
+            /** Format: date-time */
+            until: string;
+        };
+        LockoutPage: {
+            lockouts: components["schemas"]["Lockout"][];
+            next?: components["schemas"]["LockoutPlace"];
+        };
+        /** @description Either an address or an account. */
+        ClearLockouts: {
+            /** @description An IP address, any of the /64 network for IPv6, or the `address` of a lockout. */
+            address?: string;
+            /** @description A user name. */
+            account?: string;
+        };
+        ClearedLockouts: {
+            /** @description 0: it was not locked out. */
+            cleared: number;
+            address?: string;
+            account?: string;
         };
         /** @description The record of a token; never the token itself. */
         IssuedToken: {
@@ -2273,6 +2361,18 @@ export interface operations {
                 can?: components["schemas"]["RepositoryAction"];
                 /** @description With `can`: on a project below this group, also by a role above it; a path. */
                 under?: components["schemas"]["Text"];
+                /** @description Tokens that end before this moment, or have ended; a date is its first moment, UTC. */
+                expires_before?: string;
+                /** @description Tokens that were not used at this moment or later. A token that was never used counts as used when it was created; where that is not known, as used before any moment. */
+                unused_since?: string;
+                /** @description Tokens that never expire. */
+                never_expires?: boolean;
+                /** @description Tokens with this scope, such as `write_registry`. */
+                scope?: components["schemas"]["Text"];
+                /** @description Tokens of any kind that act as this user, service account or bot. */
+                owner?: components["schemas"]["Text"];
+                /** @description Tokens whose owner is in this state. */
+                owner_state?: components["schemas"]["OwnerState"];
                 /** @description The `next` of the page before. */
                 after?: components["schemas"]["TokenId"];
                 limit?: number;
@@ -3258,6 +3358,64 @@ export interface operations {
                 };
             };
             401: components["responses"]["AdminUnauthorized"];
+            422: components["responses"]["Invalid"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listLockouts: {
+        parameters: {
+            query?: {
+                /** @description The `next` of the page before. */
+                after?: components["schemas"]["LockoutPlace"];
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LockoutPage"];
+                };
+            };
+            401: components["responses"]["AdminUnauthorized"];
+            422: components["responses"]["Invalid"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    clearLockouts: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ClearLockouts"];
+            };
+        };
+        responses: {
+            /** @description How many lockouts were cleared. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ClearedLockouts"];
+                };
+            };
+            400: components["responses"]["Error"];
+            401: components["responses"]["AdminUnauthorized"];
+            403: components["responses"]["Error"];
+            404: components["responses"]["Error"];
+            409: components["responses"]["Error"];
             422: components["responses"]["Invalid"];
             503: components["responses"]["Unavailable"];
         };

@@ -97,7 +97,10 @@ async function assembleShared(inputs: ServerInputs, closers: Closers): Promise<S
     ...clockOf(inputs),
   });
   closers.push(() => cells.close());
-  const keyring = await openKeyring(inputs, closers);
+  const listeners = new Set<() => void>();
+  const keyring = await openKeyring(inputs, closers, () => {
+    for (const listener of listeners) listener();
+  });
   const clock = await openClockCheck(inputs, closers);
   const federation = openFederation(inputs, keyring, closers);
   issuerKeyMetrics(registry, () => federation?.issuerKeys.stats() ?? []);
@@ -119,12 +122,14 @@ async function assembleShared(inputs: ServerInputs, closers: Closers): Promise<S
     registry,
     requests,
     observeUnread: unread,
+    onNotice: (listener) => void listeners.add(listener),
   };
 }
 
 function assemblePublic(inputs: ServerInputs, shared: SharedServices, closers: Closers): PublicAssembly {
   const railsMetrics = createRailsMetrics(shared.registry);
   const records = openRecords(inputs, closers, shared.source, railsMetrics.compared);
+  shared.onNotice(() => records.failedAttempts.recheck());
   const forwarder = shared.requests.measured(createForwarder(forwarding(inputs.config)));
   closers.push(() => forwarder.close());
   const turns = createTurns(REQUESTS_AT_ONCE);

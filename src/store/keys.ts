@@ -15,7 +15,7 @@ import type { Database, Sql, Statement } from './database/drivers.ts';
 const KEY_LOCK = 7_021_002;
 /** The advisory lock of the scheduled rotation: one replica at a time holds it. */
 export const ROTATION_LOCK = 7_021_003;
-/** The channel of the triggers in migration 0004. */
+/** The channel of the triggers in migration 0004, and of cleared lockouts. */
 export const KEY_CHANNEL = 'cellpass_keys';
 
 type AllNull<R> = { readonly [C in keyof R]: null };

@@ -25,7 +25,7 @@ function open({ address = 4, account = 2 } = {}) {
       world.asked += 1;
       if (world.isAway) throw new CellpassError('unavailable', 'away');
       keys.set(key, (keys.get(key) ?? 0) + step);
-      return { failures: keys.get(key) ?? 0, endsInMs: SECONDS * 1000 };
+      return { failures: keys.get(key) ?? 0, endsInMs: SECONDS * 1000 - world.nowMs };
     };
     return {
       keys,
@@ -199,4 +199,39 @@ describe('attempts that fail', () => {
       assert.deepEqual([await token('b'), await password('c')], [tokens, passwords]);
     });
   }
+
+  it('are admitted at once after a recheck, when the counts are gone', async () => {
+    const { counters, attempts, password } = open({ account: 2 });
+    await password('a');
+    await password('b');
+    assert.equal(await password('c'), 'too_many_failures');
+    counters.account.keys.clear();
+    assert.equal(await password('c'), 'too_many_failures');
+    attempts.recheck();
+    assert.equal(await password('c'), 'unauthorized');
+  });
+
+  it('that were read before a recheck limit nothing after it', async () => {
+    const { counters, attempts, password } = open({ account: 2 });
+    await password('a');
+    await password('b');
+    attempts.recheck();
+    const late = password('c');
+    counters.account.keys.clear();
+    attempts.recheck();
+    await late;
+    assert.equal(await password('d'), 'unauthorized');
+  });
+
+  it('at a limited key ask the counter again after 10 seconds', async () => {
+    const { world, counters, password } = open({ account: 2 });
+    await password('a');
+    await password('b');
+    assert.equal(await password('c'), 'too_many_failures');
+    counters.account.keys.clear();
+    world.nowMs = 9_999;
+    assert.equal(await password('c'), 'too_many_failures');
+    world.nowMs = 10_000;
+    assert.equal(await password('c'), 'unauthorized');
+  });
 });

@@ -4,8 +4,6 @@ import { join } from 'node:path';
 import { runToEnd } from './processes/child.ts';
 import { EXAMPLE, makeSite, ROOT, type Server, type Site } from './processes/site.ts';
 
-/** Where the commands of a document expect the server. */
-const DOCUMENTED_URL = 'http://127.0.0.1:5001';
 /** What differs from run to run, and what the document shows in its place, as wide. */
 const MASKS: readonly (readonly [RegExp, string])[] = [
   // The ends of the example's tokens are in 2099.
@@ -61,7 +59,7 @@ export function commandsOf(block: string): readonly string[] {
 }
 
 async function run(command: string, { site, server }: { readonly site: Site; readonly server: Server }) {
-  if (command.startsWith('curl ')) return askForToken(command, server);
+  if (command.includes('curl ')) return askForToken(command, server);
   const shell = `PATH=${ROOT}/bin:$PATH; ${command}`;
   const { code, stdout, stderr } = await runToEnd('/bin/sh', ['-c', shell], { env: site.env, cwd: site.dir });
   const output = `${stdout}${stderr}${code === 0 ? '' : `(exit code ${code})\n`}`.replaceAll(
@@ -71,14 +69,16 @@ async function run(command: string, { site, server }: { readonly site: Site; rea
   return MASKS.reduce((text, [pattern, mask]) => text.replace(pattern, mask), output);
 }
 
+const REQUEST =
+  /^(?:for i in \$\(seq (?<times>\d+)\); do )?curl -so \/dev\/null (?:-u '(?<login>[^']+)' )?\\?\n? *'http:\/\/127\.0\.0\.1:5001(?<path>[^']+)'(?:; done)?$/;
+
 /** Stands in for `curl -so /dev/null [-u USER:SECRET] URL`, which not every machine has. */
 async function askForToken(command: string, server: Server): Promise<string> {
-  const [, login, path] =
-    /^curl -so \/dev\/null (?:-u '([^']+)' )?\\?\n? *'http:\/\/127\.0\.0\.1:5001([^']+)'$/.exec(command) ??
-    [];
+  const { times = '1', login, path } = REQUEST.exec(command)?.groups ?? {};
   assert.ok(path, `not understood: ${command}`);
-  assert.ok(command.includes(DOCUMENTED_URL));
   const headers = login === undefined ? {} : { Authorization: `Basic ${btoa(login)}` };
-  await (await fetch(`${server.url}${path}`, { headers })).arrayBuffer();
+  for (let left = Number(times); left > 0; left--) {
+    await (await fetch(`${server.url}${path}`, { headers })).arrayBuffer();
+  }
   return '';
 }

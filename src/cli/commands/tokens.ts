@@ -6,7 +6,7 @@ import { type AdminClient, dataOf } from '../client/admin-client.ts';
 import { showAnswer, withAdminOptions } from '../client/admin-command.ts';
 import type { JsonFlags } from '../client/admin-route.ts';
 import { fetchPages } from '../client/fetch-pages.ts';
-import { limitOption } from '../client/option-values.ts';
+import { limitOption, readMoment } from '../client/option-values.ts';
 import { cuttable, printTable, whole } from '../client/table.ts';
 import { toMinute } from '../client/time.ts';
 import { addTokenCreate, TOKEN_KINDS } from './token-create.ts';
@@ -19,6 +19,25 @@ export function tokenCommand(terminal: Terminal): Command {
   return token;
 }
 
+const OWNER_STATES = [
+  'active',
+  'blocked',
+  'locked',
+  'unconfirmed',
+  'deactivated',
+  'internal',
+] as const satisfies readonly TokenView['owner_state'][];
+type OwnerState = (typeof OWNER_STATES)[number];
+
+const LIST_EXAMPLES = `
+A token must match every option that is given.
+
+Examples:
+  cellpass token list --expires-before 2027-01-31                  (what must be renewed?)
+  cellpass token list --unused-since 90d --never-expires           (what may be forgotten?)
+  cellpass token list --owner-state blocked --scope write_registry (what would work again?)
+  cellpass token list --owner builder --can push --under acme      (what can a service account push?)`;
+
 interface ListOptions extends JsonFlags {
   readonly user?: string;
   readonly project?: string;
@@ -26,6 +45,12 @@ interface ListOptions extends JsonFlags {
   readonly kind?: TokenView['kind'];
   readonly can?: Action;
   readonly under?: string;
+  readonly expiresBefore?: string;
+  readonly unusedSince?: string;
+  readonly neverExpires?: boolean;
+  readonly scope?: string;
+  readonly owner?: string;
+  readonly ownerState?: OwnerState;
   readonly limit: number;
 }
 
@@ -39,17 +64,29 @@ function addTokenList(token: Command, terminal: Terminal): void {
     .addOption(new Option('--kind <kind>', 'tokens of this kind').choices(TOKEN_KINDS))
     .addOption(new Option('--can <action>', 'tokens that may do this now').choices(ACTIONS))
     .option('--under <group>', 'with --can: on a project below this group')
+    .option('--expires-before <date>', 'tokens that expire before this date or time, or have expired')
+    .option(
+      '--unused-since <date>',
+      'tokens that nobody used since this date or time, or for so long: 90d; never used: since they were created',
+      readMoment,
+    )
+    .option('--never-expires', 'tokens that never expire')
+    .option('--scope <scope>', 'tokens with this scope, such as write_registry')
+    .option('--owner <name>', 'tokens of any kind that act as this user, service account or bot')
+    .addOption(new Option('--owner-state <state>', 'tokens whose owner is so').choices(OWNER_STATES))
     .addOption(limitOption());
-  withAdminOptions(list).action(async (options: ListOptions) => {
-    const page = await showAnswer(terminal, options, {
-      fetch: (client) => fetchTokens(client, options),
-      print: ({ tokens }) => printTokens(tokens),
+  withAdminOptions(list)
+    .addHelpText('after', LIST_EXAMPLES)
+    .action(async (options: ListOptions) => {
+      const page = await showAnswer(terminal, options, {
+        fetch: (client) => fetchTokens(client, options),
+        print: ({ tokens }) => printTokens(tokens),
+      });
+      if (page.next === null) return;
+      terminal.stderr(
+        `these are the first ${page.tokens.length}; for the others use --limit, or narrow the search\n`,
+      );
     });
-    if (page.next === null) return;
-    terminal.stderr(
-      `these are the first ${page.tokens.length}; for the others use --limit, --kind, --user, --project or --group\n`,
-    );
-  });
 }
 
 function addTokenRevoke(token: Command, terminal: Terminal): void {
@@ -68,6 +105,7 @@ function addTokenRevoke(token: Command, terminal: Terminal): void {
 
 async function fetchTokens({ api }: AdminClient, options: ListOptions): Promise<TokenPage> {
   const { user, project, group, kind, can, under, limit } = options;
+  const { expiresBefore, unusedSince, neverExpires, scope, owner, ownerState } = options;
   const filter = {
     ...(user !== undefined && { user }),
     ...(project !== undefined && { project }),
@@ -75,6 +113,12 @@ async function fetchTokens({ api }: AdminClient, options: ListOptions): Promise<
     ...(kind !== undefined && { kind }),
     ...(can !== undefined && { can }),
     ...(under !== undefined && { under }),
+    ...(expiresBefore !== undefined && { expires_before: expiresBefore }),
+    ...(unusedSince !== undefined && { unused_since: unusedSince }),
+    ...(neverExpires !== undefined && { never_expires: neverExpires }),
+    ...(scope !== undefined && { scope }),
+    ...(owner !== undefined && { owner }),
+    ...(ownerState !== undefined && { owner_state: ownerState }),
   };
   const { entries, next } = await fetchPages(limit, async (place) => {
     const page = dataOf(await api.GET('/admin/v1/tokens', { params: { query: { ...filter, ...place } } }));
@@ -137,7 +181,9 @@ function printExpiry(expiresAt: string | null): string {
   return expiresAt.length === DATE_LENGTH ? expiresAt : toMinute(expiresAt);
 }
 
-function stateOf({ revoked, expires_at }: TokenView): string {
+/** What refuses the token, the lasting cause first. */
+function stateOf({ revoked, expires_at, owner_state }: TokenView): string {
   if (revoked) return 'revoked';
-  return expires_at !== null && new Date(expires_at) <= new Date() ? 'expired' : 'active';
+  if (expires_at !== null && new Date(expires_at) <= new Date()) return 'expired';
+  return owner_state === null || owner_state === 'active' ? 'active' : `owner ${owner_state}`;
 }

@@ -1,6 +1,7 @@
 import { CellpassError } from '../../errors.ts';
 import type { Database, Sql } from '../../store/database/drivers.ts';
 import { changeDirectory, lockJobTokens, writeDirectory } from '../../store/directory/directory.ts';
+import { findRows } from '../../store/directory/read-rows.ts';
 import { findReferring } from '../../store/directory/references.ts';
 import type { ChangedTables } from '../../store/directory/table-values.ts';
 import { TABLE_NAMES, type TableName } from '../../store/directory/tables.ts';
@@ -36,25 +37,29 @@ export function undoChange(
   author: Authorship,
   { dryRun }: { readonly dryRun: boolean },
 ): Promise<UndoResult> {
-  return changeDirectory(database, async (sql) => {
-    const change = await findChange(sql, id);
-    if (change === undefined)
-      throw new CellpassError('not_found', `there is no change ${id}: "cellpass history" shows them`);
-    const tables = toChangedTables(change.rows);
-    const { before, after } = tables.job_tokens;
-    // Before they are compared, and also to remove those that the change added.
-    if (before.size + after.size > 0) await lockJobTokens(sql);
-    const entries = change.entries.map(reverseEntry);
-    const refused =
-      change.undoneBy === null ? await whyNot(sql, id, tables) : undoneBefore(id, change.undoneBy);
-    const changes = entries.map(toEntryChange);
-    if (dryRun) return { changes, change_id: null, refused };
-    if (refused !== null) throw new CellpassError('conflict', refused);
-    await writeDirectory(sql, reversed(tables));
-    const rows = change.rows.map(reverseRow);
-    const undo = await recordChange(sql, { ...author, undoOf: id, entries, rows });
-    return { changes, change_id: undo, refused: null };
-  }).catch((error: unknown) => {
+  return changeDirectory(
+    database,
+    async (sql) => {
+      const change = await findChange(sql, id);
+      if (change === undefined)
+        throw new CellpassError('not_found', `there is no change ${id}: "cellpass history" shows them`);
+      const tables = toChangedTables(change.rows);
+      const { before, after } = tables.job_tokens;
+      // Before they are compared, and also to remove those that the change added.
+      if (before.size + after.size > 0) await lockJobTokens(sql);
+      const entries = change.entries.map(reverseEntry);
+      const refused =
+        change.undoneBy === null ? await whyNot(sql, id, tables) : undoneBefore(id, change.undoneBy);
+      const changes = entries.map(toEntryChange);
+      if (dryRun) return { changes, change_id: null, refused };
+      if (refused !== null) throw new CellpassError('conflict', refused);
+      const rows = await withOrigins(sql, change.rows.map(reverseRow));
+      await writeDirectory(sql, reversed(tables));
+      const undo = await recordChange(sql, { ...author, undoOf: id, entries, rows });
+      return { changes, change_id: undo, refused: null };
+    },
+    author.who,
+  ).catch((error: unknown) => {
     // Some constraints are checked at the end of the transaction.
     throw isViolation(error) ? new CellpassError('conflict', nameTaken(id), { cause: error }) : error;
   });
@@ -98,6 +103,28 @@ function reverseEntry({ section, name, before, after, subjects }: NewEntry): New
 
 function reverseRow({ table, before, after }: RecordedRow): NewRow {
   return { table, before: parse(after), after: parse(before) };
+}
+
+/** Tables whose rows have columns that say who added them; see `writeDirectory`. */
+const WITH_ORIGIN = ['access_tokens', 'deploy_tokens'] as const;
+
+/** Tokens that the undo removes, as they are stored: undoing the undo then brings back who created them. */
+async function withOrigins(sql: Sql, rows: readonly NewRow[]): Promise<readonly NewRow[]> {
+  const stored = new Map<string, object>();
+  for (const table of WITH_ORIGIN) {
+    const removed = rows.filter((row) => row.table === table && row.after === null);
+    const found = await findRows(sql, table, { id: removed.flatMap(({ before }) => idOf(before)) });
+    for (const row of found) stored.set(`${table}:${row.id}`, row);
+  }
+  return rows.map((row) => {
+    const [id] = row.after === null ? idOf(row.before) : [];
+    const before = stored.get(`${row.table}:${id}`);
+    return before === undefined ? row : { ...row, before };
+  });
+}
+
+function idOf(row: object | null): readonly number[] {
+  return row !== null && 'id' in row ? [Number(row.id)] : [];
 }
 
 function parse(text: string | null): object | null {

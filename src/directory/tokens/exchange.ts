@@ -5,9 +5,9 @@ import { endOf, matches } from '../../authn/federation/identity.ts';
 import type { VerifiedIdToken } from '../../authn/federation/verify.ts';
 import { mintRoutableToken } from '../../cells/routable-token.ts';
 import { CellpassError, type Reason } from '../../errors.ts';
-import type { SubjectIdentity } from '../../policy/subject.ts';
+import { credentialName, type SubjectIdentity } from '../../policy/subject.ts';
 import type { Database, Row, Sql } from '../../store/database/drivers.ts';
-import { writeDirectory } from '../../store/directory/directory.ts';
+import { nameCreator, writeDirectory } from '../../store/directory/directory.ts';
 import { allocateIds } from '../../store/directory/ids.ts';
 import { markExchanged } from '../../store/federation/revocations.ts';
 import { toStoredSecret } from '../document/secret.ts';
@@ -154,6 +154,7 @@ async function store(
 ): Promise<void> {
   const [id] = await allocateIds(sql, 'access_tokens', { above: 0, count: 1 });
   if (id === undefined) throw new Error('the sequence of access_tokens gave no id');
+  await nameCreator(sql, credentialName('identity', identity.name));
   await writeDirectory(sql, {
     access_tokens: {
       remove: [],

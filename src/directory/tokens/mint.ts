@@ -37,25 +37,34 @@ const DEPLOY_TOKEN_PREFIX = 'gldt-';
 
 /**
  * Creates a routable token, with a bot for a project or group token.
+ * @param who creates it, such as `admin token ci (3)`.
  * @throws {CellpassError} `invalid`, with all problems of the order, unknown names included.
  */
-export async function mintToken(dependencies: MintDependencies, given: TokenOrder): Promise<MintedToken> {
+export async function mintToken(
+  dependencies: MintDependencies,
+  given: TokenOrder,
+  who: string,
+): Promise<MintedToken> {
   const { database, now } = dependencies;
   const at = now();
   const { order, problems } = readOrder(given, at, dependencies.tokenDays);
-  return changeDirectory(database, async (sql) => {
-    const owner = await findTokenOwner(sql, given);
-    if (order === null || 'problems' in owner) throw invalid(problems, owner);
-    const routing = routingOf(dependencies.cell, owner);
-    const secret = mintRoutableToken(
-      order.kind === 'deploy' ? DEPLOY_TOKEN_PREFIX : ACCESS_TOKEN_PREFIX,
-      routing,
-    );
-    const key = await store(sql, { order, owner, secret, at });
-    const listed = await findToken(sql, key);
-    if (listed === undefined) throw new Error('the new token was not found');
-    return { listed, secret, warnings: warningsOf(order, owner) };
-  });
+  return changeDirectory(
+    database,
+    async (sql) => {
+      const owner = await findTokenOwner(sql, given);
+      if (order === null || 'problems' in owner) throw invalid(problems, owner);
+      const routing = routingOf(dependencies.cell, owner);
+      const secret = mintRoutableToken(
+        order.kind === 'deploy' ? DEPLOY_TOKEN_PREFIX : ACCESS_TOKEN_PREFIX,
+        routing,
+      );
+      const key = await store(sql, { order, owner, secret, at });
+      const listed = await findToken(sql, key);
+      if (listed === undefined) throw new Error('the new token was not found');
+      return { listed, secret, warnings: warningsOf(order, owner) };
+    },
+    who,
+  );
 }
 
 /** A malformed name is not reported again as unknown. */

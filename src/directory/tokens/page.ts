@@ -1,29 +1,41 @@
 import { CellpassError, printProblems } from '../../errors.ts';
 import type { Sql } from '../../store/database/drivers.ts';
+import { findUserOwner } from '../../store/directory/owners.ts';
 import { listTokens, readPage, type TokenPage, type TokenQuestion } from '../../store/directory/tokens.ts';
+import { keyOf } from '../document/fields.ts';
 import { findTokenOwner } from './owner.ts';
 
 /**
- * Lists the tokens of a user, a project and a group, or all tokens.
+ * Lists the tokens that match all that is asked.
  * @throws {CellpassError} `invalid` for an unknown name. An empty list would look like an owner
  *   without tokens.
  */
 export async function readTokenPage(
   sql: Sql,
-  { kind, after, limit, ...names }: TokenQuestion,
+  { after, limit, user, project, group, owner, ...same }: TokenQuestion,
 ): Promise<TokenPage> {
-  const owner = await findTokenOwner(sql, names);
-  if ('problems' in owner) {
-    const { problems } = owner;
+  const names = {
+    ...(user !== undefined && { user }),
+    ...(project !== undefined && { project }),
+    ...(group !== undefined && { group }),
+  };
+  const place = await findTokenOwner(sql, names);
+  const account = owner === undefined ? undefined : await findUserOwner(sql, keyOf(owner));
+  const isUnknown = owner !== undefined && account === undefined;
+  const problems = [
+    ...('problems' in place ? place.problems : []),
+    ...(isUnknown ? [{ path: 'owner', message: `there is no user "${owner}"` }] : []),
+  ];
+  if ('problems' in place || problems.length > 0)
     throw new CellpassError('invalid', printProblems(problems), { problems });
-  }
-  const { userId, projectIds, groupId } = owner;
+  const { userId, projectIds, groupId } = place;
   const [projectId] = projectIds;
   const filter = {
+    ...same,
     ...(userId !== null && { userId }),
     ...(projectId !== undefined && { projectId }),
     ...(groupId !== null && { groupId }),
-    ...(kind !== undefined && { kind }),
+    ...(account !== undefined && { ownerId: account.id }),
   };
   return readPage(limit, (count) => listTokens(sql, filter, { after, limit: count }));
 }

@@ -9,14 +9,16 @@ import { readJson } from '../body.ts';
 import type { Contract } from '../contract.ts';
 import type { ParametersOf } from '../contract-parameters.ts';
 import type { MintedTokenView, TokenPage as TokenPageView, TokenView } from '../types.ts';
+import { adminOf } from './identify.ts';
 import { note, toHex } from './note-revocation.ts';
 import { LONGEST_PAGE } from './parameters.ts';
+import { toDate } from './places.ts';
 import { listAbleTokens } from './questions/able-tokens.ts';
 import type { QuestionResource } from './questions/who-can.ts';
 
 export interface TokenResource {
   /** Throws `invalid` with every problem. */
-  mint(order: TokenOrder): Promise<MintedToken>;
+  mint(order: TokenOrder, who: string): Promise<MintedToken>;
   /** Throws `invalid` for an unknown user, project or group. */
   list(question: TokenQuestion): Promise<TokenPage>;
   /** Undefined when there is no token with this id. */
@@ -28,7 +30,7 @@ export function mintToken(contract: Contract, tokens: TokenResource): Middleware
   return async (ctx) => {
     ctx.set('Cache-Control', 'no-store');
     const order = contract.parseTokenOrder(await readJson(ctx.req));
-    const { listed, secret, warnings } = await tokens.mint(order);
+    const { listed, secret, warnings } = await tokens.mint(order, adminOf(ctx).actor);
     ctx.status = 201;
     ctx.body = {
       ...toView(listed),
@@ -81,11 +83,26 @@ export function revokeToken(tokens: TokenResource, revocations: RevocationFile):
 
 /** @throws {CellpassError} `invalid` for an id with a number that no token can have. */
 function toQuestion({ query = {} }: ParametersOf<'listTokens'>): TokenQuestion {
-  const { after: afterId, limit = LONGEST_PAGE, can: _can, under: _under, ...filter } = query;
+  const { after: afterId, limit = LONGEST_PAGE, user, project, group, kind, owner, scope } = query;
+  const expiresBefore = toDate(query.expires_before);
+  const unusedSince = toDate(query.unused_since);
   const after = afterId === undefined ? null : readTokenId(afterId);
   if (afterId !== undefined && after === null)
     throw new CellpassError('invalid', `after must be the "next" of a page, and ${afterId} is none`);
-  return { ...filter, after, limit };
+  return {
+    ...(user !== undefined && { user }),
+    ...(project !== undefined && { project }),
+    ...(group !== undefined && { group }),
+    ...(kind !== undefined && { kind }),
+    ...(owner !== undefined && { owner }),
+    ...(query.owner_state !== undefined && { ownerState: query.owner_state }),
+    ...(scope !== undefined && { scope }),
+    ...(expiresBefore !== undefined && { expiresBefore }),
+    ...(unusedSince !== undefined && { unusedSince }),
+    ...(query.never_expires !== undefined && { neverExpires: query.never_expires }),
+    after,
+    limit,
+  };
 }
 
 function toView({ key, username, expiresAt, routing, lastUsedAt, ...token }: ListedToken): TokenView {
@@ -105,6 +122,9 @@ function toView({ key, username, expiresAt, routing, lastUsedAt, ...token }: Lis
     prefix: token.prefix,
     routing: routing === null ? null : Object.fromEntries(routing.split(',').map(toNumber)),
     last_used_at: lastUsedAt?.toISOString() ?? null,
+    created_at: token.createdAt?.toISOString() ?? null,
+    created_by: token.createdBy,
+    owner_state: token.ownerState,
     ...(token.identity && { identity: token.identity }),
   };
 }

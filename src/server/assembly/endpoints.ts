@@ -50,6 +50,7 @@ import { JOB_TOKENS_IN_GITLAB, questionsInGitlab, tokensInGitlab } from './gitla
 import { historyOf } from './history.ts';
 import type { ServerInputs } from './inputs.ts';
 import type { KeyRotation } from './keys.ts';
+import { lockoutsOf } from './lockouts.ts';
 import type { Records, RecordViews } from './records.ts';
 
 /** What every process of a server has, whatever its role. */
@@ -68,6 +69,8 @@ export interface SharedServices {
   readonly requests: RequestMetrics;
   /** Logs and counts what ends before the apps see it. */
   readonly observeUnread: ObserveUnread;
+  /** Calls the listener after each notice of the database, such as that a lockout was cleared. */
+  readonly onNotice: (listener: () => void) => void;
 }
 
 interface PublicServices extends SharedServices {
@@ -128,6 +131,7 @@ export function adminEndpoints(inputs: ServerInputs, services: AdministrationSer
       now,
     },
     history: historyOf(inputs),
+    lockouts: lockoutsOf(inputs, services),
     adminTokens: adminTokensOf(inputs),
     keys: rotation.keys,
     authorities: rotation.authorities,
@@ -248,8 +252,8 @@ function tokensOf(
 ): AdminDeps['tokens'] {
   if (databases !== undefined && gitlab !== null) return tokensInGitlab(databases, gitlab, records.lastUse);
   return {
-    mint: (order) =>
-      mintToken({ database, now, cell: config.cell, tokenDays: config.limits.tokenDays }, order),
+    mint: (order, who) =>
+      mintToken({ database, now, cell: config.cell, tokenDays: config.limits.tokenDays }, order, who),
     list: async (question) => {
       await records.lastUse.flush();
       // A transaction has a longer timeout than a query that a client of the registry waits for.

@@ -50,7 +50,7 @@ export function tokensInGitlab(
       const unknown = await unknownOwners(main, question);
       const problems = unknown.map((path) => ({
         path,
-        message: `GitLab has no ${path} "${question[path]}"`,
+        message: `GitLab has no ${path === 'owner' ? 'user' : path} "${question[path]}"`,
       }));
       if (problems.length > 0) throw new CellpassError('invalid', printProblems(problems), { problems });
       return readPage(question.limit, (limit) => listGitlabTokens(main, shape, { ...question, limit }));

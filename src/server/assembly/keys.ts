@@ -23,8 +23,13 @@ export interface KeyRotation {
 /**
  * The keys that sign and verify. Every process follows the stored key set: by NOTIFY and by
  * polling.
+ * @param onNotice called after each NOTIFY, which may be about something else; see `KEY_CHANNEL`.
  */
-export async function openKeyring(inputs: ServerInputs, closers: Closers): Promise<Keyring> {
+export async function openKeyring(
+  inputs: ServerInputs,
+  closers: Closers,
+  onNotice: () => void,
+): Promise<Keyring> {
   const { config, database, masterKey, log, now } = inputs;
   const keyring = await createKeyring({
     store: createKeyStore(database),
@@ -37,7 +42,11 @@ export async function openKeyring(inputs: ServerInputs, closers: Closers): Promi
     ...clockOf(inputs),
   });
   closers.push(() => keyring.close());
-  closers.push(await database.listen(KEY_CHANNEL, () => refreshQuietly(keyring)));
+  const hear = (): void => {
+    onNotice();
+    refreshQuietly(keyring);
+  };
+  closers.push(await database.listen(KEY_CHANNEL, hear));
   return keyring;
 }
 

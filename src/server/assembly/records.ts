@@ -30,7 +30,7 @@ export interface RecordViews {
   readonly refusals: Pick<RefusalLog, 'flush' | 'dropped'>;
   readonly audit: Pick<AuditLog, 'flush' | 'stats'>;
   readonly lastUse: Pick<LastUse, 'flush'>;
-  readonly failedAttempts: Pick<FailedAttempts, 'lockouts'>;
+  readonly failedAttempts: Pick<FailedAttempts, 'lockouts' | 'recheck'>;
   readonly comparisons: Pick<ComparisonLog, 'flush'>;
 }
 
@@ -52,7 +52,7 @@ export const NO_RECORDS: RecordViews = {
     }),
   },
   lastUse: { flush: nothingToFlush },
-  failedAttempts: { lockouts: () => ({ address: 0, account: 0 }) },
+  failedAttempts: { lockouts: () => ({ address: 0, account: 0 }), recheck: () => undefined },
   comparisons: { flush: nothingToFlush },
 };
 

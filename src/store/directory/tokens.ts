@@ -1,3 +1,4 @@
+import type { Account } from '../../authn/account.ts';
 import type { Role } from '../../policy/role.ts';
 import type { Database, Row, Sql } from '../database/drivers.ts';
 import { changeDirectory } from './directory.ts';
@@ -40,7 +41,16 @@ export interface ListedToken {
   readonly lastUsedAt: Date | null;
   /** The federated identity whose ID token it was exchanged for; missing: none. */
   readonly identity?: string;
+  /** Null: before cellpass recorded it, or GitLab may not be asked. */
+  readonly createdAt: Date | null;
+  /** Such as `admin token ci (3)`; null: not known. */
+  readonly createdBy: string | null;
+  /** Of the user, service account or bot; null for a deploy token, which has no account. */
+  readonly ownerState: OwnerState | null;
 }
+
+/** `internal`: an account that GitLab made for its own use. */
+export type OwnerState = Account['state'];
 
 /** Which tokens to list. A token must match all that are given. */
 export interface TokenQuestion {
@@ -50,6 +60,19 @@ export interface TokenQuestion {
   readonly project?: string;
   readonly group?: string;
   readonly kind?: TokenKind;
+  /** The name of a user, service account or bot. */
+  readonly owner?: string;
+  readonly ownerState?: OwnerState;
+  readonly scope?: string;
+  /** The token ends before this time, or has ended. */
+  readonly expiresBefore?: Date;
+  /** True: only tokens that never expire. */
+  readonly neverExpires?: boolean;
+  /**
+   * The token was not used at this time or later. A token that was never used counts as used when
+   * it was created, and as used long ago where that is not known.
+   */
+  readonly unusedSince?: Date;
   /** The last token of the previous page; null for the first page. */
   readonly after: TokenKey | null;
   readonly limit: number;
@@ -84,12 +107,18 @@ export async function readPage(
   return { tokens: found.slice(0, limit), hasMore: found.length > limit };
 }
 
-/** Ids of owners, and a kind. A token must match all that are given. */
-export interface TokenFilter {
+/** A token must match all that are given. */
+export interface TokenFilter
+  extends Pick<
+    TokenQuestion,
+    'kind' | 'ownerState' | 'scope' | 'expiresBefore' | 'neverExpires' | 'unusedSince'
+  > {
+  /** The user of a personal token. */
   readonly userId?: number;
+  /** The user, service account or bot of a token of any kind. */
+  readonly ownerId?: number;
   readonly projectId?: number;
   readonly groupId?: number;
-  readonly kind?: TokenKind;
 }
 
 interface TokenRow extends Row {
@@ -109,17 +138,30 @@ interface TokenRow extends Row {
   readonly last_used_at: Date | null;
   readonly ends_at?: Date | null;
   readonly identity_name?: string | null;
+  readonly created_at: Date | null;
+  readonly created_by: string | null;
+  readonly owner_state: OwnerState | null;
 }
+
+/** The end of a token is the expression `end`. $7 to $10: see `valuesOf`. */
+const lifeFilters = (end: string): string => `
+    AND ($7::timestamptz IS NULL OR ${end} < $7)
+    AND ($8::timestamptz IS NULL OR coalesce(token.last_used_at, token.created_at, '-infinity') < $8)
+    AND (NOT $9::boolean OR ${end} IS NULL)
+    AND ($10::text IS NULL OR $10 = ANY (token.scopes))`;
+
+const FIRST_EXPIRED_MOMENT = `coalesce(token.ends_at, token.expires_at::timestamp AT TIME ZONE 'UTC')`;
 
 /**
  * $1 is the id before the first token, $2 to $4 are the user, project and group, $5 the kind, $6
- * the limit.
+ * the limit, $11 the owner, $12 the state of the owner.
  */
 const LIST_ACCESS_TOKENS = `
   SELECT token.id, token.kind, token.name, owner.username,
     CASE WHEN token.project_id IS NULL THEN '[]'::jsonb ELSE jsonb_build_array(project.path) END AS projects,
     namespace.path AS group, member.role, to_jsonb(token.scopes) AS scopes, token.expires_at, token.revoked, token.minted,
-    token.token_prefix, token.token_routing, token.last_used_at, token.ends_at, token.identity_name
+    token.token_prefix, token.token_routing, token.last_used_at, token.ends_at, token.identity_name,
+    token.created_at, token.created_by, owner.state AS owner_state
   FROM access_tokens AS token
   JOIN users AS owner ON owner.id = token.user_id
   LEFT JOIN projects AS project ON project.id = token.project_id
@@ -131,24 +173,27 @@ const LIST_ACCESS_TOKENS = `
     AND ($2::bigint IS NULL OR (token.user_id = $2 AND token.kind = 'personal'))
     AND ($3::bigint IS NULL OR token.project_id = $3)
     AND ($4::bigint IS NULL OR token.group_id = $4)
-    AND ($5::text IS NULL OR token.kind = $5)
+    AND ($5::text IS NULL OR token.kind = $5)${lifeFilters(FIRST_EXPIRED_MOMENT)}
+    AND ($11::bigint IS NULL OR token.user_id = $11)
+    AND ($12::text IS NULL OR owner.state = $12)
   ORDER BY token.id LIMIT $6`;
 
-/** The same parameters. Deploy tokens have no user, so a filter by user finds none. */
+/** The same parameters. Deploy tokens have no user, so a filter by a user finds none. */
 const LIST_DEPLOY_TOKENS = `
   SELECT token.id, 'deploy' AS kind, token.name, token.username,
     (SELECT coalesce(jsonb_agg(project.path ORDER BY project.path_key), '[]'::jsonb)
       FROM project_deploy_tokens AS link JOIN projects AS project ON project.id = link.project_id
       WHERE link.deploy_token_id = token.id) AS projects,
     namespace.path AS group, NULL AS role, to_jsonb(token.scopes) AS scopes, token.expires_at, token.revoked, token.minted,
-    token.token_prefix, token.token_routing, token.last_used_at
+    token.token_prefix, token.token_routing, token.last_used_at,
+    token.created_at, token.created_by, NULL AS owner_state
   FROM deploy_tokens AS token
   LEFT JOIN namespaces AS namespace ON namespace.id = token.group_id
-  WHERE token.id > $1 AND $2::bigint IS NULL
+  WHERE token.id > $1 AND $2::bigint IS NULL AND $11::bigint IS NULL AND $12::text IS NULL
     AND ($3::bigint IS NULL
       OR token.id IN (SELECT deploy_token_id FROM project_deploy_tokens WHERE project_id = $3))
     AND ($4::bigint IS NULL OR token.group_id = $4)
-    AND ($5::text IS NULL OR $5 = 'deploy')
+    AND ($5::text IS NULL OR $5 = 'deploy')${lifeFilters('token.expires_at')}
   ORDER BY token.id LIMIT $6`;
 
 /** Access tokens by id, then deploy tokens by id: at most `limit` of those after `after`. */
@@ -157,13 +202,21 @@ export async function listTokens(
   filter: TokenFilter,
   page: Pick<TokenQuestion, 'after' | 'limit'>,
 ): Promise<readonly ListedToken[]> {
-  const { userId = null, projectId = null, groupId = null, kind = null } = filter;
   const list = async (table: TokenKey['table'], above: number, count: number) => {
     const statement = table === 'access' ? LIST_ACCESS_TOKENS : LIST_DEPLOY_TOKENS;
-    const rows = await sql.query<TokenRow>(statement, [above, userId, projectId, groupId, kind, count]);
+    const rows = await sql.query<TokenRow>(statement, valuesOf(filter, above, count));
     return rows.map((row) => toListed(table, row));
   };
   return listInTurn(list, page);
+}
+
+/** In the order of the parameters of `LIST_ACCESS_TOKENS`. */
+function valuesOf(filter: TokenFilter, above: number, count: number): readonly unknown[] {
+  const { userId, projectId, groupId, kind, ownerId, ownerState } = filter;
+  const { expiresBefore, unusedSince, neverExpires = false, scope } = filter;
+  const owners = [userId, projectId, groupId, kind].map((value) => value ?? null);
+  const life = [expiresBefore ?? null, unusedSince ?? null, neverExpires, scope ?? null];
+  return [above, ...owners, count, ...life, ownerId ?? null, ownerState ?? null];
 }
 
 export async function findToken(sql: Sql, { table, number }: TokenKey): Promise<ListedToken | undefined> {
@@ -172,10 +225,14 @@ export async function findToken(sql: Sql, { table, number }: TokenKey): Promise<
 }
 
 function toListed(table: TokenKey['table'], row: TokenRow): ListedToken {
-  const { id, expires_at, token_prefix, token_routing, last_used_at, ends_at, identity_name, ...same } = row;
+  const { id, expires_at, token_prefix, token_routing, last_used_at, ends_at, identity_name, ...rest } = row;
+  const { created_at, created_by, owner_state, ...same } = rest;
   const end = ends_at ?? expires_at;
   return {
     ...same,
+    createdAt: created_at,
+    createdBy: created_by,
+    ownerState: owner_state,
     key: { table, number: id },
     expiresAt: end instanceof Date ? end.toISOString() : end,
     prefix: token_prefix,

@@ -92,10 +92,13 @@ export const TABLES: Readonly<Record<string, UsedTable>> = {
   organization_users: main(['organization_id', 'user_id', 'access_level'], 'owners of organizations'),
   personal_access_tokens: main(['id', 'user_id', 'token_digest', 'scopes', 'revoked', 'expires_at'], null, {
     optional: ['name', 'granular', 'organization_id', 'last_used_at'],
+    // Roles that were granted before cellpass read it lack it.
+    withheld: ['created_at'],
   }),
   deploy_tokens: main(
     ['id', 'token_encrypted', 'username', 'revoked', 'expires_at', 'read_registry', 'write_registry'],
     null,
+    { withheld: ['created_at'] },
   ),
   project_deploy_tokens: main(['project_id', 'deploy_token_id'], null),
   group_deploy_tokens: main(['group_id', 'deploy_token_id'], null),

@@ -127,7 +127,7 @@ export interface PersonReading {
 }
 
 /** GitLab's `User#user_type` (`has_user_type.rb`); all others are GitLab's own accounts. */
-const KINDS: Readonly<Record<number, Account['kind']>> = {
+export const KINDS: Readonly<Record<number, Account['kind']>> = {
   0: 'human',
   4: 'human',
   6: 'project_bot',
@@ -135,7 +135,7 @@ const KINDS: Readonly<Record<number, Account['kind']>> = {
 };
 /** May run jobs, but not log in. */
 const SECURITY_POLICY_BOT = 10;
-const BLOCKED: ReadonlySet<string | null> = new Set([
+export const BLOCKED_STATES: ReadonlySet<string> = new Set([
   'blocked',
   'ldap_blocked',
   'blocked_pending_approval',
@@ -189,7 +189,7 @@ function unjudgedOf(
 }
 
 function stateOf(row: PersonRow, { settings, now }: PersonReading): Account['state'] {
-  if (BLOCKED.has(row.state)) return 'blocked';
+  if (row.state !== null && BLOCKED_STATES.has(row.state)) return 'blocked';
   if (isLocked(row, settings, now)) return 'locked';
   if (!isConfirmed(row, settings, now)) return 'unconfirmed';
   if (row.state === 'deactivated') return 'deactivated';
@@ -199,9 +199,9 @@ function stateOf(row: PersonRow, { settings, now }: PersonReading): Account['sta
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
-const DEFAULT_UNLOCK_MINUTES = 10;
-const CONFIRMATION_GRACE_MS = 3 * 24 * HOUR_MS;
-const SOFT_CONFIRMATION = 1;
+export const DEFAULT_UNLOCK_MINUTES = 10;
+export const CONFIRMATION_GRACE_HOURS = 3 * 24;
+export const SOFT_CONFIRMATION = 1;
 
 /** A lock ends by itself (Devise's unlock strategy `both`). */
 function isLocked({ locked_at }: PersonRow, { unlock_period }: SettingsRow, now: Date): boolean {
@@ -214,7 +214,9 @@ function isConfirmed(row: PersonRow, { email_confirmation }: SettingsRow, now: D
   if (row.confirmed_at !== null || email_confirmation === null || email_confirmation === 0) return true;
   const sent = toTime(row.confirmation_sent_at);
   return (
-    email_confirmation === SOFT_CONFIRMATION && sent !== null && now.getTime() - sent < CONFIRMATION_GRACE_MS
+    email_confirmation === SOFT_CONFIRMATION &&
+    sent !== null &&
+    now.getTime() - sent < CONFIRMATION_GRACE_HOURS * HOUR_MS
   );
 }
 

@@ -89,3 +89,11 @@ export const columnOr =
   (shape: Shape, table: string, alias: string) =>
   (column: string, otherwise: string): string =>
     shape.has(table, column) ? `${alias}.${column}` : otherwise;
+
+/**
+ * A column as `timestamptz`. Rails keeps UTC in columns without a zone, and GitLab has both kinds.
+ */
+export function inUtc(column: string): string {
+  return `CASE pg_typeof(${column}) WHEN 'timestamp'::regtype THEN ${column}::timestamp AT TIME ZONE 'UTC'
+    ELSE ${column}::timestamptz END`;
+}

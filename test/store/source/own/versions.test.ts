@@ -89,8 +89,8 @@ const ROWS: [change: string, statement: string, units: readonly string[]][] = [
 const NEVER_CACHED: ReadonlySet<string> = new Set(['revoked_secrets', 'federated_identities']);
 const UNWATCHED_COLUMNS: Readonly<Record<string, readonly string[]>> = {
   settings: ['cell_id'],
-  access_tokens: ['last_used_at'],
-  deploy_tokens: ['last_used_at'],
+  access_tokens: ['last_used_at', 'created_at', 'created_by'],
+  deploy_tokens: ['last_used_at', 'created_at', 'created_by'],
 };
 
 /** The names of tests are the same in each run. */
