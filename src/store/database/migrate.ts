@@ -20,6 +20,7 @@ import { sql as adminRoles } from './migrations/0018-admin-roles.ts';
 import { sql as identityRevocations } from './migrations/0019-identity-revocations.ts';
 import { sql as history } from './migrations/0020-history.ts';
 import { sql as credentialsOfTokens } from './migrations/0021-credentials-of-tokens.ts';
+import { sql as adminsAndAuditors } from './migrations/0023-admins-and-auditors.ts';
 
 interface Migration {
   readonly name: string;
@@ -52,6 +53,7 @@ const MIGRATIONS: readonly Migration[] = [
   { name: '0019-identity-revocations', sql: identityRevocations, addsOnly: true },
   { name: '0020-history', sql: history, addsOnly: true },
   { name: '0021-credentials-of-tokens', sql: credentialsOfTokens, addsOnly: true },
+  { name: '0023-admins-and-auditors', sql: adminsAndAuditors, addsOnly: true },
 ];
 
 /** An advisory lock that nothing else uses; the same in every version of cellpass. */
