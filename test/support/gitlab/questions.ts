@@ -23,6 +23,8 @@ export interface GitlabQuestionsFixture {
     isEnterprise?: boolean,
     mayWrite?: boolean,
   ): { readonly source: DirectorySource; readonly questions: DirectoryQuestions };
+  /** How many transactions of questions have run at the same time, at most. */
+  mostAtOnce(): number;
   /** What is in GitLab's tables. */
   content(): Promise<object>;
   close(): Promise<void>;
@@ -38,6 +40,16 @@ export async function openGitlabQuestions({
   const world = openPostgres(await postgres.createMigratedDatabase());
   const roles = await openByRoles(gitlab);
   const secrets = new KnownSecrets();
+  let [running, most] = [0, 0];
+  const counted: Pick<Database, 'transaction'> = {
+    transaction: async (work, options) => {
+      running += 1;
+      most = Math.max(most, running);
+      return roles.main.transaction(work, options).finally(() => {
+        running -= 1;
+      });
+    },
+  };
   return {
     gitlab,
     world,
@@ -51,10 +63,11 @@ export async function openGitlabQuestions({
       });
       const source = withConfiguredIdentities(theirs, world, identities);
       const questions = createGitlabQuestions({
-        ...{ gitlab: theirs, main: roles.main, source, identities, own: world },
+        ...{ gitlab: theirs, main: counted, source, identities, own: world },
       });
       return { source, questions };
     },
+    mostAtOnce: () => most,
     content: async () => ({
       main: await contentOf(gitlab.main),
       ci: gitlab.ci && (await contentOf(gitlab.ci)),

@@ -26,6 +26,7 @@ const DIRECTORY = {
   groups: [
     { path: 'acme', id: 10, members: [{ user: 'robot', role: 'developer' }] },
     { path: 'other', id: 11 },
+    { path: 'acme/sub', id: 13 },
   ],
   projects: [
     {
@@ -281,6 +282,10 @@ describe("who-can and what-can on a GitLab's database", () => {
 
   for (const limit of [1, 2, 3]) {
     it(`give the same rows in pages of ${limit}`, async () => {
+      await gitlab.gitlab.main.execute(
+        `INSERT INTO personal_access_tokens (id, user_id, name, scopes)
+         SELECT 60 + n, user_id, 'more', scopes FROM personal_access_tokens, generate_series(1, 3) AS n WHERE id = 51`,
+      );
       const { questions } = gitlab.answers([RELEASE]);
       const all = await whoCan(questions, 'pull', 'acme/app');
       const rows: string[] = [];
@@ -291,7 +296,7 @@ describe("who-can and what-can on a GitLab's database", () => {
         next = page.next;
       }
       assert.deepEqual(rows, all.rows);
-      assert.equal(rows.length, 10, rows.join());
+      assert.equal(rows.length, 13, rows.join());
     });
   }
 
@@ -320,9 +325,42 @@ describe("who-can and what-can on a GitLab's database", () => {
     assert.deepEqual(await whatCan(questions, 'user:dev', { action: 'push', under: 'many' }), []);
   }).timeout(30_000);
 
+  const NEAR: [
+    title: string,
+    table: 'access' | 'deploy',
+    groupId: number | null,
+    expected: readonly number[],
+  ][] = [
+    ['deploy tokens of the group', 'deploy', 10, [41]],
+    ['deploy tokens of a group above', 'deploy', 13, [41]],
+    ['deploy tokens anywhere', 'deploy', null, [41, 42]],
+    ['access tokens by a role in the group', 'access', 10, [51]],
+    ['no access token without a role there', 'access', 11, []],
+    ['access tokens anywhere', 'access', null, [51]],
+  ];
+  for (const [title, table, groupId, expected] of NEAR) {
+    it(`find near a group ${title}`, async () => {
+      const { questions } = gitlab.answers();
+      const asked = { table, ids: [41, 42, 51], groupId, roles: ['developer'] } as const;
+      assert.deepEqual([...(await questions.findTokensNear(asked))].toSorted(), expected);
+    });
+  }
+
+  it('go through the projects of an owner of the organization', async () => {
+    await gitlab.gitlab.main.execute(
+      'INSERT INTO organization_users (organization_id, user_id, access_level) VALUES (1, 4, 50)',
+    );
+    const pushes = await whatCan(gitlab.answers().questions, 'user:olga', { action: 'push' });
+    assert.deepEqual(
+      pushes.map((row) => row.split(' ')[0]),
+      ['acme/app', 'acme/lib', 'other/tool'],
+    );
+  });
+
   it('ask one after the other, so that a flood of them leaves connections', async () => {
     const { questions } = gitlab.answers();
     const answers = await Promise.all(Array.from({ length: 20 }, () => whatCan(questions, 'user:dev')));
     for (const answer of answers) assert.deepEqual(answer, ['acme/app pull,push']);
+    assert.equal(gitlab.mostAtOnce(), 1);
   });
 });

@@ -6,27 +6,34 @@ import type { Shape } from '../shape.ts';
 
 /** How many routes one statement looks at: a few dozen milliseconds. */
 const WINDOW = 4000;
-/** Up to so many projects of a group are sorted for each page; a larger one is looked at by routes. */
-const SMALL_GROUP = 10_000;
+/** Up to so many projects are sorted for each page; more are looked at in the order of an index. */
+const FEW = 10_000;
 
 /** The namespaces `n` below the group $8, itself included. */
 const BELOW = '(n.traversal_ids @> ARRAY[$8::bigint] OR n.id = $8)';
+const OF_GROUP = `
+  SELECT p.id FROM namespaces AS n JOIN projects AS p ON p.namespace_id = n.id WHERE ${BELOW}`;
+/** Those that a subject reaches by a role, as a deploy token or as a job: four parameters from `first` on. */
+function ofSubject(first: number): string {
+  const [user, deployToken, jobProject, levels] = [0, 1, 2, 3].map((at) => `$${first + at}`);
+  return `
+    SELECT project_id FROM project_authorizations WHERE user_id = ${user}::bigint AND access_level = ANY (${levels}::integer[])
+    UNION ALL SELECT project_id FROM project_deploy_tokens WHERE deploy_token_id = ${deployToken}::bigint
+    UNION ALL SELECT p.id FROM group_deploy_tokens AS link
+      JOIN namespaces AS n ON n.traversal_ids @> ARRAY[link.group_id] OR n.id = link.group_id
+      JOIN projects AS p ON p.namespace_id = n.id WHERE link.deploy_token_id = ${deployToken}::bigint
+    UNION ALL SELECT ${jobProject}::bigint WHERE ${jobProject}::bigint IS NOT NULL`;
+}
 
 /** All projects and groups, by an index on their paths. */
 const ALL_ROUTES = `
   SELECT lower(path) AS path, CASE WHEN source_type = 'Project' THEN source_id END AS project_id
   FROM routes WHERE lower(path) > $1 ORDER BY lower(path) FETCH FIRST ${WINDOW} ROWS WITH TIES`;
 
-const ROUTES_OF_GROUP = `
-  SELECT lower(route.path) AS path, p.id AS project_id
-  FROM namespaces AS n JOIN projects AS p ON p.namespace_id = n.id
-  JOIN routes AS route ON route.source_type = 'Project' AND route.source_id = p.id
-  WHERE ${BELOW} AND lower(route.path) > $1 ORDER BY lower(route.path) FETCH FIRST ${WINDOW} ROWS WITH TIES`;
-
-const COUNT_PROJECTS = `
-  SELECT count(*) AS count FROM (
-    SELECT FROM namespaces AS n JOIN projects AS p ON p.namespace_id = n.id
-    WHERE ${BELOW.replaceAll('$8', '$1')} LIMIT ${SMALL_GROUP + 1}) AS project`;
+const routesOf = (projects: string): string => `
+  SELECT lower(path) AS path, source_id AS project_id
+  FROM routes WHERE source_type = 'Project' AND source_id IN (${projects}) AND lower(path) > $1
+  ORDER BY lower(path) FETCH FIRST ${WINDOW} ROWS WITH TIES`;
 
 /**
  * $1 the path before, $2 user, $3 deploy token, $4 the job's own project, $5 levels, $6 levels of
@@ -62,27 +69,52 @@ interface ReachRow extends Row {
   readonly paths: readonly string[] | null;
 }
 
-/** One round trip, and one more below a group. */
-export async function findReachable(
-  sql: Sql,
-  shape: Shape,
-  { subject, roles, visibilities, everything, groupId, after }: ReachQuestion,
-): Promise<Reachable> {
+/** At most three round trips. */
+export async function findReachable(sql: Sql, shape: Shape, asked: ReachQuestion): Promise<Reachable> {
+  const { subject, roles, visibilities, everything, groupId, after } = asked;
   const { userId, deployTokenId, jobProjectId } = subject;
   const levels = Object.entries(VISIBILITY).filter(([, name]) => visibilities.includes(name));
-  const routes = groupId !== null && (await isSmall(sql, groupId)) ? ROUTES_OF_GROUP : ALL_ROUTES;
-  const [row] = await sql.query<ReachRow>(reachableText(shape, routes), [
+  const values = [
     ...[after, userId, deployTokenId, jobProjectId],
     roles.map(levelOfRole),
     levels.map(([level]) => Number(level)),
     everything,
     groupId,
-  ]);
+  ];
+  const routes = await routesFor(sql, shape, asked);
+  const [row] = await sql.query<ReachRow>(reachableText(shape, routes), values);
   const hasMore = row !== undefined && row.looked_at >= WINDOW;
   return { paths: row?.paths ?? [], last: hasMore ? row.last : null };
 }
 
-async function isSmall(sql: Sql, groupId: number): Promise<boolean> {
-  const [row] = await sql.query<Row & { readonly count: number }>(COUNT_PROJECTS, [groupId]);
-  return (row?.count ?? 0) <= SMALL_GROUP;
+/** The shortest list that has all candidates. */
+async function routesFor(sql: Sql, shape: Shape, asked: ReachQuestion): Promise<string> {
+  const { subject, roles, visibilities, everything, groupId } = asked;
+  const isOpen = everything || visibilities.length > 0;
+  if (!isOpen && !(await ownsOrganization(sql, shape, subject.userId))) {
+    const { userId, deployTokenId, jobProjectId } = subject;
+    const values = [userId, deployTokenId, jobProjectId, roles.map(levelOfRole)];
+    if (await areFew(sql, ofSubject(1), values)) return routesOf(ofSubject(2));
+  }
+  if (groupId !== null) {
+    if (await areFew(sql, OF_GROUP.replaceAll('$8', '$1'), [groupId])) return routesOf(OF_GROUP);
+  }
+  return ALL_ROUTES;
+}
+
+async function areFew(sql: Sql, projects: string, values: readonly unknown[]): Promise<boolean> {
+  const [row] = await sql.query<Row & { readonly count: number }>(
+    `SELECT count(*) AS count FROM (SELECT FROM (${projects}) AS project LIMIT ${FEW + 1}) AS counted`,
+    values,
+  );
+  return (row?.count ?? 0) <= FEW;
+}
+
+async function ownsOrganization(sql: Sql, shape: Shape, userId: number | null): Promise<boolean> {
+  if (userId === null || !shape.hasTable('organization_users')) return false;
+  const rows = await sql.query(
+    `SELECT FROM organization_users WHERE user_id = $1 AND access_level = ${OWNER} LIMIT 1`,
+    [userId],
+  );
+  return rows.length > 0;
 }
