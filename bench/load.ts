@@ -118,3 +118,12 @@ export async function rssMb(pid: number): Promise<number> {
   );
   return Math.max(...sizes);
 }
+
+/** RSS of the process and of all its children together. Shared pages count once for each. */
+export async function rssOfAllMb(pid: number): Promise<number> {
+  const statuses = await Promise.all(
+    (await withChildren(pid)).map((id) => readFile(`/proc/${id}/status`, 'utf8').catch(() => '')),
+  );
+  const sizes = statuses.map((status) => Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0));
+  return sizes.reduce((sum, size) => sum + size, 0) / PAGE_KB;
+}

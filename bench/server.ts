@@ -28,6 +28,8 @@ export interface BenchServer {
   /** A temporary folder for the bench's files; removed at the end. */
   readonly dir: string;
   readonly databaseUrl: string;
+  /** The database of the directory, by its owner's URL; GitLab's with `onGitlab`. */
+  readonly directoryUrl: string;
 }
 
 interface BenchOptions {
@@ -54,7 +56,8 @@ export async function withServer(
   const postgres = await startPostgres();
   try {
     const databaseUrl = await postgres.createMigratedDatabase();
-    const gitlab = onGitlab ? await seedGitlab(await postgres.createDatabase(), size) : {};
+    const directoryUrl = onGitlab ? await postgres.createDatabase() : databaseUrl;
+    const gitlab = onGitlab ? await seedGitlab(directoryUrl, size) : {};
     if (!onGitlab) {
       const database = openPostgres(databaseUrl);
       await seed(database, size);
@@ -85,7 +88,8 @@ export async function withServer(
       const base = `http://127.0.0.1:${port}`;
       await untilReady(base);
       const { pid = 0 } = child;
-      await measure({ base, pid, town: townOf(size), dir, databaseUrl, postgresPid: postgres.pid });
+      const urls = { databaseUrl, directoryUrl };
+      await measure({ base, pid, town: townOf(size), dir, ...urls, postgresPid: postgres.pid });
     } finally {
       child.kill('SIGTERM');
       await exit;

@@ -48,6 +48,11 @@ export function roleOfLevel(level: number): Role | undefined {
   return ROLE_OF_LEVEL.get(level);
 }
 
+/** The number that GitLab has for a role. */
+export function levelOfRole(role: Role): number {
+  return LEVEL[role];
+}
+
 /** Which role may pull from a private project, or from a registry for members only. */
 export const PULLS_PRIVATE: Record<Role, boolean> = {
   minimal_access: false,

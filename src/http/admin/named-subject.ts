@@ -65,6 +65,7 @@ export function fromRecords(
     case 'user':
       if (account === null || tokenScopes === undefined)
         return account && fromAccount(account, passwordAuthentication, reading.dialect);
+      if (account.unjudged === 'composite_identity') return account.unjudged;
       return whyNoLogin(account, reading.dialect) ?? toUser(account, tokenScopes);
   }
 }

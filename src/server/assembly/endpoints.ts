@@ -39,6 +39,7 @@ import { findDifference, reportComparisons } from '../../store/records/differenc
 import { searchIssuedTokens } from '../../store/records/issued-token-search.ts';
 import { searchRefusals } from '../../store/records/refusal-search.ts';
 import { findRefusal } from '../../store/records/refusals.ts';
+import { createGitlabQuestions } from '../../store/source/gitlab/questions/questions.ts';
 import type { GitlabSource } from '../../store/source/gitlab/source.ts';
 import { createOwnQuestions } from '../../store/source/own/questions.ts';
 import type { RememberingSource } from '../../store/source/remembered.ts';
@@ -46,7 +47,7 @@ import { createReuse } from '../../token/reuse.ts';
 import { createUserClaims } from '../../token/user-claim.ts';
 import { backupsOf } from './backup.ts';
 import { configuredClaims, exchangeOf, type Federation, federationResource } from './federation.ts';
-import { JOB_TOKENS_IN_GITLAB, questionsInGitlab, tokensInGitlab } from './gitlab.ts';
+import { JOB_TOKENS_IN_GITLAB, tokensInGitlab } from './gitlab.ts';
 import { historyOf } from './history.ts';
 import type { ServerInputs } from './inputs.ts';
 import type { KeyRotation } from './keys.ts';
@@ -136,7 +137,7 @@ export function adminEndpoints(inputs: ServerInputs, services: AdministrationSer
     keys: rotation.keys,
     authorities: rotation.authorities,
     explain: explainOf(inputs, services),
-    questions: questionsOf(inputs),
+    questions: questionsOf(inputs, services),
     differences: differencesOf(inputs, services),
     refusalList: {
       search: async (question) => {
@@ -263,9 +264,16 @@ function tokensOf(
   };
 }
 
-function questionsOf({ database, now, gitlab }: ServerInputs): AdminDeps['questions'] {
-  const own = createOwnQuestions(database);
-  return { questions: () => (gitlab === undefined ? own : questionsInGitlab()), now };
+function questionsOf(
+  { config, database: own, now, gitlab: databases }: ServerInputs,
+  { source, gitlab }: AdministrationServices,
+): AdminDeps['questions'] {
+  const identities = config.federation?.identities ?? [];
+  const questions =
+    databases === undefined || gitlab === null
+      ? createOwnQuestions(own)
+      : createGitlabQuestions({ gitlab, main: databases.main, source, identities, own });
+  return { questions: () => questions, now };
 }
 
 function explainOf(

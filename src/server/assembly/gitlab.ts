@@ -27,14 +27,6 @@ export const JOB_TOKENS_IN_GITLAB: AdminDeps['jobTokens'] = {
 /** Refuses everything. */
 export const HISTORY_IN_GITLAB: AdminDeps['history'] = { list: inGitlab, undo: inGitlab };
 
-/** Refuses everything. */
-export function questionsInGitlab(): never {
-  throw new CellpassError(
-    'path_unknown',
-    'who-can, what-can and token list --can are not yet possible with GitLab as the directory: use explain for one subject and one repository',
-  );
-}
-
 /** Lists GitLab's tokens, and refuses the rest. */
 export function tokensInGitlab(
   { main }: OpenGitlab,

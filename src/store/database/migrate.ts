@@ -21,6 +21,7 @@ import { sql as identityRevocations } from './migrations/0019-identity-revocatio
 import { sql as history } from './migrations/0020-history.ts';
 import { sql as credentialsOfTokens } from './migrations/0021-credentials-of-tokens.ts';
 import { sql as creationOfTokens } from './migrations/0022-creation-of-tokens.ts';
+import { sql as adminsAndAuditors } from './migrations/0023-admins-and-auditors.ts';
 
 interface Migration {
   readonly name: string;
@@ -54,6 +55,7 @@ const MIGRATIONS: readonly Migration[] = [
   { name: '0020-history', sql: history, addsOnly: true },
   { name: '0021-credentials-of-tokens', sql: credentialsOfTokens, addsOnly: true },
   { name: '0022-creation-of-tokens', sql: creationOfTokens, addsOnly: true },
+  { name: '0023-admins-and-auditors', sql: adminsAndAuditors, addsOnly: true },
 ];
 
 /** An advisory lock that nothing else uses; the same in every version of cellpass. */

@@ -37,7 +37,7 @@ export function withConfiguredIdentities<S extends DirectorySource>(
       idToken: {
         revoked: revocations.idToken,
         identities: found.map((one) =>
-          toRecord(one, records?.account ?? null, revocations.identities.has(one.name)),
+          toIdentityRecord(one, records?.account ?? null, revocations.identities.has(one.name)),
         ),
       },
     };
@@ -74,7 +74,8 @@ const NOTHING: CredentialRecords = {
 const NO_FACTS = { instance: { registryEnabled: false, maintenanceMode: true }, projects: [] };
 const NOBODY = { userId: null, deployTokenId: null, jobProjectId: null };
 
-function toRecord(
+/** The record of an identity of the settings. */
+export function toIdentityRecord(
   { name, issuer, scopes, claims, expiresOn }: ConfiguredIdentity,
   account: Account | null,
   revoked: boolean,

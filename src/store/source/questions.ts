@@ -20,7 +20,7 @@ export interface DirectoryQuestions {
   find(question: SubjectQuestion): Promise<CredentialRecords>;
   /** The same facts as a token request's, past the connections of token requests. */
   facts(subject: Subject, paths: readonly string[]): Promise<Facts>;
-  /** The facts about each subject and the same paths, in the order of the subjects. */
+  /** The facts about each user or deploy token and the same paths, in their order. */
   factsOfEach(subjects: readonly SubjectIds[], paths: readonly string[]): Promise<readonly Facts[]>;
   /** The id of a group or personal namespace by its path in lower case; null: there is none. */
   findGroup(path: string): Promise<number | null>;

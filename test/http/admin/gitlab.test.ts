@@ -74,15 +74,35 @@ for (const hasOwnCi of [false, true]) {
       });
     }
 
+    const QUESTIONS: readonly (readonly [path: string, expected: readonly string[]])[] = [
+      ['who-can?action=push&repository=acme/app', ['user dev', 'job acme/app']],
+      ['who-can?action=pull&repository=acme/app/image', ['user dev', 'deploy_token puller', 'job acme/app']],
+      ['what-can?subject=user:dev', ['acme/app pull,push']],
+      ['what-can?subject=token:31&action=push&under=acme', ['acme/app pull,push']],
+      ['what-can?subject=deploy-token:puller', ['acme/app pull']],
+      ['what-can?subject=job:7', ['acme/app pull,push,delete']],
+      ['what-can?subject=token:32', []],
+      ['tokens?can=push', ['access-31']],
+      ['tokens?can=pull&under=acme', ['access-31', 'deploy-41']],
+    ];
+    for (const [path, expected] of QUESTIONS) {
+      it(`answers ${path}`, async () => {
+        const { body } = await request(server.admin).get(`/admin/v1/${path}`).expect(200);
+        const rows = (body.subjects ?? body.repositories ?? body.tokens).map((row: Record<string, string>) =>
+          row['path'] ? `${row['path']} ${row['actions']}` : (row['id'] ?? `${row['kind']} ${row['name']}`),
+        );
+        assert.deepEqual(rows, expected, JSON.stringify(body));
+      });
+    }
+
     for (const path of [
-      'who-can?action=push&repository=acme/app',
-      'what-can?subject=user:dev',
-      'tokens?can=push',
+      'who-can?action=push&repository=acme/none',
+      'what-can?subject=user:nobody',
+      'what-can?subject=user:dev&under=none',
     ]) {
-      it(`refuses ${path} by name`, async () => {
-        const { status, body } = await request(server.admin).get(`/admin/v1/${path}`);
-        assert.deepEqual([status, body.errors[0].code], [404, 'UNSUPPORTED']);
-        assert.match(body.errors[0].message, /not yet possible with GitLab as the directory/);
+      it(`finds nothing for ${path}`, async () => {
+        const { body } = await request(server.admin).get(`/admin/v1/${path}`).expect(404);
+        assert.match(body.errors[0].message, /^there is no /);
       });
     }
 

@@ -97,7 +97,7 @@ export function toGitlabRows(
       rows.organization_users.map((owner) => ({ ...owner, access_level: LEVELS.owner })),
     ],
     ['users', rows.users.map((user) => toUser(user, secrets))],
-    ['user_details', rows.users.map(({ id }) => ({ user_id: id }))],
+    ['user_details', rows.users.map((user) => ({ user_id: user.id, bot_namespace_id: homeOf(user, rows) }))],
     [
       'namespaces',
       rows.namespaces.map((row) => ({
@@ -248,6 +248,15 @@ export function toGitlabRows(
       rows.namespaces.map(({ id, traversal_ids }) => ({ namespace_id: id, traversal_ids })),
     ],
   ]);
+}
+
+/** The group of a group bot. */
+function homeOf({ id, kind }: UserRow, { members }: DirectoryRows): number | null {
+  if (kind !== 'group_bot') return null;
+  const membership = members.find(
+    ({ user_id, source_type }) => user_id === id && source_type === 'Namespace',
+  );
+  return membership?.source_id ?? null;
 }
 
 function toUser(user: UserRow, secrets: Secrets): Readonly<Record<string, unknown>> {

@@ -57,6 +57,8 @@ CREATE TABLE users (
 
 CREATE INDEX index_users_on_lower_username ON users (lower(username));
 CREATE INDEX index_users_on_lower_email ON users (lower(email));
+CREATE INDEX index_users_on_admin ON users (admin);
+CREATE INDEX index_users_for_auditors ON users (id) WHERE auditor IS TRUE;
 
 CREATE TABLE user_details (
   bot_namespace_id bigint,
@@ -99,6 +101,8 @@ CREATE TABLE namespaces (
   state smallint DEFAULT 0, -- since 18.4
   id bigserial PRIMARY KEY);
 
+CREATE INDEX index_namespaces_on_traversal_ids ON namespaces USING gin (traversal_ids);
+
 CREATE TABLE namespace_settings (
   archived boolean NOT NULL DEFAULT false, -- since 17.6
   repository_read_only boolean NOT NULL DEFAULT false,
@@ -122,6 +126,8 @@ CREATE TABLE projects (
   hidden boolean NOT NULL DEFAULT false,
   organization_id bigint DEFAULT 1,
   id bigserial PRIMARY KEY);
+
+CREATE INDEX index_projects_on_namespace_id_and_id ON projects (namespace_id, id);
 
 CREATE TABLE project_features (
   project_id bigint NOT NULL,
@@ -171,6 +177,7 @@ CREATE TABLE organization_users (
   id bigserial PRIMARY KEY);
 
 CREATE UNIQUE INDEX index_organization_users_on_organization_id_and_user_id ON organization_users (organization_id, user_id);
+CREATE INDEX index_organization_users_on_user_id ON organization_users (user_id);
 
 CREATE TABLE personal_access_tokens (
   user_id bigint NOT NULL,
@@ -188,6 +195,7 @@ CREATE TABLE personal_access_tokens (
   id bigserial PRIMARY KEY);
 
 CREATE UNIQUE INDEX index_personal_access_tokens_on_token_digest ON personal_access_tokens (token_digest);
+CREATE INDEX index_personal_access_tokens_on_user_id ON personal_access_tokens (user_id);
 
 -- since 17.8
 CREATE TABLE personal_access_token_last_used_ips (
@@ -219,6 +227,7 @@ CREATE TABLE project_deploy_tokens (
   id bigserial PRIMARY KEY);
 
 CREATE UNIQUE INDEX index_project_deploy_tokens_on_project_id_and_deploy_token_id ON project_deploy_tokens (project_id, deploy_token_id);
+CREATE INDEX index_project_deploy_tokens_on_deploy_token_id ON project_deploy_tokens (deploy_token_id);
 
 CREATE TABLE group_deploy_tokens (
   group_id bigint NOT NULL,

@@ -8,11 +8,20 @@ import { JOB_ABILITIES } from '../../../policy/ability.ts';
 import { dialectOf } from '../../../policy/dialect.ts';
 import type { Facts, Project } from '../../../policy/project.ts';
 import type { Action } from '../../../policy/role.ts';
+import { projectPaths } from '../../../policy/scope.ts';
 import { ANONYMOUS, type JobSubject, type UserSubject } from '../../../policy/subject.ts';
 import type { DirectoryQuestions, Holder, JobEntry } from '../../../store/source/questions.ts';
 import type { AllowedSubject } from '../../types.ts';
 import { BATCH, type Step } from './pages.ts';
-import { grantOf, rolesThatMay, SOME_EXTERNAL_USER, SOME_PERSON, SOME_USER, withRole } from './ruling.ts';
+import {
+  grantOf,
+  rolesThatMay,
+  SOME_DEPLOY_TOKEN,
+  SOME_EXTERNAL_USER,
+  SOME_PERSON,
+  SOME_USER,
+  withRole,
+} from './ruling.ts';
 
 export interface WhoQuestion {
   /** The repository, in lower case. */
@@ -69,9 +78,14 @@ function openRows(question: WhoQuestion): readonly AllowedSubject[] {
   const anyone = grantOf(ANONYMOUS, question, facts, now);
   if (anyone !== null) return [{ kind: 'anyone', name: '*', reason: anyone.reason }];
   if (grantOf(SOME_USER, question, facts, now) === null) return [];
-  return [
-    { kind: 'internal', name: '*', reason: `${project.path} is internal: each user may who isn't external` },
-  ];
+  const others = isOpenToDeployTokens(question) ? ', and each deploy token with read_registry' : '';
+  const reason = `${project.path} is internal: each user may who isn't external${others}`;
+  return [{ kind: 'internal', name: '*', reason }];
+}
+
+/** In GitLab's dialect. */
+function isOpenToDeployTokens(question: WhoQuestion): boolean {
+  return grantOf(SOME_DEPLOY_TOKEN, question, question.facts, question.now) !== null;
 }
 
 /** The facts about one project only, which is as good as the source's. */
@@ -124,6 +138,8 @@ function subjectOf(
     const proof = { name: identity.name, issuer: identity.issuer, subject: null, jti: null };
     return fromIdentity(identity, proof, { ...reading, username: ID_TOKEN_USERNAME }, null);
   }
+  // Only GitLab has them: who acts for somebody else has no credential that is judged here.
+  if (account.unjudged === 'composite_identity') return account.unjudged;
   const isBot = account.kind === 'project_bot' || account.kind === 'group_bot';
   // A bot can do nothing without a token, and a service account that has some does nothing without.
   if (isBot || (account.kind === 'service_account' && hasTokens)) return 'no_credential';
@@ -154,7 +170,7 @@ async function decideEach<K>(
   const ids = new Map<string, SubjectIds>();
   for (const { subject } of able) ids.set(JSON.stringify(idsOf(subject)), idsOf(subject));
   if (ids.size === 0) return new Map();
-  const facts = await directory.factsOfEach([...ids.values()], [question.project.path]);
+  const facts = await directory.factsOfEach([...ids.values()], projectPaths(question.name));
   const factsById = new Map([...ids.keys()].map((id, at) => [id, facts[at]]));
   return new Map(
     able.flatMap(({ key, subject }): [K, string][] => {

@@ -1,9 +1,9 @@
-import { PASSWORD_ABILITIES } from '../../../policy/ability.ts';
+import { deployTokenAbilities, PASSWORD_ABILITIES } from '../../../policy/ability.ts';
 import type { ClientAddress, Facts, Membership, Project } from '../../../policy/project.ts';
 import { reasonOf } from '../../../policy/reasons.ts';
 import { type Action, ROLES, type Role } from '../../../policy/role.ts';
 import type { ResourceScope } from '../../../policy/scope.ts';
-import type { Person, Subject, UserSubject } from '../../../policy/subject.ts';
+import type { DeployTokenSubject, Person, Subject, UserSubject } from '../../../policy/subject.ts';
 import { decide } from '../../token/decide.ts';
 
 /** A client that every IP allowlist lets in: questions are about subjects, not about addresses. */
@@ -20,6 +20,15 @@ export const SOME_USER: UserSubject = {
   expiresAt: null,
 };
 export const SOME_EXTERNAL_USER: UserSubject = { ...SOME_USER, person: { ...SOME_PERSON, external: true } };
+/** A deploy token that may pull, and has no project of its own. */
+export const SOME_DEPLOY_TOKEN: DeployTokenSubject = {
+  kind: 'deploy_token',
+  deployTokenId: 0,
+  username: '',
+  tokenScopes: ['read_registry'],
+  abilities: deployTokenAbilities(['read_registry']),
+  expiresAt: null,
+};
 
 export interface Grant {
   readonly action: Action;

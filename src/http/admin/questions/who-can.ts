@@ -11,7 +11,6 @@ import { allowedSubjects, type WhoQuestion } from './allowed-subjects.ts';
 import { takePage } from './pages.ts';
 
 export interface QuestionResource {
-  /** @throws {CellpassError} `path_unknown` where the directory can't be asked. */
   questions(): DirectoryQuestions;
   now(): Date;
 }

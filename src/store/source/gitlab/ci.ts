@@ -1,7 +1,7 @@
 import type { Sql } from '../../database/drivers.ts';
 import { withCurrent } from './changes.ts';
 import { type JobRow, jobStatementText } from './credentials.ts';
-import { type JobLinks, jobLinks } from './job-links.ts';
+import { findJobLinks, type JobLink, type JobLinks, jobLinks } from './job-links.ts';
 import { keep } from './kept.ts';
 import { readShape, type Shape } from './shape.ts';
 import { KEEP, refuseIncomplete, type StateOptions } from './state.ts';
@@ -23,10 +23,13 @@ export interface CiDatabase {
    * @returns by the id of the project.
    */
   links(projectIds: readonly number[], jobProjectId: number): Promise<ReadonlyMap<number, JobLinks>>;
+  /** The job token allowlist of a project. One round trip. */
+  entries(projectId: number): Promise<readonly JobLink[]>;
   ping(): Promise<void>;
 }
 
 interface Statements {
+  readonly shape: Shape;
   readonly job: GitlabStatement;
   readonly links: GitlabStatement;
 }
@@ -37,6 +40,7 @@ export function openCi(sql: Sql, options: Pick<StateOptions, 'log' | 'monotonicM
     const shape = await readShape(sql, 'ci', true);
     refuseIncomplete(shape);
     return {
+      shape,
       job: buildStatement('ci-job', (refer) => jobStatementText(shape, refer)),
       links: buildStatement('ci-links', (refer) => linksText(shape, refer)),
     };
@@ -53,6 +57,7 @@ export function openCi(sql: Sql, options: Pick<StateOptions, 'log' | 'monotonicM
         const rows = await sql.query<LinksRow>(links, valuesFor(links, { projectIds, jobProjectId }));
         return new Map(rows.map(({ id, listed, reachable }) => [id, { listed, reachable }]));
       }),
+    entries: (projectId) => withCurrent(statements, ({ shape }) => findJobLinks(sql, shape, projectId)),
     ping: () =>
       withCurrent(statements, async ({ job }) => {
         await sql.query(job, valuesFor(job, {}));

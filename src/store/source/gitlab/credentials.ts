@@ -21,7 +21,7 @@ interface AccessTokenRow {
   readonly granular: boolean | null;
 }
 
-interface DeployTokenRow {
+export interface DeployTokenRow {
   readonly id: number;
   readonly username: string;
   readonly revoked: boolean | null;
@@ -60,15 +60,24 @@ export interface CredentialRow extends SettingsRow {
   readonly account?: PersonRow | null;
 }
 
+/** As one column: the `AccessTokenRow` of `t` as JSON. */
+export function accessTokenColumn(shape: Shape): string {
+  const column = columnOr(shape, 'personal_access_tokens', 't');
+  return `json_build_object('id', t.id, 'name', ${column('name', "''")}, 'user_id', t.user_id, 'scopes', t.scopes,
+        'revoked', t.revoked, 'expires_at', t.expires_at, 'granular', ${column('granular', 'false')})`;
+}
+
 /** A relation `pat` with the access token that `condition` selects. */
 export function accessTokenRelation(shape: Shape, condition: string): string {
-  const column = columnOr(shape, 'personal_access_tokens', 't');
   return `
     LEFT JOIN LATERAL (
-      SELECT t.id, t.user_id, json_build_object('id', t.id, 'name', ${column('name', "''")}, 'user_id', t.user_id, 'scopes', t.scopes,
-        'revoked', t.revoked, 'expires_at', t.expires_at, 'granular', ${column('granular', 'false')}) AS record
+      SELECT t.id, t.user_id, ${accessTokenColumn(shape)} AS record
       FROM personal_access_tokens AS t WHERE ${condition} LIMIT 1 OFFSET 0) AS pat ON true`;
 }
+
+/** As one column: the `DeployTokenRow` of `t` as JSON. */
+export const DEPLOY_TOKEN_COLUMN = `json_build_object('id', t.id, 'username', coalesce(t.username, 'gitlab+deploy-token-' || t.id),
+        'revoked', t.revoked, 'expires_at', t.expires_at, 'read_registry', t.read_registry, 'write_registry', t.write_registry)`;
 
 /**
  * A relation `deploy` with the deploy token that `condition` selects. Without an order: with one the
@@ -77,8 +86,7 @@ export function accessTokenRelation(shape: Shape, condition: string): string {
 export function deployTokenRelation(condition: string): string {
   return `
     LEFT JOIN LATERAL (
-      SELECT t.id, json_build_object('id', t.id, 'username', coalesce(t.username, 'gitlab+deploy-token-' || t.id),
-        'revoked', t.revoked, 'expires_at', t.expires_at, 'read_registry', t.read_registry, 'write_registry', t.write_registry) AS record
+      SELECT t.id, ${DEPLOY_TOKEN_COLUMN} AS record
       FROM deploy_tokens AS t WHERE ${condition} LIMIT 1 OFFSET 0) AS deploy ON true`;
 }
 
@@ -188,7 +196,7 @@ export function parseScopes(yaml: string): readonly string[] {
 }
 
 /** A token whose `revoked` is null is not active (`DeployToken.active`). */
-function toDeployToken(row: DeployTokenRow): DeployTokenRecord {
+export function toDeployToken(row: DeployTokenRow): DeployTokenRecord {
   const expiresAt = toTime(row.expires_at);
   return {
     id: row.id,

@@ -52,7 +52,7 @@ const DELETION_IN_PROGRESS = 4;
 /** `organizations.state`. */
 const MAINTENANCE = '(5, 6)';
 /** `organization_users.access_level`. */
-const OWNER = 50;
+export const OWNER = 50;
 
 /**
  * A relation `found` with one column `projects`: `ProjectRow`s as JSON, for each path that is a
@@ -210,7 +210,8 @@ function tagRules(shape: Shape): string {
     FROM ${table} AS r WHERE r.project_id = p.id)`;
 }
 
-function inboundLimited(shape: Shape): string {
+/** Whether only jobs of the allowlist get into the project `p`; needs `setting`, too. */
+export function inboundLimited(shape: Shape): string {
   if (!shape.has('project_ci_cd_settings', 'inbound_job_token_scope_enabled')) return 'true';
   return `setting.enforce_allowlist IS NOT FALSE OR coalesce(
     (SELECT inbound_job_token_scope_enabled FROM project_ci_cd_settings WHERE project_id = p.id LIMIT 1), true)`;
@@ -253,7 +254,12 @@ function isBefore(row: ProjectRow, other: ProjectRow, path: string): boolean {
   return isExact === otherIsExact ? row.id < other.id : isExact;
 }
 
-const VISIBILITY: Readonly<Record<number, Visibility>> = { 0: 'private', 10: 'internal', 20: 'public' };
+/** `projects.visibility_level`. */
+export const VISIBILITY: Readonly<Record<number, Visibility>> = {
+  0: 'private',
+  10: 'internal',
+  20: 'public',
+};
 const REGISTRY: Readonly<Record<number, RegistryAccess>> = {
   0: 'disabled',
   10: 'private',

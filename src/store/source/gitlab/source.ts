@@ -5,20 +5,17 @@ import {
   idsOf,
   type SourceAnswer,
   type SourceQuestion,
+  type SubjectIds,
   type SubjectQuestion,
 } from '../../../authn/source.ts';
-import { LONGEST_TTL_SECONDS, SHORTEST_LIFE_SECONDS } from '../../../config/periods.ts';
-import { CellpassError } from '../../../errors.ts';
+import type { CellpassError } from '../../../errors.ts';
 import { ANONYMOUS, type Subject } from '../../../policy/subject.ts';
 import type { Sql } from '../../database/drivers.ts';
 import { unfit, withCurrent } from './changes.ts';
 import { type CiDatabase, openCi } from './ci.ts';
-import { type CredentialRow, type JobRow, toCredentialRecords } from './credentials.ts';
-import type { JobLinks } from './job-links.ts';
+import { findJobLinks, type JobLink } from './job-links.ts';
 import { type JobClaims, type JobTokenForm, jobTokenForm, verifyJobJwt } from './job-token.ts';
-import type { PersonReading } from './people.ts';
-import { type ProjectRow, toProjects } from './projects.ts';
-import type { SettingsRow } from './settings.ts';
+import { type AnswerRow, createReading, type JobContext, NO_JOB, type Reading } from './reading.ts';
 import { createState, type GitlabState, type StateOptions } from './state.ts';
 import { type GitlabStatement, type Values, valuesFor } from './statement.ts';
 import { noteRepositories } from './writes.ts';
@@ -30,6 +27,31 @@ export interface GitlabSource extends DirectorySource {
   pingCi(): Promise<void>;
   /** Costs what a password of this GitLab costs, and is nobody's. */
   passwordDecoy(): string;
+  /** What the database looks like, for `work`; where an upgrade changed that, looks anew, once. */
+  withState<T>(work: (known: GitlabState) => Promise<T>): Promise<T>;
+  /** For administrators, past the connections of token requests. */
+  readonly aside: GitlabAside;
+}
+
+/** Parts of answers, by a connection that the caller has. */
+export interface GitlabAside {
+  readonly isEnterprise: boolean;
+  readonly toRecords: Reading['toRecords'];
+  factsOfOne(
+    known: GitlabState,
+    sql: Sql,
+    subject: Subject,
+    paths: readonly string[],
+  ): Promise<SourceAnswer['facts']>;
+  /** About users and deploy tokens, in their order, and the same paths. One round trip. */
+  factsOfEach(
+    known: GitlabState,
+    sql: Sql,
+    subjects: readonly SubjectIds[],
+    paths: readonly string[],
+  ): Promise<readonly SourceAnswer['facts'][]>;
+  /** The job token allowlist of a project. */
+  findJobLinks(known: GitlabState, sql: Sql, projectId: number): Promise<readonly JobLink[]>;
 }
 
 export interface GitlabSourceOptions extends StateOptions {
@@ -42,31 +64,13 @@ export interface GitlabSourceOptions extends StateOptions {
   readonly now: () => Date;
 }
 
-type Row = CredentialRow & {
-  readonly user_id: number | null;
-  readonly deploy_token_id: number | null;
-  readonly job_project_id: number | null;
-  readonly projects: readonly ProjectRow[] | null;
-  readonly [column: string]: unknown;
-};
-
-/** What a row does not say about a job. */
-interface JobContext {
-  readonly claims: JobClaims | null;
-  /** From CI's own database. */
-  readonly job?: JobRow;
-  readonly links?: ReadonlyMap<number, JobLinks>;
-}
-
-const NO_JOB: JobContext = { claims: null };
-const NO_LINKS: ReadonlyMap<number, JobLinks> = new Map();
-
 /**
  * GitLab's own database as the source of the directory. It remembers nothing between requests: each
  * asks once, and twice for a job where CI has a database of its own.
  */
 export function createGitlabSource(options: GitlabSourceOptions): GitlabSource {
-  const { main, keys, isEnterprise, now } = options;
+  const { main, keys, now } = options;
+  const { toRecords, toFacts, toAnswer } = createReading(options);
   const state = createState(options);
   const ownCi = options.ci && openCi(options.ci, options);
   /** Where the jobs are: null for the main database. */
@@ -76,46 +80,15 @@ export function createGitlabSource(options: GitlabSourceOptions): GitlabSource {
     return ownCi;
   };
 
-  const query = async (statement: GitlabStatement, values: Partial<Values>): Promise<Row> => {
-    const [row] = await main.query<Row>(statement, valuesFor(statement, values));
+  const query = async (
+    statement: GitlabStatement,
+    values: Partial<Values>,
+    sql: Sql = main,
+  ): Promise<AnswerRow> => {
+    const [row] = await sql.query<AnswerRow>(statement, valuesFor(statement, values));
     if (row === undefined) throw unfit("GitLab's database has no row in application_settings");
     return row;
   };
-  const personReading = (settings: SettingsRow): PersonReading => ({ settings, isEnterprise, now: now() });
-  const toRecords = (row: CredentialRow, { claims, job }: JobContext): CredentialRecords =>
-    toCredentialRecords(job === undefined ? row : { ...row, job }, {
-      ...personReading(row),
-      jobEndsAt: claims?.expiresAt ?? null,
-      isCompositeJwt: claims !== null && claims.scopedUserId !== null,
-    });
-  const toFacts = (row: Row, { links = NO_LINKS }: JobContext): SourceAnswer['facts'] => ({
-    instance: {
-      registryEnabled: true,
-      maintenanceMode: isEnterprise && row.maintenance_mode === true,
-      dialect: 'gitlab',
-      ...(options.write === null && { listIsClosed: true }),
-      ...(row.token_expire_delay !== null && { tokenTtlSeconds: lifeOf(row.token_expire_delay) }),
-    },
-    projects: toProjects(row.projects ?? [], {
-      settings: row,
-      isEnterprise,
-      outboundLimited: row.job_project?.outbound_limited === true,
-      links,
-    }),
-  });
-  const toAnswer = (row: Row, context: JobContext): SourceAnswer => {
-    if (row.external_authorization === true) throw externalAuthorization();
-    return {
-      credentials: toRecords(row, context),
-      facts: toFacts(row, context),
-      about: {
-        userId: row.user_id,
-        deployTokenId: row.deploy_token_id,
-        jobProjectId: row.job_project_id,
-      },
-    };
-  };
-
   const claimsOf = async (form: JobTokenForm | null, known: GitlabState): Promise<JobClaims | null> => {
     if (form?.kind !== 'jwt') return null;
     const claims = known.jobKey && (await verifyJobJwt(form.jwt, known.jobKey, now()));
@@ -179,9 +152,10 @@ export function createGitlabSource(options: GitlabSourceOptions): GitlabSource {
     known: GitlabState,
     subject: Subject,
     paths: readonly string[],
+    sql: Sql = main,
   ): Promise<SourceAnswer> => {
     const { userId, deployTokenId, jobProjectId } = idsOf(subject);
-    const row = await query(known.statements.facts(), { paths, userId, deployTokenId, jobProjectId });
+    const row = await query(known.statements.facts(), { paths, userId, deployTokenId, jobProjectId }, sql);
     const ci = jobProjectId === null ? null : ciOf(known);
     if (ci === null || jobProjectId === null) return toAnswer(row, NO_JOB);
     const ids = (row.projects ?? []).map(({ id }) => id);
@@ -236,6 +210,26 @@ export function createGitlabSource(options: GitlabSourceOptions): GitlabSource {
       if (options.write !== null) await noteRepositories(options.write, repositories);
     },
     look: () => state.get(),
+    withState,
+    aside: {
+      isEnterprise: options.isEnterprise,
+      toRecords,
+      factsOfOne: async (known, sql, subject, paths) => (await factsOf(known, subject, paths, sql)).facts,
+      factsOfEach: async (known, sql, subjects, paths) => {
+        const statement = known.statements.factsOfEach();
+        const values = {
+          paths,
+          userIds: subjects.map(({ userId }) => userId),
+          deployTokenIds: subjects.map(({ deployTokenId }) => deployTokenId),
+        };
+        const rows = await sql.query<AnswerRow>(statement, valuesFor(statement, values));
+        return rows.map((row) => toFacts(row, NO_JOB));
+      },
+      findJobLinks: (known, sql, projectId) => {
+        const ci = ciOf(known);
+        return ci === null ? findJobLinks(sql, known.shape, projectId) : ci.entries(projectId);
+      },
+    },
     pingCi: async () => {
       await ciOf(await state.get())?.ping();
     },
@@ -260,13 +254,6 @@ function withoutPassword(answer: SourceAnswer): SourceAnswer {
   return { ...answer, credentials: { ...answer.credentials, account: { ...account, passwordHash: null } } };
 }
 
-const MINUTE_SECONDS = 60;
-
-/** GitLab's setting is in minutes; clients need a minute at least. */
-function lifeOf(minutes: number): number {
-  return Math.min(Math.max(minutes * MINUTE_SECONDS, SHORTEST_LIFE_SECONDS), LONGEST_TTL_SECONDS);
-}
-
 /** Each token would look unknown. */
 function wrongKey(): CellpassError {
   return unfit(
@@ -277,13 +264,5 @@ function wrongKey(): CellpassError {
 function noCi(): CellpassError {
   return unfit(
     'the CI tables of this GitLab are in another database, so job tokens need CELLPASS_GITLAB_CI_DATABASE_URL',
-  );
-}
-
-function externalAuthorization(): CellpassError {
-  return new CellpassError(
-    'unavailable',
-    'this GitLab asks another service who may do what (external_authorization_service_enabled), which cellpass cannot',
-    { reason: 'external_authorization', retryAfterSeconds: 60 },
   );
 }

@@ -25,6 +25,9 @@ export interface Values {
   readonly tokenId: number | null;
   readonly deployTokenName: string | null;
   readonly projectIds: readonly number[];
+  /** Of several subjects, in the same order as `deployTokenIds`. */
+  readonly userIds: readonly (number | null)[];
+  readonly deployTokenIds: readonly (number | null)[];
 }
 
 /** A statement and the values that it takes, in their order. */
@@ -46,6 +49,8 @@ const TYPES: Readonly<Record<keyof Values, string>> = {
   tokenId: 'bigint',
   deployTokenName: 'text',
   projectIds: 'bigint[]',
+  userIds: 'bigint[]',
+  deployTokenIds: 'bigint[]',
 };
 
 /**

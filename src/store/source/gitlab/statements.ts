@@ -17,6 +17,8 @@ export interface Statements {
   /** Who has the secret, and the facts about these projects for its owner. */
   ask(lookups: Lookups): GitlabStatement;
   facts(): GitlabStatement;
+  /** The facts about each of several users and deploy tokens, one row each. */
+  factsOfEach(): GitlabStatement;
   findToken(): GitlabStatement;
   findDeployToken(): GitlabStatement;
   findUser(): GitlabStatement;
@@ -69,6 +71,17 @@ export function createStatements(shape: Shape, ciIsHere: boolean): Statements {
             jobProjectId: refer('jobProjectId'),
           })}
           ${projects(true)}`,
+      ),
+    factsOfEach: () =>
+      once(
+        'facts-of-each',
+        (refer) => `
+          SELECT ${COLUMNS}
+          FROM ${GIVEN} CROSS JOIN ${setting}
+          CROSS JOIN unnest(${refer('userIds')}, ${refer('deployTokenIds')}) WITH ORDINALITY AS one (user_id, deploy_token_id, position)
+          ${asked(refer, { userId: 'one.user_id', deployTokenId: 'one.deploy_token_id', jobProjectId: 'NULL' })}
+          ${projects(false)}
+          ORDER BY one.position`,
       ),
     findToken: () =>
       once(
