@@ -45,6 +45,41 @@ describeOnBoth('renaming and moving by id', (directory) => {
     );
   };
 
+  const shared: [what: string, document: object, message: string][] = [
+    [
+      'a stored one',
+      { organizations: [{ path: 'Labs', id: 1 }] },
+      'is taken by the stored organization with id 2: give this id, or give another path',
+    ],
+    [
+      'one that another entry renames',
+      {
+        organizations: [
+          { path: 'labs', id: 1 },
+          { path: 'labs-2', id: 2 },
+        ],
+      },
+      'is taken by the stored organization with id 2: apply that change of it first, or give another path',
+    ],
+  ];
+  for (const [what, document, message] of shared) {
+    it(`refuses an organization with the path of ${what}`, async () => {
+      const problems = messages(await directory.refusal(document));
+      assert.deepEqual(problems, { 'organizations[0].path': message });
+    });
+  }
+
+  it('refuses two groups of one id, of which one would be below itself', async () => {
+    for (const id of [2, 77]) {
+      const groups = [
+        { path: 'new/sub', id },
+        { path: 'new', id },
+      ];
+      const problems = messages(await directory.refusal({ groups }));
+      assert.deepEqual(problems, { 'groups[1].id': 'is the same as groups[0].id' });
+    }
+  });
+
   it('takes all below along', async () => {
     await directory.apply({ groups: [{ path: 'Acme-Corp', id: 1 }] });
     assert.deepEqual(await tree(), [

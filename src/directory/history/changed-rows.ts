@@ -7,8 +7,8 @@ import {
   perTable,
   type TableChanges,
 } from '../../store/directory/table-values.ts';
-import { type DirectoryTables, TABLES, type TableName } from '../../store/directory/tables.ts';
-import type { RecordedRow } from '../../store/history/history.ts';
+import { type DirectoryTables, TABLE_NAMES, TABLES, type TableName } from '../../store/directory/tables.ts';
+import type { NewRow, RecordedRow } from '../../store/history/history.ts';
 import { parentsFirst } from '../plan/tables.ts';
 
 /** The rows of a recorded change, by table. */
@@ -71,6 +71,19 @@ function readCurrent<T extends TableName>(
 export function reversed(tables: ChangedTables): DirectoryChanges {
   const changes = perTable<'changes'>((table) => reverse(tables[table]));
   return { ...changes, namespaces: parentsFirst(changes.namespaces) };
+}
+
+/** The rows of the change that takes this one back. */
+export function reversedRows(tables: ChangedTables): readonly NewRow[] {
+  return TABLE_NAMES.flatMap((table) => {
+    const { before, after }: ChangedRows<object> = tables[table];
+    const keys = new Set([...after.keys(), ...before.keys()]);
+    return [...keys].map((key) => ({
+      table,
+      before: after.get(key) ?? null,
+      after: before.get(key) ?? null,
+    }));
+  });
 }
 
 function reverse<R>({ before, after }: ChangedRows<R>): TableChanges<R> {

@@ -1,20 +1,15 @@
 import { CellpassError } from '../../errors.ts';
 import type { Database, Sql } from '../../store/database/drivers.ts';
+import { findContradiction } from '../../store/directory/contradictions.ts';
 import { changeDirectory, lockJobTokens, writeDirectory } from '../../store/directory/directory.ts';
-import { findRows } from '../../store/directory/read-rows.ts';
 import { findReferring } from '../../store/directory/references.ts';
 import type { ChangedTables } from '../../store/directory/table-values.ts';
 import { TABLE_NAMES, type TableName } from '../../store/directory/tables.ts';
-import {
-  findChange,
-  findLaterChanges,
-  type NewEntry,
-  type NewRow,
-  type RecordedRow,
-  recordChange,
-} from '../../store/history/history.ts';
+import { findChange, findLaterChanges, type NewEntry, recordChange } from '../../store/history/history.ts';
 import { type EntryChange, nameAfter, toEntryChange } from '../preview/entry-changes.ts';
-import { isTouchedLater, reversed, toChangedTables } from './changed-rows.ts';
+import { isTouchedLater, reversed, reversedRows, toChangedTables } from './changed-rows.ts';
+import { keepRevoked } from './keep-revoked.ts';
+import { withOrigins } from './origins.ts';
 import type { Authorship } from './record.ts';
 
 export interface UndoResult {
@@ -40,6 +35,7 @@ export function undoChange(
   return changeDirectory(
     database,
     async (sql) => {
+      await sql.execute('SAVEPOINT undo');
       const change = await findChange(sql, id);
       if (change === undefined)
         throw new CellpassError('not_found', `there is no change ${id}: "cellpass history" shows them`);
@@ -50,19 +46,37 @@ export function undoChange(
       const entries = change.entries.map(reverseEntry);
       const refused =
         change.undoneBy === null ? await whyNot(sql, id, tables) : undoneBefore(id, change.undoneBy);
+      const taken = await keepRevoked(sql, tables);
+      // Read before the undo removes them.
+      const rows = await withOrigins(sql, reversedRows(taken));
+      // Also in a dry run: some reasons show only in what is written.
+      const reason = refused ?? (await whyNotWritten(sql, id, taken));
       const changes = entries.map(toEntryChange);
-      if (dryRun) return { changes, change_id: null, refused };
-      if (refused !== null) throw new CellpassError('conflict', refused);
-      const rows = await withOrigins(sql, change.rows.map(reverseRow));
-      await writeDirectory(sql, reversed(tables));
+      if (dryRun) {
+        await sql.execute('ROLLBACK TO SAVEPOINT undo');
+        return { changes, change_id: null, refused: reason };
+      }
+      if (reason !== null) throw new CellpassError('conflict', reason);
       const undo = await recordChange(sql, { ...author, undoOf: id, entries, rows });
       return { changes, change_id: undo, refused: null };
     },
     author.who,
-  ).catch((error: unknown) => {
-    // Some constraints are checked at the end of the transaction.
-    throw isViolation(error) ? new CellpassError('conflict', nameTaken(id), { cause: error }) : error;
-  });
+  );
+}
+
+/** Writes the undo. A reason: it must be rolled back. */
+async function whyNotWritten(sql: Sql, id: number, tables: ChangedTables): Promise<string | null> {
+  try {
+    await writeDirectory(sql, reversed(tables));
+    // Some constraints would be checked at the end of the transaction.
+    await sql.execute('SET CONSTRAINTS ALL IMMEDIATE');
+  } catch (error) {
+    if (isViolation(error)) return nameTaken(id);
+    throw error;
+  }
+  const contradiction = await findContradiction(sql, tables);
+  if (contradiction === null) return null;
+  return `change ${id} can't be undone: ${contradiction}${laterChanges(await findLaterChanges(sql, id))}`;
 }
 
 function undoneBefore(id: number, by: number): string {
@@ -80,9 +94,12 @@ async function whyNot(sql: Sql, id: number, tables: ChangedTables): Promise<stri
       touched.push(table.replaceAll('_', ' '));
   }
   if (touched.length === 0) return null;
-  const later = await findLaterChanges(sql, id);
-  const by = later.length === 0 ? '' : ` (change ${later.join(', ')})`;
+  const by = laterChanges(await findLaterChanges(sql, id));
   return `change ${id} can't be undone: its ${touched.join(', ')} were changed later${by}`;
+}
+
+function laterChanges(ids: readonly number[]): string {
+  return ids.length === 0 ? '' : ` (change ${ids.join(', ')})`;
 }
 
 function isTouched<T extends TableName>(sql: Sql, table: T, tables: ChangedTables): Promise<boolean> {
@@ -99,36 +116,6 @@ async function hasNewReferences(sql: Sql, table: TableName, tables: ChangedTable
 
 function reverseEntry({ section, name, before, after, subjects }: NewEntry): NewEntry {
   return { section, name: nameAfter(section, name, after), before: after, after: before, subjects };
-}
-
-function reverseRow({ table, before, after }: RecordedRow): NewRow {
-  return { table, before: parse(after), after: parse(before) };
-}
-
-/** Tables whose rows have columns that say who added them; see `writeDirectory`. */
-const WITH_ORIGIN = ['access_tokens', 'deploy_tokens'] as const;
-
-/** Tokens that the undo removes, as they are stored: undoing the undo then brings back who created them. */
-async function withOrigins(sql: Sql, rows: readonly NewRow[]): Promise<readonly NewRow[]> {
-  const stored = new Map<string, object>();
-  for (const table of WITH_ORIGIN) {
-    const removed = rows.filter((row) => row.table === table && row.after === null);
-    const found = await findRows(sql, table, { id: removed.flatMap(({ before }) => idOf(before)) });
-    for (const row of found) stored.set(`${table}:${row.id}`, row);
-  }
-  return rows.map((row) => {
-    const [id] = row.after === null ? idOf(row.before) : [];
-    const before = stored.get(`${row.table}:${id}`);
-    return before === undefined ? row : { ...row, before };
-  });
-}
-
-function idOf(row: object | null): readonly number[] {
-  return row !== null && 'id' in row ? [Number(row.id)] : [];
-}
-
-function parse(text: string | null): object | null {
-  return text === null ? null : JSON.parse(text);
 }
 
 /** SQLSTATE class 23: a unique name, or a foreign key. */

@@ -41,6 +41,7 @@ export function planOrganizations(context: PlanContext): Organizations {
       position: stored?.position ?? Number.POSITIVE_INFINITY,
     });
   }
+  checkPaths(context, rows);
   if (context.keepsOrder === true) rows.sort((a, b) => a.position - b.position);
   for (const stored of tables.organizations.stored.values()) {
     const isNamed = results.organizations.indexById.has(stored.id);
@@ -54,6 +55,24 @@ export function planOrganizations(context: PlanContext): Organizations {
   if (needsOrganization(context)) addDefaultOrganization(context);
   const planned = byPosition(tables.organizations.rows.values());
   return { first: planned[0], byKey: new Map(planned.map((row) => [row.path_key, row])) };
+}
+
+/**
+ * Reports a path that another stored organization has. The database takes no two of one path, not
+ * even while one of them is renamed or removed.
+ */
+function checkPaths({ tables, results, prune, report }: PlanContext, rows: readonly OrganizationRow[]): void {
+  const stored = new Map([...tables.organizations.stored.values()].map((row) => [row.path_key, row.id]));
+  const { indexById } = results.organizations;
+  for (const { id, path_key } of rows) {
+    const other = stored.get(path_key);
+    if (other === undefined || other === id) continue;
+    const leaves = prune || indexById.has(other) ? 'apply that change of it first' : 'give this id';
+    report(
+      ['organizations', indexById.get(id) ?? 0, 'path'],
+      `is taken by the stored organization with id ${other}: ${leaves}, or give another path`,
+    );
+  }
 }
 
 function byPosition(rows: Iterable<OrganizationRow>): readonly OrganizationRow[] {

@@ -9,16 +9,22 @@ const USERS = ['ann', 'bob', 'Cy', 'dan'] as const;
 const GROUPS = ['g', 'h', 'g/a', 'g/b', 'h/A', 'g/a/x', 'dan', 'H'] as const;
 const PROJECTS = ['g/p', 'h/p', 'g/a/p', 'g/a/q', 'g/a/x/p', 'h/a/p', 'ann/p', 'bob/q', 'Cy/P'] as const;
 const ORGANIZATIONS = ['default', 'labs', 'lab'] as const;
-const SECRETS = Array.from({ length: 6 }, (_, at) => `glpat-example-${'0'.repeat(8)}${at}`);
-const id = fc.option(fc.integer({ min: 1, max: 6 }), { nil: undefined, freq: 2 });
+const SECRETS = Array.from({ length: 9 }, (_, at) => `glpat-example-${'0'.repeat(8)}${at}`);
+const id = fc.oneof(
+  { arbitrary: fc.constant(undefined), weight: 4 },
+  { arbitrary: fc.integer({ min: 1, max: 6 }), weight: 1 },
+);
 const user = fc.constantFrom(...USERS);
 const place = fc.constantFrom(...GROUPS);
 const project = fc.constantFrom(...PROJECTS);
 const role = fc.constantFrom('guest', 'developer', 'owner');
-const organization = fc.option(fc.constantFrom(...ORGANIZATIONS), { nil: undefined, freq: 1 });
+const organization = fc.oneof(
+  { arbitrary: fc.constant(undefined), weight: 3 },
+  { arbitrary: fc.constantFrom(...ORGANIZATIONS), weight: 1 },
+);
 const members = short(fc.record({ user, role }), ({ user: name }) => name);
 const invited_groups = short(fc.record({ group: place, role }), ({ group }) => group.toLowerCase());
-const secret = { token: fc.option(fc.constantFrom(...SECRETS), { nil: undefined, freq: 4 }) };
+const secret = { token: fc.option(fc.constantFrom(...SECRETS), { nil: undefined, freq: 6 }) };
 const scopes = fc.constant(['api']);
 const revoked = fc.integer({ min: 0, max: 5 }).map((value) => value === 0);
 
@@ -40,8 +46,22 @@ function short<T>(item: fc.Arbitrary<T>, selector: (item: T) => unknown): fc.Arb
 }
 
 function section<T>(item: fc.Arbitrary<T>, selector: (item: T) => unknown): fc.Arbitrary<T[] | undefined> {
-  return fc.option(short(item, selector), { nil: undefined, freq: 1 });
+  return fc.oneof(
+    { arbitrary: fc.constant(undefined), weight: 3 },
+    { arbitrary: short(item, selector), weight: 1 },
+  );
 }
+
+/** With this before them, more than every tenth document is valid. */
+export const ARBITRARY_BASE = {
+  organizations: [{ path: 'default' }, { path: 'labs' }],
+  users: USERS.map((username, at) => ({ username, kind: at === 1 ? 'service_account' : 'human' })),
+  groups: GROUPS.slice(0, 6).map((path) => ({ path })),
+  projects: PROJECTS.map((path) => ({
+    path,
+    protected_repositories: [{ pattern: `${path}/prod*`, minimum_role_for_push: 'owner' }],
+  })),
+};
 
 /** Without pruning. */
 export const arbitraryDocument = fc.record({
@@ -54,7 +74,7 @@ export const arbitraryDocument = fc.record({
       username: user,
       id,
       organization,
-      email: fc.option(fc.constantFrom('a@example.com', 'B@example.com')),
+      email: fc.option(fc.constantFrom('a@example.com', 'B@example.com', 'c@example.com'), { freq: 2 }),
       kind: fc.constantFrom('human' as const, 'service_account' as const),
     }),
     ({ username }) => username,

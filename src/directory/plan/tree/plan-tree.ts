@@ -82,7 +82,8 @@ function placeEntry(treeContext: TreeContext, section: Section, entry: GroupEntr
   const parent = findParent(treeContext, section, entry.path, [section, entry.at, 'path']);
   if (parent === undefined) return;
   const node = findOrCreate(treeContext, section, entry, parent);
-  if (node === undefined) return;
+  // `checkEntries` reports two entries with one id. The second could put a group below itself.
+  if (node === undefined || context.results[section].indexById.has(node.id)) return;
   context.results[section].indexById.set(node.id, entry.at);
   attach(tree, node, parent, lastName(entry.path));
 }

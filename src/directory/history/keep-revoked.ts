@@ -1,0 +1,46 @@
+import { idTokenKey } from '../../authn/federation/id-token.ts';
+import type { Sql } from '../../store/database/drivers.ts';
+import { findRows } from '../../store/directory/read-rows.ts';
+import type { AccessTokenRow } from '../../store/directory/rows.ts';
+import type { ChangedTables } from '../../store/directory/table-values.ts';
+import { readRevocations } from '../../store/federation/revocations.ts';
+
+/**
+ * A change whose tokens come back as revoked where their secret, identity or ID token was revoked
+ * since: no undo makes such a secret valid again, unless the change itself revoked it.
+ */
+export async function keepRevoked(sql: Sql, tables: ChangedTables): Promise<ChangedTables> {
+  const { access_tokens, deploy_tokens, revoked_secrets } = tables;
+  const wanted = [...access_tokens.before.values(), ...deploy_tokens.before.values()]
+    .filter(({ revoked }) => !revoked)
+    .map(({ token_digest }) => token_digest);
+  const found = await findRows(sql, 'revoked_secrets', { token_digest: wanted });
+  const revoked = new Set(
+    found.map(({ token_digest }) => token_digest).filter((digest) => !revoked_secrets.after.has(digest)),
+  );
+  for (const token of access_tokens.before.values())
+    if (!token.revoked && (await isExchangeRevoked(sql, token, tables))) revoked.add(token.token_digest);
+  const keep = <R extends { readonly token_digest: string }>(rows: ReadonlyMap<string, R>) =>
+    new Map(
+      [...rows].map(([key, row]) => [key, revoked.has(row.token_digest) ? { ...row, revoked: true } : row]),
+    );
+  return {
+    ...tables,
+    access_tokens: { ...access_tokens, before: keep(access_tokens.before) },
+    deploy_tokens: { ...deploy_tokens, before: keep(deploy_tokens.before) },
+  };
+}
+
+async function isExchangeRevoked(
+  sql: Sql,
+  { identity_id, identity_name, identity_issuer, identity_jti }: AccessTokenRow,
+  { federated_identities }: ChangedTables,
+): Promise<boolean> {
+  if (identity_id === null) return false;
+  const identity = federated_identities.before.get(String(identity_id));
+  const names = [identity_name, identity?.name].filter((name) => name != null);
+  const key =
+    identity_issuer === null || identity_jti === null ? null : idTokenKey(identity_issuer, identity_jti);
+  const { identities, idToken } = await readRevocations(sql, names, key);
+  return identities.size > 0 || (key !== null && idToken);
+}
