@@ -28,6 +28,7 @@ import { whatCan } from './http/admin/questions/what-can.ts';
 import { type QuestionResource, whoCan } from './http/admin/questions/who-can.ts';
 import { listRefusals, type RefusalResource } from './http/admin/refusals.ts';
 import { listTokens, mintToken, revokeToken, type TokenResource } from './http/admin/tokens.ts';
+import { identifySecret, type SecretResource } from './http/admin/whose-secret.ts';
 import type { ReadClientAddress } from './http/client-address.ts';
 import type { Contract } from './http/contract.ts';
 import { errorHandler } from './http/error-handler.ts';
@@ -70,6 +71,7 @@ export interface AdminDeps extends Common {
   readonly directory: DirectoryResource;
   readonly jobTokens: JobTokenResource;
   readonly tokens: TokenResource;
+  readonly secrets: SecretResource;
   readonly issuedTokens: IssuedTokenResource;
   readonly keys: KeyOperations;
   readonly authorities: AuthorityOperations;
@@ -123,6 +125,7 @@ function adminRouter(deps: AdminDeps): Router<RequestState> {
   router.delete('/admin/v1/job-tokens/:id', deleteJobToken(deps.contract, deps.jobTokens));
   router.get('/admin/v1/tokens', listTokens(deps.contract, deps.tokens, deps.questions));
   router.post('/admin/v1/tokens', mintToken(deps.contract, deps.tokens));
+  router.post('/admin/v1/tokens/identify', identifySecret(deps.contract, deps.secrets, deps.tokens));
   router.post('/admin/v1/tokens/:id/revoke', revokeToken(deps.tokens, deps.revocations));
   router.get('/admin/v1/issued-tokens', listIssuedTokens(deps.contract, deps.issuedTokens));
   router.get('/admin/v1/lockouts', listLockouts(deps.contract, deps.lockouts));

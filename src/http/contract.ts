@@ -19,6 +19,7 @@ import type {
   JobTokenInput,
   KeyInputs,
   RevokeIdTokenInput,
+  SecretToIdentify,
   TokenOrderInput,
 } from './types.ts';
 
@@ -57,6 +58,7 @@ export interface Contract {
   parseRevokeIdToken(value: unknown): RevokeIdTokenInput;
   parseSingleChange(value: unknown): SingleChange;
   parseClearLockouts(value: unknown): ClearLockoutsInput;
+  parseSecretToIdentify(value: unknown): SecretToIdentify;
 }
 
 /** Reads `openapi/openapi.yaml`. The package ships it beside `src` and `dist`. */
@@ -94,6 +96,7 @@ export function loadContract(): Contract {
     parseAdminTokenOrder: parserFor<AdminTokenOrder>(ajv, 'AdminTokenOrder'),
     parseRevokeIdToken: parserFor<RevokeIdTokenInput>(ajv, 'RevokeIdToken'),
     parseSingleChange: parserFor<SingleChange>(ajv, 'SingleChange'),
+    parseSecretToIdentify: parserFor<SecretToIdentify>(ajv, 'SecretToIdentify'),
     parseClearLockouts: parserFor<ClearLockoutsInput>(ajv, 'ClearLockouts'),
   };
 }

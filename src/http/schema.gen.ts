@@ -248,6 +248,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/admin/v1/tokens/identify": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Say whose secret this is
+         * @description Finds access tokens, deploy tokens, job tokens and admin tokens, also revoked and expired ones. Passwords and ID tokens are not identified. Nothing of the secret is logged or stored, and it counts neither as a use nor as a failed attempt.
+         */
+        post: operations["identifySecret"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/admin/v1/tokens/{id}/revoke": {
         parameters: {
             query?: never;
@@ -1340,6 +1360,33 @@ export interface components {
          * @enum {string}
          */
         OwnerState: "active" | "blocked" | "locked" | "unconfirmed" | "deactivated" | "internal";
+        SecretToIdentify: {
+            secret: string;
+        };
+        WhoseSecret: {
+            /**
+             * @description `exchanged`: given in exchange for an ID token. Null: no token has the secret, and the answer has nothing else.
+             * @enum {string|null}
+             */
+            kind: "personal" | "project" | "group" | "deploy" | "job" | "admin" | "exchanged" | null;
+            /** @description Such as `access-12`, `deploy-3` and `job-7`; a number for an admin token. */
+            id?: string;
+            /** @description The user, service account or bot that it acts as, the user name of a deploy token, the user of a job, or the name of an admin token. Null for a job without a user. */
+            owner?: string | null;
+            /**
+             * @description `ended`: the job runs no more. `owner_blocked` and the like: its owner may not log in.
+             * @enum {string}
+             */
+            state?: "active" | "expired" | "revoked" | "ended" | "owner_blocked" | "owner_locked" | "owner_unconfirmed" | "owner_deactivated" | "owner_internal";
+            /** @description The cell that the secret names. Missing where it names none. */
+            cell?: number;
+            /** @description Paths of the projects of a project token, a deploy token or a job. */
+            projects?: string[];
+            /** @description Path of the group of a group token or deploy token. */
+            group?: string;
+            /** @description The federated identity whose ID token it was exchanged for. */
+            identity?: string;
+        };
         MintedToken: {
             /** @description The secret. */
             token: string;
@@ -2425,6 +2472,36 @@ export interface operations {
             401: components["responses"]["AdminUnauthorized"];
             403: components["responses"]["Error"];
             409: components["responses"]["Error"];
+            422: components["responses"]["Invalid"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    identifySecret: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SecretToIdentify"];
+            };
+        };
+        responses: {
+            /** @description Whose it is; a `kind` of null, if it is no token's. */
+            200: {
+                headers: {
+                    "Cache-Control": "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WhoseSecret"];
+                };
+            };
+            400: components["responses"]["Error"];
+            401: components["responses"]["AdminUnauthorized"];
+            403: components["responses"]["Error"];
             422: components["responses"]["Invalid"];
             503: components["responses"]["Unavailable"];
         };

@@ -44,6 +44,8 @@ const REVOKE = `UPDATE admin_tokens SET revoked_at = $2 WHERE id = $1 AND revoke
 
 const FIND = `SELECT ${COLUMNS}, token_sha256 FROM admin_tokens WHERE id = $1`;
 
+const FIND_SECRET = `SELECT ${COLUMNS} FROM admin_tokens WHERE token_sha256 = $1`;
+
 /** One round trip. Writes `last_used_at` at most once a minute. */
 const RECOGNISE: Statement = {
   name: 'recognise_admin_token',
@@ -69,6 +71,18 @@ export async function recogniseAdminToken(
 ): Promise<Pick<AdminToken, 'id' | 'name' | 'role'> | undefined> {
   const [row] = await sql.query<{ id: number; name: string; role: AdminRole }>(RECOGNISE, [digest, now]);
   return row;
+}
+
+/**
+ * Finds a token by its digest, also a revoked or expired one, for an admin who asks whose secret it
+ * is: this is no use of the token.
+ */
+export async function findAdminSecret(
+  sql: Pick<Sql, 'query'>,
+  digest: Uint8Array,
+): Promise<AdminToken | undefined> {
+  const rows = await sql.query<AdminTokenRow>(FIND_SECRET, [digest]);
+  return rows.map(toAdminToken)[0];
 }
 
 export async function createAdminToken(database: Database, token: NewAdminToken): Promise<AdminToken> {

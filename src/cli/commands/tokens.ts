@@ -10,12 +10,14 @@ import { limitOption, readMoment } from '../client/option-values.ts';
 import { cuttable, printTable, whole } from '../client/table.ts';
 import { toMinute } from '../client/time.ts';
 import { addTokenCreate, TOKEN_KINDS } from './token-create.ts';
+import { addTokenIdentify } from './token-identify.ts';
 
 export function tokenCommand(terminal: Terminal): Command {
   const token = new Command('token').description('manage access tokens and deploy tokens');
   addTokenCreate(token, terminal);
   addTokenList(token, terminal);
   addTokenRevoke(token, terminal);
+  addTokenIdentify(token, terminal);
   return token;
 }
 

@@ -28,6 +28,7 @@ import { openRevocationFile } from '../../records/revocation-file.ts';
 import type { Turns } from '../../shares/turns.ts';
 import {
   createAdminToken,
+  findAdminSecret,
   listAdminTokens,
   recogniseAdminToken,
   revokeAdminToken,
@@ -124,6 +125,11 @@ export function adminEndpoints(inputs: ServerInputs, services: AdministrationSer
           }
         : JOB_TOKENS_IN_GITLAB,
     tokens: tokensOf(inputs, services),
+    secrets: {
+      ask: async (question) => (await services.source.ask(question, [])).credentials,
+      findAdminToken: (digest) => findAdminSecret(database, digest),
+      now,
+    },
     issuedTokens: {
       search: async (question) => {
         await records.audit.flush();

@@ -68,6 +68,10 @@ describe('an ID token in exchange for an access token', () => {
     assert.equal(status, 200);
     assert.equal(headers['cache-control'], 'no-store');
     const { access_token, ...rest } = body;
+    const [token] = await server.database.query(
+      'SELECT created_by FROM access_tokens WHERE identity_name IS NOT NULL',
+    );
+    assert.match(String(token?.['created_by']), /^identity-/);
     assert.deepEqual(rest, {
       issued_token_type: ACCESS_TOKEN,
       token_type: 'Basic',
