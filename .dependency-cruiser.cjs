@@ -1,6 +1,6 @@
 /** The import direction of src/, lowest first; see docs/architecture.md. */
 const ORDER = [
-  '(addresses|ascii|errors|expiring-map|log|printable|shortened|terminal|version|within)\\.ts',
+  '(addresses|ascii|errors|expiring-map|log|nearest-name|printable|shortened|terminal|version|within)\\.ts',
   'shares/',
   'config/',
   'policy/',

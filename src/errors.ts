@@ -123,7 +123,7 @@ export interface Problem {
 const MOST_LISTED_PROBLEMS = 20;
 
 /** The problems that an error lists. */
-export function firstProblems(problems: readonly Problem[]): readonly Problem[] {
+export function firstProblems<P extends Problem>(problems: readonly P[]): readonly P[] {
   return problems.slice(0, MOST_LISTED_PROBLEMS);
 }
 

@@ -77,6 +77,17 @@ describe('the documented metrics', () => {
     assert.match(exprs.get('CellpassSlow') ?? '', /histogram_quantile\(0\.99, .*step="total"/);
   });
 
+  it('alerts say that the TLS certificate ends soon, and that a registry refused a canary', () => {
+    const { groups }: Rules = parse(read('deploy/prometheus/alerts.yml'));
+    const exprs = new Map(groups.flatMap(({ rules }) => rules).map(({ alert, expr }) => [alert, expr]));
+    for (const alert of ['CellpassTlsCertificateExpiring', 'CellpassTlsCertificateExpired'])
+      assert.match(
+        exprs.get(alert) ?? '',
+        /cellpass_tls_certificate_expiry_timestamp_seconds\) - time\(\) < /,
+      );
+    assert.match(exprs.get('CellpassCanaryRefused') ?? '', /outcome="refused".*> on.*outcome="accepted"/s);
+  });
+
   it('the deployed server drains longer than its balancer needs, and is not killed before its end', () => {
     const { services } = parse(read('deploy/compose.yaml'));
     const { environment, stop_grace_period: grace } = services.cellpass;

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { lowerCaseAscii } from '../ascii.ts';
 import { httpUrl } from '../config/http-url.ts';
 import { explainIssue, IN_WORDS } from '../config/issues.ts';
+import { knownKeysAt } from '../config/known-keys.ts';
 import { cellId } from '../config/settings.ts';
 import { isUnencrypted } from '../config/unencrypted.ts';
 import { type Path, readYaml } from '../config/yaml.ts';
@@ -125,7 +126,11 @@ export function parseTopology(text: string, self: number | null): Topology {
   });
   const parsed = file.safeParse(content, IN_WORDS);
   if (!parsed.success) {
-    throw invalid(parsed.error.issues.flatMap((issue) => explainIssue(issue, content)).map(locate));
+    throw invalid(
+      parsed.error.issues
+        .flatMap((issue) => explainIssue(issue, content, (path) => knownKeysAt(file, path)))
+        .map(locate),
+    );
   }
   const problems = [...contradictions(parsed.data, self), ...unencrypted(parsed.data)].map(locate);
   if (problems.length > 0) throw invalid(problems);

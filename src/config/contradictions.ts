@@ -1,3 +1,4 @@
+import { didYouMean } from '../nearest-name.ts';
 import { federationContradictions } from './federation.ts';
 import { gitlabContradictions } from './gitlab.ts';
 import type { ExplainedIssue } from './issues.ts';
@@ -113,7 +114,7 @@ function registryContradictions({ registries, services }: Settings): readonly Ex
       const known = Object.keys(services).join(', ');
       problems.push({
         path: ['registries', index, 'service'],
-        message: `there is no service ${service}: it must be one of the services ${known}`,
+        message: `there is no service ${service}: it must be one of the services ${known}${didYouMean(service, Object.keys(services))}`,
       });
     }
   }

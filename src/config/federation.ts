@@ -1,6 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
+import { didYouMean } from '../nearest-name.ts';
 import { type ClaimPins, claimPins, missingPins } from './federated-claims.ts';
 import type { ExplainedIssue } from './issues.ts';
 import { number } from './number.ts';
@@ -259,7 +260,10 @@ function checkIdentities(
     else names.set(name, at);
     const entry = Object.hasOwn(issuers, issuerName) ? issuers[issuerName] : undefined;
     if (entry === undefined) {
-      report(['identities', at, 'issuer'], `there is no issuer ${issuerName} in federation.issuers`);
+      report(
+        ['identities', at, 'issuer'],
+        `there is no issuer ${issuerName} in federation.issuers${didYouMean(issuerName, Object.keys(issuers))}`,
+      );
       continue;
     }
     for (const missing of missingPins(claims, mustPinOf(entry)))

@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import { didYouMean } from '../nearest-name.ts';
 import type { Path } from './yaml.ts';
 
 export interface ExplainedIssue {
@@ -6,21 +7,32 @@ export interface ExplainedIssue {
   readonly message: string;
 }
 
+/** In one mapping: a person mends the first mistakes first. */
+const MOST_SUGGESTIONS = 20;
+
 /**
  * For `safeParse`: messages that follow the path of a value ("listen: must be text"), for every
  * check that has no message of its own. Only numbers are repeated: text may be a secret.
  */
 export const IN_WORDS = { error: describeIssue } as const;
 
-/** The problems of one issue: a problem for each unknown key, or one problem. */
+/**
+ * The problems of one issue: a problem for each unknown key, or one problem.
+ * @param knownKeys the keys that the mapping at a path may have.
+ */
 export function explainIssue(
   issue: z.core.$ZodIssue,
   content: unknown,
+  knownKeys: (path: Path) => readonly string[],
   unknownKey = 'is not a known field',
 ): readonly ExplainedIssue[] {
   const path = issue.path.map((step) => (typeof step === 'symbol' ? String(step) : step));
   if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((key) => ({ path: [...path, key], message: unknownKey }));
+    const known = knownKeys(path);
+    return issue.keys.map((key, at) => ({
+      path: [...path, key],
+      message: `${unknownKey}${at < MOST_SUGGESTIONS ? didYouMean(key, known) : ''}`,
+    }));
   }
   return [{ path, message: toMessage(issue, valueAt(content, path)) }];
 }
@@ -43,7 +55,9 @@ function describeIssue(issue: z.core.$ZodRawIssue): string | undefined {
     case 'invalid_type':
       return `must be ${NOUNS[issue.expected] ?? issue.expected}`;
     case 'invalid_value':
-      return issue.values.length > 1 ? `must be one of: ${issue.values.join(', ')}` : undefined;
+      return issue.values.length > 1
+        ? `must be one of: ${issue.values.join(', ')}${nearestOf(issue.input, issue.values)}`
+        : undefined;
     case 'invalid_key':
       return issue.issues[0]?.message;
     case 'too_small':
@@ -54,6 +68,11 @@ function describeIssue(issue: z.core.$ZodRawIssue): string | undefined {
     default:
       return undefined;
   }
+}
+
+/** Names one of the values that are allowed, never the value that was given. */
+function nearestOf(given: unknown, values: readonly unknown[]): string {
+  return typeof given === 'string' ? didYouMean(given, values.map(String)) : '';
 }
 
 const NOUNS: Readonly<Record<string, string>> = {

@@ -1,7 +1,7 @@
-import { isRecord, valueAt } from './issues.ts';
+import { valueAt } from './issues.ts';
 import { masked, maskedWhole } from './masked.ts';
 import { toRailsSettings } from './rails.ts';
-import { type ReadSettings, readSettings } from './read.ts';
+import { knownSettings, type ReadSettings, readSettings } from './read.ts';
 import { fileOfSecret } from './secret-files.ts';
 import { toServices } from './services.ts';
 import { type Settings, settings, variable } from './settings.ts';
@@ -78,18 +78,10 @@ function printAddress({ host, port }: Settings['listen']): string {
 
 /** `['listen']`, `['limits', 'scopes']` and so on, of every setting that there is. */
 function allPaths(): readonly (readonly string[])[] {
-  return Object.entries(settings.shape).flatMap(([name, schema]) => {
+  return Object.keys(settings.shape).flatMap((name) => {
     if (!SECTIONS.some((section) => section === name)) return [[name]];
-    return fieldsOf(schema).map((field) => [name, field]);
+    return knownSettings([name]).map((field) => [name, field]);
   });
-}
-
-/** The fields of a section, below what makes it optional or gives it a default. */
-function fieldsOf(schema: unknown): readonly string[] {
-  if (!isRecord(schema)) return [];
-  if (isRecord(schema['shape'])) return Object.keys(schema['shape']);
-  const definition = schema['def'];
-  return isRecord(definition) ? fieldsOf(definition['innerType']) : [];
 }
 
 function listOne(read: ReadSettings, path: readonly string[], value: unknown): ListedSetting {

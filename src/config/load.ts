@@ -8,10 +8,10 @@ import {
 import { type GitlabSettings, toGitlabSettings } from './gitlab.ts';
 import { explainIssue, IN_WORDS, isRecord, valueAt } from './issues.ts';
 import { type RailsSettings, toRailsSettings } from './rails.ts';
-import { invalidSettings, readSettings, settingName } from './read.ts';
+import { invalidSettings, knownSettings, readSettings, settingName } from './read.ts';
 import { readSecretFiles } from './secret-files.ts';
 import { type ServiceSettings, toServices } from './services.ts';
-import type { ListenAddress, LogLevel, Settings } from './settings.ts';
+import { type ListenAddress, type LogLevel, type Settings, settings } from './settings.ts';
 import { type Environment, joinSettings, readEnvironment, readSettingsFile } from './sources.ts';
 
 /** A registry that must trust a key before the key becomes active. */
@@ -190,7 +190,9 @@ export function readIssuerRules(environment: Environment): IssuerRules | null {
   if (given === undefined) return null;
   const parsed = federationSettings.safeParse(given, IN_WORDS);
   if (!parsed.success) {
-    const issues = parsed.error.issues.flatMap((issue) => explainIssue(issue, given, 'is not a setting'));
+    const issues = parsed.error.issues.flatMap((issue) =>
+      explainIssue(issue, given, (path) => knownSettings(['federation', ...path]), 'is not a setting'),
+    );
     throw invalidSettings(
       issues.map(({ path, message }) => ({
         line: file.lineOf(['federation', ...path]),
@@ -211,6 +213,18 @@ function namesOf(given: Readonly<Record<string, unknown>>): readonly string[] {
       ? Object.keys(value).map((key) => settingName([name, key], false))
       : [settingName([name], false)],
   );
+}
+
+/**
+ * `limits.token_days`, without a look at any other setting, as `readIssuerRules`; a wrong value
+ * counts as the default.
+ */
+export function readTokenDays(environment: Environment): number {
+  const { content } = readSettingsFile(environment['CELLPASS_CONFIG']);
+  const { limits } = settings.shape;
+  const given = valueAt(content, ['limits', 'token_days']);
+  const { data = limits.parse({}) } = limits.safeParse({ token_days: given });
+  return data.token_days;
 }
 
 function toConfig(

@@ -1,6 +1,7 @@
 import { CellpassError, type Problem, printProblems } from '../errors.ts';
 import { contradictions } from './contradictions.ts';
 import { explainIssue, IN_WORDS, valueAt } from './issues.ts';
+import { knownKeysAt } from './known-keys.ts';
 import { blameFile, readSecretFiles } from './secret-files.ts';
 import { type Settings, settings, variable } from './settings.ts';
 import {
@@ -38,7 +39,7 @@ export function readSettings(environment: Environment): ReadSettings {
   const parsed = settings.safeParse(given, IN_WORDS);
   const wrong = parsed.success
     ? contradictions(parsed.data)
-    : parsed.error.issues.flatMap((issue) => explainIssue(issue, given, 'is not a setting'));
+    : parsed.error.issues.flatMap((issue) => explainIssue(issue, given, knownSettings, 'is not a setting'));
   const issues = [...unread, ...wrong.map((issue) => blameFile(issue, given))];
   if (parsed.success && issues.length === 0) return { parsed: parsed.data, given, known, file, unknown };
   const problems = issues.map(({ path, message }): Problem => {
@@ -47,6 +48,11 @@ export function readSettings(environment: Environment): ReadSettings {
     return { ...(isFromFile && { line: file.lineOf(path) }), path: settingName(path, isVariable), message };
   });
   throw invalidSettings(problems, file.name);
+}
+
+/** The settings in the mapping at a path of the file. */
+export function knownSettings(path: Path): readonly string[] {
+  return knownKeysAt(settings, path);
 }
 
 /** `CELLPASS_KEYS.leaf_hours`; `CELLPASS_GITLAB_EDITION` for a variable of a section. */

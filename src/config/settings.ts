@@ -4,6 +4,7 @@ import { toDatabaseUrl } from './database-url.ts';
 import { federationSettings } from './federation.ts';
 import { GITLAB_VARIABLES, gitlabSettings } from './gitlab.ts';
 import { httpUrl } from './http-url.ts';
+import { knownKeysAt } from './known-keys.ts';
 import { number } from './number.ts';
 
 /**
@@ -219,6 +220,16 @@ const FILE_ONLY: ReadonlySet<string> = new Set([
   'gitlab',
   'federation',
 ]);
+
+/** Settings that only the file can hold, by their path there; of a section, its settings. */
+export function settingsOnlyInFile(): readonly (readonly string[])[] {
+  const variables = new Set(settingsOfVariables().map((path) => path.join('.')));
+  return [...FILE_ONLY].flatMap((name) =>
+    [[name], ...knownKeysAt(settings, [name]).map((field) => [name, field])].filter(
+      (path) => !variables.has(path.join('.')),
+    ),
+  );
+}
 
 /** The environment variable of a setting, by its path in the file. */
 export function variable(...path: readonly string[]): string {

@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import type { Problem } from '../errors.ts';
+import { nearestName } from '../nearest-name.ts';
 import { isRecord } from './issues.ts';
-import { settingsOfVariables, variable } from './settings.ts';
+import { settingsOfVariables, settingsOnlyInFile, variable } from './settings.ts';
 import { notUtf8 } from './utf8.ts';
 import { type Path, readYaml } from './yaml.ts';
 
@@ -60,6 +61,16 @@ export interface SettingsFromEnvironment {
   readonly known: Readonly<Record<string, unknown>>;
   /** Variables that begin with `CELLPASS_` but aren't settings. */
   readonly unknown: readonly string[];
+}
+
+/** An unknown variable, with the name that was probably meant, or the place of the setting. */
+export function describeUnknownVariable(name: string): string {
+  const rest = (variableName: string): string => variableName.slice('CELLPASS_'.length);
+  const known = [...settingsOfVariables().map((path) => variable(...path)), ...CLIENT_VARIABLES];
+  const nearest = nearestName(rest(name), known.map(rest));
+  if (nearest !== null) return `${name} (did you mean CELLPASS_${nearest}?)`;
+  const inFile = settingsOnlyInFile().find((path) => variable(...path) === name);
+  return inFile === undefined ? name : `${name} (set ${inFile.join('.')} in the file of CELLPASS_CONFIG)`;
 }
 
 /** An empty variable counts as one that isn't set. */

@@ -12,6 +12,7 @@ import { checkExamples } from './document/examples.ts';
 import { keyOf } from './document/fields.ts';
 import { invalidDocument } from './document/problems.ts';
 import { type ReadDocument, readContent } from './document/read.ts';
+import { namesInPlan, storedNames, withSuggestions } from './document/suggestions.ts';
 import type { Plain } from './export/names.ts';
 import { recordPlan } from './history/record.ts';
 import { mergeStored } from './merge/merge.ts';
@@ -36,6 +37,8 @@ export interface ApplyDependencies {
   readonly refusesExamples?: boolean;
   /** What identities of each issuer must pin; null: the settings name no issuer. */
   readonly issuers?: IssuerRules | null;
+  /** `limits.token_days`, of which documents get a warning; missing: none. */
+  readonly tokenDays?: number;
 }
 
 export interface ApplyResult {
@@ -77,7 +80,7 @@ const MOST_CHANGES = 10_000;
  *   removes more than `maxRemovals`, or takes the rights of an admin away; as `documentOf`.
  */
 export async function applyDirectory(
-  { database, passwords, now, refusesExamples = false, issuers = null }: ApplyDependencies,
+  { database, passwords, now, refusesExamples = false, issuers = null, tokenDays }: ApplyDependencies,
   given: string | SingleChange,
   { prune, merge = false, who, dryRun = false, maxRemovals = null }: ApplyOptions,
 ): Promise<ApplyResult> {
@@ -103,7 +106,10 @@ export async function applyDirectory(
       const identityRules = { issuers, unknownIssuers: NO_FEDERATION };
       const at = now();
       const keepsOrder = isPartial;
-      const input = { read: valid, prune, assume: false, keepsOrder, now: at, passwordHashes, identityRules };
+      // A single change names no tokens, and a merged document those that are stored, too.
+      const tokenLimits = tokenDays === undefined || isPartial ? null : { now: at, tokenDays };
+      const rules = { identityRules, tokenLimits };
+      const input = { read: valid, prune, assume: false, keepsOrder, now: at, passwordHashes, ...rules };
       const plan = await planOnStored(sql, input);
       const changes = await entryChanges(sql, plan);
       const reason = maxRemovals === null ? null : whyAsk(changes, maxRemovals);
@@ -166,7 +172,11 @@ function withExamples(read: ReadDocument): ReadDocument {
 async function planOnStored(sql: Sql, input: Omit<PlanInput, 'stored'>): Promise<Plan> {
   const { stored, plan } = input.prune ? await planOnWhole(sql, input) : await planOnPart(sql, input);
   const problems = [...input.read.problems, ...plan.problems];
-  if (problems.length > 0) throw invalidDocument(problems);
+  if (problems.length > 0) {
+    const planned = namesInPlan(plan.tables);
+    const others = await storedNames(sql, problems);
+    throw invalidDocument(withSuggestions(problems, (section) => [...planned(section), ...others(section)]));
+  }
   if (plan.wantedIds.size === 0) return plan;
   const freshIds = new Map<IdSource, readonly number[]>();
   for (const [source, request] of plan.wantedIds)

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { setFlagsFromString } from 'node:v8';
 import { withOwnIssuer } from '../cells/own-issuer.ts';
 import { type Config, loadConfig } from '../config/load.ts';
+import { describeUnknownVariable } from '../config/sources.ts';
 import { migrate } from '../store/database/migrate.ts';
 import type { Terminal } from '../terminal.ts';
 import { reloadCertificate } from './certificate.ts';
@@ -46,7 +47,10 @@ export async function serve({ environment }: Pick<Terminal, 'environment'>): Pro
   const config = fitOpenFiles(settings, cluster.isWorker ? { warn: () => undefined } : log);
   if (cluster.isWorker) return runWorker(config, log);
   for (const name of config.unknownVariables)
-    log.warn({ variable: name }, 'this variable is not a setting of cellpass');
+    log.warn(
+      { variable: name },
+      `this variable is not a setting of cellpass: ${describeUnknownVariable(name)}`,
+    );
   const signals = catchSignals(log);
   void signals.stop.then(() => boundStop(config, log));
   const start = config.workers > 1 ? startWorkers : startServer;

@@ -162,7 +162,7 @@ export function startWorker(
     closers.push(() => database.close());
     const gitlab = await openGitlabOf(config, log, closers);
     const draining = { now: false };
-    const inputs = await inputsOf(config, { database, gitlab, argon2id, log, draining, rules });
+    const inputs = await inputsOf(config, { database, gitlab, argon2id, log, draining, rules, certificate });
     const assembly = await assembleWorker(inputs, closers);
     processMetrics(assembly.registry);
     await mayListen();
@@ -190,7 +190,9 @@ async function inputsOf(
     log,
     draining,
     rules,
+    certificate,
   }: Pick<ServerInputs, 'database'> & {
+    readonly certificate: Certificate;
     readonly gitlab: OpenGitlab | null;
     readonly log: ServerLog;
     readonly argon2id: PasswordHashing;
@@ -214,6 +216,7 @@ async function inputsOf(
     now,
     isDraining,
     railsRules: () => rules.current(),
+    tlsCertificate: () => certificate.current()?.cert ?? null,
   };
 }
 

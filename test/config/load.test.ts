@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Config, loadConfig } from '../../src/config/load.ts';
+import { describeUnknownVariable } from '../../src/config/sources.ts';
 import { CellpassError } from '../../src/errors.ts';
 
 /** The names of the variables that are reported. */
@@ -122,6 +123,36 @@ describe('the configuration', () => {
   ];
   for (const [name, value] of wrongEntries) {
     it(`refuses ${value} in ${name}`, () => assert.deepEqual(reported({ [name]: value }), [`${name}.0`]));
+  }
+
+  const meant: [variable: string, described: string][] = [
+    ['CELLPASS_LISTN', 'CELLPASS_LISTN (did you mean CELLPASS_LISTEN?)'],
+    ['CELLPASS_DATABASE_URI', 'CELLPASS_DATABASE_URI (did you mean CELLPASS_DATABASE_URL?)'],
+    ['CELLPASS_LIMITS_SCOPES', 'CELLPASS_LIMITS_SCOPES (set limits.scopes in the file of CELLPASS_CONFIG)'],
+    ['CELLPASS_SERVICE_HOST_NAME', 'CELLPASS_SERVICE_HOST_NAME'],
+  ];
+  for (const [name, described] of meant)
+    it(`says what ${name} probably means`, () => assert.equal(describeUnknownVariable(name), described));
+
+  const misspelt: [yaml: string, message: RegExp][] = [
+    ['listn: x', /line 1 of .*: CELLPASS_LISTN: is not a setting; did you mean listen\?$/],
+    ['limits:\n  scope: 5', /line 2 of .*: CELLPASS_LIMITS\.scope: is not a setting; did you mean scopes\?$/],
+    ['services: {a: {token_tll_seconds: 60}}', /is not a setting; did you mean token_ttl_seconds\?$/],
+    ['registries: [{name: a, ur: "https://r"}]', /CELLPASS_REGISTRIES\.0\.urls?: is not a setting/],
+    ['log_level: wran', /CELLPASS_LOG_LEVEL: must be one of: .*; did you mean warn\?$/],
+    ['gitlab: {mode: observed}', /; did you mean observe\?$/],
+  ];
+  for (const [yaml, message] of misspelt) {
+    it(`names line, key and what ${yaml.slice(0, 20)} probably means`, () => {
+      const folder = mkdtempSync(join(tmpdir(), 'cellpass-misspelt-'));
+      const file = join(folder, 'cellpass.yaml');
+      writeFileSync(file, yaml.replace('ur:', 'url: "https://r", urls:'));
+      try {
+        assert.throws(() => loadConfig({ CELLPASS_CONFIG: file }), message);
+      } finally {
+        rmSync(folder, { recursive: true });
+      }
+    });
   }
 
   it('says what is wrong with a word of a text', () => {

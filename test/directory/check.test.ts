@@ -41,7 +41,7 @@ access_tokens:
     scopes: []
 `;
     assert.deepEqual(check(text), [
-      '4 users[0].stat: is not a known field',
+      '4 users[0].stat: is not a known field; did you mean state?',
       '5 users[1].username: is the same as users[0].username',
       '9 groups[0].members[0].role: must be one of: minimal_access, guest, planner, reporter, security_manager, developer, maintainer, owner',
       '10 groups[0].members[1].user: there is no user "ghost"',

@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import { withOwnIssuer } from '../../cells/own-issuer.ts';
 import { type ListedSetting, listSettings } from '../../config/list-settings.ts';
 import { loadConfig } from '../../config/load.ts';
+import { describeUnknownVariable } from '../../config/sources.ts';
 import type { Terminal } from '../../terminal.ts';
 import { toJsonLine } from '../client/admin-command.ts';
 import { cuttable, printTable, whole } from '../client/table.ts';
@@ -14,6 +15,8 @@ export function configCommand(terminal: Terminal): Command {
     .option('--json', 'print JSON')
     .action(({ json }: { json?: boolean }) => {
       const settings = withOwnIssuerOf(terminal, listSettings(terminal.environment));
+      for (const name of loadConfig(terminal.environment).unknownVariables)
+        terminal.stderr(`warning: not a setting: ${describeUnknownVariable(name)}\n`);
       terminal.stdout(json ? toJsonLine({ settings: settings.map(toView) }) : printSettings(settings));
     });
   return config;

@@ -1,6 +1,6 @@
 import { Command, Option } from 'commander';
 import { parse } from 'yaml';
-import { readIssuerRules } from '../../config/load.ts';
+import { readIssuerRules, readTokenDays } from '../../config/load.ts';
 import { notUtf8 } from '../../config/utf8.ts';
 import { checkDirectory } from '../../directory/check.ts';
 import { invalidDocument } from '../../directory/document/problems.ts';
@@ -177,7 +177,10 @@ function check(terminal: Terminal, { file, json }: FileOptions): void {
   const unreadable = notUtf8(bytes);
   const { problems, warnings } =
     unreadable === null
-      ? checkDirectory(bytes.toString('utf8'), issuers)
+      ? checkDirectory(bytes.toString('utf8'), issuers, {
+          now: new Date(),
+          tokenDays: readTokenDays(terminal.environment),
+        })
       : { problems: [{ line: 1, path: '', message: unreadable }], warnings: [] };
   if (json) terminal.stdout(toJsonLine({ problems, warnings }));
   warn(terminal, file, warnings);

@@ -1,6 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import { withOwnIssuer } from '../../cells/own-issuer.ts';
 import { type Config, loadConfig } from '../../config/load.ts';
+import { describeUnknownVariable } from '../../config/sources.ts';
 import { warnOfUnencrypted } from '../../config/unencrypted.ts';
 import { readTls } from '../../http/listener/server.ts';
 import { activeKey } from '../../keys/key-set.ts';
@@ -84,7 +85,7 @@ async function checkBesides(config: Config, now: () => Date): Promise<readonly F
 function judgeUnknown(names: readonly string[]): Verdict {
   if (names.length === 0) return ok('every setting is valid');
   return warning(
-    `cellpass has no such settings, and ignores them: ${names.join(', ')}; correct or unset them`,
+    `cellpass has no such settings, and ignores them: ${names.map(describeUnknownVariable).join(', ')}; correct or unset them`,
   );
 }
 

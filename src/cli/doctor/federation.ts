@@ -5,6 +5,7 @@ import type { IssuerListView } from '../../http/types.ts';
 import type { Terminal } from '../../terminal.ts';
 import { dataOf, withAdmin } from '../client/admin-client.ts';
 import { type ClockTolerance, judgeClock } from './clocks.ts';
+import { describeFailure } from './connection.ts';
 import { checkWithValue, type Finding, failed, named, ok, type Verdict, warning } from './finding.ts';
 
 /** ID tokens are accepted 30 s before they are valid, and not a second after they end. */
@@ -29,7 +30,12 @@ async function checkIssuer(entry: IssuerSettings, now: () => Date): Promise<read
   const name = `issuer ${entry.name}`;
   const before = now().getTime();
   const { finding, value } = await checkWithValue(name, async () => {
-    const found = await fetchKeySet(entry);
+    const found = await fetchKeySet(entry).catch((error: unknown) => {
+      const cause = describeFailure(error);
+      throw cause === null
+        ? error
+        : new Error(`its keys can't be fetched: ${cause}; ca_file names a CA of its own`);
+    });
     return { value: found, verdict: judgeKeys(found) };
   });
   if (value?.date == null) return [finding];

@@ -1,5 +1,6 @@
 import type { Config } from '../../config/load.ts';
 import { isLoopback } from '../../config/loopback.ts';
+import { describeFailure } from './connection.ts';
 import { codeOf, failed, ok, reasonOf, type Verdict, warning } from './finding.ts';
 
 type Address = Pick<Config, 'publicUrl' | 'listen' | 'tls'>;
@@ -52,9 +53,9 @@ export async function lookForCellpass(url: string): Promise<Verdict> {
         `no server answers there: start it with "cellpass serve", or correct CELLPASS_PUBLIC_URL (${url})`,
       );
     }
-    return failed(
-      `${url} can't be reached from here (${reasonOf(error)}): correct CELLPASS_PUBLIC_URL, DNS or the proxy`,
-    );
+    const cause =
+      describeFailure(error) ?? `${reasonOf(error)}; correct CELLPASS_PUBLIC_URL, DNS or the proxy`;
+    return failed(`${url} can't be reached from here: ${cause}`);
   }
 }
 

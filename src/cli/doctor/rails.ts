@@ -5,6 +5,7 @@ import { tokenOf } from '../../http/token/rails/client.ts';
 import { HOP_HEADER, RAILS_HOP } from '../../http/token/request.ts';
 import { readPublicProjects } from '../../store/source/gitlab/inspection.ts';
 import { type ClockTolerance, judgeClock } from './clocks.ts';
+import { describeFailure } from './connection.ts';
 import { check, checkWithValue, type Finding, failed, named, ok, type Verdict, warning } from './finding.ts';
 import { publicUrlOf } from './public-url.ts';
 
@@ -23,7 +24,11 @@ export async function checkRails(
   const [service] = config.services;
   const looked = await checkWithValue('rails', async () => {
     const projects = await findPublicProjects(config);
-    const answer = await askAnonymously(url, { service: service?.name ?? '', projects }, now);
+    const asked = { service: service?.name ?? '', projects };
+    const answer = await askAnonymously(url, asked, now).catch((error: unknown) => {
+      const cause = describeFailure(error);
+      throw cause === null ? error : new Error(`${url} can't be reached: ${cause}`);
+    });
     return { value: answer, verdict: judgeAnswer(url, answer) };
   });
   const { finding, value: answer } = looked;

@@ -5,6 +5,7 @@ import { createProbe } from '../../rotation/canary.ts';
 import { knownRegistries } from '../../rotation/known-registries.ts';
 import { judgeChallenge, type RegistryAnswer } from './challenge.ts';
 import { judgeClock, REGISTRY_CLOCK } from './clocks.ts';
+import { describeFailure } from './connection.ts';
 import { check, type Finding, failed, named, ok, reasonOf, type Verdict, warning } from './finding.ts';
 
 interface Answer extends RegistryAnswer {
@@ -48,9 +49,8 @@ async function checkRegistry(
       named(`${called} clock`, judgeClock(`the registry's`, aheadSeconds, REGISTRY_CLOCK)),
     ];
   } catch (error) {
-    return [
-      named(called, failed(`${url} can't be reached (${reasonOf(error)}): start it, or correct its url`)),
-    ];
+    const cause = describeFailure(error) ?? `${reasonOf(error)}; start it, or correct its url`;
+    return [named(called, failed(`${url} can't be reached: ${cause}`))];
   }
 }
 

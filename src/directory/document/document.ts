@@ -1,6 +1,8 @@
 import { z } from 'zod';
 import { claimPins } from '../../config/federated-claims.ts';
 import { federationName } from '../../config/federation.ts';
+import { isRecord } from '../../config/issues.ts';
+import { didYouMean } from '../../nearest-name.ts';
 import { MINIMUM_ROLES, REGISTRY_ACCESSES, ROLES, VISIBILITIES } from '../../policy/role.ts';
 import * as field from './fields.ts';
 
@@ -144,8 +146,15 @@ function accessToken(read: Reader) {
       entry({ kind: z.literal('project'), project: path, role: tokenRole, ...common }),
       entry({ kind: z.literal('group'), group: path, role: tokenRole, ...common }),
     ],
-    { error: (issue) => (issue.code === 'invalid_union' ? 'must be personal, project or group' : undefined) },
+    {
+      error: ({ code, input }) => (code === 'invalid_union' ? wrongKind(input) : undefined),
+    },
   );
+}
+
+function wrongKind(entry: unknown): string {
+  const kind = isRecord(entry) ? String(entry['kind']) : '';
+  return `must be personal, project or group${didYouMean(kind, ['personal', 'project', 'group'])}`;
 }
 
 function deployToken(read: Reader) {

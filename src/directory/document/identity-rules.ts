@@ -2,6 +2,7 @@ import { overlap } from '../../authn/federation/claims.ts';
 import { missingPins } from '../../config/federated-claims.ts';
 import { type IssuerRules, mustPinMessage } from '../../config/federation.ts';
 import type { Path } from '../../config/yaml.ts';
+import { didYouMean } from '../../nearest-name.ts';
 import type { DirectoryDocument, FederatedIdentityEntry } from './document.ts';
 
 type Report = (path: Path, message: string) => void;
@@ -42,7 +43,7 @@ function checkPins(
     const known = Object.keys(issuers).join(', ');
     report(
       ['federated_identities', at, 'issuer'],
-      `there is no issuer "${issuer}": the settings of the server name ${known}`,
+      `there is no issuer "${issuer}": the settings of the server name ${known}${didYouMean(issuer, Object.keys(issuers))}`,
     );
     return;
   }

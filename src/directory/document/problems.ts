@@ -1,7 +1,7 @@
 import { CellpassError, firstProblems, type Problem } from '../../errors.ts';
 
 /** By line; problems of one line, and problems without a line, keep their order. */
-export function inOrder(problems: readonly Problem[]): readonly Problem[] {
+export function inOrder<P extends Problem>(problems: readonly P[]): readonly P[] {
   return problems.toSorted((a, b) => (a.line ?? 0) - (b.line ?? 0));
 }
 

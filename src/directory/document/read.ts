@@ -1,4 +1,5 @@
 import { explainIssue, IN_WORDS, isRecord } from '../../config/issues.ts';
+import { knownKeysAt } from '../../config/known-keys.ts';
 import { type Path, readYaml, type YamlFile } from '../../config/yaml.ts';
 import { type Problem, shortProblem } from '../../errors.ts';
 import { type DirectoryDocument, documentSchema } from './document.ts';
@@ -38,11 +39,12 @@ export function readContent({ content, problems: syntax, lineOf }: YamlFile): Re
   const locate = (path: Path, message: string): Problem =>
     shortProblem({ line: lineOf(path), path: printPath(path), message });
   if (content === null) return { document: null, unreadable: ALL_READABLE, problems: syntax, locate };
-  const strict = documentSchema('strict').safeParse(content, IN_WORDS);
+  const schema = documentSchema('strict');
+  const strict = schema.safeParse(content, IN_WORDS);
   if (strict.success) return { document: strict.data, unreadable: ALL_READABLE, problems: syntax, locate };
   const { issues } = strict.error;
   const problems = issues
-    .flatMap((issue) => explainIssue(issue, content))
+    .flatMap((issue) => explainIssue(issue, content, (path) => knownKeysAt(schema, path)))
     .map(({ path, message }) => locate(path, message));
   const lenient = documentSchema('lenient').safeParse(content);
   const document = lenient.success ? lenient.data : null;

@@ -116,7 +116,7 @@ export function findOrganization(
   const found = name === undefined ? first : byKey.get(keyOf(name));
   if (found !== undefined) return found.id;
   if (name !== undefined && !mayExist(context, 'organizations', name)) {
-    context.report(path, `there is no organization "${name}"`);
+    context.report(path, `there is no organization "${name}"`, { name, among: ['organizations'] });
   }
   return first?.id ?? 0;
 }

@@ -5,6 +5,7 @@ import type { DirectoryDocument } from '../document/document.ts';
 import { keyOf } from '../document/fields.ts';
 import type { Unreadable } from '../document/read.ts';
 import type { SectionName } from '../document/sections.ts';
+import type { Misspelt } from '../document/suggestions.ts';
 import { findNode, type Tree } from './tree/tree.ts';
 
 /** The input and the state of a plan. Each step reads the document and changes the tables. */
@@ -24,7 +25,7 @@ export interface PlanContext {
   readonly passwordHashes: ReadonlyMap<number, string>;
   readonly takeId: (source: IdSource) => number;
   readonly randomHex: () => string;
-  readonly report: (path: Path, message: string) => void;
+  readonly report: (path: Path, message: string, misspelt?: Misspelt) => void;
   readonly results: Record<SectionName, SectionResult>;
   /** The highest id that the document gives to a new entry. */
   readonly highestGivenId: Map<IdSource, number>;
@@ -90,13 +91,9 @@ export function findUser(
 ): number | undefined {
   const id = references.userIds.get(keyOf(name));
   if (id === undefined && !mayExist(context, 'users', name)) {
-    const isBot = references.botIds.has(keyOf(name));
-    context.report(
-      path,
-      isBot
-        ? `"${name}" is the bot of a token: set the role in the entry of the token`
-        : `there is no user "${name}"`,
-    );
+    if (references.botIds.has(keyOf(name)))
+      context.report(path, `"${name}" is the bot of a token: set the role in the entry of the token`);
+    else context.report(path, `there is no user "${name}"`, { name, among: ['users'] });
   }
   return id;
 }
@@ -109,7 +106,8 @@ export function findGroup(
 ): number | undefined {
   const node = findNode(references.tree, name);
   if (node?.kind === 'Group') return node.id;
-  if (!mayExist(context, 'groups', name)) context.report(path, `there is no group "${name}"`);
+  if (!mayExist(context, 'groups', name))
+    context.report(path, `there is no group "${name}"`, { name, among: ['groups'] });
   return undefined;
 }
 
@@ -121,6 +119,7 @@ export function findProject(
 ): number | undefined {
   const node = findNode(references.tree, name);
   if (node?.kind === 'Project') return node.id;
-  if (!mayExist(context, 'projects', name)) context.report(path, `there is no project "${name}"`);
+  if (!mayExist(context, 'projects', name))
+    context.report(path, `there is no project "${name}"`, { name, among: ['projects'] });
   return undefined;
 }

@@ -109,6 +109,7 @@ function planAllowlists(context: PlanContext, { tree }: References, places: IdBy
         context.report(
           ['projects', at, 'job_token_allowlist', place],
           `there is no project or group "${name}"`,
+          { name, among: ['projects', 'groups'] },
         );
       }
     }

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import type { Path } from '../../config/yaml.ts';
 import type { Problem } from '../../errors.ts';
 import type { DirectoryChanges, DirectoryRows, PlannedTables } from '../../store/directory/table-values.ts';
 import type { IdSource } from '../../store/directory/tables.ts';
@@ -7,6 +8,8 @@ import { checkEntries } from '../document/entry-rules.ts';
 import { checkIdentities, type IdentityRules } from '../document/identity-rules.ts';
 import type { ReadDocument } from '../document/read.ts';
 import { perSection } from '../document/sections.ts';
+import type { FoundProblem } from '../document/suggestions.ts';
+import { checkTokens, type TokenLimits } from '../document/token-warnings.ts';
 import { placeBotsInOrganizations, planAccessTokens } from './access-tokens.ts';
 import {
   checkRemovedOrganizations,
@@ -38,6 +41,8 @@ export interface PlanInput {
   readonly keepsOrder?: boolean;
   readonly now: Date;
   readonly identityRules: IdentityRules;
+  /** Null or missing: no warnings of tokens. */
+  readonly tokenLimits?: TokenLimits | null;
   /** Argon2id hashes of the passwords in the document, by index in `users`. */
   readonly passwordHashes: ReadonlyMap<number, string>;
   /**
@@ -54,7 +59,7 @@ export interface Plan {
   /** Ids of the entries that the changes belong to. */
   readonly touched: TouchedEntries;
   readonly counts: Readonly<Record<string, Counts>>;
-  readonly problems: readonly Problem[];
+  readonly problems: readonly FoundProblem[];
   /** What is probably not meant, but can be applied. */
   readonly warnings: readonly Problem[];
   /** How many new ids the plan needs, and above which id. */
@@ -68,14 +73,13 @@ export interface Plan {
  * conflicts with stored data. Pure, except for the random part of a new bot's name.
  */
 export function planDirectory(input: PlanInput): Plan {
-  const problems: Problem[] = [];
+  const problems: FoundProblem[] = [];
   const warnings: Problem[] = [];
   const taken = new Map<IdSource, number>();
   const context = startPlan(input, problems, taken);
-  checkIdentities(input.read.document, input.identityRules, {
-    report: context.report,
-    warn: (path, message) => warnings.push(input.read.locate(path, message)),
-  });
+  const warn = (path: Path, message: string): void => void warnings.push(input.read.locate(path, message));
+  checkIdentities(input.read.document, input.identityRules, { report: context.report, warn });
+  if (input.tokenLimits != null) checkTokens(input.read.document, input.tokenLimits, warn);
   planSettings(context);
   const organizations = planOrganizations(context);
   planUsers(context, organizations);
@@ -108,9 +112,10 @@ export function planDirectory(input: PlanInput): Plan {
   };
 }
 
-function startPlan(input: PlanInput, problems: Problem[], taken: Map<IdSource, number>): PlanContext {
+function startPlan(input: PlanInput, problems: FoundProblem[], taken: Map<IdSource, number>): PlanContext {
   const { read, stored, freshIds } = input;
-  const report: PlanContext['report'] = (path, message) => problems.push(read.locate(path, message));
+  const report: PlanContext['report'] = (path, message, misspelt) =>
+    problems.push({ ...read.locate(path, message), ...(misspelt && { misspelt }) });
   checkEntries(read.document, report);
   return {
     ...input,

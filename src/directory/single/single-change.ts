@@ -1,8 +1,9 @@
 import { isRecord } from '../../config/issues.ts';
 import { CellpassError } from '../../errors.ts';
+import { didYouMean } from '../../nearest-name.ts';
 import type { Sql } from '../../store/database/drivers.ts';
 import { keyOf } from '../document/fields.ts';
-import type { SectionName } from '../document/sections.ts';
+import { storedNames } from '../document/suggestions.ts';
 import type { Plain } from '../export/names.ts';
 import { mergeEntry } from '../merge/merge.ts';
 import { readStoredEntries } from '../merge/stored-entries.ts';
@@ -56,13 +57,19 @@ export async function documentOf(sql: Sql, change: SingleChange): Promise<Plain>
   const field = section === 'users' ? 'username' : 'path';
   const entry = { [field]: name };
   const stored = (await readStoredEntries(sql, { [section]: [entry] })).find(section, entry);
-  const fields = stored === undefined ? newEntry(change, section, name) : changedFields(change, stored);
+  const fields =
+    stored === undefined ? await newEntry(sql, change, { section, name }) : changedFields(change, stored);
   // The name as it is stored, because names count in any case of letters.
   const found = stored === undefined ? entry : { id: stored['id'], [field]: stored[field] };
   return { version: 1, [section]: [mergeEntry(stored, { ...found, ...fields })] };
 }
 
-function targetOf(change: SingleChange): { readonly section: SectionName; readonly name: string } {
+interface Target {
+  readonly section: 'users' | 'groups' | 'projects';
+  readonly name: string;
+}
+
+function targetOf(change: SingleChange): Target {
   switch (change.action) {
     case 'user_block':
     case 'user_unblock':
@@ -85,9 +92,13 @@ function targetOf(change: SingleChange): { readonly section: SectionName; readon
   }
 }
 
-function newEntry(change: SingleChange, section: SectionName, name: string): Plain {
-  if (change.action !== 'user_add')
-    throw new CellpassError('not_found', `there is no ${section.slice(0, -1)} "${name}"`);
+async function newEntry(sql: Sql, change: SingleChange, { section, name }: Target): Promise<Plain> {
+  if (change.action !== 'user_add') {
+    const problem = { path: '', message: '', misspelt: { name, among: [section] } };
+    const names = await storedNames(sql, [problem]);
+    const suggestion = didYouMean(name, names(section));
+    throw new CellpassError('not_found', `there is no ${section.slice(0, -1)} "${name}"${suggestion}`);
+  }
   const { action, user, ...fields } = change;
   return { username: user, ...fields };
 }

@@ -52,7 +52,7 @@ export function readOrder(given: TokenOrder, now: Date, tokenDays: number): Read
   const parsed = orderForm(now, last, tokenDays).safeParse(whole, IN_WORDS);
   if (parsed.success) return { order: parsed.data, problems: [] };
   const problems = parsed.error.issues
-    .flatMap((issue) => explainIssue(issue, given, `is not for ${given.kind} tokens`))
+    .flatMap((issue) => explainIssue(issue, given, () => [], `is not for ${given.kind} tokens`))
     .map(({ path, message }) => ({ path: printPath(path), message }));
   const firsts = new Map(problems.toReversed().map((problem) => [problem.path, problem]));
   return { order: null, problems: [...firsts.values()].reverse() };

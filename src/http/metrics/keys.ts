@@ -13,7 +13,16 @@ const MS = 1000;
 export function keyMetrics(
   registry: Registry,
   keyring: Pick<Keyring, 'open'>,
-  { periods, oneKeyRegistries }: { readonly periods: KeyPeriods; readonly oneKeyRegistries: number },
+  {
+    periods,
+    oneKeyRegistries,
+    tlsExpiry,
+  }: {
+    readonly periods: KeyPeriods;
+    readonly oneKeyRegistries: number;
+    /** When the certificate of the listeners ends; null without TLS. */
+    readonly tlsExpiry: () => Date | null;
+  },
 ): void {
   const registers = [registry];
   const aggregator = 'min';
@@ -56,6 +65,17 @@ export function keyMetrics(
     "When the active key's certificate ends; leaves of the CA are renewed at a quarter of their life",
     (active) => active.certificate?.notAfter ?? null,
   );
+  new Gauge({
+    name: 'cellpass_tls_certificate_expiry_timestamp_seconds',
+    help: 'When the TLS certificate ends that the listeners show; missing without CELLPASS_TLS_CERT',
+    registers,
+    aggregator,
+    collect() {
+      const time = tlsExpiry();
+      if (time === null) this.remove();
+      else this.set(time.getTime() / MS);
+    },
+  });
   new Gauge({
     name: 'cellpass_registries_of_one_key',
     help: 'Registries with "trusts: key": an admin must give each the next key, or the rotation waits',

@@ -16,7 +16,14 @@ export function openDirectory(
 ): DirectoryResource {
   if (gitlab !== undefined) return DIRECTORY_IN_GITLAB;
   const issuers = config.federation && issuerRulesOf(config.federation);
-  const services = { database, passwords, now, refusesExamples: !isTrial(config), issuers };
+  const services = {
+    database,
+    passwords,
+    now,
+    refusesExamples: !isTrial(config),
+    issuers,
+    tokenDays: config.limits.tokenDays,
+  };
   if (openPlanner === undefined) {
     return {
       apply: (document, options) => applyDirectory(services, document, options),

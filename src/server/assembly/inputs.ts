@@ -45,6 +45,8 @@ export interface ServerInputs {
   readonly railsRules?: () => RailsRules | null;
   /** How the keys of issuers of ID tokens are fetched; default: over the network. */
   readonly fetchKeys?: FetchKeys;
+  /** The certificates in PEM that the listeners show now, their own first; null: without TLS. */
+  readonly tlsCertificate?: () => string | null;
   /** The metrics of this server's other processes. */
   readonly otherMetrics?: () => Promise<readonly Snapshot[]>;
 }

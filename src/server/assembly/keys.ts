@@ -1,7 +1,10 @@
+import type { Registry as MetricsRegistry } from 'prom-client';
 import type { CurrentTopology } from '../../cells/current-topology.ts';
 import type { Config } from '../../config/load.ts';
 import { daysToSeconds, longestTokenLifeSeconds } from '../../config/periods.ts';
+import { createCanaryMetrics } from '../../http/metrics/canaries.ts';
 import { createKeyring, type Keyring } from '../../keys/keyring.ts';
+import type { SigningKey } from '../../keys/signing-key.ts';
 import { AuthorityOperations } from '../../rotation/authorities.ts';
 import { createProbe, type Registry } from '../../rotation/canary.ts';
 import { KeyOperations } from '../../rotation/keys.ts';
@@ -58,20 +61,34 @@ function refreshQuietly(keyring: Keyring): void {
 /** Commands and schedule that change keys, for the one process of a server that administers it. */
 export function openRotation(
   inputs: ServerInputs,
-  { keyring, cells }: { readonly keyring: Keyring; readonly cells: CurrentTopology },
+  {
+    keyring,
+    cells,
+    registry,
+  }: {
+    readonly keyring: Keyring;
+    readonly cells: CurrentTopology;
+    readonly registry: MetricsRegistry;
+  },
   closers: Closers,
 ): KeyRotation {
   const { config, database, masterKey, now } = inputs;
+  const probe = createProbe({
+    registries: () => registriesOf(config, cells),
+    issuer: config.issuer,
+    cell: config.cell,
+    now,
+  });
+  const observe = createCanaryMetrics(registry, now);
   const options = {
     store: createKeyStore(database),
     keyring,
     masterKey,
-    probe: createProbe({
-      registries: () => registriesOf(config, cells),
-      issuer: config.issuer,
-      cell: config.cell,
-      now,
-    }),
+    probe: async (key: SigningKey) => {
+      const answers = await probe(key);
+      observe(answers);
+      return answers;
+    },
     now,
     cellId: config.cell,
     leafHours: config.keys.leafHours,

@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto';
 import { keyMetrics } from '../../http/metrics/keys.ts';
 import { type Sources, sourceMetrics } from '../../http/metrics/sources.ts';
 import { registriesOfOneKey } from '../../rotation/known-registries.ts';
@@ -12,13 +13,17 @@ import type { RecordViews } from './records.ts';
  * asks.
  */
 export function registerStats(
-  { config, database, logLinesLost = () => 0 }: ServerInputs,
+  { config, database, logLinesLost = () => 0, tlsCertificate = () => null }: ServerInputs,
   { registry, source, keyring, clock, passwords, cells }: SharedServices,
   { failedAttempts, audit, refusals }: RecordViews,
   shares: Sources['shares'],
 ): void {
   const oneKeyRegistries = registriesOfOneKey(config).length;
-  keyMetrics(registry, keyring, { periods: periodsOf(config), oneKeyRegistries });
+  keyMetrics(registry, keyring, {
+    periods: periodsOf(config),
+    oneKeyRegistries,
+    tlsExpiry: () => expiryOf(tlsCertificate()),
+  });
   sourceMetrics(registry, {
     version: readVersion(),
     pool: () => database.poolStats(),
@@ -33,4 +38,8 @@ export function registerStats(
     topologyService: () => cells.serviceStats(),
     logLinesLost,
   });
+}
+
+function expiryOf(pem: string | null): Date | null {
+  return pem === null ? null : new Date(new X509Certificate(pem).validTo);
 }

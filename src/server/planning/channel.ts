@@ -14,6 +14,7 @@ export type PlanningJob =
       readonly options: ApplyOptions;
       readonly refusesExamples: boolean;
       readonly issuers: IssuerRules | null;
+      readonly tokenDays: number | undefined;
       readonly nowMs: number;
     }
   | { readonly kind: 'export' };

@@ -41,8 +41,15 @@ async function run(job: PlanningJob): Promise<void> {
 async function resultOf(job: PlanningJob): Promise<unknown> {
   if (job.kind === 'export') return exportDirectory(client.database);
   const { database, passwords } = client;
-  const { given, options, refusesExamples, issuers, nowMs } = job;
-  const services = { database, passwords, now: () => new Date(nowMs), refusesExamples, issuers };
+  const { given, options, refusesExamples, issuers, tokenDays, nowMs } = job;
+  const services = {
+    database,
+    passwords,
+    now: () => new Date(nowMs),
+    refusesExamples,
+    issuers,
+    ...(tokenDays !== undefined && { tokenDays }),
+  };
   return applyDirectory(services, given, options);
 }
 

@@ -71,8 +71,16 @@ export function createPlanner(services: ApplyDependencies, limits: PlannerLimits
   return {
     apply: async (given, options) => {
       const nowMs = services.now().getTime();
-      const { refusesExamples = false, issuers = null } = services;
-      const result = await enqueue({ kind: 'apply', given, options, refusesExamples, issuers, nowMs });
+      const { refusesExamples = false, issuers = null, tokenDays } = services;
+      const result = await enqueue({
+        kind: 'apply',
+        given,
+        options,
+        refusesExamples,
+        issuers,
+        tokenDays,
+        nowMs,
+      });
       if (typeof result === 'object' && result !== null) return result;
       throw new Error('the planning process gave no result');
     },

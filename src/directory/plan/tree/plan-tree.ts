@@ -157,10 +157,10 @@ function findParent(
   if (mayExist(context, 'groups', above) || (!above.includes('/') && mayExist(context, 'users', above))) {
     return assumeGroups(treeContext, above);
   }
-  context.report(
-    at,
-    section === 'groups' ? `there is no parent group "${above}"` : `there is no group or user "${above}"`,
-  );
+  if (section === 'groups')
+    context.report(at, `there is no parent group "${above}"`, { name: above, among: ['groups'] });
+  else
+    context.report(at, `there is no group or user "${above}"`, { name: above, among: ['groups', 'users'] });
   return undefined;
 }
 
