@@ -129,7 +129,8 @@ async function applyAsAllowed(terminal: Terminal, request: Request, options: App
     const question = refused === null ? 'apply this?' : `${refused}. Apply this?`;
     if (!(await terminal.confirm(question))) throw new CellpassError('conflict', 'nothing was applied');
   }
-  print(await request({ dry_run: false }));
+  // Something else may have changed the directory while the question stood there.
+  print(await request({ dry_run: false, ...(refused === null && limit) }));
 }
 
 function refusal(reason: string): CellpassError {

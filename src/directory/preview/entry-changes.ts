@@ -110,12 +110,17 @@ function entryChange(
     after: sideOf(after, fields, 'new'),
   };
   const subjects = subjectsOf(change, newName, after ?? before ?? {});
-  return [{ ...change, subjects, takesAdmin: section === 'users' && isAdmin(before) && !isAdmin(after) }];
+  return [{ ...change, subjects, takesAdmin: section === 'users' && losesAdmin(before, after) }];
 }
 
-/** Of a user who may log in. */
-function isAdmin(user: Plain | null): boolean {
-  return user?.['admin'] === true && (user['state'] ?? 'active') === 'active';
+/** A blocked admin is one still: unblocking brings the rights back, as long as the flag is set. */
+function losesAdmin(before: Plain | null, after: Plain | null): boolean {
+  if (before?.['admin'] !== true) return false;
+  return after?.['admin'] !== true || (isActive(before) && !isActive(after));
+}
+
+function isActive(user: Plain): boolean {
+  return (user['state'] ?? 'active') === 'active';
 }
 
 function hidden({ field, old, new: given }: FieldChange): FieldChange {

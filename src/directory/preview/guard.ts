@@ -2,15 +2,19 @@ import { isRecord } from '../../config/issues.ts';
 import { keyOf } from '../document/fields.ts';
 import type { RecordedEntry } from './entry-changes.ts';
 
-/**
- * Lists of rules and memberships: what they lose while their entry stays counts as removed, too.
- * Each with the field that names an element, and the section of that name.
- */
-const COUNTED_LISTS: Readonly<Record<string, { readonly name: string; readonly section: string }>> = {
+interface CountedList {
+  /** The field that names an element. */
+  readonly name: string;
+  /** The section of that name; null: the elements are rules, which also count with their project. */
+  readonly section: string | null;
+}
+
+/** Lists of rules and memberships: what they lose counts as removed, too. */
+const COUNTED_LISTS: Readonly<Record<string, CountedList>> = {
   members: { name: 'user', section: 'users' },
   invited_groups: { name: 'group', section: 'groups' },
-  protected_repositories: { name: 'pattern', section: '' },
-  protected_tags: { name: 'pattern', section: '' },
+  protected_repositories: { name: 'pattern', section: null },
+  protected_tags: { name: 'pattern', section: null },
 };
 const MOST_NAMES = 3;
 
@@ -28,21 +32,23 @@ export function whyAsk(changes: readonly RecordedEntry[], maxRemovals: number): 
   return removed > maxRemovals ? `it removes ${removed} entries, more than ${maxRemovals}` : null;
 }
 
-/** A membership that ends with its user, or an invitation with its group, is not counted twice. */
+/**
+ * Entries, rules, and memberships of entries that stay. A membership that ends with its user, or an
+ * invitation with its group, is not counted twice.
+ */
 function removals(changes: readonly RecordedEntry[]): number {
   const entries = changes.filter(({ op }) => op === '-');
   const removed = new Set(entries.map(({ section, name }) => `${section}:${keyOf(name)}`));
-  const lost = changes
-    .filter(({ op }) => op === '~')
-    .flatMap(({ fields }) => fields)
-    .flatMap(({ field, old, new: given }) => {
+  const lost = changes.flatMap(({ op, fields }) =>
+    fields.flatMap(({ field, old, new: given }) => {
       const list = COUNTED_LISTS[field];
-      if (list === undefined) return [];
+      if (list === undefined || (op !== '~' && list.section !== null)) return [];
       const stay = new Set(namesIn(given, list.name));
       return namesIn(old, list.name).filter(
         (name) => !stay.has(name) && !removed.has(`${list.section}:${keyOf(name)}`),
       );
-    });
+    }),
+  );
   return entries.length + lost.length;
 }
 

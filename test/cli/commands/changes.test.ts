@@ -190,6 +190,20 @@ describe('changes of the directory on the command line', () => {
     });
   }
 
+  const refusals: [args: string[], refused: RegExp][] = [
+    [['user', 'block', 'nobody'], /^there is no user "nobody"$/],
+    [['user', 'add', 'user-1'], /^there is a user "user-1" already$/],
+    [['user', 'add', 'not a name'], /^nothing was changed: username /],
+  ];
+  for (const [args, refused] of refusals) {
+    it(`${args.join(' ')} --dry-run --json says why it would be refused`, async () => {
+      const { code, stdout } = await site.run([...args, '--dry-run', '--json']);
+      const answer = JSON.parse(stdout);
+      assert.deepEqual([code, answer.changes], [1, []]);
+      assert.match(answer.refused, refused);
+    });
+  }
+
   it('--merge changes only the fields that the document names', async () => {
     const { stdout } = await apply({ users: [{ username: 'root', external: true }] }, '--merge', '--yes');
     assert.match(stdout, /^~ users root: external false → true\n[A-Z]/);

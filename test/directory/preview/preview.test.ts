@@ -193,7 +193,12 @@ describeOnBoth('the preview of a document', (directory) => {
       true,
       /^it removes 6 entries/,
     ],
-    ['the projects and a group are removed', { groups: [{ path: 'acme' }], projects: [] }, true, null],
+    [
+      'projects and a group are removed, and the rules with them',
+      { groups: [{ path: 'acme' }], projects: [] },
+      true,
+      /^it removes 9 entries/,
+    ],
     ['an admin is removed', withoutUsers('root'), true, /^it takes the rights of an admin away: root$/],
     [
       'an admin is blocked',
@@ -228,6 +233,27 @@ describeOnBoth('the preview of a document', (directory) => {
       assert.equal(await directory.export(), before);
       // Without a limit nothing is refused.
       assert.notEqual((await directory.apply(document, { prune })).change_id, null);
+    });
+  }
+
+  const blocked: [what: string, document: object, prune: boolean, refused: RegExp | null][] = [
+    ['is removed', withoutUsers('root'), true, /admin away: root/],
+    ['loses the flag', { users: [{ username: 'root' }] }, false, /admin away: root/],
+    [
+      'loses the flag and stays blocked',
+      { users: [{ username: 'root', state: 'blocked' }] },
+      false,
+      /admin away: root/,
+    ],
+    ['is deactivated', { users: [{ username: 'root', admin: true, state: 'deactivated' }] }, false, null],
+    ['is unblocked', { users: [{ username: 'root', admin: true }] }, false, null],
+  ];
+  for (const [what, document, prune, refused] of blocked) {
+    it(`when an admin who was blocked before ${what}: ${refused === null ? 'applied' : 'refused'}`, async () => {
+      await directory.apply(BASE);
+      await directory.apply({ users: [{ username: 'root', admin: true, state: 'blocked' }] });
+      const { refused: said } = await preview(document, { prune, maxRemovals: 5 });
+      assert.match(String(said), refused ?? /^null$/);
     });
   }
 

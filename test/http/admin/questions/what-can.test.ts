@@ -112,6 +112,19 @@ describe('what-can', () => {
     });
   }
 
+  it('takes the ids that lists and records show', async () => {
+    for (const [id, shown] of [
+      ['token:508', 'token:access-508'],
+      ['token:510', 'token:access-510'],
+      ['job:803', 'job:job-803'],
+    ] as const) {
+      assert.deepEqual(await ask(shown), { ...(await ask(id)), subject: shown });
+    }
+    const [deploy] = await server.database.query("SELECT id FROM deploy_tokens WHERE username = 'off'");
+    const shown = `token:deploy-${deploy?.['id']}`;
+    assert.deepEqual(await ask(shown), { ...(await ask('deploy-token:off')), subject: shown });
+  });
+
   it('says that the registry is switched off', async () => {
     await server.apply({ settings: { registry_enabled: false } });
     const answer = await ask('user:alice');
