@@ -21,12 +21,13 @@ export function addTokenIdentify(token: Command, terminal: Terminal): void {
   const identify = token
     .command('identify')
     .description('say whose secret this is, which comes from standard input; exit code 1 if it is no token’s')
-    // Commander's own message would not say what to do.
-    .allowExcessArguments();
+    // Declared to be refused: commander's own message would not say what to do.
+    .argument('[secret...]')
+    .usage('[options] < FILE');
   withAdminOptions(identify)
     .addHelpText('after', EXAMPLES)
-    .action(async ({ json = false, ...flags }: JsonFlags) => {
-      if (identify.args.length > 0) identify.error(`error: ${AS_ARGUMENT}`, { exitCode: 2 });
+    .action(async (given: readonly string[], { json = false, ...flags }: JsonFlags) => {
+      if (given.length > 0) identify.error(`error: ${AS_ARGUMENT}`, { exitCode: 2 });
       const secret = readSecret(terminal);
       const found = await withAdmin(terminal, flags, async ({ api }) =>
         dataOf(await api.POST('/admin/v1/tokens/identify', { body: { secret } })),

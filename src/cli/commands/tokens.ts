@@ -6,7 +6,7 @@ import { type AdminClient, dataOf } from '../client/admin-client.ts';
 import { showAnswer, withAdminOptions } from '../client/admin-command.ts';
 import type { JsonFlags } from '../client/admin-route.ts';
 import { fetchPages } from '../client/fetch-pages.ts';
-import { limitOption, readMoment } from '../client/option-values.ts';
+import { type PageFlags, readMoment, sayWhereToGoOn, withPageOptions } from '../client/option-values.ts';
 import { cuttable, printTable, whole } from '../client/table.ts';
 import { toMinute } from '../client/time.ts';
 import { addTokenCreate, TOKEN_KINDS } from './token-create.ts';
@@ -40,7 +40,7 @@ Examples:
   cellpass token list --owner-state blocked --scope write_registry (what would work again?)
   cellpass token list --owner builder --can push --under acme      (what can a service account push?)`;
 
-interface ListOptions extends JsonFlags {
+interface ListOptions extends PageFlags {
   readonly user?: string;
   readonly project?: string;
   readonly group?: string;
@@ -53,7 +53,6 @@ interface ListOptions extends JsonFlags {
   readonly scope?: string;
   readonly owner?: string;
   readonly ownerState?: OwnerState;
-  readonly limit: number;
 }
 
 function addTokenList(token: Command, terminal: Terminal): void {
@@ -75,19 +74,15 @@ function addTokenList(token: Command, terminal: Terminal): void {
     .option('--never-expires', 'tokens that never expire')
     .option('--scope <scope>', 'tokens with this scope, such as write_registry')
     .option('--owner <name>', 'tokens of any kind that act as this user, service account or bot')
-    .addOption(new Option('--owner-state <state>', 'tokens whose owner is so').choices(OWNER_STATES))
-    .addOption(limitOption());
-  withAdminOptions(list)
+    .addOption(new Option('--owner-state <state>', 'tokens whose owner is so').choices(OWNER_STATES));
+  withAdminOptions(withPageOptions(list))
     .addHelpText('after', LIST_EXAMPLES)
     .action(async (options: ListOptions) => {
       const page = await showAnswer(terminal, options, {
         fetch: (client) => fetchTokens(client, options),
         print: ({ tokens }) => printTokens(tokens),
       });
-      if (page.next === null) return;
-      terminal.stderr(
-        `these are the first ${page.tokens.length}; for the others use --limit, or narrow the search\n`,
-      );
+      sayWhereToGoOn(terminal, `the first ${page.tokens.length}`, page.next);
     });
 }
 
@@ -106,7 +101,7 @@ function addTokenRevoke(token: Command, terminal: Terminal): void {
 }
 
 async function fetchTokens({ api }: AdminClient, options: ListOptions): Promise<TokenPage> {
-  const { user, project, group, kind, can, under, limit } = options;
+  const { user, project, group, kind, can, under, limit, after } = options;
   const { expiresBefore, unusedSince, neverExpires, scope, owner, ownerState } = options;
   const filter = {
     ...(user !== undefined && { user }),
@@ -122,10 +117,14 @@ async function fetchTokens({ api }: AdminClient, options: ListOptions): Promise<
     ...(owner !== undefined && { owner }),
     ...(ownerState !== undefined && { owner_state: ownerState }),
   };
-  const { entries, next } = await fetchPages(limit, async (place) => {
-    const page = dataOf(await api.GET('/admin/v1/tokens', { params: { query: { ...filter, ...place } } }));
-    return { entries: page.tokens, next: page.next };
-  });
+  const { entries, next } = await fetchPages(
+    limit,
+    async (place) => {
+      const page = dataOf(await api.GET('/admin/v1/tokens', { params: { query: { ...filter, ...place } } }));
+      return { entries: page.tokens, next: page.next };
+    },
+    after,
+  );
   return { tokens: entries, next };
 }
 

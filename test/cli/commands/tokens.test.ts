@@ -143,6 +143,70 @@ describe('cellpass token', () => {
     assert.match(stderr, /^these are the first 2; for the others use --limit/);
   });
 
+  it('list goes on with --after where a page ended', async () => {
+    const first: TokenPage = JSON.parse(await run('list', '--limit', '2', '--json'));
+    const second: TokenPage = JSON.parse(
+      await run('list', '--limit', '1', '--after', first.next ?? '', '--json'),
+    );
+    const all: TokenPage = JSON.parse(await run('list', '--json'));
+    assert.deepEqual([...first.tokens, ...second.tokens], all.tokens.slice(0, 3));
+  });
+
+  it('list takes what is asked of the tokens, any together', async () => {
+    const { id } = await create('--kind', 'deploy', '--group', 'acme', '--scopes', 'write_registry');
+    const [kind, scope] = [
+      ['--kind', 'deploy'],
+      ['--scope', 'write_registry'],
+    ];
+    const ids = async (...args: string[]): Promise<readonly string[]> =>
+      JSON.parse(await run('list', '--json', ...args)).tokens.map((one: { id: string }) => one.id);
+    assert.ok((await ids(...scope, '--expires-before', '2099-01-31')).includes(id));
+    assert.ok((await ids(...kind, '--unused-since', '2099-01-31T00:00:00Z')).includes(id));
+    for (const none of [['--never-expires'], ['--unused-since', '1d'], ['--owner', 'alice']])
+      assert.ok(!(await ids(...kind, ...scope, ...none)).includes(id), none.join(' '));
+    assert.ok((await ids('--owner', 'alice', '--owner-state', 'active')).length > 0);
+    assertRefused(await site.run(['token', 'list', '--owner', 'nobody']), /no user "nobody"/);
+  });
+
+  it('list says whose owner is blocked', async () => {
+    const minted = await create('--kind', 'personal', '--user', 'alice', '--scopes', 'api');
+    await done(site, 'user', 'block', 'alice');
+    const text = await run('list', '--owner-state', 'blocked');
+    await done(site, 'user', 'unblock', 'alice');
+    assert.match(text, new RegExp(`^${minted.id} .* owner blocked$`, 'm'));
+  });
+
+  it('identify says whose a secret is, and reads it from standard input alone', async () => {
+    const identify = (input: string, ...args: string[]) =>
+      site.run(['token', 'identify', ...args], { input });
+    const { id, token } = await create('--kind', 'personal', '--user', 'alice', '--scopes', 'api');
+    const known = await identify(`${token}\n`, '--json');
+    assert.deepEqual(
+      [known.code, JSON.parse(known.stdout)],
+      [0, { kind: 'personal', id, owner: 'alice', state: 'active', cell: 3 }],
+    );
+    assert.equal((await identify(token)).stdout, `${id}: personal token of alice, active, names cell 3\n`);
+    const UNKNOWN: [secret: string, says: RegExp][] = [
+      ['glpat-example-of-nobody-0001', /no token has this secret$/m],
+      ['correct horse', /passwords are not identified$/m],
+      ['eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhIn0.c2ln', /a JWT: an ID token is not identified/],
+      [`${token.slice(0, -1)}${token.endsWith('0') ? '1' : '0'}`, /checksum is wrong/],
+    ];
+    for (const [secret, says] of UNKNOWN) {
+      const { code, stdout, stderr } = await identify(secret, '--json');
+      assert.deepEqual([code, JSON.parse(stdout)], [1, { kind: null }]);
+      assert.match(stderr, says);
+      assert.ok(!stderr.includes(secret));
+      assert.equal((await identify(secret)).stdout, '');
+    }
+    assertRefused(await identify('\n'), /give the secret on standard input/);
+    const argued = await identify('', token);
+    assert.equal(argued.code, 2);
+    assert.match(argued.stderr, /on standard input, not as an argument/);
+    assert.ok(!argued.stderr.includes(token.slice(6)));
+    assert.ok(!server.child.output().includes(token.slice(6)));
+  });
+
   it('is refused in one line that says everything that is wrong', async () => {
     const wrong = ['--scopes', 'read_registy', '--expires-at', '2020-01-31'];
     assertRefused(
