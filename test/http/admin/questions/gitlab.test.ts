@@ -217,6 +217,11 @@ describe("who-can and what-can on a GitLab's database", () => {
     });
   }
 
+  it('say why a user who must act for another user reaches nothing', async () => {
+    await gitlab.gitlab.main.execute('UPDATE users SET composite_identity_enforced = true WHERE id = 1');
+    assert.deepEqual(await whatCan(gitlab.answers().questions, 'user:dev'), ['composite_identity']);
+  });
+
   it('say that an internal project is open to deploy tokens, and list its own', async () => {
     await gitlab.gitlab.main.execute('UPDATE projects SET visibility_level = 10 WHERE id = 102');
     const { questions } = gitlab.answers();
