@@ -117,10 +117,10 @@ export function createRemoteAdminApp(deps: AdminDeps): Koa<RequestState> {
 function adminRouter(deps: AdminDeps): Router<RequestState> {
   const router = new Router<RequestState>({ strict: true, sensitive: true });
   router.get('/admin/v1/directory', exportDirectory(deps.directory));
-  router.post('/admin/v1/directory', applyDirectory(deps.contract, deps.directory));
+  router.post('/admin/v1/directory', applyDirectory(deps.contract, deps.directory, deps));
   router.post('/admin/v1/directory/changes', changeOne(deps.contract, deps.directory));
   router.get('/admin/v1/history', listHistory(deps.contract, deps.history));
-  router.post('/admin/v1/history/:id/undo', undoChange(deps.contract, deps.history));
+  router.post('/admin/v1/history/:id/undo', undoChange(deps.contract, deps.history, deps.revocations));
   router.put('/admin/v1/job-tokens/:id', putJobToken(deps.contract, deps.jobTokens));
   router.delete('/admin/v1/job-tokens/:id', deleteJobToken(deps.contract, deps.jobTokens));
   router.get('/admin/v1/tokens', listTokens(deps.contract, deps.tokens, deps.questions));

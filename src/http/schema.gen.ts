@@ -1144,6 +1144,8 @@ export interface components {
             refused: string | null;
             /** @description What is probably not meant. */
             warnings: components["schemas"]["Problem"][];
+            /** @description A revocation could not be noted in revocations.jsonl. */
+            warning?: string;
             sections: {
                 [key: string]: components["schemas"]["SectionResult"];
             };
@@ -1252,6 +1254,8 @@ export interface components {
             change_id: number | null;
             /** @description Of a dry run: why the change can not be undone; null when it can. */
             refused: string | null;
+            /** @description A revocation could not be noted in revocations.jsonl. */
+            warning?: string;
         };
         SectionResult: {
             added: number;

@@ -102,6 +102,7 @@ async function applyAsAllowed(terminal: Terminal, request: Request, options: App
   const limit = { max_removals: maxRemovals };
   const print = (result: ApplyResult): void => {
     warn(terminal, file, result.warnings);
+    if (result.warning !== undefined) terminal.stderr(`warning: ${result.warning}\n`);
     terminal.stdout(json ? toJsonLine(result) : printResult(result));
   };
   if (yes && !dryRun) return print(await request({ dry_run: false }));
@@ -144,7 +145,7 @@ async function undo(
 ): Promise<void> {
   if (!/^[1-9][0-9]{0,14}$/.test(id))
     throw new CellpassError('invalid', `${id} is no id of a change: "cellpass history" shows them`);
-  const { changes, refused } = await showAnswer(terminal, options, {
+  const { changes, refused, warning } = await showAnswer(terminal, options, {
     fetch: async ({ api }) =>
       dataOf(
         await api.POST('/admin/v1/history/{id}/undo', {
@@ -153,6 +154,7 @@ async function undo(
       ),
     print: (result) => printChanges(result.changes),
   });
+  if (warning !== undefined) terminal.stderr(`warning: ${warning}\n`);
   if (!dryRun) return;
   if (refused !== null) throw new CellpassError('conflict', refused);
   if (changes.length > 0) exitWouldChange();

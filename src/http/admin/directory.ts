@@ -3,8 +3,10 @@ import { notUtf8 } from '../../config/utf8.ts';
 import type { ApplyOptions } from '../../directory/apply.ts';
 import type { SingleChange } from '../../directory/single/single-change.ts';
 import { CellpassError } from '../../errors.ts';
+import type { RevocationFile } from '../../records/revocation-file.ts';
 import { readBody, readJson } from '../body.ts';
 import type { Contract } from '../contract.ts';
+import { type HistoryResource, noteChange } from './history.ts';
 import { adminOf } from './identify.ts';
 
 /**
@@ -18,11 +20,18 @@ export interface DirectoryResource {
    * @param document the text of a document, or one change.
    * @throws {CellpassError} `invalid` with every problem in the document.
    */
-  apply(document: string | SingleChange, options: ApplyOptions): Promise<object>;
+  apply(
+    document: string | SingleChange,
+    options: ApplyOptions,
+  ): Promise<object & { readonly change_id: number | null }>;
   export(): Promise<string>;
 }
 
-export function applyDirectory(contract: Contract, directory: DirectoryResource): Middleware {
+export function applyDirectory(
+  contract: Contract,
+  directory: DirectoryResource,
+  records: { readonly history: HistoryResource; readonly revocations: RevocationFile },
+): Middleware {
   const parameters = contract.parametersOf('applyDirectory', 'malformed');
   return async (ctx) => {
     const { query = {} } = parameters(ctx);
@@ -31,7 +40,9 @@ export function applyDirectory(contract: Contract, directory: DirectoryResource)
       throw new CellpassError('invalid', 'merge changes only what the document names: leave prune out');
     const body = await readBody(ctx.req, DOCUMENT_LIMIT_BYTES);
     const options = { prune, merge, dryRun, maxRemovals: maxRemovals ?? null, who: adminOf(ctx).actor };
-    ctx.body = await directory.apply(decodeUtf8(body), options);
+    const result = await directory.apply(decodeUtf8(body), options);
+    // The document is applied by now, whether or not its revocations can be noted.
+    ctx.body = { ...result, ...(await noteChange(records, ctx, result.change_id)) };
   };
 }
 

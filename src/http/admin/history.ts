@@ -1,12 +1,19 @@
-import type { Middleware } from 'koa';
+import type { Context, Middleware } from 'koa';
 import { lowerCaseAscii } from '../../ascii.ts';
 import type { UndoResult } from '../../directory/history/undo.ts';
 import { CellpassError } from '../../errors.ts';
-import type { HistoryEntry, HistoryPlace, HistoryQuestion } from '../../store/history/history.ts';
+import type { RevocationFile } from '../../records/revocation-file.ts';
+import type {
+  HistoryEntry,
+  HistoryPlace,
+  HistoryQuestion,
+  RevokedByChange,
+} from '../../store/history/history.ts';
 import type { Contract } from '../contract.ts';
 import type { ParametersOf } from '../contract-parameters.ts';
 import type { HistoryEntryView, HistoryPageView } from '../types.ts';
 import { adminOf } from './identify.ts';
+import { note } from './note-revocation.ts';
 import { USUAL_PAGE } from './parameters.ts';
 import { toDate } from './places.ts';
 
@@ -15,6 +22,8 @@ export interface HistoryResource {
   list(
     question: HistoryQuestion,
   ): Promise<{ readonly entries: readonly HistoryEntry[]; readonly next: HistoryPlace | null }>;
+  /** The tokens that a change revoked. */
+  revokedBy(id: number): Promise<readonly RevokedByChange[]>;
   /** @throws {CellpassError} `not_found`, `conflict`. */
   undo(id: number, options: { readonly who: string; readonly dryRun: boolean }): Promise<UndoResult>;
 }
@@ -30,13 +39,33 @@ export function listHistory(contract: Contract, history: HistoryResource): Middl
   };
 }
 
-export function undoChange(contract: Contract, history: HistoryResource): Middleware {
+export function undoChange(
+  contract: Contract,
+  history: HistoryResource,
+  revocations: RevocationFile,
+): Middleware {
   const parameters = contract.parametersOf('undoChange');
   return async (ctx) => {
     const { path, query = {} } = parameters(ctx);
     const { dry_run: dryRun = false } = query;
-    ctx.body = await history.undo(path.id, { who: adminOf(ctx).actor, dryRun });
+    const result = await history.undo(path.id, { who: adminOf(ctx).actor, dryRun });
+    ctx.body = { ...result, ...(await noteChange({ history, revocations }, ctx, result.change_id)) };
   };
+}
+
+/** Notes the tokens that a change revoked, as `note` does; null: nothing was changed. */
+export async function noteChange(
+  { history, revocations }: { readonly history: HistoryResource; readonly revocations: RevocationFile },
+  ctx: Context,
+  change: number | null,
+): Promise<{ readonly warning?: string }> {
+  let noted: { readonly warning?: string } = {};
+  const tokens = change === null ? [] : await history.revokedBy(change);
+  for (const token of tokens) {
+    const { warning } = await note(revocations, ctx, { kind: 'token', ...token });
+    if (warning !== undefined) noted = { warning };
+  }
+  return noted;
 }
 
 function toQuestion({ query = {} }: ParametersOf<'listHistory'>): HistoryQuestion {

@@ -25,7 +25,11 @@ export const JOB_TOKENS_IN_GITLAB: AdminDeps['jobTokens'] = {
 };
 
 /** Refuses everything. */
-export const HISTORY_IN_GITLAB: AdminDeps['history'] = { list: inGitlab, undo: inGitlab };
+export const HISTORY_IN_GITLAB: AdminDeps['history'] = {
+  list: inGitlab,
+  undo: inGitlab,
+  revokedBy: inGitlab,
+};
 
 /** Lists GitLab's tokens, and refuses the rest. */
 export function tokensInGitlab(

@@ -81,7 +81,7 @@ export function createPlanner(services: ApplyDependencies, limits: PlannerLimits
         tokenDays,
         nowMs,
       });
-      if (typeof result === 'object' && result !== null) return result;
+      if (isApplied(result)) return result;
       throw new Error('the planning process gave no result');
     },
     export: async () => String(await enqueue({ kind: 'export' })),
@@ -92,6 +92,11 @@ export function createPlanner(services: ApplyDependencies, limits: PlannerLimits
       clearTimeout(idle);
     },
   };
+}
+
+function isApplied(result: unknown): result is object & { readonly change_id: number | null } {
+  if (typeof result !== 'object' || result === null || !('change_id' in result)) return false;
+  return result.change_id === null || typeof result.change_id === 'number';
 }
 
 function forkPlanner({ heapMb }: PlannerLimits): ChildProcess {

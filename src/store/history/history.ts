@@ -177,6 +177,29 @@ export async function findChange(sql: Pick<Sql, 'query'>, id: number): Promise<R
   return { entries, rows, undoneBy: change.undone_by };
 }
 
+/** A token whose secret a change revoked. */
+export interface RevokedByChange {
+  /** Such as `access-12`. */
+  readonly id: string;
+  /** SHA-256 of the secret, in hex. */
+  readonly sha256: string;
+}
+
+/** The tokens that a recorded change revoked, such as those that a document declares as revoked. */
+export function findRevokedBy(sql: Pick<Sql, 'query'>, id: number): Promise<readonly RevokedByChange[]> {
+  return sql.query<Row & RevokedByChange>(REVOKED_BY, [id]);
+}
+
+const REVOKED_BY = `
+  WITH tokens AS (
+    SELECT coalesce(after, before) ->> 'token_digest' AS digest,
+      CASE table_name WHEN 'access_tokens' THEN 'access-' ELSE 'deploy-' END || (coalesce(after, before) ->> 'id') AS id
+    FROM history_rows WHERE change_id = $1 AND table_name IN ('access_tokens', 'deploy_tokens'))
+  SELECT substr(secret.after ->> 'token_digest', 3) AS sha256, coalesce(min(tokens.id), 'unknown') AS id
+  FROM history_rows AS secret LEFT JOIN tokens ON tokens.digest = secret.after ->> 'token_digest'
+  WHERE secret.change_id = $1 AND secret.table_name = 'revoked_secrets' AND secret.before IS NULL
+  GROUP BY 1 ORDER BY 1`;
+
 /** The first changes after this one that are about one of its entries. */
 export async function findLaterChanges(sql: Pick<Sql, 'query'>, id: number): Promise<readonly number[]> {
   const rows = await sql.query<Row & { readonly id: number }>(

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { chmod, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
@@ -63,6 +64,8 @@ describe('revocations.jsonl', function () {
     assert.deepEqual(
       (await lines()).map(({ kind, id, kid }) => [kind, id ?? kid]),
       [
+        // The example declares one as revoked.
+        ['token', 'access-3'],
         ['token', early],
         ['token', late],
         ['admin_token', 1],
@@ -71,6 +74,40 @@ describe('revocations.jsonl', function () {
     );
     const text = await readFile(file, 'utf8');
     for (const secret of Object.values(secrets)) assert.ok(!text.includes(secret));
+  });
+
+  it('has what a document declares as revoked, and what undoes the undo of that', async () => {
+    const id = await mint('documented');
+    const document = join(site.dir, 'document.json');
+    const entry = {
+      id: Number(id.slice('access-'.length)),
+      kind: 'personal',
+      user: 'alice',
+      name: 'documented',
+    };
+    await writeFile(document, JSON.stringify({ version: 1, access_tokens: [{ ...entry, revoked: true }] }));
+    const before = (await lines()).length;
+    const apply = async (...args: string[]) =>
+      JSON.parse(await done(site, 'directory', 'apply', '-f', document, '--merge', '--json', ...args));
+    assert.equal((await site.run(['directory', 'apply', '-f', document, '--merge', '--dry-run'])).code, 2);
+    assert.equal((await lines()).length, before);
+    const { change_id, changes } = await apply('--yes');
+    assert.equal(changes.length, 1);
+    const undone = JSON.parse(await done(site, 'directory', 'undo', String(change_id), '--json'));
+    await done(site, 'directory', 'undo', String(undone.change_id));
+    const added = (await lines()).slice(before);
+    assert.deepEqual(
+      added.map(({ kind, id: token }) => [kind, token]),
+      [
+        ['token', id],
+        ['token', id],
+      ],
+    );
+    const digest = createHash('sha256')
+      .update(secrets['documented'] ?? '')
+      .digest('hex');
+    assert.equal(added[0].sha256, digest);
+    assert.equal(await login('documented'), 401);
   });
 
   it('is not needed for a revocation: the answer then has a warning', async () => {
@@ -92,7 +129,7 @@ describe('revocations.jsonl', function () {
     await rename(join(site.dataDir, 'pgdata'), join(site.dir, 'lost'));
     const { code, stdout, stderr } = await site.run(['restore', backup, '--revocations', file]);
     assert.equal(code, 0, stderr);
-    assert.match(stdout, /^revoked again: 2 token, 1 admin token, 1 key$/m);
+    assert.match(stdout, /^revoked again: 5 token, 1 admin token, 1 key$/m);
     server = await site.serve();
     assert.deepEqual([await login('early'), await login('late'), await login('kept')], [401, 401, 200]);
     const [admin] = JSON.parse(await done(site, 'admin-token', 'list', '--json')).admin_tokens;
@@ -111,7 +148,7 @@ describe('revocations.jsonl', function () {
     const wrong = join(site.dir, 'wrong.jsonl');
     await writeFile(wrong, `${await readFile(file, 'utf8')}{"time":"2026`);
     await chmod(wrong, 0o600);
-    assertRefused(await site.run(['restore', '--revocations', wrong]), /line 5 of .+ is no revocation/);
+    assertRefused(await site.run(['restore', '--revocations', wrong]), /line 8 of .+ is no revocation/);
     assert.equal((await site.run(['restore'])).code, 2);
   });
 });
