@@ -35,6 +35,11 @@ export interface TransactionOptions {
    * lock; default 10 s. PGlite has no timeouts.
    */
   readonly statementTimeoutMs?: number;
+  /**
+   * True: it leaves processors to token requests, because PostgreSQL neither splits a statement
+   * among parallel workers nor compiles it; default: false.
+   */
+  readonly isModest?: boolean;
 }
 
 /** The longest statement that any work needs; PostgreSQL ends longer ones. */

@@ -86,8 +86,8 @@ export function openPostgres(url: string, options: PostgresOptions = {}): Databa
             runQuery(lease, leftMs(), toConfig(statement, params, hasSession)),
           ),
     execute: (text) => executeAtLength(pool, text, hasSession),
-    transaction: (work, { statementTimeoutMs: timeoutMs = TRANSACTION_TIMEOUT_MS } = {}) =>
-      postgresTransaction(pool, { timeoutMs, hasSession }, work),
+    transaction: (work, { statementTimeoutMs: timeoutMs = TRANSACTION_TIMEOUT_MS, isModest = false } = {}) =>
+      postgresTransaction(pool, { timeoutMs, hasSession, isModest }, work),
     tryExclusively: (lock, work) => postgresExclusively(pool, { lock, hasSession }, work),
     listen: (channel, onNotice) =>
       ListenClient === null ? NOT_LISTENING : listenOnPostgres(ListenClient, channel, onNotice),

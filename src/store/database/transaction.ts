@@ -11,6 +11,7 @@ export const TRANSACTION_TIMEOUT_MS = 10_000;
 interface TransactionLimits {
   readonly timeoutMs: number;
   readonly hasSession: boolean;
+  readonly isModest?: boolean;
 }
 
 /**
@@ -19,13 +20,13 @@ interface TransactionLimits {
  */
 export async function postgresTransaction<T>(
   pool: pg.Pool,
-  { timeoutMs, hasSession }: TransactionLimits,
+  { timeoutMs, hasSession, isModest = false }: TransactionLimits,
   work: (sql: Sql) => Promise<T>,
 ): Promise<T> {
   const lease = await borrowPatiently(pool);
   const shortMs = Math.min(timeoutMs, TRANSACTION_TIMEOUT_MS);
   try {
-    await lease.query({ text: begin(timeoutMs) }, shortMs);
+    await lease.query({ text: begin(timeoutMs, isModest) }, shortMs);
     const result = await work(transactionSql(lease, { timeoutMs, hasSession }));
     await commit(lease, shortMs);
     return result;
@@ -52,10 +53,11 @@ async function commit(lease: Lease, timeoutMs: number): Promise<void> {
  * The timeouts make a process that is frozen, or whose host is down, lose its locks after 10
  * minutes.
  */
-function begin(statementTimeoutMs: number): string {
+function begin(statementTimeoutMs: number, isModest: boolean): string {
+  const modest = '; SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL jit = off';
   return (
     `BEGIN; SET LOCAL statement_timeout = ${statementTimeoutMs}; ` +
-    `SET LOCAL idle_in_transaction_session_timeout = ${LONGEST_STATEMENT_MS}`
+    `SET LOCAL idle_in_transaction_session_timeout = ${LONGEST_STATEMENT_MS}${isModest ? modest : ''}`
   );
 }
 

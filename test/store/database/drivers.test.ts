@@ -111,6 +111,21 @@ describe('several processes on one PostgreSQL', () => {
     await relay.close();
   });
 
+  it('use no parallel workers and no compiler in a modest transaction, and only there', async () => {
+    const read = (isModest: boolean) =>
+      one.transaction(
+        (sql) =>
+          sql.query(
+            "SELECT current_setting('max_parallel_workers_per_gather') AS workers, current_setting('jit') AS jit",
+          ),
+        { isModest },
+      );
+    const before = await read(false);
+    assert.deepEqual(await read(true), [{ workers: '0', jit: 'off' }]);
+    assert.deepEqual(await read(false), before);
+    assert.notEqual(before[0]?.['workers'], '0');
+  });
+
   it('have what one of them does alone done by one, and the next may begin when it ends, also by an error', async () => {
     const done: string[] = [];
     const held = await one.tryExclusively(1, async () => {

@@ -1,4 +1,4 @@
-import { setImmediate as endOfTurn } from 'node:timers/promises';
+import { setTimeout as pause } from 'node:timers/promises';
 
 /** A candidate that was decided, and where the next page begins if this one ends here. */
 export interface Step<T> {
@@ -14,7 +14,13 @@ export interface Page<T> {
 }
 
 /** How many candidates are read and decided between two turns of the event loop. */
-export const BATCH = 100;
+export const BATCH = 50;
+
+/**
+ * Between two batches, in milliseconds. A token request takes several turns of the event loop, and
+ * would wait for a batch in each of them.
+ */
+const PAUSE_MS = 2;
 
 /** After this, a page ends with what it has: the work for one answer is bounded. */
 const LONGEST_WORK_MS = 700;
@@ -38,7 +44,7 @@ export async function takePage<T>(
       next = place;
     }
     if (batch.length > 0 && monotonicMs() > deadlineMs) return { rows, next };
-    await endOfTurn();
+    await pause(PAUSE_MS);
   }
   return { rows, next: undefined };
 }

@@ -8,7 +8,7 @@ import { findReachable } from './reachable.ts';
 import { findTokensNear } from './tokens-near.ts';
 
 /** Longer than for token requests, whose clients wait. */
-const PATIENT: TransactionOptions = { statementTimeoutMs: 5000 };
+const PATIENT: TransactionOptions = { statementTimeoutMs: 5000, isModest: true };
 
 /** cellpass's own tables, asked by administrators, on either driver. */
 export function createOwnQuestions(database: Pick<Database, 'transaction'>): DirectoryQuestions {

@@ -13,7 +13,7 @@ import { findReachable } from './reachable.ts';
 import { findTokensNear } from './tokens-near.ts';
 
 /** Longer than for token requests, whose clients wait. */
-const PATIENT: TransactionOptions = { statementTimeoutMs: 5000 };
+const PATIENT: TransactionOptions = { statementTimeoutMs: 5000, isModest: true };
 
 interface GitlabQuestionsOptions {
   readonly gitlab: Pick<GitlabSource, 'withState' | 'aside'>;
