@@ -15,7 +15,7 @@ const MASKS: readonly (readonly [RegExp, string])[] = [
     /\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b/g,
     '5f0c3b1e-7d5a-4c1e-9b0f-2a6d8e4c1b3a',
   ],
-  [/(?<= )[0-9a-f]{8}(?= |$)/gm, '5f0c3b1e'],
+  [/(?<=^20\d\d-.* {2})[0-9a-f]{8}(?= |$)/gm, '5f0c3b1e'],
   [/(?<=_bot_)[0-9a-f]{32}/g, 'cc25e347c4dcbdd5ca31612173640bea'],
   [/admin socket \(\w+\)/g, 'admin socket (root)'],
   [/\bglpat-(?!example)[\w.-]+/g, 'glpat-…'],
@@ -70,14 +70,18 @@ async function run(command: string, { site, server }: { readonly site: Site; rea
 }
 
 const REQUEST =
-  /^(?:for i in \$\(seq (?<times>\d+)\); do )?curl -so \/dev\/null (?:-u '(?<login>[^']+)' )?\\?\n? *'http:\/\/127\.0\.0\.1:5001(?<path>[^']+)'(?:; done)?$/;
+  /^(?:for i in \$\(seq (?<times>\d+)\); do )?curl -so \/dev\/null (?:-u ['"](?<login>[^'"]+)['"] )?\\?\n? *'http:\/\/127\.0\.0\.1:5001(?<path>[^']+)'(?:; done)?$/;
 
-/** Stands in for `curl -so /dev/null [-u USER:SECRET] URL`, which not every machine has. */
+/**
+ * Stands in for `curl -so /dev/null [-u USER:SECRET] URL`, which not every machine has, once or in a
+ * loop over `$i`.
+ */
 async function askForToken(command: string, server: Server): Promise<string> {
   const { times = '1', login, path } = REQUEST.exec(command)?.groups ?? {};
   assert.ok(path, `not understood: ${command}`);
-  const headers = login === undefined ? {} : { Authorization: `Basic ${btoa(login)}` };
-  for (let left = Number(times); left > 0; left--) {
+  for (let i = 1; i <= Number(times); i++) {
+    const basic = btoa(login?.replace('$i', String(i)) ?? '');
+    const headers = login === undefined ? {} : { Authorization: `Basic ${basic}` };
     await (await fetch(`${server.url}${path}`, { headers })).arrayBuffer();
   }
   return '';
