@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import type { IdentityPageView, IdentityView, IssuerListView } from '../../http/types.ts';
+import type { IdentityView, IssuerListView } from '../../http/types.ts';
 import type { Terminal } from '../../terminal.ts';
 import { type AdminClient, dataOf } from '../client/admin-client.ts';
 import { showAnswer, withAdminOptions } from '../client/admin-command.ts';
@@ -23,7 +23,10 @@ interface ListOptions extends JsonFlags {
   readonly limit: number;
 }
 
-interface Listed extends IssuerListView, IdentityPageView {}
+interface Listed extends IssuerListView {
+  readonly identities: readonly IdentityView[];
+  readonly next?: string;
+}
 
 function addList(federation: Command, terminal: Terminal): void {
   const list = federation
@@ -35,19 +38,19 @@ function addList(federation: Command, terminal: Terminal): void {
       fetch: (client) => fetchList(client, options.limit),
       print: printList,
     });
-    if (next !== null)
+    if (next !== undefined)
       terminal.stderr(`these are the first ${identities.length} identities; for the others use --limit\n`);
   });
 }
 
 async function fetchList({ api }: AdminClient, limit: number): Promise<Listed> {
   const { issuers } = dataOf(await api.GET('/admin/v1/federation/issuers'));
-  const { entries: identities, next } = await fetchPages(limit, async (place) => {
+  const { entries: identities, ...rest } = await fetchPages(limit, async (place) => {
     const answer = await api.GET('/admin/v1/federation/identities', { params: { query: place } });
     const page = dataOf(answer);
     return { entries: page.identities, next: page.next };
   });
-  return { issuers, identities: [...identities], next };
+  return { issuers, identities, ...rest };
 }
 
 const ISSUER_COLUMNS = [
