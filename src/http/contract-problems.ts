@@ -7,6 +7,10 @@ import { isUuid, isUuidPrefix, SHORTEST_PREFIX } from '../store/records/uuid-pre
 
 const CREDENTIAL = /^((access|deploy|job)-[1-9][0-9]{0,18}|identity-[a-z0-9_-]{1,64}|password|anonymous)$/;
 
+const SUBJECT =
+  /^((user|deploy-token|identity):[^\0]+|token:(access-|deploy-)?[1-9][0-9]{0,15}|job:(job-)?[1-9][0-9]{0,15})$/u;
+const SUBJECTS = 'user:NAME, token:ID, deploy-token:NAME, job:ID, identity:NAME';
+
 /** What the formats of the contract mean, where that differs from ajv's own reading. */
 const FORMATS: Record<string, { readonly accepts: (text: string) => boolean; readonly message: string }> = {
   // ajv's grammar takes leap seconds, which no `Date` can hold.
@@ -22,6 +26,14 @@ const FORMATS: Record<string, { readonly accepts: (text: string) => boolean; rea
     accepts: (text) => CREDENTIAL.test(text),
     message:
       'must be the name of a credential, such as access-12, deploy-3, job-7, identity-NAME, password or anonymous',
+  },
+  subject: {
+    accepts: (text) => SUBJECT.test(text),
+    message: `must name a subject: ${SUBJECTS.replace(/, (?=[^,]*$)/, ' or ')}`,
+  },
+  'subject-or-anonymous': {
+    accepts: (text) => text === 'anonymous' || SUBJECT.test(text),
+    message: `must name a subject: ${SUBJECTS} or anonymous`,
   },
   uuid: { accepts: isUuid, message: 'must be a UUID' },
   'uuid-prefix': {

@@ -1615,7 +1615,10 @@ export interface components {
         };
         /** @enum {string} */
         RepositoryAction: "pull" | "push" | "delete" | "*";
-        /** @description `user:NAME`, `token:ID`, `deploy-token:NAME`, `job:ID` or `identity:NAME`. */
+        /**
+         * Format: subject
+         * @description `user:NAME`, `token:ID`, `deploy-token:NAME`, `job:ID` or `identity:NAME`.
+         */
         SubjectName: string;
         WhoCan: {
             repository: string;
@@ -1650,7 +1653,10 @@ export interface components {
         };
         /** @description Either `as` or `id_token`. */
         ExplainRequest: {
-            /** @description `user:NAME`, `token:ID` (`12` or `access-12`; `deploy-3` for a deploy token), `deploy-token:NAME`, `job:ID` (`7` or `job-7`), `identity:NAME` or `anonymous`. */
+            /**
+             * Format: subject-or-anonymous
+             * @description `user:NAME`, `token:ID` (`12` or `access-12`; `deploy-3` for a deploy token), `deploy-token:NAME`, `job:ID` (`7` or `job-7`), `identity:NAME` or `anonymous`.
+             */
             as?: string;
             /** @description An ID token, which is verified as at a login, but not counted. */
             id_token?: string;

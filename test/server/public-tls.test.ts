@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
+import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { get } from 'node:https';
 import { connect } from 'node:net';
 import { connect as connectTls } from 'node:tls';
+import { freePort } from '../support/database/postgres.ts';
 import { makeSite, type Server, type Site } from '../support/processes/site.ts';
 import { makeTls } from '../support/processes/tls.ts';
 
@@ -12,12 +14,14 @@ describe('the public listener with TLS', function () {
   let site: Site;
   let server: Server;
   let ca: string;
+  let metrics: string;
 
   before(async () => {
     site = await makeSite('postgresql');
     const tls = await makeTls(site, 'cellpass.test');
     ca = await readFile(tls.CELLPASS_TLS_CERT, 'utf8');
-    server = await site.serve(tls);
+    metrics = `127.0.0.1:${await freePort()}`;
+    server = await site.serve({ ...tls, CELLPASS_METRICS_LISTEN: metrics });
   });
   after(() => site?.remove());
 
@@ -25,6 +29,12 @@ describe('the public listener with TLS', function () {
     const [response] = await once(get(`${server.url}/healthz`, { ca }), 'response');
     response.resume();
     assert.equal(response.statusCode, 200);
+  });
+
+  it('measures when its certificate ends', async () => {
+    const text = await (await fetch(`http://${metrics}/metrics`)).text();
+    const end = Date.parse(new X509Certificate(ca).validTo) / 1000;
+    assert.match(text, new RegExp(`^cellpass_tls_certificate_expiry_timestamp_seconds ${end}$`, 'm'));
   });
 
   it('security check 21: answers nothing in the clear', async () => {

@@ -1,6 +1,9 @@
 import { CommanderError } from 'commander';
 import { isRecord } from '../../config/issues.ts';
+import { CellpassError } from '../../errors.ts';
 import type { EntryChangeView } from '../../http/types.ts';
+import type { Terminal } from '../../terminal.ts';
+import { toJsonLine } from './admin-command.ts';
 
 type FieldChange = EntryChangeView['fields'][number];
 
@@ -56,4 +59,23 @@ function printElement(value: unknown): string {
 /** Ends a dry run with the exit code 2: there is something to do. */
 export function exitWouldChange(): never {
   throw new CommanderError(2, 'cellpass.would_change', 'something would be changed');
+}
+
+/**
+ * Prints a refusal of a change as JSON where `--json` asks for it, so that standard output is never
+ * empty.
+ * @returns the error, for the caller to throw.
+ */
+export function refusedInJson(
+  { stdout }: Pick<Terminal, 'stdout'>,
+  { json = false }: { readonly json?: boolean },
+  error: unknown,
+): unknown {
+  if (json && isRefusal(error)) stdout(toJsonLine({ changes: [], refused: error.message }));
+  return error;
+}
+
+/** The change does not fit the directory; any other error says nothing about the change. */
+function isRefusal(error: unknown): error is CellpassError {
+  return error instanceof CellpassError && ['conflict', 'not_found', 'invalid'].includes(error.code);
 }

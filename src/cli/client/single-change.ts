@@ -3,9 +3,9 @@ import { CellpassError } from '../../errors.ts';
 import type { SingleChangeInput } from '../../http/types.ts';
 import type { Terminal } from '../../terminal.ts';
 import { dataOf } from './admin-client.ts';
-import { showAnswer, toJsonLine, withAdminOptions } from './admin-command.ts';
+import { showAnswer, withAdminOptions } from './admin-command.ts';
 import type { JsonFlags } from './admin-route.ts';
-import { exitWouldChange, printChanges } from './print-changes.ts';
+import { exitWouldChange, printChanges, refusedInJson } from './print-changes.ts';
 import { readTextFile } from './read-file.ts';
 
 /** Options of every command that changes one entry. */
@@ -34,16 +34,9 @@ export async function makeChange(
       ),
     print: (result) => (result.changes.length === 0 ? 'nothing changed\n' : printChanges(result.changes)),
   }).catch((error: unknown) => {
-    if (dryRun && flags.json === true && isRefusal(error))
-      terminal.stdout(toJsonLine({ changes: [], refused: error.message }));
-    throw error;
+    throw refusedInJson(terminal, flags, error);
   });
   if (dryRun && changes.length > 0) exitWouldChange();
-}
-
-/** The change does not fit the directory; any other error says nothing about the change. */
-function isRefusal(error: unknown): error is CellpassError {
-  return error instanceof CellpassError && ['conflict', 'not_found', 'invalid'].includes(error.code);
 }
 
 /** There is no file whose lines could be named: says what is wrong instead. */

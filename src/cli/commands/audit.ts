@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import { CellpassError } from '../../errors.ts';
-import type { IssuedTokenPageView, IssuedTokenView } from '../../http/types.ts';
+import type { IssuedTokenView } from '../../http/types.ts';
 import type { Terminal } from '../../terminal.ts';
 import { type AdminClient, dataOf } from '../client/admin-client.ts';
 import { showAnswer, withAdminOptions } from '../client/admin-command.ts';
@@ -57,7 +57,12 @@ export function auditCommand(terminal: Terminal): Command {
     });
 }
 
-async function fetchIssued(client: AdminClient, options: AuditOptions): Promise<IssuedTokenPageView> {
+interface PrintedRecords {
+  readonly tokens: readonly IssuedTokenView[];
+  readonly next?: string;
+}
+
+async function fetchIssued(client: AdminClient, options: AuditOptions): Promise<PrintedRecords> {
   const { jti, subject, kid, repository, credential, since, until, limit, after } = options;
   const filter = {
     ...(jti !== undefined && { jti }),
@@ -68,7 +73,7 @@ async function fetchIssued(client: AdminClient, options: AuditOptions): Promise<
     ...(since !== undefined && { since }),
     ...(until !== undefined && { until }),
   };
-  const { entries, next } = await fetchPages(
+  const { entries, ...rest } = await fetchPages(
     limit,
     async (place) => {
       const query = { ...filter, ...place };
@@ -77,7 +82,7 @@ async function fetchIssued(client: AdminClient, options: AuditOptions): Promise<
     },
     after,
   );
-  const page = { tokens: entries, next };
+  const page = { tokens: entries, ...rest };
   if (jti !== undefined) refuseUnlessOne(jti, page);
   return page;
 }
@@ -89,8 +94,8 @@ last one only: search by --subject or --repository for one whose time includes t
 const UUID_LENGTH = 36;
 
 /** A whole id may be that of no token; the beginning of an id must mean one. */
-function refuseUnlessOne(jti: string, { tokens, next }: IssuedTokenPageView): void {
-  if (jti.length === UUID_LENGTH || (tokens.length === 1 && next === null)) return;
+function refuseUnlessOne(jti: string, { tokens, next }: PrintedRecords): void {
+  if (jti.length === UUID_LENGTH || (tokens.length === 1 && next === undefined)) return;
   if (tokens.length === 0) {
     throw new CellpassError(
       'not_found',

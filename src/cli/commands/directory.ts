@@ -11,7 +11,7 @@ import { type AdminClient, dataOf, withAdmin } from '../client/admin-client.ts';
 import { showAnswer, toJsonLine, withAdminOptions } from '../client/admin-command.ts';
 import type { AdminFlags, JsonFlags } from '../client/admin-route.ts';
 import { maxRemovalsOption } from '../client/option-values.ts';
-import { exitWouldChange, printChanges } from '../client/print-changes.ts';
+import { exitWouldChange, printChanges, refusedInJson } from '../client/print-changes.ts';
 import { readFileBytes } from '../client/read-file.ts';
 import { printTable, whole } from '../client/table.ts';
 
@@ -97,9 +97,13 @@ async function apply(terminal: Terminal, { api }: AdminClient, options: ApplyOpt
 }
 
 /** @throws {CellpassError} `conflict` when the change is refused, or a person said no. */
-async function applyAsAllowed(terminal: Terminal, request: Request, options: ApplyOptions): Promise<void> {
+async function applyAsAllowed(terminal: Terminal, send: Request, options: ApplyOptions): Promise<void> {
   const { file, dryRun = false, yes = false, json = false, maxRemovals } = options;
   const limit = { max_removals: maxRemovals };
+  const refused = (error: unknown): never => {
+    throw refusedInJson(terminal, options, error);
+  };
+  const request: Request = (query) => send(query).catch(refused);
   const print = (result: ApplyResult): void => {
     warn(terminal, file, result.warnings);
     if (result.warning !== undefined) terminal.stderr(`warning: ${result.warning}\n`);
@@ -115,23 +119,24 @@ async function applyAsAllowed(terminal: Terminal, request: Request, options: App
   }
   if (terminal.confirm === undefined) {
     return print(
-      await request({ dry_run: false, ...limit }).catch(async (error: unknown) => {
-        if (!(error instanceof CellpassError) || error.code !== 'conflict') throw error;
-        const { changes, more_changes: more, refused } = await preview();
-        if (refused === null) throw error;
-        terminal.stderr(printChanges(changes, more));
-        throw refusal(refused);
+      await send({ dry_run: false, ...limit }).catch(async (error: unknown) => {
+        if (!(error instanceof CellpassError) || error.code !== 'conflict') return refused(error);
+        const result = await preview();
+        if (result.refused === null) return refused(error);
+        const list = printChanges(result.changes, result.more_changes);
+        terminal.stdout(json ? toJsonLine(result) : list);
+        throw refusal(result.refused);
       }),
     );
   }
-  const { changes, more_changes: more, refused } = await preview();
+  const { changes, more_changes: more, refused: reason } = await preview();
   if (changes.length > 0) {
     terminal.stderr(printChanges(changes, more));
-    const question = refused === null ? 'apply this?' : `${refused}. Apply this?`;
+    const question = reason === null ? 'apply this?' : `${reason}. Apply this?`;
     if (!(await terminal.confirm(question))) throw new CellpassError('conflict', 'nothing was applied');
   }
   // Something else may have changed the directory while the question stood there.
-  print(await request({ dry_run: false, ...(refused === null && limit) }));
+  print(await request({ dry_run: false, ...(reason === null && limit) }));
 }
 
 function refusal(reason: string): CellpassError {
@@ -153,6 +158,8 @@ async function undo(
         }),
       ),
     print: (result) => printChanges(result.changes),
+  }).catch((error: unknown) => {
+    throw refusedInJson(terminal, options, error);
   });
   if (warning !== undefined) terminal.stderr(`warning: ${warning}\n`);
   if (!dryRun) return;

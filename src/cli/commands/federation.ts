@@ -1,11 +1,11 @@
 import { Command } from 'commander';
-import type { IdentityPageView, IdentityView, IssuerListView } from '../../http/types.ts';
+import type { IdentityView, IssuerListView } from '../../http/types.ts';
 import type { Terminal } from '../../terminal.ts';
 import { type AdminClient, dataOf } from '../client/admin-client.ts';
 import { showAnswer, withAdminOptions } from '../client/admin-command.ts';
 import type { JsonFlags } from '../client/admin-route.ts';
 import { fetchPages } from '../client/fetch-pages.ts';
-import { limitOption } from '../client/option-values.ts';
+import { type PageFlags, sayWhereToGoOn, withPageOptions } from '../client/option-values.ts';
 import { cuttable, printTable, whole } from '../client/table.ts';
 import { toMinute } from '../client/time.ts';
 
@@ -19,35 +19,36 @@ export function federationCommand(terminal: Terminal): Command {
   return federation;
 }
 
-interface ListOptions extends JsonFlags {
-  readonly limit: number;
+interface Listed extends IssuerListView {
+  readonly identities: readonly IdentityView[];
+  readonly next?: string;
 }
-
-interface Listed extends IssuerListView, IdentityPageView {}
 
 function addList(federation: Command, terminal: Terminal): void {
   const list = federation
     .command('list')
-    .description('list the issuers with the state of their keys, and the identities with what they pin')
-    .addOption(limitOption());
-  withAdminOptions(list).action(async (options: ListOptions) => {
+    .description('list the issuers with the state of their keys, and the identities with what they pin');
+  withAdminOptions(withPageOptions(list)).action(async (options: PageFlags) => {
     const { identities, next } = await showAnswer(terminal, options, {
-      fetch: (client) => fetchList(client, options.limit),
+      fetch: (client) => fetchList(client, options),
       print: printList,
     });
-    if (next !== null)
-      terminal.stderr(`these are the first ${identities.length} identities; for the others use --limit\n`);
+    sayWhereToGoOn(terminal, `the first ${identities.length} identities`, next);
   });
 }
 
-async function fetchList({ api }: AdminClient, limit: number): Promise<Listed> {
+async function fetchList({ api }: AdminClient, { limit, after }: PageFlags): Promise<Listed> {
   const { issuers } = dataOf(await api.GET('/admin/v1/federation/issuers'));
-  const { entries: identities, next } = await fetchPages(limit, async (place) => {
-    const answer = await api.GET('/admin/v1/federation/identities', { params: { query: place } });
-    const page = dataOf(answer);
-    return { entries: page.identities, next: page.next };
-  });
-  return { issuers, identities: [...identities], next };
+  const { entries: identities, ...rest } = await fetchPages(
+    limit,
+    async (place) => {
+      const answer = await api.GET('/admin/v1/federation/identities', { params: { query: place } });
+      const page = dataOf(answer);
+      return { entries: page.identities, next: page.next };
+    },
+    after,
+  );
+  return { issuers, identities, ...rest };
 }
 
 const ISSUER_COLUMNS = [

@@ -50,16 +50,16 @@ async function fetchHistory({ api }: AdminClient, options: HistoryOptions): Prom
     ...(project !== undefined && { project }),
     ...(since !== undefined && { since }),
   };
-  const { entries, next } = await fetchPages(
+  const { entries, ...place } = await fetchPages(
     limit,
     async (place) => {
       const query = { ...filter, ...place };
       const page = dataOf(await api.GET('/admin/v1/history', { params: { query } }));
-      return { entries: page.changes, next: page.next ?? null };
+      return { entries: page.changes, next: page.next };
     },
     after,
   );
-  return { changes: entries, ...(next !== null && { next }) };
+  return { changes: entries, ...place };
 }
 
 /** Each change with its entries: `12  2027-01-31 12:00  admin token ci (3)`. */

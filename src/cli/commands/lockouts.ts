@@ -56,15 +56,15 @@ async function fetchLockouts(
   { api }: AdminClient,
   { limit, after }: Pick<PageFlags, 'limit' | 'after'>,
 ): Promise<LockoutPageView> {
-  const { entries, next } = await fetchPages(
+  const { entries, ...place } = await fetchPages(
     limit,
     async (place) => {
       const page = dataOf(await api.GET('/admin/v1/lockouts', { params: { query: place } }));
-      return { entries: page.lockouts, next: page.next ?? null };
+      return { entries: page.lockouts, next: page.next };
     },
     after,
   );
-  return { lockouts: entries, ...(next !== null && { next }) };
+  return { lockouts: entries, ...place };
 }
 
 const COLUMNS = [cuttable('ADDRESS'), cuttable('ACCOUNT'), whole('FAILED'), whole('UNTIL')];

@@ -87,12 +87,12 @@ async function fetchWho(
   { limit, after }: WhoOptions,
 ): Promise<WhoCan> {
   let first: WhoCan | undefined;
-  const { entries, next } = await fetchPages(
+  const { entries, ...place } = await fetchPages(
     limit,
     async (place) => {
       const page = dataOf(await api.GET('/admin/v1/who-can', { params: { query: { ...asked, ...place } } }));
       first ??= page;
-      return { entries: page.subjects, next: page.next ?? null };
+      return { entries: page.subjects, next: page.next };
     },
     after,
   );
@@ -102,7 +102,7 @@ async function fetchWho(
     action: asked.action,
     subjects: entries,
     ...(addresses && { addresses }),
-    ...(next !== null && { next }),
+    ...place,
   };
 }
 
@@ -118,16 +118,16 @@ async function fetchWhat(
     ...(onlyGrantedByRole === true && { only_granted_by_role: true }),
   };
   let reason: string | undefined;
-  const { entries, next } = await fetchPages(
+  const { entries, ...place } = await fetchPages(
     limit,
     async (place) => {
       const page = dataOf(await api.GET('/admin/v1/what-can', { params: { query: { ...asked, ...place } } }));
       reason = page.reason;
-      return { entries: page.repositories, next: page.next ?? null };
+      return { entries: page.repositories, next: page.next };
     },
     after,
   );
-  return { subject, repositories: entries, ...(reason && { reason }), ...(next !== null && { next }) };
+  return { subject, repositories: entries, ...(reason && { reason }), ...place };
 }
 
 function printWho({ repository, action, subjects, addresses }: WhoCan, hasReasons: boolean): string {

@@ -57,16 +57,16 @@ async function fetchRefusals(client: AdminClient, options: RefusalOptions): Prom
     ...(since !== undefined && { since }),
     ...(address !== undefined && { address }),
   };
-  const { entries, next } = await fetchPages(
+  const { entries, ...place } = await fetchPages(
     limit,
     async (place) => {
       const query = { ...filter, ...place };
       const page = dataOf(await client.api.GET('/admin/v1/refusals', { params: { query } }));
-      return { entries: page.refusals, next: page.next ?? null };
+      return { entries: page.refusals, next: page.next };
     },
     after,
   );
-  return { refusals: entries, ...(next !== null && { next }) };
+  return { refusals: entries, ...place };
 }
 
 const COLUMNS = [

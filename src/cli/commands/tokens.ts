@@ -1,5 +1,5 @@
 import { Command, Option } from 'commander';
-import type { TokenPage, TokenView } from '../../http/types.ts';
+import type { TokenView } from '../../http/types.ts';
 import { ACTIONS, type Action } from '../../policy/role.ts';
 import type { Terminal } from '../../terminal.ts';
 import { type AdminClient, dataOf } from '../client/admin-client.ts';
@@ -100,7 +100,12 @@ function addTokenRevoke(token: Command, terminal: Terminal): void {
   });
 }
 
-async function fetchTokens({ api }: AdminClient, options: ListOptions): Promise<TokenPage> {
+interface PrintedTokens {
+  readonly tokens: readonly TokenView[];
+  readonly next?: string;
+}
+
+async function fetchTokens({ api }: AdminClient, options: ListOptions): Promise<PrintedTokens> {
   const { user, project, group, kind, can, under, limit, after } = options;
   const { expiresBefore, unusedSince, neverExpires, scope, owner, ownerState } = options;
   const filter = {
@@ -117,7 +122,7 @@ async function fetchTokens({ api }: AdminClient, options: ListOptions): Promise<
     ...(owner !== undefined && { owner }),
     ...(ownerState !== undefined && { owner_state: ownerState }),
   };
-  const { entries, next } = await fetchPages(
+  const { entries, ...place } = await fetchPages(
     limit,
     async (place) => {
       const page = dataOf(await api.GET('/admin/v1/tokens', { params: { query: { ...filter, ...place } } }));
@@ -125,7 +130,7 @@ async function fetchTokens({ api }: AdminClient, options: ListOptions): Promise<
     },
     after,
   );
-  return { tokens: entries, next };
+  return { tokens: entries, ...place };
 }
 
 const COLUMNS = [

@@ -28,6 +28,18 @@ function settings(site: Site): { readonly env: Readonly<Record<string, string>> 
   return { env: site.env };
 }
 
+/** What an admin sees of the tokens and of the history. */
+interface Listed {
+  readonly tokens: readonly unknown[];
+  readonly changes: readonly unknown[];
+}
+
+async function listAll(site: Site): Promise<Listed> {
+  const { tokens } = JSON.parse(await done(site, 'token', 'list', '--json'));
+  const { changes } = JSON.parse(await done(site, 'history', '--json', '--limit', '1000'));
+  return { tokens, changes };
+}
+
 /** One story: each test goes on where the last one ended. */
 describe('cellpass backup and restore', function () {
   this.timeout(120_000);
@@ -37,6 +49,7 @@ describe('cellpass backup and restore', function () {
   let admin: string;
   let jwksBefore: unknown;
   let caBefore: string;
+  let listedBefore: Listed;
   const sites: Site[] = [];
 
   before(async () => {
@@ -55,6 +68,8 @@ describe('cellpass backup and restore', function () {
     admin = (await done(embedded, ...'admin-token create --name ops --role read'.split(' '))).trim();
     jwksBefore = await fetchJwks(server.url);
     caBefore = await done(embedded, 'keys', 'export-ca');
+    await done(embedded, 'user', 'block', 'bob');
+    listedBefore = await listAll(embedded);
   });
   after(async () => {
     for (const site of sites) await site.remove();
@@ -93,6 +108,8 @@ describe('cellpass backup and restore', function () {
     const server = await site.serve({ ...site.env });
     assert.deepEqual(await fetchJwks(server.url), jwksBefore);
     assert.equal(await done(site, 'keys', 'export-ca'), caBefore);
+    const { tokens: listed, changes } = await listAll(site);
+    assert.deepEqual({ tokens: listed, changes }, listedBefore);
     const jwt = await fetchToken(server.url, ALICE, SCOPE);
     assert.deepEqual((await verify(jwt, await fetchJwks(server.url))).access[0]?.actions, ['pull', 'push']);
     await fetchToken(server.url, ['alice', token], SCOPE);

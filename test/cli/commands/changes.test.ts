@@ -54,12 +54,16 @@ describe('changes of the directory on the command line', () => {
   it('a document of one line that prunes nine of ten users is refused with the list', async () => {
     const before = await exported();
     const { code, stdout, stderr } = await apply({ users: [{ username: 'user-0' }] }, '--prune');
-    assert.deepEqual([code, stdout], [1, '']);
-    assert.equal(stderr.match(/^- users /gm)?.length, 9);
+    assert.equal(code, 1);
+    assert.equal(stdout.match(/^- users /gm)?.length, 9);
     assert.match(
       stderr,
-      /nothing was applied: it takes the rights of an admin away: root; --yes applies it\n$/,
+      /^cellpass: nothing was applied: it takes the rights of an admin away: root; --yes applies it\n$/,
     );
+    const json = await apply({ users: [{ username: 'user-0' }] }, '--prune', '--json');
+    const { changes, refused } = JSON.parse(json.stdout);
+    assert.deepEqual([json.code, changes.length], [1, 9]);
+    assert.equal(refused, 'it takes the rights of an admin away: root');
     assert.equal(await exported(), before);
   });
 
@@ -204,18 +208,30 @@ describe('changes of the directory on the command line', () => {
     });
   }
 
+  it('a document with a mistake is refused in JSON, too', async () => {
+    for (const more of [[], ['--dry-run'], ['--yes']]) {
+      const { code, stdout } = await apply({ users: [{ username: 'root', role: 'x' }] }, '--json', ...more);
+      const { changes, refused } = JSON.parse(stdout);
+      assert.deepEqual([code, changes], [1, []]);
+      assert.match(refused, /the directory document has a problem/);
+    }
+  });
+
   const refusals: [args: string[], refused: RegExp][] = [
+    [['directory', 'undo', '999999'], /^there is no change 999999/],
     [['user', 'block', 'nobody'], /^there is no user "nobody"$/],
     [['user', 'add', 'user-1'], /^there is a user "user-1" already$/],
     [['user', 'add', 'not a name'], /^nothing was changed: username /],
   ];
   for (const [args, refused] of refusals) {
-    it(`${args.join(' ')} --dry-run --json says why it would be refused`, async () => {
-      const { code, stdout } = await site.run([...args, '--dry-run', '--json']);
-      const answer = JSON.parse(stdout);
-      assert.deepEqual([code, answer.changes], [1, []]);
-      assert.match(answer.refused, refused);
-    });
+    for (const flags of [['--dry-run', '--json'], ['--json']]) {
+      it(`${[...args, ...flags].join(' ')} says why it is refused`, async () => {
+        const { code, stdout } = await site.run([...args, ...flags]);
+        const answer = JSON.parse(stdout);
+        assert.deepEqual([code, answer.changes], [1, []]);
+        assert.match(answer.refused, refused);
+      });
+    }
   }
 
   it('--merge changes only the fields that the document names', async () => {

@@ -81,8 +81,11 @@ describe('cellpass federation', function () {
       text,
       /\nIDENTITY +ISSUER .*\nrelease +ci +release-bot +read_registry +sub=job-1 +never +active\n/,
     );
-    const { issuers, identities, next } = JSON.parse(await done(site, 'federation', 'list', '--json'));
-    assert.deepEqual([issuers.length, identities[0].name, next], [1, 'release', null]);
+    const page = JSON.parse(await done(site, 'federation', 'list', '--json'));
+    assert.deepEqual(Object.keys(page), ['issuers', 'identities']);
+    assert.deepEqual([page.issuers.length, page.identities[0].name], [1, 'release']);
+    const rest = JSON.parse(await done(site, 'federation', 'list', '--after', 'release', '--json'));
+    assert.deepEqual(rest.identities, []);
   });
 
   it('revoke and restore take an identity out and back', async () => {

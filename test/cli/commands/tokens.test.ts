@@ -150,6 +150,7 @@ describe('cellpass token', () => {
     );
     const all: TokenPage = JSON.parse(await run('list', '--json'));
     assert.deepEqual([...first.tokens, ...second.tokens], all.tokens.slice(0, 3));
+    assert.ok(second.next !== undefined && !('next' in all), 'the last page has no next');
   });
 
   it('list takes what is asked of the tokens, any together', async () => {

@@ -69,6 +69,16 @@ describe('input of the admin API', () => {
     });
   }
 
+  for (const subject of ['alice', 'bot:x', 'token:abc', 'token:job-1', 'anonymous', 'user:']) {
+    it(`says how to name a subject, in the place of ${subject}`, async () => {
+      const { body } = await request(server.admin).get(`/admin/v1/what-can?subject=${subject}`).expect(422);
+      assert.equal(
+        body.errors[0].message,
+        'subject must name a subject: user:NAME, token:ID, deploy-token:NAME, job:ID or identity:NAME',
+      );
+    });
+  }
+
   it('names an unknown parameter, and the parameters that are known', async () => {
     const { body } = await request(server.admin).get('/admin/v1/tokens?usr=alice&kid=x').expect(422);
     assert.deepEqual(

@@ -7,6 +7,7 @@ import { type AdminClient, dataOf } from '../../client/admin-client.ts';
 /** How often the server asks the registries again. */
 const LONGEST_PAUSE_MS = 5000;
 const SHORTEST_PAUSE_MS = 250;
+const SAME_END_MS = 5000;
 
 /**
  * Rotates as soon as the pending key may sign, and stages one first if none is pending. Says on
@@ -27,11 +28,14 @@ export async function rotateWhenAllowed(
     if (text !== said) stderr(`${text}\n`);
     said = text;
   };
+  let end = 0;
   let outcome = await step(undefined);
   while (outcome.waits_for !== undefined) {
     const { kid, because, seconds } = outcome.waits_for;
-    const end = new Date(Date.now() + seconds * 1000).toISOString().replace(/\.\d+/, '');
-    say(`${kid} waits: ${because}${seconds > 0 ? `; it may sign at about ${end}` : ''}`);
+    const newEnd = Date.now() + seconds * 1000;
+    // The server answers in whole seconds, so the same end moves a little with each answer.
+    if (Math.abs(newEnd - end) > SAME_END_MS) end = newEnd;
+    say(`${kid} waits: ${because}${seconds > 0 ? `; it may sign at about ${toSecond(end)}` : ''}`);
     const pauseMs = seconds > 0 ? Math.min(seconds * 1000, LONGEST_PAUSE_MS) : LONGEST_PAUSE_MS;
     await delay(Math.max(pauseMs, SHORTEST_PAUSE_MS));
     outcome = await step(kid).catch((error: unknown) => {
@@ -41,4 +45,8 @@ export async function rotateWhenAllowed(
     });
   }
   return outcome;
+}
+
+function toSecond(time: number): string {
+  return new Date(time).toISOString().replace(/\.\d+/, '');
 }
