@@ -47,11 +47,10 @@ export async function createMasterKey(octets: Uint8Array, source: string): Promi
 
 /** What an admin does about a master key that is missing or doesn't fit; the end of messages. */
 export const RECOVERY =
-  'Restore the file from a backup, or copy it from another server of this cell. If it is lost, the stored keys are lost, too: ' +
-  'run "cellpass keys reset", which makes new ones, and give every registry the new CA.';
+  'Restore the file from a backup. If it is lost, run "cellpass keys reset", and give every registry the new CA.';
 
 function undecryptable(source: string, kid: string): string {
-  return `the stored key ${kid} can't be decrypted with the master key ${source}: another master key encrypted it, or it is damaged. ${RECOVERY}`;
+  return `the stored key ${kid} can't be decrypted with ${source}: another master key encrypted it, or it is damaged. ${RECOVERY}`;
 }
 
 function exchanged(kid: string, found: string): string {

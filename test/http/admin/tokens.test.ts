@@ -410,8 +410,9 @@ for (const [driver, options] of DRIVERS) {
         );
         assert.deepEqual(Object.keys(found).sort(), Object.keys(expected).sort());
         for (const [path, pattern] of Object.entries(expected)) assert.match(found[path], pattern);
+        // The first sentence says all, but cuts a long list.
         for (const message of Object.values<string>(found))
-          assert.ok(body.errors[0].message.includes(message));
+          assert.ok(body.errors[0].message.includes(message.slice(0, 80)));
         assert.deepEqual(await list(), before);
       });
     }
