@@ -45,8 +45,13 @@ export function maxRemovalsOption(): Option {
     '--max-removals <number>',
     'without a terminal and without --yes, refuse a change that removes more',
   )
-    .argParser((value) => (value === '0' ? 0 : readCount(value)))
+    .argParser(readMost)
     .default(MOST_REMOVALS);
+}
+
+function readMost(value: string): number {
+  if (/^(0|[1-9][0-9]{0,8})$/.test(value)) return Number(value);
+  throw new InvalidArgumentError('It must be a number of 0 or more.');
 }
 
 function readCount(value: string): number {

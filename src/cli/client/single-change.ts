@@ -45,8 +45,8 @@ async function inOneLine<T>(work: () => Promise<T>): Promise<T> {
     return await work();
   } catch (error) {
     if (!(error instanceof CellpassError) || error.details.problems === undefined) throw error;
-    const problems = error.details.problems.map(
-      ({ path, message }) => `${path.split('.').at(-1)} ${message}`,
+    const problems = error.details.problems.map(({ path, message }) =>
+      message.startsWith('there is') ? message : `${path.split('.').at(-1)} ${message}`,
     );
     throw new CellpassError('invalid', `nothing was changed: ${problems.join('; ')}`);
   }

@@ -197,6 +197,12 @@ describe('changes of the directory on the command line', () => {
     [['user', 'set-password', 'user-1'], 1, /give the password on standard input/],
     [['member', 'add', 'user-1', '--role', 'developer'], 2, /--group or --project/],
     [['member', 'add', 'user-1', '--group', 'acme', '--role', 'king'], 2, /Allowed choices/],
+    [
+      ['member', 'add', 'nobody', '--group', 'acme', '--role', 'developer'],
+      1,
+      /^cellpass: nothing was changed: there is no user "nobody"/,
+    ],
+    [['directory', 'apply', '-f', 'x', '--max-removals', 'some'], 2, /a number of 0 or more/],
     [['project', 'visibility', 'acme/api', 'secret'], 2, /private, internal, public/],
     [['directory', 'apply', '-f', 'x', '--merge', '--prune'], 2, /cannot be used with/],
   ];
