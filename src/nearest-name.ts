@@ -4,6 +4,8 @@
 const LONGEST_NAME = 200;
 /** Two of three characters are too few to know a name by. */
 const SHORTEST_NAME = 3;
+/** A nearest name is at most so much longer or shorter. */
+export const MOST_MISTAKES = 3;
 /** Of one list. A search takes a few milliseconds for each hundred thousand names. */
 const MOST_NAMES = 200_000;
 
@@ -44,7 +46,7 @@ export function didYouMean(name: string, names: Iterable<string>): string {
 }
 
 function mistakesIn({ length }: string): number {
-  return length === SHORTEST_NAME ? 1 : Math.min(3, Math.floor(length / 4));
+  return length === SHORTEST_NAME ? 1 : Math.min(MOST_MISTAKES, Math.floor(length / 4));
 }
 
 /** A bit for each letter of a name; several characters share a bit. */

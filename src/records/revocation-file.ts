@@ -2,6 +2,7 @@ import { open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CellpassError } from '../errors.ts';
 import type { Log } from '../log.ts';
+import { oneAfterAnother } from '../shares/one-after-another.ts';
 
 /**
  * `revocations.jsonl` in the data directory: every revocation, beside the database. A backup from
@@ -31,10 +32,10 @@ export type RevocationLine = Revoked & {
 
 export interface RevocationFile {
   /**
-   * Adds a line, and waits until the disk has it. Never rejects: the revocation has happened.
-   * @returns a warning for the answer; null: the line is written.
+   * Adds a line each, and waits until the disk has them. Never rejects: the revocations have happened.
+   * @returns a warning for the answer; null: the lines are written.
    */
-  add(revoked: Revoked, actor: string): Promise<string | null>;
+  add(revoked: readonly Revoked[], actor: string): Promise<string | null>;
 }
 
 export function openRevocationFile(
@@ -42,31 +43,31 @@ export function openRevocationFile(
   { now, log }: { readonly now: () => Date; readonly log: Pick<Log, 'warn'> },
 ): RevocationFile {
   const file = join(dataDir, REVOCATION_FILE);
-  let last: Promise<unknown> = Promise.resolve();
+  const inTurn = oneAfterAnother();
   return {
-    add: (revoked, actor) => {
-      const line = `${JSON.stringify({ time: now().toISOString(), actor, ...revoked })}\n`;
-      const written = last.then(() => append(file, line));
-      last = written.catch(() => undefined);
-      return written.then(
-        () => null,
-        (error: unknown) => {
-          log.warn({ err: error }, `can't write ${REVOCATION_FILE}`);
-          const reason = error instanceof Error ? error.message : String(error);
-          return `this is revoked, but it could not be noted in ${file} (${reason}), so a restored backup would make it valid again: correct that, and revoke it once more`;
-        },
-      );
+    add: async (revoked, actor) => {
+      if (revoked.length === 0) return null;
+      const time = now().toISOString();
+      const lines = revoked.map((one) => `${JSON.stringify({ time, actor, ...one })}\n`);
+      try {
+        await inTurn(() => append(file, lines.join('')));
+        return null;
+      } catch (error) {
+        log.warn({ err: error }, `can't write ${REVOCATION_FILE}`);
+        const reason = error instanceof Error ? error.message : String(error);
+        return `this is revoked, but it could not be noted in ${file} (${reason}), so a restored backup would make it valid again: correct that, and revoke it once more`;
+      }
     },
   };
 }
 
-/** A line that can't be written whole is taken back. */
-async function append(file: string, line: string): Promise<void> {
+/** Text that can't be written whole is taken back. */
+async function append(file: string, lines: string): Promise<void> {
   const handle = await open(file, 'a', 0o600);
   try {
     const { size } = await handle.stat();
     try {
-      await handle.writeFile(line);
+      await handle.writeFile(lines);
       await handle.datasync();
     } catch (error) {
       await handle.truncate(size).catch(() => undefined);

@@ -37,11 +37,10 @@ export async function permit(
   input: { readonly force: boolean; readonly waitMs: number; readonly probe: ProbeRegistries },
 ): Promise<{ readonly by: Permission; readonly probes: readonly ProbeAnswer[] }> {
   if (input.force) return { by: 'force', probes: [] };
-  const probes = await input.probe(key);
+  const { obstacle, probes } = await mayActivate(key, input);
+  if (obstacle === null) return { by: everyRegistryAccepts(probes) ? 'acceptance' : 'time', probes };
   refuseIfRefused(probes);
-  if (everyRegistryAccepts(probes)) return { by: 'acceptance', probes };
-  if (input.waitMs > 0) throw tooEarly(key, input.waitMs, probes);
-  return { by: 'time', probes };
+  throw tooEarly(key, input.waitMs, probes);
 }
 
 /** Why a pending key may not sign yet. */
@@ -51,7 +50,7 @@ export interface Obstacle {
   readonly seconds: number;
 }
 
-/** The same question, for a caller that waits; `obstacle` null: the key may sign. */
+/** The decision, without an error; `obstacle` null: the key may sign. */
 export async function mayActivate(
   key: SigningKey,
   { waitMs, probe }: { readonly waitMs: number; readonly probe: ProbeRegistries },

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { isRecord } from '../../config/issues.ts';
 import type { Terminal } from '../../terminal.ts';
 import { type AdminClient, withAdmin } from './admin-client.ts';
 import { adminUrlOption, type JsonFlags } from './admin-route.ts';
@@ -30,9 +31,7 @@ export async function showAnswer<T>(
 }
 
 function hasWarning(answer: unknown): answer is { readonly warning: string } {
-  return (
-    typeof answer === 'object' && answer !== null && 'warning' in answer && typeof answer.warning === 'string'
-  );
+  return isRecord(answer) && typeof answer['warning'] === 'string';
 }
 
 /** One line of JSON, as `--json` prints it. */

@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { withOwnIssuer } from '../../cells/own-issuer.ts';
 import { type ListedSetting, listSettings } from '../../config/list-settings.ts';
-import { loadConfig } from '../../config/load.ts';
+import { type Config, loadConfig } from '../../config/load.ts';
 import { describeUnknownVariable } from '../../config/sources.ts';
 import type { Terminal } from '../../terminal.ts';
 import { toJsonLine } from '../client/admin-command.ts';
@@ -14,8 +14,9 @@ export function configCommand(terminal: Terminal): Command {
     .description('list every setting, its value (secrets masked) and where it comes from; needs no server')
     .option('--json', 'print JSON')
     .action(({ json }: { json?: boolean }) => {
-      const settings = withOwnIssuerOf(terminal, listSettings(terminal.environment));
-      for (const name of loadConfig(terminal.environment).unknownVariables)
+      const config = loadConfig(terminal.environment);
+      const settings = withOwnIssuerOf(config, listSettings(terminal.environment));
+      for (const name of config.unknownVariables)
         terminal.stderr(`warning: not a setting: ${describeUnknownVariable(name)}\n`);
       terminal.stdout(json ? toJsonLine({ settings: settings.map(toView) }) : printSettings(settings));
     });
@@ -23,11 +24,7 @@ export function configCommand(terminal: Terminal): Command {
 }
 
 /** The issuer that `cells.yaml` gives this cell, as the server reads it. */
-function withOwnIssuerOf(
-  { environment }: Terminal,
-  settings: readonly ListedSetting[],
-): readonly ListedSetting[] {
-  const config = loadConfig(environment);
+function withOwnIssuerOf(config: Config, settings: readonly ListedSetting[]): readonly ListedSetting[] {
   const { issuer } = withOwnIssuer(config);
   if (issuer === config.issuer) return settings;
   return settings.map((setting) =>

@@ -150,7 +150,7 @@ async function undo(
 ): Promise<void> {
   if (!/^[1-9][0-9]{0,14}$/.test(id))
     throw new CellpassError('invalid', `${id} is no id of a change: "cellpass history" shows them`);
-  const { changes, refused, warning } = await showAnswer(terminal, options, {
+  const { changes, refused } = await showAnswer(terminal, options, {
     fetch: async ({ api }) =>
       dataOf(
         await api.POST('/admin/v1/history/{id}/undo', {
@@ -161,7 +161,6 @@ async function undo(
   }).catch((error: unknown) => {
     throw refusedInJson(terminal, options, error);
   });
-  if (warning !== undefined) terminal.stderr(`warning: ${warning}\n`);
   if (!dryRun) return;
   if (refused !== null) throw new CellpassError('conflict', refused);
   if (changes.length > 0) exitWouldChange();

@@ -1,5 +1,5 @@
 import { firstProblems, type Problem, shortProblem } from '../../errors.ts';
-import { didYouMean } from '../../nearest-name.ts';
+import { didYouMean, MOST_MISTAKES } from '../../nearest-name.ts';
 import type { Sql } from '../../store/database/drivers.ts';
 import { type NamedSection, readNames } from '../../store/directory/near-names.ts';
 import type { PlannedTables } from '../../store/directory/table-values.ts';
@@ -80,6 +80,3 @@ export async function storedNames(sql: Sql, problems: readonly FoundProblem[]): 
   }
   return (section) => found.get(section) ?? [];
 }
-
-/** A nearest name is at most so much longer or shorter. */
-const MOST_MISTAKES = 3;

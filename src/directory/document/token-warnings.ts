@@ -1,5 +1,6 @@
 import type { Path } from '../../config/yaml.ts';
 import { nearestName } from '../../nearest-name.ts';
+import { lastDay } from '../tokens/order.ts';
 import { ACCESS_TOKEN_SCOPES, DEPLOY_TOKEN_SCOPES } from '../tokens/scopes.ts';
 import type { DirectoryDocument } from './document.ts';
 
@@ -9,8 +10,6 @@ export interface TokenLimits {
   /** How long a new token may be good (`limits.token_days`); 0: no bound. */
   readonly tokenDays: number;
 }
-
-const DAY_MS = 86_400_000;
 
 /**
  * Warns of tokens that end later than a new token may, and of scopes that look like typing errors: a
@@ -38,8 +37,8 @@ export function checkTokens(
 }
 
 function describeLate(end: string | null, { now, tokenDays }: TokenLimits): string | null {
-  if (end === null || tokenDays === 0) return null;
-  const last = new Date(now.getTime() + tokenDays * DAY_MS).toISOString().slice(0, 'yyyy-mm-dd'.length);
+  const last = lastDay(now, tokenDays);
+  if (end === null || last === null) return null;
   const day = end.slice(0, last.length);
   return day <= last
     ? null

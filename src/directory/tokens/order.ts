@@ -105,7 +105,7 @@ function orderForm(now: Date, last: string | null, tokenDays: number) {
 const DAY_MS = 86_400_000;
 
 /** The latest end of a token that is made now; null: there is no bound. */
-function lastDay(now: Date, tokenDays: number): string | null {
+export function lastDay(now: Date, tokenDays: number): string | null {
   return tokenDays === 0 ? null : dayOf(new Date(now.getTime() + tokenDays * DAY_MS));
 }
 

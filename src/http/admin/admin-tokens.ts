@@ -69,7 +69,7 @@ export function revokeAdminToken(
         `no admin token has this id, ${id}: see "cellpass admin-token list"`,
       );
     const noted = { kind: 'admin_token', id, sha256: toHex(revoked.digest) } as const;
-    ctx.body = { ...toBody(revoked), ...(await note(revocations, ctx, noted)) };
+    ctx.body = { ...toBody(revoked), ...(await note(revocations, ctx, [noted])) };
   };
 }
 

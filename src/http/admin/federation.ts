@@ -72,19 +72,19 @@ export function federationRoutes(
     revoke: answer(async (ctx, federation) => {
       const { name } = parameters.revoke(ctx).path;
       const revoked = await revoke(federation, name);
-      return { ...revoked, ...(await note(revocations, ctx, { kind: 'identity', name })) };
+      return { ...revoked, ...(await note(revocations, ctx, [{ kind: 'identity', name }])) };
     }),
     restore: answer(async (ctx, federation) => {
       const { name } = parameters.restore(ctx).path;
       const restored = await restore(federation, name);
-      return { ...restored, ...(await note(revocations, ctx, { kind: 'identity_restored', name })) };
+      return { ...restored, ...(await note(revocations, ctx, [{ kind: 'identity_restored', name }])) };
     }),
     revokeIdToken: answer(async (ctx, federation) => {
       const revoked = await revokeOne(federation, contract.parseRevokeIdToken(await readJson(ctx.req)));
       const { issuer, jti, kept_until } = revoked;
       return {
         ...revoked,
-        ...(await note(revocations, ctx, { kind: 'id_token', issuer, jti, kept_until })),
+        ...(await note(revocations, ctx, [{ kind: 'id_token', issuer, jti, kept_until }])),
       };
     }),
   };

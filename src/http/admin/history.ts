@@ -59,13 +59,12 @@ export async function noteChange(
   ctx: Context,
   change: number | null,
 ): Promise<{ readonly warning?: string }> {
-  let noted: { readonly warning?: string } = {};
   const tokens = change === null ? [] : await history.revokedBy(change);
-  for (const token of tokens) {
-    const { warning } = await note(revocations, ctx, { kind: 'token', ...token });
-    if (warning !== undefined) noted = { warning };
-  }
-  return noted;
+  return note(
+    revocations,
+    ctx,
+    tokens.map((token) => ({ kind: 'token', ...token })),
+  );
 }
 
 function toQuestion({ query = {} }: ParametersOf<'listHistory'>): HistoryQuestion {

@@ -64,7 +64,7 @@ export function keyRoutes(contract: Contract, { keys, authorities, revocations }
     revoke: answer(async (ctx) => {
       const { kid, reason } = contract.parseRevokeKey(await readJson(ctx.req));
       const outcome = await keys.revoke(kid, reason, by(ctx));
-      return { ...outcome, ...(await note(revocations, ctx, { kind: 'key', kid, reason })) };
+      return { ...outcome, ...(await note(revocations, ctx, [{ kind: 'key', kid, reason }])) };
     }),
     import: answer(async (ctx) =>
       keys.import(toPems(contract.parseImportKey(await readJson(ctx.req))), by(ctx)),

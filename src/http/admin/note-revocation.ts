@@ -2,11 +2,11 @@ import type { Context } from 'koa';
 import type { RevocationFile, Revoked } from '../../records/revocation-file.ts';
 import { adminOf } from './identify.ts';
 
-/** Notes a revocation before its answer. The result belongs into the answer. */
+/** Notes revocations before their answer. The result belongs into the answer. */
 export async function note(
   revocations: RevocationFile,
   ctx: Context,
-  revoked: Revoked,
+  revoked: readonly Revoked[],
 ): Promise<{ readonly warning?: string }> {
   const warning = await revocations.add(revoked, adminOf(ctx).actor);
   return warning === null ? {} : { warning };

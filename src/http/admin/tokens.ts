@@ -77,7 +77,7 @@ export function revokeToken(tokens: TokenResource, revocations: RevocationFile):
     }
     const { digest, ...token } = revoked;
     const noted = { kind: 'token', id: printTokenId(token.key), sha256: toHex(digest) } as const;
-    ctx.body = { ...toView(token), ...(await note(revocations, ctx, noted)) } satisfies TokenView;
+    ctx.body = { ...toView(token), ...(await note(revocations, ctx, [noted])) } satisfies TokenView;
   };
 }
 

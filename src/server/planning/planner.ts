@@ -1,9 +1,11 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { isRecord } from '../../config/issues.ts';
 import type { ApplyDependencies } from '../../directory/apply.ts';
 import { CellpassError } from '../../errors.ts';
 import type { DirectoryResource } from '../../http/admin/directory.ts';
+import { oneAfterAnother } from '../../shares/one-after-another.ts';
 import { endOf, withoutSettings } from '../hashing/hasher.ts';
 import type { FromPlanner, PlanningJob } from './channel.ts';
 import { type JobLimits, runJob } from './run-job.ts';
@@ -33,7 +35,7 @@ export function createPlanner(services: ApplyDependencies, limits: PlannerLimits
   let running: Promise<ChildProcess> | undefined;
   let idle: NodeJS.Timeout | undefined;
   let isClosing = false;
-  let queue: Promise<unknown> = Promise.resolve();
+  const inTurn = oneAfterAnother();
   const start = (): Promise<ChildProcess> => {
     const child = forkPlanner(limits);
     const ended = endOf(child);
@@ -63,11 +65,7 @@ export function createPlanner(services: ApplyDependencies, limits: PlannerLimits
       idle = setTimeout(() => void endRunning(), limits.idleMs).unref();
     }
   };
-  const enqueue = (job: PlanningJob): Promise<unknown> => {
-    const result = queue.then(() => run(job));
-    queue = result.catch(() => undefined);
-    return result;
-  };
+  const enqueue = (job: PlanningJob): Promise<unknown> => inTurn(() => run(job));
   return {
     apply: async (given, options) => {
       const nowMs = services.now().getTime();
@@ -88,15 +86,14 @@ export function createPlanner(services: ApplyDependencies, limits: PlannerLimits
     close: async () => {
       isClosing = true;
       await endRunning();
-      await queue;
+      await inTurn(async () => undefined);
       clearTimeout(idle);
     },
   };
 }
 
 function isApplied(result: unknown): result is object & { readonly change_id: number | null } {
-  if (typeof result !== 'object' || result === null || !('change_id' in result)) return false;
-  return result.change_id === null || typeof result.change_id === 'number';
+  return isRecord(result) && (result['change_id'] === null || typeof result['change_id'] === 'number');
 }
 
 function forkPlanner({ heapMb }: PlannerLimits): ChildProcess {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { chmod, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Outcome } from '../../support/processes/child.ts';
 import {
   assertRefused,
   done,
@@ -30,6 +31,17 @@ describe('revocations.jsonl', function () {
     const url = `${server.url}/jwt/auth?service=container_registry&scope=repository:acme/platform/api:pull`;
     const { status } = await fetch(url, { headers: { authorization: `Basic ${basic}` } });
     return status;
+  };
+  /** Runs a command while the file can't be written. */
+  const runWithoutFile = async (...args: string[]): Promise<Outcome> => {
+    await rename(file, `${file}.kept`);
+    await mkdir(file);
+    try {
+      return await site.run(args);
+    } finally {
+      await rm(file, { recursive: true });
+      await rename(`${file}.kept`, file);
+    }
   };
   const lines = async () =>
     (await readFile(file, 'utf8'))
@@ -94,7 +106,7 @@ describe('revocations.jsonl', function () {
     const { change_id, changes } = await apply('--yes');
     assert.equal(changes.length, 1);
     const undone = JSON.parse(await done(site, 'directory', 'undo', String(change_id), '--json'));
-    await done(site, 'directory', 'undo', String(undone.change_id));
+    const redone = JSON.parse(await done(site, 'directory', 'undo', String(undone.change_id), '--json'));
     const added = (await lines()).slice(before);
     assert.deepEqual(
       added.map(({ kind, id: token }) => [kind, token]),
@@ -108,15 +120,15 @@ describe('revocations.jsonl', function () {
       .digest('hex');
     assert.equal(added[0].sha256, digest);
     assert.equal(await login('documented'), 401);
+    const valid = JSON.parse(await done(site, 'directory', 'undo', String(redone.change_id), '--json'));
+    const { code, stderr } = await runWithoutFile('directory', 'undo', String(valid.change_id));
+    assert.equal(code, 0, stderr);
+    assert.equal(stderr.match(/^warning: /gm)?.length, 1, stderr);
   });
 
   it('is not needed for a revocation: the answer then has a warning', async () => {
     const id = await mint('unnoted');
-    await rename(file, `${file}.kept`);
-    await mkdir(file);
-    const { code, stdout, stderr } = await site.run(['token', 'revoke', id, '--json']);
-    await rm(file, { recursive: true });
-    await rename(`${file}.kept`, file);
+    const { code, stdout, stderr } = await runWithoutFile('token', 'revoke', id, '--json');
     assert.equal(code, 0, stderr);
     assert.equal(JSON.parse(stdout).revoked, true);
     assert.match(JSON.parse(stdout).warning, /could not be noted in .+revocations\.jsonl/);

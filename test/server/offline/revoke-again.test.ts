@@ -60,9 +60,9 @@ describe('the file of revocations', () => {
   it('is read in the order of the times, so that files of several hosts can be joined', async () => {
     let now = new Date('2026-01-02T00:00:00Z');
     const file = openRevocationFile(dir, { now: () => now, log: NO_LOG });
-    assert.equal(await file.add({ kind: 'identity_restored', name: 'a' }, 'alice'), null);
+    assert.equal(await file.add([{ kind: 'identity_restored', name: 'a' }], 'alice'), null);
     now = new Date('2026-01-01T00:00:00Z');
-    assert.equal(await file.add({ kind: 'identity', name: 'a' }, 'alice'), null);
+    assert.equal(await file.add([{ kind: 'identity', name: 'a' }], 'alice'), null);
     const lines = await readRevocations(join(dir, 'revocations.jsonl'));
     assert.deepEqual(
       lines.map(({ kind, actor }) => [kind, actor]),

@@ -4,7 +4,6 @@ import type { ResetKeys } from '../../../server/offline/reset-keys.ts';
 import type { Terminal } from '../../../terminal.ts';
 import { toJsonLine } from '../../client/admin-command.ts';
 import { actorName } from '../../client/admin-route.ts';
-import { confirm } from '../../client/confirm.ts';
 
 interface ResetOptions {
   readonly yes?: boolean;
@@ -30,8 +29,12 @@ export function addKeyReset(keys: Command, terminal: Terminal): void {
 
 async function ask(terminal: Terminal, registries: readonly string[]): Promise<void> {
   const named = registries.length === 0 ? '' : ` (${registries.join(', ')})`;
-  const isSure = await confirm(
-    terminal,
+  if (terminal.confirm === undefined)
+    throw new CellpassError(
+      'invalid',
+      'this asks before it changes anything, and there is no terminal: use --yes',
+    );
+  const isSure = await terminal.confirm(
     `This deletes every key and CA of this cell. Every registry${named} refuses every token until it has the new CA.\nIf a copy of master.key is anywhere, stop here and copy it back: then nothing must be reset.\nReset the keys?`,
   );
   if (!isSure) throw new CellpassError('conflict', 'nothing was changed');

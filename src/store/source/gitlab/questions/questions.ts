@@ -1,6 +1,7 @@
 import type { DirectorySource } from '../../../../authn/source.ts';
 import type { ConfiguredIdentity } from '../../../../config/federation.ts';
 import type { Facts } from '../../../../policy/project.ts';
+import { oneAfterAnother } from '../../../../shares/one-after-another.ts';
 import type { Database, Row, Sql, TransactionOptions } from '../../../database/drivers.ts';
 import { readRevocations } from '../../../federation/revocations.ts';
 import type { DirectoryQuestions } from '../../questions.ts';
@@ -32,7 +33,7 @@ interface GitlabQuestionsOptions {
 export function createGitlabQuestions(options: GitlabQuestionsOptions): DirectoryQuestions {
   const { gitlab, main, source, identities, own } = options;
   const { aside } = gitlab;
-  const inTurn = createTurns();
+  const inTurn = oneAfterAnother();
   const patiently = <T>(work: (sql: Sql, known: GitlabState) => Promise<T>): Promise<T> =>
     inTurn(() => gitlab.withState((known) => main.transaction((sql) => work(sql, known), PATIENT)));
   return {
@@ -73,14 +74,4 @@ async function findGroup(sql: Sql, path: string): Promise<number | null> {
     [path],
   );
   return row?.id ?? null;
-}
-
-/** Runs one work after the other. */
-function createTurns(): <T>(work: () => Promise<T>) => Promise<T> {
-  let last: Promise<unknown> = Promise.resolve();
-  return (work) => {
-    const mine = last.then(work);
-    last = mine.catch(() => undefined);
-    return mine;
-  };
 }
