@@ -1,8 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { type FileHandle, open, unlink } from 'node:fs/promises';
+import { type FileHandle, open, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
 import { CellpassError } from '../../errors.ts';
 import type { BackupResource } from '../../http/admin/backup.ts';
@@ -51,7 +50,8 @@ async function fill(
   work: (write: (text: string) => Promise<void>) => Promise<void>,
 ): Promise<void> {
   const gzip = createGzip();
-  const written = pipeline(gzip, file.createWriteStream({ autoClose: false })).catch((error: unknown) => {
+  // A write stream would keep the file open for good: only the reader of the backup may close it.
+  const written = writeFile(file, gzip).catch((error: unknown) => {
     throw unwritable(error);
   });
   // It is awaited at the end, and may fail before.

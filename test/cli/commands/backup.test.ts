@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { readdirSync, readlinkSync } from 'node:fs';
 import { readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { request } from 'node:http';
 import { join } from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
+import { until } from '../../support/processes/child.ts';
 import {
   ALICE,
   assertRefused,
@@ -40,6 +44,19 @@ async function listAll(site: Site): Promise<Listed> {
   return { tokens, changes };
 }
 
+/** The files that a process of this machine has open. */
+function openFiles(pid: number): readonly string[] {
+  const folder = `/proc/${pid}/fd`;
+  return readdirSync(folder).flatMap((fd) => {
+    try {
+      return [readlinkSync(join(folder, fd))];
+    } catch {
+      // Closed meanwhile.
+      return [];
+    }
+  });
+}
+
 /** One story: each test goes on where the last one ended. */
 describe('cellpass backup and restore', function () {
   this.timeout(120_000);
@@ -48,6 +65,7 @@ describe('cellpass backup and restore', function () {
   let token: string;
   let admin: string;
   let jwksBefore: unknown;
+  let pid: number;
   let caBefore: string;
   let listedBefore: Listed;
   const sites: Site[] = [];
@@ -57,6 +75,7 @@ describe('cellpass backup and restore', function () {
     sites.push(embedded);
     file = join(embedded.dir, 'first.backup');
     const server = await embedded.serve();
+    pid = server.child.pid ?? 0;
     await done(embedded, 'directory', 'apply', '-f', EXAMPLE);
     const minted = JSON.parse(
       await done(
@@ -92,6 +111,19 @@ describe('cellpass backup and restore', function () {
     const { stdout, code } = await embedded.run(['backup', '-']);
     assert.equal(code, 0);
     assert.ok(stdout.length > 1000);
+  });
+
+  it('leaves no file open in the server, also where a client goes away or asks for the headers alone', async () => {
+    for (const method of ['HEAD', 'GET']) {
+      const asked = request({ socketPath: embedded.socket, path: '/admin/v1/backup', method }).end();
+      const [answer] = await once(asked, 'response');
+      assert.equal(answer.statusCode, 200);
+      answer.destroy();
+    }
+    await until(
+      () => (openFiles(pid).some((name) => name.includes('/backup-')) ? undefined : true),
+      () => 'the file of a backup stays open',
+    );
   });
 
   it('refuses to write over a database that is in use, or while the server runs', async () => {
