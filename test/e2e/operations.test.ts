@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { commandsOf, runExamples } from '../support/example-runs.ts';
+import { CONSOLE_BLOCK, commandsOf, runExamples } from '../support/example-runs.ts';
 
 const TEXT = readFileSync(new URL('../../docs/operations.md', import.meta.url), 'utf8');
 
@@ -30,7 +30,7 @@ describe('docs/operations.md', () => {
 
 /** The lines that each command prints, without the spaces that align columns. */
 function outputsOf(text: string): ReadonlyMap<string, readonly string[]> {
-  const blocks = [...text.matchAll(/(?<=^```console\n)[\s\S]*?(?=^```$)/gm)].map(([block]) => block);
+  const blocks = [...text.matchAll(CONSOLE_BLOCK)].map(([block]) => block);
   return new Map(
     blocks.flatMap((block) =>
       commandsOf(block).map((command, at, all) => {

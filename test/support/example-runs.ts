@@ -4,6 +4,9 @@ import { join } from 'node:path';
 import { runToEnd } from './processes/child.ts';
 import { EXAMPLE, makeSite, ROOT, type Server, type Site } from './processes/site.ts';
 
+/** What is between the fences of a `console` block. */
+export const CONSOLE_BLOCK = /(?<=^```console\n)[\s\S]*?(?=^```$)/gm;
+
 /** What differs from run to run, and what the document shows in its place, as wide. */
 const MASKS: readonly (readonly [RegExp, string])[] = [
   // The ends of the example's tokens are in 2099.
@@ -41,7 +44,7 @@ export async function runExamples(document: string): Promise<string> {
     }
     let result = '';
     let end = 0;
-    for (const block of document.matchAll(/(?<=^```console\n)[\s\S]*?(?=^```$)/gm)) {
+    for (const block of document.matchAll(CONSOLE_BLOCK)) {
       result += document.slice(end, block.index);
       for (const command of commandsOf(block[0]))
         result += `$ ${command}\n${await run(command, { site, server })}`;
