@@ -60,6 +60,26 @@ describe('a message that repeats values', () => {
     });
   }
 
+  const SHORT_VALUES = [
+    'CELLPASS_KEYS.rotate_every_days',
+    '/srv/cellpass/site-a/keys/master.key',
+    'acme/web',
+  ];
+  for (const long of [65, 100, 200, 9000]) {
+    it(`cuts a value of ${long} characters before the shorter ones beside it`, () => {
+      const message = `${SHORT_VALUES.join(' ')} ${'0'.repeat(long)} ${'says what to do '.repeat(8)}`;
+      const short = shortened(message);
+      assert.ok(short.length <= MOST);
+      for (const value of SHORT_VALUES) assert.ok(short.includes(value), short);
+      assert.ok(short.endsWith('says what to do '));
+    });
+  }
+
+  it('cuts no more than it must', () => {
+    const short = shortened(`line 1 of ${'/folder'.repeat(40)}/cellpass.yaml: say so`);
+    assert.ok(short.length >= MOST - 1, String(short.length));
+  });
+
   it('is cut by the error itself, with its problems', () => {
     for (const value of UGLY) {
       const problem = { path: `users.${value}`, message: `is ${value}` };

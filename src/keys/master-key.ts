@@ -46,8 +46,7 @@ export async function createMasterKey(octets: Uint8Array, source: string): Promi
 }
 
 /** What an admin does about a master key that is missing or doesn't fit; the end of messages. */
-export const RECOVERY =
-  'Restore the file from a backup. If it is lost, run "cellpass keys reset", and give every registry the new CA.';
+export const RECOVERY = 'Restore the file from a backup. If it is lost, run "cellpass keys reset".';
 
 function undecryptable(source: string, kid: string): string {
   return `the stored key ${kid} can't be decrypted with ${source}: another master key encrypted it, or it is damaged. ${RECOVERY}`;
