@@ -4,27 +4,34 @@ import { createProgram } from './cli/program.ts';
 import { CellpassError } from './errors.ts';
 import { escapeOutput } from './printable.ts';
 import { shortened } from './shortened.ts';
+import type { Terminal } from './terminal.ts';
 import { readVersion } from './version.ts';
 
+/** Runs the command in `argv` (without node and script) in this process, with its environment. */
+export function main(argv: readonly string[]): Promise<number> {
+  return runCommand(argv, {
+    environment: process.env,
+    stdout: (text) => process.stdout.write(text),
+    stderr: (text) => process.stderr.write(text),
+    ...(process.stdin.isTTY && process.stderr.isTTY && { confirm }),
+  });
+}
+
 /**
- * Runs the command in `argv` (without node and script). Resolves with the exit code: 0 done, 1
- * refused or failed, 2 wrong usage, or a dry run that would change something.
+ * Runs one command, and escapes what it prints. Resolves with the exit code: 0 done, 1 refused or
+ * failed, 2 wrong usage, or a dry run that would change something.
  */
-export async function main(argv: readonly string[]): Promise<number> {
-  const program = createProgram(
-    {
-      environment: process.env,
-      stdout: (text) => process.stdout.write(escapeOutput(text)),
-      stderr: (text) => process.stderr.write(escapeOutput(text)),
-      ...(process.stdin.isTTY && process.stderr.isTTY && { confirm }),
-    },
-    readVersion(),
-  );
+export async function runCommand(argv: readonly string[], terminal: Terminal): Promise<number> {
+  const escaping: Terminal = {
+    ...terminal,
+    stdout: (text) => terminal.stdout(escapeOutput(text)),
+    stderr: (text) => terminal.stderr(escapeOutput(text)),
+  };
   try {
-    await program.parseAsync([...argv], { from: 'user' });
+    await createProgram(escaping, readVersion()).parseAsync([...argv], { from: 'user' });
     return 0;
   } catch (error) {
-    return report(error);
+    return report(error, escaping);
   }
 }
 
@@ -39,11 +46,11 @@ async function confirm(question: string): Promise<boolean> {
   }
 }
 
-function report(error: unknown): number {
+function report(error: unknown, { stderr }: Terminal): number {
   // commander has already printed its message, or the help.
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
-  process.stderr.write(`cellpass: ${messageOf(error)}\n`);
-  if (error instanceof Error && !needsNoStack(error)) process.stderr.write(escapeOutput(`${error.stack}\n`));
+  stderr(`cellpass: ${messageOf(error)}\n`);
+  if (error instanceof Error && !needsNoStack(error)) stderr(`${error.stack}\n`);
   return 1;
 }
 

@@ -828,7 +828,7 @@ export interface paths {
         put?: never;
         /**
          * Forget the failed attempts of an address, or of an account at every address
-         * @description Every process takes attempts again at once. Without a lockout nothing is changed.
+         * @description This process takes attempts again at once, the others as soon as the database has told them, usually in milliseconds. Without a lockout nothing is changed.
          */
         post: operations["clearLockouts"];
         delete?: never;

@@ -3,6 +3,8 @@ import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import type { KeyHistory, KeyList, KeyOutcome } from '../../../src/http/types.ts';
+import { runCommand } from '../../../src/main.ts';
+import { until } from '../../support/processes/child.ts';
 import {
   ALICE,
   assertRefused,
@@ -117,10 +119,23 @@ describe('cellpass keys rotate --wait', function () {
   });
 
   it('ends when somebody else activates the key that it waits for, without another rotation', async () => {
-    const waiting = site.run(['keys', 'rotate', '--wait', '--json']);
+    let stdout = '';
+    let stderr = '';
+    const waiting = runCommand(['keys', 'rotate', '--wait', '--json'], {
+      environment: site.env,
+      stdout: (text) => {
+        stdout += text;
+      },
+      stderr: (text) => {
+        stderr += text;
+      },
+    });
+    await until(
+      () => stderr.includes(' waits: ') || undefined,
+      () => `it does not wait: ${stderr}`,
+    );
     const forced: KeyOutcome = JSON.parse(await done(site, 'keys', 'activate', '--force', '--json'));
-    const { code, stdout } = await waiting;
-    assert.equal(code, 0);
+    assert.equal(await waiting, 0, stderr);
     const outcome: KeyOutcome = JSON.parse(stdout);
     assert.ok(outcome.activated !== null);
     assert.ok(forced.activated !== null);

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { Agent, get } from 'node:http';
 import { join } from 'node:path';
+import { until } from '../../support/processes/child.ts';
 import {
   ALICE,
   assertRefused,
@@ -56,20 +57,25 @@ describe('cellpass lockouts, with two workers', function () {
   });
 
   for (const target of ['alice', ADDRESS]) {
-    it(`clear ${target} lets alice in at once, at each worker`, async () => {
+    it(`clear ${target} lets alice in at each worker`, async () => {
       await lockOut();
-      const [{ until, ...facts }, ...others] = await list();
+      const [{ until: end, ...facts }, ...others] = await list();
       assert.deepEqual(
         [facts, others],
         [{ by: 'account', address: ADDRESS, account: 'alice', failed: FAILURES }, []],
       );
-      assert.ok(Date.parse(until) > Date.now());
+      assert.ok(Date.parse(end) > Date.now());
       assert.match(await done(site, 'lockouts', 'list'), /^ADDRESS .*\n127\.0\.0\.1 +alice +3 +\d{4}-/);
       assert.equal(
         await done(site, 'lockouts', 'clear', target),
         `${target} can log in again: 1 lockout was cleared\n`,
       );
-      assert.deepEqual([...(await logInOften())], [200]);
+      // The other worker hears of it a moment later, from the database; alone it would take ten seconds.
+      await until(
+        async () => ([...(await logInOften())].join() === '200' ? true : undefined),
+        () => 'alice stays locked out',
+        5_000,
+      );
       assert.deepEqual(await list(), []);
     });
   }
