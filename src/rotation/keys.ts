@@ -26,9 +26,10 @@ import {
   type StepOptions,
 } from './key-change.ts';
 import { type KeyEventListing, type KeySetListing, listKeyEvents, listKeySet } from './listing.ts';
-import { mayActivate, mayActivateIn, permit, warnOfUnreachable } from './permit.ts';
+import { mayActivateIn, permit, warnOfUnreachable } from './permit.ts';
 import { warnOfImported } from './plan.ts';
 import { rewrapKeySet } from './rewrap.ts';
+import { rotateOrWait } from './rotate-or-wait.ts';
 
 /**
  * The operations of `cellpass keys`. Each one does its slow work first and then decides under the
@@ -82,6 +83,10 @@ export class KeyOperations {
   async rotate({ actor, force = false }: StepOptions): Promise<KeyOutcome> {
     const pending = pendingKey(await this.#editor.read());
     if (pending === undefined) return force ? this.#rotateAtOnce(actor) : this.stage({ actor });
+    return this.#rotateTo(pending, { actor, force });
+  }
+
+  async #rotateTo(pending: StoredKey, { actor, force = false }: StepOptions): Promise<KeyOutcome> {
     const { by, probes } = await this.#permit(pending, force);
     const next = await this.#editor.generate();
     await this.#editor.change((set) => {
@@ -94,32 +99,13 @@ export class KeyOperations {
     return { message, activated: pending.kid, staged: next.kid, probes };
   }
 
-  /**
-   * One step of a rotation that waits: stages a key if none is pending, says what the pending key
-   * waits for, or rotates. The caller repeats it, with the `kid` that it waits for.
-   * @throws {CellpassError} `conflict` if that key was dropped or revoked.
-   */
-  async rotateOrWait(id: string | undefined, { actor }: StepOptions): Promise<KeyOutcome> {
-    const set = await this.#editor.read();
-    const key = id === undefined ? pendingKey(set) : findKey(set, id);
-    if (key === undefined) {
-      const staged = await this.stage({ actor });
-      const next = await this.rotateOrWait(staged.staged ?? undefined, { actor });
-      return { ...next, staged: next.staged ?? staged.staged };
-    }
-    if (key.state === 'active') {
-      const message = `${key.kid} is active: another admin or the schedule has rotated`;
-      return { message, activated: key.kid, staged: null, probes: [] };
-    }
-    refuseUnlessPending(key);
-    const waitMs = mayActivateIn(key, this.#editor.options.periods, this.#editor.moment());
-    const { obstacle, probes } = await mayActivate(this.#editor.openKey(key), {
-      waitMs,
-      probe: this.#editor.options.probe,
-    });
-    if (obstacle === null) return this.rotate({ actor });
-    const message = `${key.kid} may not sign yet: ${obstacle.because}`;
-    return { message, activated: null, staged: null, probes, waits_for: { kid: key.kid, ...obstacle } };
+  /** One step of a rotation that waits; see `rotateOrWait`. */
+  rotateOrWait(id: string | undefined, { actor }: StepOptions): Promise<KeyOutcome> {
+    const steps = {
+      stage: () => this.stage({ actor }),
+      rotateTo: (pending: StoredKey) => this.#rotateTo(pending, { actor }),
+    };
+    return rotateOrWait(this.#editor, steps, id);
   }
 
   /** Says what `rotate` would do now, and throws what it would throw. */
