@@ -1,11 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createRequire } from 'node:module';
+import { availableParallelism } from 'node:os';
 
 /**
- * `npm test`: runs the tests in parts, two mocha processes at a time, and prints at the end how
- * long each part took. Arguments go to every part. Exits with 1 when a part fails. The tests that
- * take minutes run with `npm run test:long`.
+ * `npm test`: runs the tests in parts, a mocha process for each processor at a time, and prints at
+ * the end how long each part took. Arguments go to every part. Exits with 1 when a part fails. The
+ * tests that take minutes run with `npm run test:long`.
  */
 interface Part {
   readonly name: string;
@@ -20,7 +21,8 @@ interface Result {
 }
 
 const MOCHA = createRequire(import.meta.url).resolve('mocha/bin/mocha.js');
-const AT_A_TIME = 2;
+/** Two also on one processor, because tests wait a lot; more than the parts would change nothing. */
+const AT_A_TIME = Math.max(2, availableParallelism());
 const LONG = [
   'test/faults/**',
   'test/store/source/gitlab/companies.test.ts',
@@ -31,7 +33,7 @@ const LONG = [
   'test/e2e/matrix/**',
 ];
 /**
- * Long parts come first and all others last, so that both processes end at about the same time. More
+ * Long parts come first and all others last, so that all processes end at about the same time. More
  * parts would take longer: each starts a PostgreSQL of its own.
  */
 const FOLDERS: readonly (readonly string[])[] = [
