@@ -3,15 +3,14 @@ import { pipeline } from 'node:stream/promises';
 import { CellpassError } from '../../errors.ts';
 
 /**
- * Writes a file that only this user can read, and waits until the disk has it.
+ * Writes a new file that only this user can read, and waits until the disk has it.
  * @throws {CellpassError} `invalid` with the name of the file.
  */
 export async function writeToFile(file: string, bytes: AsyncIterable<Uint8Array>): Promise<void> {
-  const handle = await open(file, 'w', 0o600).catch((error: unknown) => {
+  const handle = await open(file, 'wx', 0o600).catch((error: unknown) => {
     throw unwritable(file, error);
   });
   try {
-    await handle.chmod(0o600);
     for await (const chunk of bytes) {
       await handle.write(chunk).catch((error: unknown) => {
         throw unwritable(file, error);

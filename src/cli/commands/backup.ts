@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { rename, rm, stat } from 'node:fs/promises';
 import { isatty } from 'node:tty';
 import { Command } from 'commander';
@@ -42,10 +43,13 @@ interface FileBackup extends AdminFlags {
   readonly json: boolean;
 }
 
-/** Replaces the file only when the new backup was read back whole. */
+/**
+ * Replaces the file only when the new backup was read back whole. Nobody can know the name that it
+ * has until then, and so put a link there that leads elsewhere.
+ */
 async function backUpToFile(terminal: Terminal, { file, json, ...flags }: FileBackup): Promise<void> {
   const { checkBackup } = await import('../../store/backup/read-lines.ts');
-  const partial = `${file}.partial`;
+  const partial = `${file}.${randomUUID()}.partial`;
   try {
     await withAdmin(terminal, flags, async (client) =>
       writeToFile(partial, await client.download('/admin/v1/backup')),

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { readdirSync, readlinkSync } from 'node:fs';
-import { readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
@@ -105,6 +105,20 @@ describe('cellpass backup and restore', function () {
     assert.match(header, /^\{"format":"cellpass-backup","version":1,"schema":"\d{4}-/);
     assert.ok(JSON.parse(header).settings.includes('CELLPASS_DATA_DIR'));
     assert.equal(JSON.parse(lines.at(-1) ?? '').rows.users, answer.rows.users);
+  });
+
+  it('follows no link that others could have put beside its file', async () => {
+    const shared = join(embedded.dir, 'shared.backup');
+    const elsewhere = join(embedded.dir, 'elsewhere');
+    await symlink(elsewhere, `${shared}.partial`);
+    await done(embedded, 'backup', shared);
+    assert.equal((await stat(shared)).mode & 0o777, 0o600);
+    await assert.rejects(stat(elsewhere), { code: 'ENOENT' });
+    const names = await readdir(embedded.dir);
+    assert.deepEqual(names.filter((name) => name.startsWith('shared.')).sort(), [
+      'shared.backup',
+      'shared.backup.partial',
+    ]);
   });
 
   it('writes the same to standard output', async () => {
