@@ -22,7 +22,7 @@ export function withOwnIssuer(config: Config): Config {
   if (federated !== undefined) {
     throw new CellpassError(
       'invalid',
-      `federation.issuers.${federated.name}.issuer: is this server itself (cell ${config.cell} of ${config.cellsFile}): its own tokens are no ID tokens`,
+      `CELLPASS_FEDERATION.issuers.${federated.name}.issuer: is this server itself (cell ${config.cell} of ${config.cellsFile}): its own tokens are no ID tokens`,
     );
   }
   return { ...config, issuer, issuerIsSet: true };

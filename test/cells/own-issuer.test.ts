@@ -44,7 +44,7 @@ describe('the issuer of a cell', () => {
     };
     assert.throws(
       () => federate('two'),
-      /federation\.issuers\.ci\.issuer: is this server itself \(cell 2 of /,
+      /CELLPASS_FEDERATION\.issuers\.ci\.issuer: is this server itself \(cell 2 of /,
     );
     for (const name of ['one', 'two/', 'TWO']) assert.equal(federate(name), 'two');
   });
