@@ -67,6 +67,11 @@ function wrongPin(input: unknown): string {
   return 'must be text: put it in quotes';
 }
 
+/** What is demanded of a claim, which may have the name of what every object has, as `constructor`. */
+export function pinOf(pins: ClaimPins, claim: string): ClaimPin | undefined {
+  return Object.hasOwn(pins, claim) ? pins[claim] : undefined;
+}
+
 /** The demands of an issuer that an identity does not make. */
 export function missingPins(pins: ClaimPins, mustPin: readonly string[]): readonly string[] {
   return mustPin.filter((name) => !Object.hasOwn(pins, name));

@@ -108,7 +108,12 @@ export const federationName = z
   .max(64)
   .regex(/^[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?$/, 'must be letters in lower case, digits, "-" and "_"');
 
-const text = z.string().min(1).max(1024);
+/** What a token must have letter for letter, so that a space that nobody sees would refuse every token. */
+const text = z
+  .string()
+  .min(1)
+  .max(1024)
+  .refine((given) => given.trim() === given, 'must not begin or end with white space');
 const issuer = z.strictObject({
   issuer: text.optional(),
   preset: z.enum(PRESETS).optional(),
@@ -222,7 +227,13 @@ function checkUrls(
 ): void {
   if (jwks_uri !== undefined) {
     if (!isHttps(jwks_uri)) report('jwks_uri', 'must be an https URL without user and fragment');
-  } else if (!isHttps(url)) report('issuer', 'must be an https URL, or jwks_uri must say where its keys are');
+  } else if (!isHttps(url) || url.includes('?')) {
+    // OpenID Connect Discovery 1.0 section 2: the path of the discovery document comes after it.
+    report(
+      'issuer',
+      'must be an https URL without user, query and fragment, or jwks_uri must say where its keys are',
+    );
+  }
 }
 
 function isHttps(text: string): boolean {

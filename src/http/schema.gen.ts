@@ -1605,9 +1605,9 @@ export interface components {
             /** @description Where no identity matches, the one with the most claims that do. */
             nearest: null | {
                 identity: string;
-                /** @description The first claim that differs. */
+                /** @description The first claim that differs, or that it does not pin though its issuer demands it. */
                 claim: string;
-                /** @description What it pins, as text. */
+                /** @description What it pins, as text; empty: it does not pin the claim. */
                 pinned: string;
                 /** @description What the token has; null */
                 actual: string | null;

@@ -31,6 +31,24 @@ describe('the issuer of a cell', () => {
     assert.equal(issuer({ CELLPASS_CELL: '1' }, OWN), 'one');
   });
 
+  it('is refused where it is an issuer of ID tokens', () => {
+    const settings = join(folder, 'cellpass.yaml');
+    const federate = (name: string): string => {
+      const entry = { issuer: name, jwks_uri: 'https://ci.example.com/keys', must_pin: ['sub'] };
+      const federation = {
+        audience: 'https://registry.example.com',
+        issuers: { first: { preset: 'github' }, ci: entry },
+      };
+      writeFileSync(settings, JSON.stringify({ federation }));
+      return issuer({ CELLPASS_CONFIG: settings }, OWN);
+    };
+    assert.throws(
+      () => federate('two'),
+      /CELLPASS_FEDERATION\.issuers\.ci\.issuer: is this server itself \(cell 2 of /,
+    );
+    for (const name of ['one', 'two/', 'TWO']) assert.equal(federate(name), 'two');
+  });
+
   it('is refused where both name one, and differ', () => {
     for (const name of ['one', 'cellpass'])
       assert.throws(

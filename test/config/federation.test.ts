@@ -179,6 +179,16 @@ describe('the settings of issuers of ID tokens', () => {
       '{issuers: {ci: {issuer: http://127.0.0.1:1, must_pin: [sub]}}}',
       /issuers.ci.issuer: must be an https URL/,
     ],
+    ...['?tenant=1', '?', '#x'].map((rest): [string, string, RegExp] => [
+      `an issuer with ${rest}, after which no path can come`,
+      `{issuers: {ci: {issuer: "https://idp.example.com${rest}", must_pin: [sub]}}}`,
+      /issuers.ci.issuer: must be an https URL without user, query and fragment/,
+    ]),
+    ...['issuer', 'audience', 'jwks_uri'].map((field): [string, string, RegExp] => [
+      `${field} with a space at its end`,
+      `{issuers: {ci: {preset: github, ${field}: "https://idp.example.com/ "}}}`,
+      new RegExp(`issuers.ci.${field}: must not begin or end with white space`),
+    ]),
     [
       'keys over http',
       '{issuers: {ci: {preset: github, jwks_uri: http://idp.example.com}}}',

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { checkDirectory } from '../../src/directory/check.ts';
+import type { DirectoryDocument } from '../../src/directory/document/document.ts';
+import { checkIdentities } from '../../src/directory/document/identity-rules.ts';
 import { listIdentities } from '../../src/store/federation/identities.ts';
 import {
   restoreIdentity,
@@ -386,6 +388,44 @@ describe('a check of federated identities', () => {
     assert.deepEqual(said(warnings), [
       'federated_identities[1]: narrow and wide overlap: a token that matches both is refused, so make a claim that both pin differ',
     ]);
+  });
+
+  for (const name of ['constructor', 'toString', 'valueOf']) {
+    it(`takes a claim that is named ${name} as any other`, () => {
+      const one = { ...OF_ACCOUNT, name: 'one', claims: { repository_id: '1', [name]: 'x' } };
+      const { problems, warnings } = check(
+        one,
+        { ...one, name: 'two', claims: { repository_id: '1' } },
+        { ...one, name: 'three', claims: { repository_id: '1', [name]: 'y' } },
+        { ...one, name: 'four', claims: { repository_id: '1', [name]: 'z' } },
+      );
+      assert.deepEqual(problems, []);
+      assert.deepEqual(
+        warnings.map(({ message }) => message.split(' overlap')[0]),
+        ['one and two', 'two and three', 'two and four'],
+      );
+    });
+  }
+
+  it('does not compare without end where identities hardly differ', () => {
+    const values = (length: number, name: string): readonly string[] =>
+      Array.from({ length }, (_, at) => `${name}-${at}`);
+    const many = Array.from({ length: 3000 }, (_, at) => ({
+      ...OF_ACCOUNT,
+      at,
+      name: `identity-${at}`,
+      claims: {
+        repository_id: [...values(99, `repository-${at}`), 'common'],
+        environment: values(98, `environment-${at}`),
+      },
+    }));
+    const said: string[] = [];
+    checkIdentities(
+      { federated_identities: many } as unknown as DirectoryDocument,
+      { issuers: ISSUERS, unknownIssuers: '' },
+      { report: (_, message) => void said.push(message), warn: (_, message) => void said.push(message) },
+    );
+    assert.deepEqual(said, []);
   });
 
   it('does not warn of identities of different issuers', () => {

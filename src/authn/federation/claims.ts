@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { ClaimPin, ClaimPins } from '../../config/federated-claims.ts';
+import { type ClaimPin, type ClaimPins, pinOf } from '../../config/federated-claims.ts';
 
 /** The claims of an ID token, verified or not. */
 export type IdTokenClaims = Readonly<Record<string, unknown>>;
@@ -59,7 +59,7 @@ function isPrefix(pin: ClaimPin): pin is { readonly prefix: string } {
  */
 export function overlap(one: ClaimPins, other: ClaimPins): boolean {
   return Object.keys(one).every((name) => {
-    const [a, b] = [one[name], other[name]];
+    const [a, b] = [pinOf(one, name), pinOf(other, name)];
     return a === undefined || b === undefined || canBeEqual(a, b);
   });
 }
@@ -67,8 +67,11 @@ export function overlap(one: ClaimPins, other: ClaimPins): boolean {
 function canBeEqual(a: ClaimPin, b: ClaimPin): boolean {
   if (isPrefix(a) && isPrefix(b)) return a.prefix.startsWith(b.prefix) || b.prefix.startsWith(a.prefix);
   if (isPrefix(a)) return canBeEqual(b, a);
-  const texts = typeof a === 'string' ? [a] : a;
-  return texts.some((text) => isAsPinned(b, text));
+  if (typeof a === 'string') return isAsPinned(b, a);
+  if (typeof b === 'string') return isAsPinned(a, b);
+  if (isPrefix(b)) return a.some((text) => isAsPinned(b, text));
+  const texts = new Set(a);
+  return b.some((text) => texts.has(text));
 }
 
 /**

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { Agent, request } from 'undici';
 import type { IssuerSettings, KeyLocation } from '../../config/federation.ts';
+import { shortened } from '../../shortened.ts';
 import type { FetchKeys } from './key-set.ts';
 
 const TIMEOUT_MS = 3000;
@@ -68,7 +69,9 @@ async function discover(agent: Agent, issuer: string): Promise<string> {
   if (typeof uri !== 'string' || !URL.canParse(uri)) throw new UnusableDiscovery(`${url} has no jwks_uri`);
   if (new URL(uri).origin !== new URL(issuer).origin)
     throw new UnusableDiscovery(
-      `${url} names keys on another origin than the issuer's, ${new URL(uri).origin}: if that is right, set jwks_uri`,
+      shortened(
+        `${url} names keys on another origin than the issuer's, ${new URL(uri).origin}: if that is right, set jwks_uri`,
+      ),
     );
   return uri;
 }
@@ -88,10 +91,16 @@ async function fetchJson(agent: Agent, url: string): Promise<Pick<FetchedKeySet,
   if (statusCode !== 200) throw new UnusableDiscovery(`${url} answered ${statusCode}`);
   const { date } = headers;
   try {
-    return { document: JSON.parse(text), date: typeof date === 'string' ? new Date(date) : null };
+    return { document: JSON.parse(text), date: toDate(date) };
   } catch {
     throw new Error(`${url} answered no JSON`);
   }
+}
+
+/** Null: it is missing, or no date. */
+function toDate(header: string | string[] | undefined): Date | null {
+  const date = new Date(typeof header === 'string' ? header : '');
+  return Number.isNaN(date.getTime()) ? null : date;
 }
 
 function propertyOf(value: unknown, name: string): unknown {

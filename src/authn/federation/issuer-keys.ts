@@ -2,6 +2,7 @@ import type { webcrypto } from 'node:crypto';
 import { calculateJwkThumbprint, importJWK } from 'jose';
 import type { FederationSettings, IdTokenAlgorithm, IssuerSettings } from '../../config/federation.ts';
 import type { Log } from '../../log.ts';
+import { shortened } from '../../shortened.ts';
 import { type FetchKeys, type PublicJwk, readKeySet } from './key-set.ts';
 import { createKeyWaits, type KeyWaits } from './key-waits.ts';
 
@@ -112,10 +113,12 @@ function followKeySet(
       const own = await ownThumbprints();
       const read = await Promise.all(keys.map(toReadKey));
       const foreign = read.filter(({ thumbprint }) => !own.has(thumbprint));
-      const said = [
-        ...warnings,
-        ...(foreign.length < read.length ? ["a key is one of this server's own, and is left out"] : []),
-      ].join('; ');
+      const said = shortened(
+        [
+          ...(foreign.length < read.length ? ["a key is one of this server's own, and is left out"] : []),
+          ...warnings,
+        ].join('; '),
+      );
       if (said !== '' && said !== leftOut)
         log.warn({ issuer: entry.name, keys: said }, 'keys of an issuer are left out');
       leftOut = said;

@@ -1,5 +1,6 @@
-import { createPublicKey } from 'node:crypto';
+import { createPublicKey, type KeyObject } from 'node:crypto';
 import type { IssuerSettings } from '../../config/federation.ts';
+import { shortened } from '../../shortened.ts';
 
 /** The public part of a JWK that this server can use (RFC 7517, RFC 7518 section 6, RFC 8037). */
 export interface PublicJwk {
@@ -23,7 +24,11 @@ export interface ReadKeySet {
 }
 
 const MOST_KEYS = 64;
+/** The issuer chooses the ids of its keys. */
+const LONGEST_WARNING = 120;
 const SHORTEST_RSA_BITS = 2048;
+/** RFC 8017 section 3.1. With 1 anybody can sign, and no signature fits an even number. */
+const SMALLEST_EXPONENT = 3n;
 
 /**
  * The usable keys of a JWK Set. Keys of unknown types or for other uses are passed over (RFC 7517
@@ -38,10 +43,13 @@ export function readKeySet(document: unknown): ReadKeySet {
   for (const one of list.slice(0, MOST_KEYS)) {
     const jwk = toPublicJwk(one);
     if (jwk === null) continue;
-    const problem = whyUnusable(jwk);
-    if (problem === null) keys.push(jwk);
-    else warnings.push(`the key ${jwk.kid ?? 'without kid'} ${problem}`);
+    const key = toKeyObject(jwk);
+    const problem = key === null ? 'is damaged' : whyUnusable(key);
+    if (key !== null && problem === null)
+      keys.push({ ...jwk, ...key.export({ format: 'jwk' }), kty: jwk.kty });
+    else warnings.push(shortened(`the key ${jwk.kid ?? 'without kid'} ${problem}`, LONGEST_WARNING));
   }
+  if (list.length > MOST_KEYS) warnings.push(`the set has ${list.length} keys, and ${MOST_KEYS} are read`);
   return { keys, warnings };
 }
 
@@ -71,17 +79,26 @@ function toPublicJwk(value: unknown): PublicJwk | null {
   };
 }
 
-/** Null: it can be used. */
-function whyUnusable({ kid: _kid, alg: _alg, ...jwk }: PublicJwk): string | null {
+/**
+ * Null: it is damaged. One key can be written in several ways, with zeros before a number or with
+ * other letters of base64, and only the one that the key object exports has the key's thumbprint.
+ */
+function toKeyObject({ kid: _kid, alg: _alg, ...jwk }: PublicJwk): KeyObject | null {
   try {
-    const { asymmetricKeyDetails } = createPublicKey({ key: { ...jwk }, format: 'jwk' });
-    const bits = asymmetricKeyDetails?.modulusLength;
-    if (bits !== undefined && bits < SHORTEST_RSA_BITS)
-      return `is RSA of ${bits} bits, less than ${SHORTEST_RSA_BITS}`;
-    return null;
+    return createPublicKey({ key: { ...jwk }, format: 'jwk' });
   } catch {
-    return 'is damaged';
+    return null;
   }
+}
+
+/** Null: it can be used. */
+function whyUnusable({ asymmetricKeyDetails }: KeyObject): string | null {
+  const { modulusLength: bits, publicExponent: exponent } = asymmetricKeyDetails ?? {};
+  if (bits !== undefined && bits < SHORTEST_RSA_BITS)
+    return `is RSA of ${bits} bits, less than ${SHORTEST_RSA_BITS}`;
+  if (exponent !== undefined && (exponent < SMALLEST_EXPONENT || exponent % 2n === 0n))
+    return `is RSA with the public exponent ${exponent}, which proves nothing`;
+  return null;
 }
 
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {

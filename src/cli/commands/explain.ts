@@ -148,10 +148,17 @@ function printIdToken({
     ...(identity === null ? [] : [`identity: ${identity}, by ${matched.join(', ')}`]),
     ...(nearest === null
       ? []
-      : [
-          `identity: none; the nearest is ${nearest.identity}, which pins ${nearest.claim} to ${nearest.pinned}, but the token has ${nearest.actual ?? 'no such text'}`,
-        ]),
+      : [`identity: none; the nearest is ${nearest.identity}, which ${printDifference(nearest)}`]),
   ];
+}
+
+function printDifference({
+  claim,
+  pinned,
+  actual,
+}: NonNullable<NonNullable<Explanation['id_token']>['nearest']>): string {
+  if (pinned === '') return `does not pin ${claim}, as the settings of its issuer demand`;
+  return `pins ${claim} to ${pinned}, but the token has ${actual ?? 'no such text'}`;
 }
 
 function printComparison({

@@ -1,5 +1,5 @@
 import { overlap } from '../../authn/federation/claims.ts';
-import { missingPins } from '../../config/federated-claims.ts';
+import { missingPins, pinOf } from '../../config/federated-claims.ts';
 import { type IssuerRules, mustPinMessage } from '../../config/federation.ts';
 import type { Path } from '../../config/yaml.ts';
 import { didYouMean } from '../../nearest-name.ts';
@@ -53,19 +53,31 @@ function checkPins(
 
 /** So many are told; a person mends the first and looks again. */
 const MOST_OVERLAPS = 20;
-/** A second's work: a document whose identities hardly differ is not compared to its end. */
-const MOST_COMPARED = 1_000_000;
+/**
+ * So many values are looked at, about a second's work: a document whose identities hardly differ is
+ * not compared to its end.
+ */
+const MOST_VALUES_COMPARED = 5_000_000;
+
+/** How many values may still be looked at. */
+interface Budget {
+  values: number;
+}
 
 type Pair = readonly [FederatedIdentityEntry, FederatedIdentityEntry];
 
 /** Pairs that one token could match, in the order of their second entries. */
 function overlaps(entries: readonly FederatedIdentityEntry[]): readonly Pair[] {
   const found: Pair[] = [];
-  let compared = 0;
+  const budget = { values: MOST_VALUES_COMPARED };
+  const sizes = new Map(entries.map((entry) => [entry, sizeOf(entry)]));
   for (const issuer of new Set(entries.map((entry) => entry.issuer))) {
-    for (const pair of candidates(entries.filter((entry) => entry.issuer === issuer))) {
-      compared += 1;
-      if (compared > MOST_COMPARED) return found;
+    for (const pair of candidates(
+      entries.filter((entry) => entry.issuer === issuer),
+      budget,
+    )) {
+      for (const entry of pair) budget.values -= sizes.get(entry) ?? 0;
+      if (budget.values < 0) return found;
       if (!overlap(pair[0].claims, pair[1].claims)) continue;
       found.push(pair);
       if (found.length === MOST_OVERLAPS) return found;
@@ -74,11 +86,16 @@ function overlaps(entries: readonly FederatedIdentityEntry[]): readonly Pair[] {
   return found;
 }
 
+/** How many values it pins. */
+function sizeOf({ claims }: FederatedIdentityEntry): number {
+  return Object.values(claims).reduce((sum, pin) => sum + (Array.isArray(pin) ? pin.length : 1), 0);
+}
+
 /**
  * Pairs that may overlap: not those that pin different whole values of one claim. Of thousands of
  * identities, each with the id of its own project, these are few.
  */
-function* candidates(entries: readonly FederatedIdentityEntry[]): Generator<Pair> {
+function* candidates(entries: readonly FederatedIdentityEntry[], budget: Budget): Generator<Pair> {
   const claim = mostPinned(entries);
   const byValue = new Map<string, FederatedIdentityEntry[]>();
   const withoutValue: FederatedIdentityEntry[] = [];
@@ -86,6 +103,7 @@ function* candidates(entries: readonly FederatedIdentityEntry[]): Generator<Pair
     const values = claim === undefined ? null : wholeValues(entry, claim);
     const rivals = values === null ? entries.slice(0, place) : [...withoutValue];
     for (const value of new Set(values ?? [])) rivals.push(...(byValue.get(value) ?? []));
+    budget.values -= rivals.length;
     for (const rival of new Set(rivals)) yield [rival, entry];
     if (values === null) withoutValue.push(entry);
     for (const value of new Set(values ?? [])) {
@@ -112,7 +130,7 @@ function mostPinned(entries: readonly FederatedIdentityEntry[]): string | undefi
 
 /** Null: it pins no whole value of this claim. */
 function wholeValues({ claims }: FederatedIdentityEntry, name: string): readonly string[] | null {
-  const pin = claims[name];
+  const pin = pinOf(claims, name);
   if (pin === undefined) return null;
   if (typeof pin === 'string') return [pin];
   return 'prefix' in pin ? null : pin;

@@ -6,7 +6,7 @@ import { fromIdToken, matches } from '../../authn/federation/identity.ts';
 import type { IdTokenVerifier, VerifiedIdToken } from '../../authn/federation/verify.ts';
 import type { DirectorySource } from '../../authn/source.ts';
 import type { SubjectOrReason } from '../../authn/to-subject.ts';
-import type { ClaimPins } from '../../config/federated-claims.ts';
+import { type ClaimPins, missingPins, pinOf } from '../../config/federated-claims.ts';
 import { CellpassError } from '../../errors.ts';
 import { dialectOf } from '../../policy/dialect.ts';
 import type { ExplainedIdToken } from '../types.ts';
@@ -73,16 +73,17 @@ export async function explainIdToken(
 /** The identity with the most claims that match; of several, the first by name. */
 function findNearest(
   identities: ReadonlyMap<string, ClaimPins>,
-  { claims }: VerifiedIdToken,
+  { claims, mustPin }: VerifiedIdToken,
 ): ExplainedIdToken['nearest'] {
   const [nearest] = [...identities].toSorted(
     ([, a], [, b]) => countMatches(b, claims) - countMatches(a, claims),
   );
   if (nearest === undefined) return null;
   const [identity, pins] = nearest;
-  const claim = firstMismatch(pins, claims);
-  if (claim === null) return null;
-  return { identity, claim, pinned: printPin(pins[claim]), actual: claimText(claims, claim) };
+  // Where all is equal, the issuer demands more than it did when the identity was applied.
+  const claim = firstMismatch(pins, claims) ?? missingPins(pins, mustPin)[0];
+  if (claim === undefined) return null;
+  return { identity, claim, pinned: printPin(pinOf(pins, claim)), actual: claimText(claims, claim) };
 }
 
 function printPin(pin: ClaimPins[string] | undefined): string {

@@ -223,18 +223,14 @@ async function serve(
   const { ctx, request, outcome } = call;
   const railsRequest = toRailsRequest(ctx, request);
   const asker = { username: request.credentials?.username ?? null, network: railsRequest.network };
-  // Rails knows no ID tokens.
+  // Rails knows no ID tokens: it would refuse one as a wrong password, and count that.
   const isIdTokenHere =
     deps.idTokens !== null && request.credentials !== null && isIdToken(request.credentials);
   const left = isIdTokenHere ? null : whyLeftToRails(rails.rules(), admission.asked, asker);
   if (left !== null) return writeRailsAnswer(ctx, await passOn(rails, railsRequest, left, outcome));
+  const open = (begin: () => void): Elsewhere => createElsewhere(rails, railsRequest, outcome, begin);
   try {
-    writeIssued(
-      ctx,
-      await issueInTurn(deps, call, admission, (begin) =>
-        createElsewhere(rails, railsRequest, outcome, begin),
-      ),
-    );
+    writeIssued(ctx, await issueInTurn(deps, call, admission, isIdTokenHere ? null : open));
   } catch (error) {
     outcome.error = error;
     throw error;

@@ -62,18 +62,20 @@ export function readExchange(
       'this server exchanges no tokens: use the ID token as the password',
     );
   }
+  // RFC 6749 section 3.2: none may be repeated, and one without a value counts as left out.
   const given = (name: string): string | null => {
-    const [value = null, ...others] = form.getAll(name);
+    const [value = '', ...others] = form.getAll(name);
     if (others.length > 0) throw wrongForm(`${name} is given twice`);
-    return value;
+    return value === '' ? null : value;
   };
+  given('grant_type');
   if (given('subject_token_type') !== ID_TOKEN_TYPE)
     throw wrongForm(`subject_token_type must be ${ID_TOKEN_TYPE}`, 'subject_token_type');
   if ((given('requested_token_type') ?? ACCESS_TOKEN_TYPE) !== ACCESS_TOKEN_TYPE)
     throw wrongForm(`requested_token_type must be ${ACCESS_TOKEN_TYPE}, or missing`);
   if (given('actor_token') !== null) throw wrongForm('actor_token is not supported: leave it out');
-  const password = given('subject_token') ?? '';
-  if (password === '') throw wrongForm('subject_token is missing');
+  const password = given('subject_token');
+  if (password === null) throw wrongForm('subject_token is missing');
   if (Buffer.byteLength(password) > limits.passwordBytes)
     throw new CellpassError('size', `the subject_token is longer than ${limits.passwordBytes} bytes`);
   return { username: ID_TOKEN_USERNAME, password };

@@ -1,4 +1,5 @@
 import { idTokenKey } from '../../authn/federation/id-token.ts';
+import { TOLERANCE_MS } from '../../keys/clock-check.ts';
 import type { Database, Row, Sql } from '../database/drivers.ts';
 
 /**
@@ -147,10 +148,18 @@ export async function readRevocations(
 }
 
 /**
- * Deletes what no ID token needs any more, and exchanged access tokens that have ended. Resolves with
- * the number of rows.
+ * How long a record is kept after its end. The replica that wrote it, the one that deletes it and the
+ * one that verifies the ID token may each have a clock that is 30 s wrong, and so may the issuer:
+ * where the clock is slow, the ID token must not be taken again because its record is gone.
+ */
+const SPARE_MS = 4 * TOLERANCE_MS;
+
+/**
+ * Deletes what no ID token needs any more, and exchanged access tokens, two minutes after their end.
+ * Resolves with the number of rows.
  */
 export function forgetFederation(database: Pick<Database, 'transaction'>, now: Date): Promise<number> {
+  const endedBefore = new Date(now.getTime() - SPARE_MS);
   return database.transaction(async (sql) => {
     let deleted = 0;
     for (const rows of [
@@ -158,7 +167,7 @@ export function forgetFederation(database: Pick<Database, 'transaction'>, now: D
       'exchanged_id_tokens WHERE kept_until',
       'access_tokens WHERE ends_at',
     ]) {
-      const gone = await sql.query(`DELETE FROM ${rows} <= $1 RETURNING true`, [now]);
+      const gone = await sql.query(`DELETE FROM ${rows} <= $1 RETURNING true`, [endedBefore]);
       deleted += gone.length;
     }
     return deleted;

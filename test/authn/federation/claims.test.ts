@@ -54,6 +54,20 @@ describe('a claim as text', () => {
   });
 });
 
+describe('a claim with the name of what every object has', () => {
+  for (const name of ['constructor', 'toString', 'valueOf', 'hasOwnProperty']) {
+    it(`${name} is pinned as any other`, () => {
+      const pins: ClaimPins = { sub: 'a', [name]: 'x' };
+      assert.deepEqual(
+        [firstMismatch(pins, { sub: 'a', [name]: 'x' }), firstMismatch(pins, { sub: 'a' })],
+        [null, name],
+      );
+      assert.deepEqual([overlap(pins, { sub: 'a' }), overlap({ sub: 'a' }, pins)], [true, true]);
+      assert.equal(overlap(pins, { sub: 'a', [name]: ['y'] }), false);
+    });
+  }
+});
+
 describe('an identity and the claims of a token', () => {
   const token = {
     sub: 'repo:acme/api:ref:refs/heads/main',
@@ -146,5 +160,8 @@ describe('an identity and the claims of a token', () => {
     assert.equal(overlap({ ref: { prefix: 'refs/' } }, { ref: { prefix: 'refs/tags/' } }), true);
     assert.equal(overlap({ ref: { prefix: 'a' } }, { ref: { prefix: 'b' } }), false);
     assert.equal(overlap({ sub: 'a' }, { ref: 'x' }), true);
+    assert.equal(overlap({ sub: ['a', 'b'] }, { sub: ['b', 'c'] }), true);
+    assert.equal(overlap({ sub: ['a', 'b'] }, { sub: ['c', 'd'] }), false);
+    assert.equal(overlap({ ref: { prefix: 'b' } }, { ref: ['a', 'b1'] }), true);
   });
 });

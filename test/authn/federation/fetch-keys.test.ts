@@ -76,14 +76,17 @@ describe("fetching an issuer's keys", () => {
     assert.ok(Math.abs(date!.getTime() - Date.now()) < 60_000);
   });
 
-  it('tells no time where the issuer tells none', async () => {
-    answer = (_, response) => {
-      response.sendDate = false;
-      response.end('{}');
-    };
-    const keys = { jwksUri: `${origin}/jwks`, fallbackUri: null, caFile: ca.caFile };
-    assert.equal((await fetchKeySet({ issuer: origin, keys })).date, null);
-  });
+  for (const date of [null, 'soon', '']) {
+    it(`tells no time where the issuer tells ${date === null ? 'none' : `"${date}"`}`, async () => {
+      answer = (_, response) => {
+        response.sendDate = false;
+        if (date !== null) response.setHeader('Date', date);
+        response.end('{}');
+      };
+      const keys = { jwksUri: `${origin}/jwks`, fallbackUri: null, caFile: ca.caFile };
+      assert.equal((await fetchKeySet({ issuer: origin, keys })).date, null);
+    });
+  }
 
   const fallbacks: [what: string, discovery: () => (path: string, response: ServerResponse) => void][] = [
     ['there is no discovery document', () => json({}, 404)],
@@ -133,6 +136,15 @@ describe("fetching an issuer's keys", () => {
       await assert.rejects(fetch(), says);
     });
   }
+
+  it('says in few characters what is wrong, whatever the issuer answers', async () => {
+    const jwks_uri = `https://${'a.'.repeat(20_000)}example.com/keys`;
+    routes({ [DISCOVERY]: json({ issuer: origin, jwks_uri }) });
+    await assert.rejects(
+      fetch(),
+      ({ message }: Error) => message.length <= 300 && /set jwks_uri$/.test(message),
+    );
+  });
 
   it('does not fall back where the discovery document is of another issuer', async () => {
     routes({ [DISCOVERY]: json({ issuer: 'https://evil.example.com' }), '/openid/v1/jwks': json(JWKS) });

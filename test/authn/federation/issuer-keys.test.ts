@@ -182,6 +182,13 @@ describe('the keys of an issuer', () => {
       ['for encryption', async () => ({ ...a, kid: 'x', use: 'enc' }), false],
       ['that may only sign', async () => ({ ...a, kid: 'x', key_ops: ['sign'] }), false],
       ['of another algorithm', async () => ({ ...a, kid: 'x', alg: 'RS512' }), false],
+      [
+        'with the public exponent 1, for which anybody can sign',
+        async () => ({ ...b, kid: 'x', e: 'AQ' }),
+        true,
+      ],
+      ['with the public exponent 0', async () => ({ ...b, kid: 'x', e: 'AA' }), true],
+      ['with an even public exponent', async () => ({ ...b, kid: 'x', e: 'AQAC' }), true],
       ['that are damaged', async () => ({ kty: 'EC', crv: 'P-256', x: 'AA', y: 'AA', kid: 'x' }), true],
       ['without their members', async () => ({ kty: 'RSA', kid: 'x' }), false],
     ];
@@ -193,6 +200,50 @@ describe('the keys of an issuer', () => {
         assert.equal(warned.length > 0, warns);
       });
     }
+
+    const zero = (text: string | undefined): string =>
+      Buffer.concat([Buffer.alloc(1), Buffer.from(text ?? '', 'base64url')]).toString('base64url');
+    const padded = (text: string | undefined): string =>
+      `${Buffer.from(text ?? '', 'base64url').toString('base64')}\n`;
+    const { publicKey: onCurve } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const spellings: [what: string, key: () => Promise<JWK>, respell: (key: JWK) => object][] = [
+      ['with a zero before the modulus', async () => b, ({ n }) => ({ n: zero(n) })],
+      ['with a zero before the exponent', async () => b, ({ e }) => ({ e: zero(e) })],
+      ['in base64 with padding', async () => b, ({ n }) => ({ n: padded(n) })],
+      [
+        'on a curve, in base64 with padding',
+        () => exportJWK(onCurve),
+        ({ x, y }) => ({ x: padded(x), y: padded(y) }),
+      ],
+      ['on a curve, with a zero before x', () => exportJWK(onCurve), ({ x }) => ({ x: zero(x) })],
+    ];
+    for (const [what, key, respell] of spellings) {
+      it(`that are this server's own, written ${what}`, async () => {
+        const jwk = await key();
+        own = new Set([await calculateJwkThumbprint(jwk)]);
+        published = { keys: [a, { ...jwk, ...respell(jwk), kid: 'x' }] };
+        open();
+        assert.deepEqual([await find('a'), await find('x', jwk.kty === 'EC' ? 'ES256' : 'RS256')], [1, 0]);
+        assert.equal(warned.length, 1);
+      });
+    }
+
+    it('with a warning of few characters, whatever their ids are', async () => {
+      const weak = await jwkOf('x'.repeat(10_000), 1024);
+      published = {
+        keys: [a, ...Array.from({ length: 80 }, (_, at) => ({ ...weak, kid: `${at}${weak.kid}` }))],
+      };
+      open();
+      await find('a');
+      assert.ok(JSON.stringify(warned).length < 500);
+    });
+
+    it('with a warning where the set has more than 64', async () => {
+      published = { keys: [a, ...Array.from({ length: 64 }, (_, at) => ({ ...b, kid: `b-${at}` }))] };
+      open();
+      assert.deepEqual([await find('b-62'), await find('b-63')], [1, 0]);
+      assert.match(JSON.stringify(warned), /the set has 65 keys, and 64 are read/);
+    });
 
     it("that are this server's own", async () => {
       own = new Set([await calculateJwkThumbprint(b)]);

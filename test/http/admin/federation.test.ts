@@ -171,6 +171,19 @@ describe('questions about ID tokens, on the own directory', () => {
     file.remove();
   });
   describeQuestions(() => ({ server, issuer }));
+
+  it('name an identity that pins less than its issuer demands now', async () => {
+    await server.database.query(
+      `UPDATE federated_identities SET claims = '{"env": "prod"}' WHERE name = 'other'`,
+    );
+    const id_token = await issuer.sign({ sub: 'other', env: 'prod' });
+    const { body } = await request(server.admin)
+      .post('/admin/v1/explain')
+      .send({ id_token, scopes: [PUSH] });
+    assert.equal(body.refusal.reason, 'identity_unknown');
+    assert.deepEqual(body.id_token.nearest, { identity: 'other', claim: 'sub', pinned: '', actual: 'other' });
+    await server.apply({ ...PEOPLE, federated_identities: IDENTITIES });
+  });
 });
 
 describe("questions about ID tokens, on a GitLab's database", () => {
