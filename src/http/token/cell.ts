@@ -82,6 +82,7 @@ export function incomingRequest(
     userAgent: ctx.get('User-Agent'),
     clientAddress: ctx.state.clientAddress.text,
     network: toNetwork(ctx.state.clientAddress),
+    startedAtMs: ctx.state.startedAtMs,
   };
 }
 
