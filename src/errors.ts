@@ -6,7 +6,7 @@ export type ErrorCode =
   | 'unauthorized' // the credentials are wrong, unknown, expired or revoked
   | 'admin_unauthorized' // an admin token is needed, and a valid one is missing
   | 'wrong_cell' // this cell doesn't accept credentials of this kind
-  | 'mixed_cells' // the scopes belong to several cells, or looking up their cells timed out
+  | 'mixed_cells' // the scopes belong to several cells, or to too many top-level groups
   | 'other_cell' // another cell must answer, and this cell doesn't forward
   | 'denied' // nothing is granted, and the client must get an error
   | 'service_unknown'

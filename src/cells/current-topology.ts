@@ -1,10 +1,10 @@
-import { readFileSync, unwatchFile, watchFile } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { notUtf8 } from '../config/utf8.ts';
 import { CellpassError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { NO_SHARES, type ShareStats } from '../shares/turns.ts';
 import type { CellView, Requester } from './choose-cell.ts';
-import { type Cell, parseTopology, soleCell, type Topology } from './topology.ts';
+import { type Cell, findCell, parseTopology, soleCell, type Topology } from './topology.ts';
 import {
   createTopologyService,
   NO_CALLS,
@@ -12,6 +12,7 @@ import {
   type TopologyServiceCalls,
   type TopologyServiceStats,
 } from './topology-service/client.ts';
+import { versionsOf, watchFiles } from './watched-files.ts';
 
 export interface CurrentTopologyOptions {
   /** `cells.yaml`; null: this cell is the only one. */
@@ -21,10 +22,11 @@ export interface CurrentTopologyOptions {
   readonly publicUrl: string;
   /** The audiences of ID tokens that this server takes, which must be those of its cell. */
   readonly audiences?: readonly string[];
+  /** What this server's tokens say in `iss`, until it is restarted. */
+  readonly issuer?: string;
   readonly log: Pick<Log, 'info' | 'error'>;
   /**
-   * The pause between two checks of the file; default 1 s. Watching the folder wouldn't notice a
-   * change of a symbolic link's target.
+   * The pause between two checks of the file; default 1 s.
    */
   readonly pollMs?: number;
   readonly monotonicMs?: () => number;
@@ -48,9 +50,11 @@ const POLL_MS = 1000;
  * @throws {CellpassError} `invalid` if the file is invalid at the start.
  */
 export function openTopology(options: CurrentTopologyOptions): CurrentTopology {
-  const { file, self, publicUrl, audiences = [], log } = options;
+  const { file, self, publicUrl, audiences = [], issuer, log } = options;
   const calls = { ...NO_CALLS };
   const createCurrent = (topology: Topology): OwnedView => createView(topology, { ...options, calls });
+  const files = file === null ? [] : [file];
+  const since = versionsOf(files);
   let current = createCurrent(
     file === null ? soleCell(self, publicUrl, audiences) : readOwnTopology(file, self, audiences),
   );
@@ -60,22 +64,31 @@ export function openTopology(options: CurrentTopologyOptions): CurrentTopology {
     shareStats: () => current.shareStats(),
   };
   if (file === null) return { ...open, close: () => current.close() };
+  const retired = createRetired();
   const reload = (): void => {
     try {
-      const next = createCurrent(readOwnTopology(file, self, audiences));
-      void current.close();
+      const read = readOwnTopology(file, self, audiences);
+      if (issuer !== undefined)
+        refuseOtherIssuer(
+          file,
+          issuer,
+          findCell(read, ({ id }) => id === self),
+        );
+      const next = createCurrent(read);
+      retired.add(current);
       current = next;
       log.info({ file, cells: next.view.topology.cells.map(({ id }) => id) }, 'reloaded the topology');
     } catch (error) {
       log.error({ err: error, file }, 'the changed topology is invalid; keeping the last valid one');
     }
   };
-  watchFile(file, { interval: options.pollMs ?? POLL_MS, persistent: false }, reload);
+  const intervalMs = options.pollMs ?? POLL_MS;
+  const unwatch = watchFiles(files, { since, intervalMs, changed: reload });
   return {
     ...open,
     close: async () => {
-      unwatchFile(file, reload);
-      await current.close();
+      unwatch();
+      await Promise.all([current.close(), retired.close()]);
     },
   };
 }
@@ -96,6 +109,15 @@ export function readOwnTopology(file: string, self: number, audiences: readonly 
   );
 }
 
+/** The router reads the file, too, and would refuse every token of this server. */
+function refuseOtherIssuer(file: string, issuer: string, own: Cell): void {
+  if (own.issuer === null || own.issuer === issuer) return;
+  throw new CellpassError(
+    'invalid',
+    `CELLPASS_CELLS_FILE: ${file}: cell ${own.id} signs as ${own.issuer}, but this server signs as ${issuer} until it is restarted: restart it`,
+  );
+}
+
 /** @throws {CellpassError} `invalid`, naming the file. */
 export function readTopology(file: string, self: number | null): Topology {
   try {
@@ -111,6 +133,27 @@ export function readTopology(file: string, self: number | null): Topology {
       cause: error,
     });
   }
+}
+
+/** Requests have their answer, and so have asked the Topology Service, within this time. */
+const LONGEST_REQUEST_MS = 10_000;
+
+/** Views that are no longer current, which requests that began with them may still use. */
+function createRetired(): { add(view: OwnedView): void; close(): Promise<void> } {
+  const views = new Map<OwnedView, NodeJS.Timeout>();
+  const end = (view: OwnedView): Promise<void> => {
+    clearTimeout(views.get(view));
+    views.delete(view);
+    return view.close();
+  };
+  return {
+    add: (view) => {
+      views.set(view, setTimeout(() => void end(view), LONGEST_REQUEST_MS).unref());
+    },
+    close: async () => {
+      await Promise.all([...views.keys()].map(end));
+    },
+  };
 }
 
 interface OwnedView {

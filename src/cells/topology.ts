@@ -195,13 +195,13 @@ function contradictions(
   for (const [at, entry] of cells.entries()) {
     const { id, url, topology_address: addresses, namespaces: list } = entry;
     ids(String(id), at, ['cells', at, 'id']);
-    urls(url, at, ['cells', at, 'url']);
+    urls(new URL(url).href.replace(/\/+$/, ''), at, ['cells', at, 'url']);
     for (const one of new Set(entry.audiences ?? [url]))
       audiences(one, at, ['cells', at, entry.audiences == null ? 'url' : 'audiences']);
     // The Topology Service names a cell by its host.
     if (topology_service != null) {
       const path = ['cells', at, addresses == null ? 'url' : 'topology_address'];
-      for (const host of addresses ?? [hostIn(url)]) hosts(host, at, path);
+      for (const host of new Set(addresses ?? [hostIn(url)])) hosts(host, at, path);
     }
     for (const [place, name] of list.entries()) namespaces(name, at, ['cells', at, 'namespaces', place]);
   }
@@ -286,18 +286,21 @@ function toService({
   };
 }
 
-/** The host of `host` or `host:port`, in lower case; null: it is none. */
+/** Characters by which a URL has more than a host and a port, or that its parser removes. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: the parser removes them
+const BEYOND_HOST = /[/\\?#@%\s\x00-\x1f\x7f]/;
+
+/**
+ * The host of `host` or `host:port`, in lower case and without a dot at its end, which DNS allows;
+ * null: it is none.
+ */
 export function hostOf(text: string): string | null {
   const url = `https://${text}`;
-  if (!URL.canParse(url)) return null;
-  const { hostname, pathname, search, hash, username } = new URL(url);
-  return pathname === '/' && !text.includes('/') && search === '' && hash === '' && username === ''
-    ? hostname
-    : null;
+  return BEYOND_HOST.test(text) || !URL.canParse(url) ? null : hostIn(url);
 }
 
 function hostIn(url: string): string {
-  return new URL(url).hostname;
+  return new URL(url).hostname.replace(/\.$/, '');
 }
 
 function invalid(problems: readonly Problem[]): CellpassError {

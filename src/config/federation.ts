@@ -1,10 +1,9 @@
-import { X509Certificate } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { didYouMean } from '../nearest-name.ts';
 import { type ClaimPins, claimPins, missingPins } from './federated-claims.ts';
 import type { ExplainedIssue } from './issues.ts';
 import { number } from './number.ts';
+import { readCertificates } from './pem-files.ts';
 
 /**
  * The section `federation` of the settings: whose ID tokens may be used as passwords. Only the
@@ -244,7 +243,7 @@ function isHttps(text: string): boolean {
 
 function problemOfCa(file: string): string | null {
   try {
-    new X509Certificate(readFileSync(file));
+    readCertificates(file);
     return null;
   } catch (error) {
     return `can't be used: ${error instanceof Error ? error.message : String(error)}`;

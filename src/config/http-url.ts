@@ -1,18 +1,15 @@
 import { z } from 'zod';
 
-/** A base URL. Gives it without trailing slashes, so that paths can be appended. */
+/**
+ * A base URL. Gives it without trailing slashes, so that paths can be appended. The parser passes
+ * over an empty query or fragment, spaces and backslashes, after which a path would be another one.
+ */
 export const httpUrl = z.string().transform(toHttpUrl);
 
+const PLAIN = /^https?:\/\/[^\s/\\?#@]+(?:\/[^\s\\?#]*)?$/i;
+
 function toHttpUrl(text: string, context: z.core.$RefinementCtx): string {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  const isPlain =
-    url !== undefined &&
-    /^https?:$/.test(url.protocol) &&
-    url.search === '' &&
-    url.hash === '' &&
-    url.username === '' &&
-    url.password === '';
-  if (!isPlain) {
+  if (!PLAIN.test(text) || !URL.canParse(text)) {
     context.issues.push({
       code: 'custom',
       input: text,

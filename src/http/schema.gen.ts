@@ -1729,9 +1729,9 @@ export interface components {
         ExplainedCell: {
             /** @description The cell that explains, by its own directory. */
             self: number;
-            /** @description Null: none; the client gets an error. */
+            /** @description Null: none, and the client gets an error; or this depends on the token, whose cell is not known here. */
             answers: number | null;
-            /** @description False: the client counts as anonymous. Null: this depends on the token, whose cell is not known here. */
+            /** @description False: the client counts as anonymous, or no cell takes the token. Null: this depends on the token, whose cell is not known here. */
             takes_credentials: boolean | null;
             because: string;
         };

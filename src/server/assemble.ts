@@ -92,6 +92,7 @@ async function assembleShared(inputs: ServerInputs, closers: Closers): Promise<S
     self: config.cell,
     publicUrl: config.publicUrl ?? '',
     audiences: audiencesOf(config),
+    issuer: config.issuer,
     log,
     ...(pollMs && { pollMs }),
     ...clockOf(inputs),

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { createServer, type Server } from 'node:net';
+import { join } from 'node:path';
 import type { ClientTlsFiles } from '../../src/cells/topology.ts';
 import { createTopologyService, type TopologyService } from '../../src/cells/topology-service/client.ts';
 import { CellpassError } from '../../src/errors.ts';
@@ -69,6 +70,15 @@ describe('the generations of the Topology Service', () => {
     assert.deepEqual(bodies().at(-1), newest('acme'));
   });
 
+  it('one that is upgraded within the hour is asked in the newest form at once', async () => {
+    standIn.setGeneration('older');
+    await ask('acme');
+    standIn.setGeneration('newest');
+    assert.equal(await ask('formerly'), 'cell-2.example.com');
+    assert.equal(await ask('nobody'), null);
+    assert.deepEqual(bodies().slice(2), [older('route', 'formerly'), newest('formerly'), newest('nobody')]);
+  });
+
   it('names are asked in lower case', async () => {
     assert.equal(await ask('ACME'), 'cell-2.example.com');
     assert.deepEqual(bodies(), [newest('acme')]);
@@ -86,12 +96,14 @@ describe('the generations of the Topology Service', () => {
   });
 
   it('one that drops what it does not know is asked in the older form', async () => {
-    const lenient = await startReplies((body) => ('claims' in body ? {} : null));
-    const client = open(lenient.url);
-    assert.equal(await client.classify('acme', ASKER), 'host.example.com');
-    assert.deepEqual(lenient.last(), older('route', 'acme'));
-    await client.close();
-    await lenient.close();
+    for (const nothing of [{}, { action: null, proxy: null }]) {
+      const lenient = await startReplies((body) => ('claims' in body ? nothing : null));
+      const client = open(lenient.url);
+      assert.equal(await client.classify('acme', ASKER), 'host.example.com');
+      assert.deepEqual(lenient.last(), older('route', 'acme'));
+      await client.close();
+      await lenient.close();
+    }
   });
 
   describe('with certificates', () => {
@@ -155,6 +167,87 @@ describe('the generations of the Topology Service', () => {
       );
       await client.close();
     });
+
+    const DAMAGED: readonly (readonly [what: string, damage: (text: string) => string])[] = [
+      ['empty', () => ''],
+      ['cut off', (text) => text.slice(0, text.length / 2)],
+      ['cut off in its second part', (text) => text + text.slice(0, text.length / 2)],
+      ['another text', () => 'not PEM\n'],
+      ['damaged', (text) => text.replace(/\n.{8}/, '\nAAAAAAAA')],
+    ];
+    const copied = (): ClientTlsFiles & { readonly files: readonly string[] } => {
+      const { certFile, keyFile } = ca.issue('damaged');
+      const caFile = join(ca.dir, 'copy.crt');
+      writeFileSync(caFile, readFileSync(ca.caFile));
+      return { caFile, certificate: { certFile, keyFile }, files: [caFile, certFile, keyFile] };
+    };
+    for (const [what, damage] of DAMAGED) {
+      it(`refuses to begin with a file that is ${what}`, () => {
+        const { files, ...tls } = copied();
+        for (const file of files) {
+          const whole = readFileSync(file, 'utf8');
+          const broken = damage(whole);
+          // A key is one block: what follows it is passed over.
+          if (file.endsWith('.key') && broken.startsWith(whole)) continue;
+          writeFileSync(file, broken);
+          const opened = (): unknown => open(secured.url, tls);
+          assert.throws(opened, /topology_service: the files for TLS can't be used/, file);
+          writeFileSync(file, whole);
+        }
+      });
+    }
+
+    it('keeps the old files where one becomes empty, as it is while it is written', async () => {
+      const { files, ...tls } = copied();
+      const errors: unknown[] = [];
+      const log = { error: (line: unknown) => errors.push(line) };
+      const client = createTopologyService({ url: secured.url, timeoutMs: 5000, tls, log });
+      for (const [at, file] of files.entries()) {
+        const whole = readFileSync(file, 'utf8');
+        writeFileSync(file, '');
+        await until(
+          async () => (errors.length > at ? true : undefined),
+          () => `${file} is not refused`,
+        );
+        await client.classify(`name-${at}`, ASKER);
+        assert.match(secured.asked.at(-1)?.client ?? '', /^[0-9A-F]+$/);
+        writeFileSync(file, whole);
+      }
+      await client.close();
+    }).timeout(20_000);
+
+    it('trusts the CA that comes into the file, and no longer the one of before', async () => {
+      const next = makeTestCa();
+      const moved = await startTopologyStandIn({ tls: serverTls(next) });
+      const caFile = join(ca.dir, 'changing.crt');
+      writeFileSync(caFile, readFileSync(ca.caFile));
+      const tls = { caFile, certificate: next.issue('client') };
+      const [old, now] = [
+        open(secured.url, { caFile, certificate: ca.issue('client') }),
+        open(moved.url, tls),
+      ];
+      try {
+        await old.classify('acme', ASKER);
+        await assert.rejects(now.classify('acme', ASKER), isUnavailable);
+        writeFileSync(caFile, readFileSync(next.caFile));
+        await until(
+          async () =>
+            now.classify('acme', ASKER).then(
+              () => true,
+              () => {
+                nowMs += 3000;
+                return undefined;
+              },
+            ),
+          () => 'the new CA is not trusted',
+        );
+        await assert.rejects(old.classify('again', ASKER), isUnavailable);
+      } finally {
+        await Promise.all([old.close(), now.close()]);
+        await moved.close();
+        next.remove();
+      }
+    }).timeout(20_000);
 
     it('refuses to begin with files that are wrong', () => {
       assert.throws(

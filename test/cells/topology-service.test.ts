@@ -196,13 +196,46 @@ describe('the client of the Topology Service', () => {
     });
   });
 
-  const FAILURES: readonly [what: string, answer: (response: ServerResponse) => void][] = [
+  const FAILURE_ROWS: [what: string, answer: (response: ServerResponse) => void][] = [];
+  const FAILURES: typeof FAILURE_ROWS = [
     ['an error', status(500)],
     ['a redirect', (response) => response.writeHead(302, { Location: '/v1/classify' }).end()],
     ['what is no JSON', status(200, 'cell-2.example.com')],
     ['another action', status(200, '{"action":"FIRST_CELL"}')],
     ['no address', status(200, '{"action":"PROXY","proxy":{}}')],
     ['an address that is no host', status(200, '{"action":"PROXY","proxy":{"address":"http://x/y"}}')],
+    ...[
+      ':secret@cell-2.example.com',
+      '@cell-2.example.com',
+      'cell-2.example.com?',
+      'cell-2.example.com#',
+      'cell-2.example.com\\',
+      'cell-2.exam\nple.com',
+      'cell%2d2.example.com',
+      'cell-2.example.com ',
+      'cell-2.example.com:99999',
+      'cell-2.example.com, cell-1.example.com',
+      '::1',
+    ].map((address): (typeof FAILURE_ROWS)[number] => [
+      `the address ${JSON.stringify(address)}`,
+      status(200, JSON.stringify({ action: 'PROXY', proxy: { address } })),
+    ]),
+    ['an unknown action with an address', status(200, '{"action":"TELEPORT","proxy":{"address":"a"}}')],
+    ['an action that is a number', status(200, '{"action":1,"proxy":{"address":"a"}}')],
+    ['an address that is a number', status(200, '{"action":"PROXY","proxy":{"address":127}}')],
+    ['a 404 with a list', status(404, '[]')],
+    [
+      'a 404 of another type',
+      (response) => response.writeHead(404, { 'Content-Type': 'application/json-seq' }).end('{}'),
+    ],
+    [
+      'half an answer',
+      (response) => {
+        response.writeHead(200, { 'Content-Length': '100' }).write('{"action":');
+        setImmediate(() => response.destroy());
+      },
+    ],
+    ['JSON of a great depth', status(200, '['.repeat(60_000))],
     ['a 404 that is no JSON', (response) => response.writeHead(404).end('<html>')],
     ['an endless answer', status(200, ' '.repeat(70_000))],
     ['nothing, and hangs up', (response) => response.destroy()],
@@ -215,6 +248,33 @@ describe('the client of the Topology Service', () => {
       assert.equal(await service.classify('acme', STRANGER), 'acme.example.com');
     });
   }
+
+  const SPELLINGS = [
+    'cell-2.example.com.',
+    'CELL-2.example.com.:8443',
+    'Cell-2.Example.COM:',
+    'cell-2.example.com:1',
+  ];
+  for (const address of SPELLINGS) {
+    it(`reads cell-2.example.com in ${address}`, async () => {
+      answer = status(200, JSON.stringify({ action: 'PROXY', proxy: { address } }));
+      assert.equal(await service.classify('acme', STRANGER), 'cell-2.example.com');
+    });
+  }
+
+  it('gives up within the time-out where the answer comes one byte at a time', async () => {
+    answer = (response) => {
+      response.writeHead(200, { 'Content-Type': 'application/json' });
+      const drip = setInterval(() => response.write(' '), 20);
+      response.on('close', () => clearInterval(drip));
+    };
+    const hasty = serviceOf(300);
+    try {
+      await assert.rejects(hasty.classify('acme', STRANGER), isUnavailable);
+    } finally {
+      await hasty.close();
+    }
+  });
 
   it('takes nothing within the time-out for a failed look-up, which it does not remember', async () => {
     answer = () => undefined;

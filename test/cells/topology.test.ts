@@ -127,6 +127,14 @@ router_url: https://registry.example.com
     });
   });
 
+  it('takes a host that one cell lists twice, with and without its port or the dot at its end', () => {
+    const { cells } = parseTopology(
+      `cells:\n  - ${ONE}\n  - {id: 2, url: https://b., topology_address: [b, 'B:8443', b., '[::1]:1']}\ntopology_service: {url: https://t}`,
+      2,
+    );
+    assert.deepEqual([...new Set(cells[1]?.topologyHosts)], ['b', '[::1]']);
+  });
+
   const WRONG: readonly [what: string, text: string, ...problems: RegExp[]][] = [
     ['no YAML', 'cells: [', /line 1: /],
     ['nothing', '', /line 1: cells: is missing/],
@@ -168,6 +176,21 @@ router_url: https://registry.example.com
       `cells:\n  - ${ONE}\n  - {id: 2, url: https://b, topology_address: 'cell-1.example.com:8443'}\ntopology_service: {url: https://t}`,
       /line 3: cells\.1\.topology_address: the host cell-1\.example\.com is also that of cells\.0/,
     ],
+    [
+      'a url twice, however it is spelled',
+      `cells:\n  - ${ONE}\n  - {id: 2, url: 'HTTPS://Cell-1.example.com:443/'}`,
+      /line 3: cells\.1\.url: the url https:\/\/cell-1\.example\.com is also that of cells\.0/,
+    ],
+    [
+      'an address twice, with a dot at the end of one',
+      `cells:\n  - ${ONE}\n  - {id: 2, url: https://b, topology_address: cell-1.example.com.}\ntopology_service: {url: https://t}`,
+      /the host cell-1\.example\.com is also that of cells\.0/,
+    ],
+    ...['a@b', ':x@b', 'b?', 'b#', 'b\\\\', 'b c', 'b%2e', 'b:x'].map((address): (typeof WRONG)[number] => [
+      `the address ${address}`,
+      `cells:\n  - ${ONE}\n  - {id: 2, url: https://b, topology_address: "${address}"}`,
+      /cells\.1\.topology_address/,
+    ]),
     [
       'an address that is a URL',
       `cells:\n  - ${ONE}\n  - {id: 2, url: https://b, topology_address: [https://b]}`,

@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs';
 import { Agent, request } from 'undici';
 import type { IssuerSettings, KeyLocation } from '../../config/federation.ts';
+import { readCertificates } from '../../config/pem-files.ts';
 import { shortened } from '../../shortened.ts';
 import type { FetchKeys } from './key-set.ts';
 
@@ -32,7 +32,7 @@ export async function fetchKeySet({
     maxResponseSize: LONGEST_ANSWER_BYTES,
     connect: {
       timeout: TIMEOUT_MS,
-      ...(keys.caFile !== null && { ca: readFileSync(keys.caFile, 'utf8') }),
+      ...(keys.caFile !== null && { ca: readCertificates(keys.caFile) }),
     },
   });
   try {

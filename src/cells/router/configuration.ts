@@ -22,6 +22,8 @@ export interface RouterFiles {
 const BUFFER_BYTES = 65_536;
 const RETRY_AFTER_SECONDS = 5;
 const NAMESPACE = /^[a-z0-9._-]+$/;
+/** A token escapes other characters, and HAProxy reads only escapes of ASCII. */
+const ASCII = /^[\x20-\x7e]+$/;
 const THUMBPRINT = /^[A-Za-z0-9_-]{43}$/;
 
 /**
@@ -58,10 +60,18 @@ export function writeRouter(settings: RouterSettings): RouterFiles {
   };
 }
 
-function problemsOf({ id, registryUrl, namespaces, keys }: RouterCell): Problem[] {
+function problemsOf({ id, registryUrl, issuer, namespaces, keys }: RouterCell): Problem[] {
   const message = problemOf(registryUrl);
   return [
     ...(message === undefined ? [] : [{ path: `the registry_url of cell ${id}`, message }]),
+    ...(issuer === null || ASCII.test(issuer)
+      ? []
+      : [
+          {
+            path: `the issuer of cell ${id}`,
+            message: `must be printable ASCII, because HAProxy reads nothing else in a token: ${JSON.stringify(issuer)}`,
+          },
+        ]),
     ...namespaces
       .filter((name) => !NAMESPACE.test(name))
       .map((name) => ({

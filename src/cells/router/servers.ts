@@ -29,6 +29,16 @@ export function problemOf(text: string): string | undefined {
   return undefined;
 }
 
+/** Host and port without the dot at the end of a name, which no certificate and no server has. */
+function hostWithoutDot({ hostname, port }: URL): string {
+  const name = withoutDot(hostname);
+  return port === '' ? name : `${name}:${port}`;
+}
+
+function withoutDot(hostname: string): string {
+  return hostname.replace(/\.$/, '');
+}
+
 function isAddress(hostname: string): boolean {
   return /^\[|^[0-9.]+$/.test(hostname);
 }
@@ -71,12 +81,16 @@ export function issuers({ cells, caFile, followDns }: RouterSettings, namespaces
 /** Server names can't contain brackets, and each must be unique. */
 function issuersByHost(cells: readonly RouterCell[]): readonly (readonly [host: string, cell: RouterCell])[] {
   const reachable = cells.filter(({ url }) => isReachable(url));
-  return [...new Map(reachable.map((cell) => [new URL(cell.url).host.replace(/[[\]]/g, ''), cell] as const))];
+  return [
+    ...new Map(
+      reachable.map((cell) => [hostWithoutDot(new URL(cell.url)).replace(/[[\]]/g, ''), cell] as const),
+    ),
+  ];
 }
 
 /** The backend of one cell's registry. */
 export function registry(cell: RouterCell, { caFile, followDns }: RouterSettings): string[] {
-  const host = new URL(cell.registryUrl).host;
+  const host = hostWithoutDot(new URL(cell.registryUrl));
   return [
     `backend registry-${nameOf(cell)}`,
     '  option httpchk',
@@ -94,12 +108,13 @@ function serverOf(text: string, { caFile, followDns }: Pick<RouterSettings, 'caF
   const isTls = url.protocol === 'https:';
   const port = url.port || (isTls ? '443' : '80');
   const name = url.hostname;
+  const inCertificate = withoutDot(name);
   return [
     `${quote(`${name}:${port}`)} check maxconn ${CONNECTIONS} init-addr libc,none`,
     ...(followDns && !isAddress(name) ? ['resolvers dns'] : []),
     ...(isTls
       ? [
-          `ssl verify required ca-file ${quote(caFile)} verifyhost ${name} sni str(${name}) check-sni ${name} alpn http/1.1 check-alpn http/1.1`,
+          `ssl verify required ca-file ${quote(caFile)} verifyhost ${inCertificate} sni str(${inCertificate}) check-sni ${inCertificate} alpn http/1.1 check-alpn http/1.1`,
         ]
       : []),
   ].join(' ');

@@ -43,12 +43,14 @@ export function createClassifier(options: ClassifierOptions): Classifier {
     });
     const text = await body.text();
     if (statusCode === 400) return 'refused';
-    const isJson = /^application\/json\b/i.test(String(headers['content-type'] ?? ''));
+    const isJson = /^application\/json *(?:;|$)/i.test(String(headers['content-type'] ?? ''));
     // A proxy answers 404, too, where the service is not.
     if (statusCode === 404 && isJson && isObject(text)) return { host: null };
     if (statusCode !== 200) throw new Error(`the Topology Service answered ${statusCode}`);
     return readAnswer(text);
   };
+  const askNewest = (namespace: string, signal: AbortSignal): Promise<Reply> =>
+    ask({ claims: [{ route: namespace }, { redirectRoute: namespace }] }, signal);
   const askOlder = async (namespace: string, signal: AbortSignal): Promise<Reply> => {
     const byRoute = await ask({ claim: { route: namespace } }, signal);
     if (byRoute === 'refused' || byRoute.host !== null) return byRoute;
@@ -60,30 +62,33 @@ export function createClassifier(options: ClassifierOptions): Classifier {
     async classify(namespace) {
       const name = namespace.toLowerCase();
       const signal = AbortSignal.timeout(timeoutMs);
-      if (monotonicMs() >= olderUntilMs) {
-        const reply = await ask({ claims: [{ route: name }, { redirectRoute: name }] }, signal);
-        if (reply !== 'refused') return reply.host;
-      }
-      const reply = await askOlder(name, signal);
-      if (reply === 'refused') throw new NameRefused('the Topology Service answered 400');
-      if (monotonicMs() >= olderUntilMs) olderUntilMs = monotonicMs() + OLDER_FORM_MS;
-      return reply.host;
+      const isOlder = monotonicMs() < olderUntilMs;
+      const first = isOlder ? await askOlder(name, signal) : await askNewest(name, signal);
+      if (first !== 'refused') return first.host;
+      // The service may have been upgraded within the hour, or have been replaced by an older one.
+      const second = isOlder ? await askNewest(name, signal) : await askOlder(name, signal);
+      if (second === 'refused') throw new NameRefused('the Topology Service answered 400');
+      olderUntilMs = isOlder ? Number.NEGATIVE_INFINITY : monotonicMs() + OLDER_FORM_MS;
+      return second.host;
     },
     close: () => agent.close(),
   };
 }
 
-/** Names by the protobuf mapping: lower camel case, or as they are in the definition. */
+/**
+ * Names by the protobuf mapping: lower camel case, or as they are in the definition. There, null is
+ * the same as missing.
+ */
 const answer = z.object({
-  action: z.string().optional(),
-  proxy: z.object({ address: z.string().min(1) }).optional(),
+  action: z.string().nullish(),
+  proxy: z.object({ address: z.string().min(1) }).nullish(),
 });
 
 /** An answer without an action is of a service that ignored what it does not know of the question. */
 function readAnswer(text: string): Reply {
   const { action, proxy } = answer.parse(JSON.parse(text));
-  if (action === undefined) return 'refused';
-  if (action !== 'PROXY' || proxy === undefined) {
+  if (action == null) return 'refused';
+  if (action !== 'PROXY' || proxy == null) {
     throw new Error(`the Topology Service says ${JSON.stringify(action.slice(0, MOST_SHOWN))}, not PROXY`);
   }
   const host = hostOf(proxy.address);
@@ -96,7 +101,7 @@ const MOST_SHOWN = 40;
 function isObject(text: string): boolean {
   try {
     const parsed: unknown = JSON.parse(text);
-    return typeof parsed === 'object' && parsed !== null;
+    return typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed);
   } catch {
     return false;
   }

@@ -1,9 +1,10 @@
-import { readFileSync, unwatchFile, watchFile } from 'node:fs';
 import { createSecureContext } from 'node:tls';
 import { Agent } from 'undici';
+import { readCertificates, readPrivateKey } from '../../config/pem-files.ts';
 import { CellpassError } from '../../errors.ts';
 import type { Log } from '../../log.ts';
 import type { ClientTlsFiles } from '../topology.ts';
+import { versionsOf, watchFiles } from '../watched-files.ts';
 
 /** Connections to one server, which use other files from the moment on at which these change. */
 export interface TlsAgent {
@@ -19,7 +20,6 @@ export interface TlsAgentOptions {
 }
 
 const LONGEST_ANSWER_BYTES = 65_536;
-/** Watching the folder would not notice a change of a symbolic link's target. */
 const POLL_MS = 1000;
 
 /**
@@ -32,10 +32,11 @@ export function openTlsAgent({ tls, timeoutMs, log }: TlsAgentOptions): TlsAgent
       maxResponseSize: LONGEST_ANSWER_BYTES,
       connect: { timeout: timeoutMs, ...readFiles(tls) },
     });
-  let current = atStart(open);
   const files = [tls.caFile, tls.certificate?.certFile, tls.certificate?.keyFile].filter(
     (file) => file != null,
   );
+  const since = versionsOf(files);
+  let current = atStart(open);
   const reload = (): void => {
     try {
       const next = open();
@@ -45,11 +46,11 @@ export function openTlsAgent({ tls, timeoutMs, log }: TlsAgentOptions): TlsAgent
       log.error({ err: error, files }, 'the files for TLS are wrong; keeping the old ones');
     }
   };
-  for (const file of files) watchFile(file, { interval: POLL_MS, persistent: false }, reload);
+  const unwatch = watchFiles(files, { since, intervalMs: POLL_MS, changed: reload });
   return {
     current: () => current,
     close: async () => {
-      for (const file of files) unwatchFile(file, reload);
+      unwatch();
       await current.close();
     },
   };
@@ -74,13 +75,13 @@ interface TlsValues {
   readonly key?: string;
 }
 
-/** @throws where the files can't be read, or a key does not belong to its certificate. */
+/** @throws where a file is not whole, or a key does not belong to its certificate. */
 function readFiles({ caFile, certificate }: ClientTlsFiles): TlsValues {
   const values = {
-    ...(caFile !== null && { ca: readFileSync(caFile, 'utf8') }),
+    ...(caFile !== null && { ca: readCertificates(caFile) }),
     ...(certificate !== null && {
-      cert: readFileSync(certificate.certFile, 'utf8'),
-      key: readFileSync(certificate.keyFile, 'utf8'),
+      cert: readCertificates(certificate.certFile),
+      key: readPrivateKey(certificate.keyFile),
     }),
   };
   createSecureContext(values);

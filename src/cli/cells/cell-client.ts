@@ -1,5 +1,6 @@
 import { Agent, type Dispatcher, request } from 'undici';
-import { readTextFile } from '../client/read-file.ts';
+import { readCertificates } from '../../config/pem-files.ts';
+import { CellpassError } from '../../errors.ts';
 
 /** The answer of another cell. A redirect is an answer, too: it is not followed. */
 interface CellAnswer {
@@ -23,12 +24,12 @@ const LONGEST_ANSWER_BYTES = 262_144;
 
 /**
  * @param caFile a file of CA certificates, PEM; null: the CAs that Node trusts.
- * @throws {CellpassError} `invalid` when the file can't be read.
+ * @throws {CellpassError} `invalid` when the file can't be read, or holds no certificates.
  */
 export function createCellClient(caFile: string | null): CellClient {
   const agent = new Agent({
     maxResponseSize: LONGEST_ANSWER_BYTES,
-    connect: { timeout: TIMEOUT_MS, ...(caFile !== null && { ca: readTextFile(caFile) }) },
+    connect: { timeout: TIMEOUT_MS, ...(caFile !== null && { ca: authoritiesIn(caFile) }) },
   });
   return {
     async get(url) {
@@ -38,4 +39,13 @@ export function createCellClient(caFile: string | null): CellClient {
     },
     close: () => agent.destroy(),
   };
+}
+
+function authoritiesIn(file: string): string {
+  try {
+    return readCertificates(file);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new CellpassError('invalid', `--ca-file: can't read ${file}: ${reason}`, { cause });
+  }
 }

@@ -1,8 +1,11 @@
 import type { Middleware } from 'koa';
 import type { CredentialRecords } from '../../authn/account.ts';
 import { unauthorized } from '../../authn/basic.ts';
+import { ID_TOKEN_USERNAME } from '../../authn/federation/id-token.ts';
 import type { DirectorySource } from '../../authn/source.ts';
 import type { SubjectOrReason } from '../../authn/to-subject.ts';
+import { type CredentialForm, readCredentialForm } from '../../cells/credential-form.ts';
+import type { Cell } from '../../cells/topology.ts';
 import { CellpassError } from '../../errors.ts';
 import { accessTokenAbilities, deployTokenAbilities } from '../../policy/ability.ts';
 import type { ClientAddress } from '../../policy/project.ts';
@@ -14,7 +17,8 @@ import type { RefusalRecord } from '../../store/records/refusals.ts';
 import { readJson } from '../body.ts';
 import { toClientAddress } from '../client-address.ts';
 import type { Contract } from '../contract.ts';
-import { decide, pathsOf } from '../token/decide.ts';
+import { refusalForOtherCell } from '../token/cell.ts';
+import { type DecidedAnswer, decide, pathsOf } from '../token/decide.ts';
 import { type PastRefusal, toPastRefusal } from '../token/refusal-record.ts';
 import type { ExplainedIdToken, ExplainRequest, Explanation } from '../types.ts';
 import { type CellResource, explainCell } from './explain-cell.ts';
@@ -41,13 +45,17 @@ export function explain(contract: Contract, resource: ExplainResource): Middlewa
     const now = input.at === undefined ? resource.now() : new Date(input.at);
     const clientAddress = readAddress(input.ip);
     const asked = parseScopes(splitScopes(input.scopes));
-    const { subject, records, isAnyToken, explained } = await readWhom(resource, input, now);
-    const cell = await explainCell(resource, asked, { records, isAnyToken, idToken: explained ?? null });
+    const { explained, ...whom } = await readWhom(resource, input, now);
+    const { cell, refusal, droppedBy } = await explainCell(resource, asked, whom);
+    // A cell that doesn't take the credentials doesn't look at them.
+    const subject = droppedBy === null ? whom.subject : ANONYMOUS;
     const when = { now, client: clientAddress.text };
     const explain = async (): Promise<Explanation> => {
+      if (refusal !== null) return explainEarlyRefusal(when, refusal, asked);
       if (typeof subject === 'string') return explainEarlyRefusal(when, unauthorized(subject), asked);
       const facts = await resource.source.facts(subject, pathsOf(asked));
-      return explainOutcome(when, subject, asked, decide({ subject, asked, facts, now, clientAddress }));
+      const decided = decide({ subject, asked, facts, now, clientAddress });
+      return explainOutcome(when, subject, asked, refusedBy(droppedBy, decided));
     };
     ctx.body = {
       ...(await explain()),
@@ -57,9 +65,17 @@ export function explain(contract: Contract, resource: ExplainResource): Middlewa
   };
 }
 
+/** What an anonymous client is refused is due to the credentials that the cell doesn't take. */
+function refusedBy(droppedBy: Cell | null, { decision, refusal }: DecidedAnswer): DecidedAnswer {
+  if (droppedBy === null || refusal === null) return { decision, refusal };
+  return { decision, refusal: refusalForOtherCell(droppedBy, refusal) };
+}
+
 interface Whom extends FoundSubject {
   /** Some token of the account, which is not known. */
   readonly isAnyToken: boolean;
+  /** The form of an ID token; null: it is another credential. */
+  readonly idToken: CredentialForm | null;
   /** How an ID token was read. */
   readonly explained?: ExplainedIdToken;
 }
@@ -73,12 +89,14 @@ async function readWhom(
   if (id_token !== undefined && as === undefined) {
     if (tokenScopes !== undefined)
       throw new CellpassError('invalid', 'token_scopes is not for ID tokens: their identity has the scopes');
-    return { ...(await explainIdToken(resource, id_token.trim(), now)), isAnyToken: false };
+    const text = id_token.trim();
+    const idToken = readCredentialForm({ username: ID_TOKEN_USERNAME, password: text });
+    return { ...(await explainIdToken(resource, text, now)), isAnyToken: false, idToken };
   }
   if (as === undefined || id_token !== undefined)
     throw new CellpassError('invalid', 'give either as or id_token');
   const found = await findSubject(resource.source, { as, tokenScopes, now });
-  return { ...found, isAnyToken: tokenScopes !== undefined && as.startsWith('user:') };
+  return { ...found, isAnyToken: tokenScopes !== undefined && as.startsWith('user:'), idToken: null };
 }
 
 function readAddress(text = '127.0.0.1'): ClientAddress {

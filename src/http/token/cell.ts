@@ -60,7 +60,12 @@ export function refuseToForward(
     });
   }
   if (topology.forwarding) return;
-  throw new CellpassError('other_cell', `cell ${cell.id} answers this`, { detail: cell.url });
+  throw otherCell(cell);
+}
+
+/** The error where this cell forwards nothing. */
+export function otherCell({ id, url }: Cell): CellpassError {
+  return new CellpassError('other_cell', `cell ${id} answers this`, { detail: url });
 }
 
 export function incomingRequest(
@@ -77,6 +82,7 @@ export function incomingRequest(
     userAgent: ctx.get('User-Agent'),
     clientAddress: ctx.state.clientAddress.text,
     network: toNetwork(ctx.state.clientAddress),
+    startedAtMs: ctx.state.startedAtMs,
   };
 }
 

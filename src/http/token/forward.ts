@@ -28,6 +28,8 @@ export interface IncomingRequest extends Pick<TokenRequest, 'form' | 'credential
   readonly clientAddress: string;
   /** The address, or its IPv6 network, whose share of the connections the request takes. */
   readonly network: string;
+  /** When the request came, as `performance.now()` gives it. */
+  readonly startedAtMs: number;
 }
 
 /** The answer of another cell, or of the Rails beside it. */
@@ -52,13 +54,18 @@ export interface Forwarder {
 }
 
 export interface ForwarderOptions {
-  /** From the first byte sent to the last byte received. Clients give up after 15 s. */
+  /**
+   * From the first byte sent to the last byte received; less where the request has waited before.
+   * Clients give up after 15 s.
+   */
   readonly deadlineMs?: number;
   /** The same for credentials that may be a password, which the other cell hashes in its turn. */
   readonly passwordDeadlineMs?: number;
 }
 
 const DEADLINE_MS = 3000;
+/** A look-up of the cell may take so long without shortening the deadline: 4 s in all, with a margin. */
+const FREE_MS = 900;
 /** To one cell. Further requests wait for their turn. */
 const CONNECTIONS = 128;
 /** How many of them one address may use. */
@@ -85,8 +92,8 @@ export function createForwarder({
     forward: (incoming, destination) => {
       const isPassword =
         destination.takesCredentials && incoming.credentials !== null && mayBePassword(incoming.credentials);
-      const ms = isPassword ? passwordDeadlineMs : deadlineMs;
-      const signal = AbortSignal.timeout(ms);
+      const late = Math.max(0, Math.ceil(performance.now() - incoming.startedAtMs - FREE_MS));
+      const signal = AbortSignal.timeout(isPassword ? passwordDeadlineMs : Math.max(1, deadlineMs - late));
       const work = () => ask(upstream, toOutgoing(incoming, destination), signal);
       const holder = { address: incoming.network };
       return turns

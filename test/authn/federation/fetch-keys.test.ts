@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
@@ -74,6 +74,16 @@ describe("fetching an issuer's keys", () => {
     const { url, date } = await fetchKeySet({ issuer: origin, keys });
     assert.equal(url, `${origin}/jwks`);
     assert.ok(Math.abs(date!.getTime() - Date.now()) < 60_000);
+  });
+
+  it('trusts nobody where the CA file is empty, as it is while it is written', async () => {
+    routes({ '/jwks': json(JWKS) });
+    const caFile = `${ca.caFile}.empty`;
+    for (const text of ['', 'no certificate']) {
+      writeFileSync(caFile, text);
+      await assert.rejects(fetch({ jwksUri: `${origin}/jwks`, caFile }), /holds no certificate in PEM/);
+    }
+    rmSync(caFile);
   });
 
   for (const date of [null, 'soon', '']) {

@@ -250,6 +250,28 @@ describe("the registry router's configuration", () => {
     assert.doesNotMatch(config, /verify none/);
   });
 
+  it('compares certificates with a name that has no dot at its end, and sends none in Host', () => {
+    const cell = {
+      ...TWO,
+      url: 'https://cell-2.example.com.:8443',
+      registryUrl: 'https://registry-2.example.com.',
+    };
+    const { config } = write({ cells: [ONE, cell] });
+    assert.doesNotMatch(config, /(?:verifyhost|check-sni) \S+\.(?: |$)|sni str\(\S+\.\)/m);
+    assert.ok(config.includes("http-request set-header Host 'registry-2.example.com'"), config);
+    assert.equal(linesOf(config, 'server cell-2.example.com:8443 ').length, 1);
+    assert.equal(linesOf(config, 'use-server cell-2.example.com:8443 ').length, 1);
+  });
+
+  for (const issuer of ['é', '日本', 'a\tb', '\u007f']) {
+    it(`refuses the issuer ${JSON.stringify(issuer)}, which HAProxy can't read in a token`, () => {
+      assert.throws(
+        () => write({ cells: [ONE, { ...TWO, issuer }] }),
+        /the issuer of cell 2 must be printable ASCII/,
+      );
+    });
+  }
+
   it('follows names by DNS where that is wanted, and never addresses', () => {
     const servers = linesOf(write({ followDns: true }).config, 'server registry');
     assert.deepEqual(

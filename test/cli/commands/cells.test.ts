@@ -58,6 +58,23 @@ describe('the commands for cells', () => {
     return { refusal, notes: notes.join(''), stdout: printed.join('') };
   };
 
+  for (const args of [
+    ['cells', 'check'],
+    ['cells', 'haproxy', '--output', 'router'],
+    ['keys', 'export-ca', '--all-cells'],
+  ]) {
+    it(`${args.join(' ')} refuses a --ca-file without certificates, by which any CA would count`, async () => {
+      const caFile = join(dir, 'ca.pem');
+      for (const text of ['', 'no certificate', '-----BEGIN CERTIFICATE-----\nMII']) {
+        await writeFile(caFile, text);
+        const inDir = args.map((word) => (word === 'router' ? join(dir, word) : word));
+        const { refusal, stdout } = await run([...inDir, '--ca-file', caFile]);
+        assert.match(refusal ?? '', /^--ca-file: can't read .*ca\.pem holds no certificate in PEM/);
+        assert.equal(stdout, '');
+      }
+    });
+  }
+
   describe('haproxy', () => {
     const write = async (...more: string[]) => {
       const outcome = await run(['cells', 'haproxy', '--output', join(dir, 'router'), '--json', ...more]);
