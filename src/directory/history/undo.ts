@@ -14,7 +14,7 @@ import {
 } from '../../store/history/history.ts';
 import { type EntryChange, nameAfter, toEntryChange } from '../preview/entry-changes.ts';
 import { isTouchedLater, reversed, reversedRows, toChangedTables } from './changed-rows.ts';
-import { keepRevoked } from './keep-revoked.ts';
+import { keepRevoked, markRevoked } from './keep-revoked.ts';
 import { withOrigins } from './origins.ts';
 import type { Authorship } from './record.ts';
 
@@ -49,9 +49,9 @@ export function undoChange(
       const { before, after } = tables.job_tokens;
       // Before they are compared, and also to remove those that the change added.
       if (before.size + after.size > 0) await lockJobTokens(sql);
-      const entries = change.entries.map(reverseEntry);
       const refused = await whyRefused(sql, id, change, tables);
       const taken = await keepRevoked(sql, tables);
+      const entries = markRevoked(change.entries.map(reverseEntry), taken);
       // Read before the undo removes them.
       const rows = await withOrigins(sql, reversedRows(taken));
       // Also in a dry run: some reasons show only in what is written.
