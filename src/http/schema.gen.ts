@@ -177,7 +177,7 @@ export interface paths {
         };
         /**
          * List who changed what in the directory, the latest first
-         * @description A change must be about every user, group and project that is named.
+         * @description A change must be about every user, group and project that is named. A name stands for what has it or had it, under all its names.
          */
         get: operations["listHistory"];
         put?: never;

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { undoChange } from '../../src/directory/history/undo.ts';
 import { describeOnBoth, messages } from '../support/directory/document.ts';
 
 const SECRET = 'glpat-example-acme-sync-0001';
@@ -45,27 +46,44 @@ describeOnBoth('renaming and moving by id', (directory) => {
     );
   };
 
-  const shared: [what: string, document: object, message: string][] = [
+  it('refuses an organization with the path of a stored one', async () => {
+    const problems = messages(await directory.refusal({ organizations: [{ path: 'Labs', id: 1 }] }));
+    const message = 'is taken by the stored organization with id 2: give this id, or give another path';
+    assert.deepEqual(problems, { 'organizations[0].path': message });
+  });
+
+  const passedOn: [what: string, organizations: object[], prune: boolean, expected: string[]][] = [
     [
-      'a stored one',
-      { organizations: [{ path: 'Labs', id: 1 }] },
-      'is taken by the stored organization with id 2: give this id, or give another path',
+      'that another entry renames',
+      [
+        { path: 'labs', id: 1 },
+        { path: 'labs-2', id: 2 },
+      ],
+      false,
+      ['1 labs', '2 labs-2'],
     ],
     [
-      'one that another entry renames',
-      {
-        organizations: [
-          { path: 'labs', id: 1 },
-          { path: 'labs-2', id: 2 },
-        ],
-      },
-      'is taken by the stored organization with id 2: apply that change of it first, or give another path',
+      'of each other',
+      [
+        { path: 'labs', id: 1 },
+        { path: 'default', id: 2 },
+      ],
+      false,
+      ['1 labs', '2 default'],
     ],
+    ['of one that is removed', [{ path: 'labs', id: 1 }], true, ['1 labs']],
   ];
-  for (const [what, document, message] of shared) {
-    it(`refuses an organization with the path of ${what}`, async () => {
-      const problems = messages(await directory.refusal(document));
-      assert.deepEqual(problems, { 'organizations[0].path': message });
+  for (const [what, organizations, prune, expected] of passedOn) {
+    it(`gives organizations the path ${what}, and takes it back`, async () => {
+      const list = async () => {
+        const rows = await directory.query('SELECT id, path FROM organizations ORDER BY id');
+        return rows.map(({ id, path }) => `${id} ${path}`);
+      };
+      const { change_id } = await directory.apply({ organizations }, { prune });
+      assert.deepEqual(await list(), expected);
+      const author = { at: new Date('2026-11-25T12:00:00Z'), who: 'another test' };
+      await undoChange(directory.database, change_id ?? 0, author, { dryRun: false });
+      assert.deepEqual(await list(), ['1 default', '2 labs']);
     });
   }
 

@@ -5,7 +5,7 @@ import { notUtf8 } from '../../config/utf8.ts';
 import { checkDirectory } from '../../directory/check.ts';
 import { invalidDocument } from '../../directory/document/problems.ts';
 import { CellpassError, type Problem, printProblem } from '../../errors.ts';
-import type { ApplyResult } from '../../http/types.ts';
+import type { ApplyResult, EntryChangeView } from '../../http/types.ts';
 import type { Terminal } from '../../terminal.ts';
 import { type AdminClient, dataOf, withAdmin } from '../client/admin-client.ts';
 import { showAnswer, toJsonLine, withAdminOptions } from '../client/admin-command.ts';
@@ -161,9 +161,15 @@ async function undo(
   }).catch((error: unknown) => {
     throw refusedInJson(terminal, options, error);
   });
+  for (const { section, name } of changes.filter(comesBackRevoked))
+    terminal.stderr(`${section} ${name} comes back as revoked: no undo makes a revoked token valid\n`);
   if (!dryRun) return;
   if (refused !== null) throw new CellpassError('conflict', refused);
   if (changes.length > 0) exitWouldChange();
+}
+
+function comesBackRevoked({ op, fields }: EntryChangeView): boolean {
+  return op === '+' && fields.some(({ field, new: given }) => field === 'revoked' && given === true);
 }
 
 function warn({ stderr }: Terminal, file: string, warnings: readonly Problem[]): void {

@@ -162,14 +162,13 @@ function printTokens(tokens: readonly TokenView[]): string {
   return printTable(COLUMNS, rows);
 }
 
-/** `alice`, `acme/api as developer`, `puller for acme` */
+/** `alice`, `acme/api as developer`, `puller for acme`. GitLab does not say which role a bot has. */
 function describeOwner({ kind, username, projects, group, role, identity }: TokenView): string {
   if (identity !== undefined) return `${username} by ${identity}`;
   const place = group ?? projects.join(',');
   if (kind === 'personal') return username;
-  return kind === 'deploy'
-    ? `${username} for ${place || 'no project'}`
-    : `${place} as ${role ?? 'no member'}`;
+  if (kind === 'deploy') return `${username} for ${place || 'no project'}`;
+  return role === null ? place || username : `${place} as ${role}`;
 }
 
 function printRouting(routing: TokenView['routing']): string {

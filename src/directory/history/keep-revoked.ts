@@ -4,6 +4,7 @@ import { findRows } from '../../store/directory/read-rows.ts';
 import type { AccessTokenRow } from '../../store/directory/rows.ts';
 import type { ChangedTables } from '../../store/directory/table-values.ts';
 import { readRevocations } from '../../store/federation/revocations.ts';
+import type { NewEntry } from '../../store/history/history.ts';
 
 /**
  * A change whose tokens come back as revoked where their secret, identity or ID token was revoked
@@ -29,6 +30,30 @@ export async function keepRevoked(sql: Sql, tables: ChangedTables): Promise<Chan
     access_tokens: { ...access_tokens, before: keep(access_tokens.before) },
     deploy_tokens: { ...deploy_tokens, before: keep(deploy_tokens.before) },
   };
+}
+
+/**
+ * Says of the entries of an undo which tokens come back as revoked.
+ * @param taken what `keepRevoked` made of the change. Tokens of one name are all marked or none.
+ */
+export function markRevoked<E extends Pick<NewEntry, 'section' | 'name' | 'after'>>(
+  entries: readonly E[],
+  taken: ChangedTables,
+): readonly E[] {
+  const valid = new Set<string>();
+  const revoked = new Set<string>();
+  const sort = (section: string, name: string, isRevoked: boolean): void =>
+    void (isRevoked ? revoked : valid).add(`${section}:${name}`);
+  for (const token of taken.access_tokens.before.values()) sort('access_tokens', token.name, token.revoked);
+  for (const token of taken.deploy_tokens.before.values())
+    sort('deploy_tokens', token.username, token.revoked);
+  return entries.map((entry) => {
+    const { after } = entry;
+    const name = `${entry.section}:${entry.name}`;
+    return after === null || !revoked.has(name) || valid.has(name)
+      ? entry
+      : { ...entry, after: { ...after, revoked: true } };
+  });
 }
 
 async function isExchangeRevoked(

@@ -5,10 +5,16 @@ import { changeDirectory, lockJobTokens, writeDirectory } from '../../store/dire
 import { findReferring } from '../../store/directory/references.ts';
 import type { ChangedTables } from '../../store/directory/table-values.ts';
 import { TABLE_NAMES, type TableName } from '../../store/directory/tables.ts';
-import { findChange, findLaterChanges, type NewEntry, recordChange } from '../../store/history/history.ts';
+import {
+  findChange,
+  findLaterChanges,
+  type NewEntry,
+  type RecordedChange,
+  recordChange,
+} from '../../store/history/history.ts';
 import { type EntryChange, nameAfter, toEntryChange } from '../preview/entry-changes.ts';
 import { isTouchedLater, reversed, reversedRows, toChangedTables } from './changed-rows.ts';
-import { keepRevoked } from './keep-revoked.ts';
+import { keepRevoked, markRevoked } from './keep-revoked.ts';
 import { withOrigins } from './origins.ts';
 import type { Authorship } from './record.ts';
 
@@ -43,10 +49,9 @@ export function undoChange(
       const { before, after } = tables.job_tokens;
       // Before they are compared, and also to remove those that the change added.
       if (before.size + after.size > 0) await lockJobTokens(sql);
-      const entries = change.entries.map(reverseEntry);
-      const refused =
-        change.undoneBy === null ? await whyNot(sql, id, tables) : undoneBefore(id, change.undoneBy);
+      const refused = await whyRefused(sql, id, change, tables);
       const taken = await keepRevoked(sql, tables);
+      const entries = markRevoked(change.entries.map(reverseEntry), taken);
       // Read before the undo removes them.
       const rows = await withOrigins(sql, reversedRows(taken));
       // Also in a dry run: some reasons show only in what is written.
@@ -62,6 +67,16 @@ export function undoChange(
     },
     author.who,
   );
+}
+
+async function whyRefused(
+  sql: Sql,
+  id: number,
+  { undoneBy, rows }: RecordedChange,
+  tables: ChangedTables,
+): Promise<string | null> {
+  if (undoneBy !== null) return undoneBefore(id, undoneBy);
+  return rows.length === 0 ? isRevocation(id) : whyNot(sql, id, tables);
 }
 
 /** Writes the undo. A reason: it must be rolled back. */
@@ -85,6 +100,11 @@ function undoneBefore(id: number, by: number): string {
 
 function nameTaken(id: number): string {
   return `change ${id} can't be undone: a name that it brings back is in use, or what it refers to is gone`;
+}
+
+/** The secret may be known to others. */
+function isRevocation(id: number): string {
+  return `change ${id} revoked a token, and no undo makes it valid again: create another token`;
 }
 
 async function whyNot(sql: Sql, id: number, tables: ChangedTables): Promise<string | null> {

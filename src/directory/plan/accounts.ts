@@ -57,20 +57,21 @@ export function planOrganizations(context: PlanContext): Organizations {
   return { first: planned[0], byKey: new Map(planned.map((row) => [row.path_key, row])) };
 }
 
-/**
- * Reports a path that another stored organization has. The database takes no two of one path, not
- * even while one of them is renamed or removed.
- */
-function checkPaths({ tables, results, prune, report }: PlanContext, rows: readonly OrganizationRow[]): void {
+/** Reports a path that another stored organization has and keeps. */
+function checkPaths(
+  { document, tables, results, prune, report }: PlanContext,
+  rows: readonly OrganizationRow[],
+): void {
+  // Removes all that the section does not name.
+  if (prune && document.organizations !== undefined) return;
   const stored = new Map([...tables.organizations.stored.values()].map((row) => [row.path_key, row.id]));
   const { indexById } = results.organizations;
   for (const { id, path_key } of rows) {
     const other = stored.get(path_key);
-    if (other === undefined || other === id) continue;
-    const leaves = prune || indexById.has(other) ? 'apply that change of it first' : 'give this id';
+    if (other === undefined || other === id || indexById.has(other)) continue;
     report(
       ['organizations', indexById.get(id) ?? 0, 'path'],
-      `is taken by the stored organization with id ${other}: ${leaves}, or give another path`,
+      `is taken by the stored organization with id ${other}: give this id, or give another path`,
     );
   }
 }

@@ -6,14 +6,21 @@ import type { Database, Sql } from '../../store/database/drivers.ts';
 import { changeDirectory, writeDirectory } from '../../store/directory/directory.ts';
 import { allocateIds } from '../../store/directory/ids.ts';
 import { NOT_EXCHANGED } from '../../store/directory/rows.ts';
-import type { TableChanges } from '../../store/directory/table-values.ts';
-import type { DirectoryTables, IdSource, TableName } from '../../store/directory/tables.ts';
+import type { DirectoryChanges, TableChanges } from '../../store/directory/table-values.ts';
+import {
+  type DirectoryTables,
+  type IdSource,
+  TABLE_NAMES,
+  type TableName,
+} from '../../store/directory/tables.ts';
 import type { TokenKey } from '../../store/directory/token-id.ts';
 import { findToken, type ListedToken } from '../../store/directory/tokens.ts';
+import type { NewRow } from '../../store/history/history.ts';
 import { toStoredSecret } from '../document/secret.ts';
 import { botMembership, newBot } from './bots.ts';
 import { readOrder, type TokenOrder, type ValidOrder } from './order.ts';
 import { findTokenOwner, type TokenOwner } from './owner.ts';
+import { recordMint } from './record.ts';
 
 export interface MintDependencies {
   readonly database: Database;
@@ -36,7 +43,7 @@ export const ACCESS_TOKEN_PREFIX = 'glpat-';
 const DEPLOY_TOKEN_PREFIX = 'gldt-';
 
 /**
- * Creates a routable token, with a bot for a project or group token.
+ * Creates a routable token, with a bot for a project or group token, and records it in the history.
  * @param who creates it, such as `admin token ci (3)`.
  * @throws {CellpassError} `invalid`, with all problems of the order, unknown names included.
  */
@@ -58,9 +65,11 @@ export async function mintToken(
         order.kind === 'deploy' ? DEPLOY_TOKEN_PREFIX : ACCESS_TOKEN_PREFIX,
         routing,
       );
-      const key = await store(sql, { order, owner, secret, at });
+      const { key, added } = await plan(sql, { order, owner, secret, at });
+      await writeDirectory(sql, added);
       const listed = await findToken(sql, key);
       if (listed === undefined) throw new Error('the new token was not found');
+      await recordMint(sql, listed, rowsOf(added), { at, who });
       return { listed, secret, warnings: warningsOf(order, owner) };
     },
     who,
@@ -96,80 +105,95 @@ interface NewToken {
   readonly at: Date;
 }
 
-async function store(sql: Sql, token: NewToken): Promise<TokenKey> {
+/** A token that is to be added, with its bot. */
+interface PlannedToken {
+  readonly key: TokenKey;
+  readonly added: Added;
+}
+
+type Added = Partial<DirectoryChanges>;
+
+function plan(sql: Sql, token: NewToken): Promise<PlannedToken> {
   const { order } = token;
   return order.kind === 'deploy'
-    ? { table: 'deploy', number: await storeDeployToken(sql, { ...token, order }) }
-    : { table: 'access', number: await storeAccessToken(sql, { ...token, order }) };
+    ? planDeployToken(sql, { ...token, order })
+    : planAccessToken(sql, { ...token, order });
 }
 
 type Order<K extends ValidOrder['kind']> = Extract<ValidOrder, { readonly kind: K }>;
 
-async function storeAccessToken(
+async function planAccessToken(
   sql: Sql,
   { order, owner, secret, at }: NewToken & { readonly order: Order<'personal' | 'project' | 'group'> },
-): Promise<number> {
-  const id = await nextId(sql, 'access_tokens');
+): Promise<PlannedToken> {
+  const number = await nextId(sql, 'access_tokens');
   const { kind } = order;
-  const userId = kind === 'personal' ? (owner.userId ?? 0) : await storeBot(sql, order, owner);
-  await writeDirectory(sql, {
-    access_tokens: adding<'access_tokens'>({
-      ...NOT_EXCHANGED,
-      id,
-      kind,
-      name: order.name ?? `minted on ${at.toISOString().slice(0, 'yyyy-mm-dd'.length)}`,
-      user_id: userId,
-      project_id: owner.projectIds[0] ?? null,
-      group_id: owner.groupId,
-      scopes: order.scopes,
-      expires_at: order.expires_at,
-      revoked: false,
-      minted: true,
-      ...toStoredSecret(secret),
-    }),
-  });
-  return id;
+  const bot = kind === 'personal' ? null : await planBot(sql, order, owner);
+  const row = {
+    ...NOT_EXCHANGED,
+    id: number,
+    kind,
+    name: order.name ?? `minted on ${at.toISOString().slice(0, 'yyyy-mm-dd'.length)}`,
+    user_id: bot?.id ?? owner.userId ?? 0,
+    project_id: owner.projectIds[0] ?? null,
+    group_id: owner.groupId,
+    scopes: order.scopes,
+    expires_at: order.expires_at,
+    revoked: false,
+    minted: true,
+    ...toStoredSecret(secret),
+  };
+  const added = { ...bot?.added, access_tokens: adding<'access_tokens'>(row) };
+  return { key: { table: 'access', number }, added };
 }
 
-/** Stores the bot of a token and gives its id. */
-async function storeBot(
+/** The bot of a token, with its id. */
+async function planBot(
   sql: Sql,
   { kind, role }: Order<'project' | 'group'>,
   { organizationId, projectIds, groupId }: TokenOwner,
-): Promise<number> {
-  const botId = await nextId(sql, 'unnamed');
+): Promise<{ readonly id: number; readonly added: Added }> {
+  const id = await nextId(sql, 'unnamed');
   const ownerId = projectIds[0] ?? groupId ?? 0;
   const randomHex = randomBytes(16).toString('hex');
-  await writeDirectory(sql, {
-    users: adding<'users'>(newBot({ id: botId, kind, ownerId, organizationId, randomHex })),
-    members: adding<'members'>(botMembership({ kind, ownerId, botId, role })),
-  });
-  return botId;
+  const added = {
+    users: adding<'users'>(newBot({ id, kind, ownerId, organizationId, randomHex })),
+    members: adding<'members'>(botMembership({ kind, ownerId, botId: id, role })),
+  };
+  return { id, added };
 }
 
-async function storeDeployToken(
+async function planDeployToken(
   sql: Sql,
   { order, owner, secret }: NewToken & { readonly order: Order<'deploy'> },
-): Promise<number> {
-  const id = await nextId(sql, 'deploy_tokens');
-  await writeDirectory(sql, {
-    deploy_tokens: adding<'deploy_tokens'>({
-      id,
-      name: order.name ?? null,
-      // GitLab's default name.
-      username: order.username ?? `gitlab+deploy-token-${id}`,
-      scopes: order.scopes,
-      group_id: owner.groupId,
-      expires_at: order.expires_at,
-      revoked: false,
-      minted: true,
-      ...toStoredSecret(secret),
-    }),
+): Promise<PlannedToken> {
+  const number = await nextId(sql, 'deploy_tokens');
+  const row = {
+    id: number,
+    name: order.name ?? null,
+    // GitLab's default name.
+    username: order.username ?? `gitlab+deploy-token-${number}`,
+    scopes: order.scopes,
+    group_id: owner.groupId,
+    expires_at: order.expires_at,
+    revoked: false,
+    minted: true,
+    ...toStoredSecret(secret),
+  };
+  const added = {
+    deploy_tokens: adding<'deploy_tokens'>(row),
     project_deploy_tokens: adding<'project_deploy_tokens'>(
-      ...owner.projectIds.map((project_id) => ({ deploy_token_id: id, project_id })),
+      ...owner.projectIds.map((project_id) => ({ deploy_token_id: number, project_id })),
     ),
-  });
-  return id;
+  };
+  return { key: { table: 'deploy', number }, added };
+}
+
+/** For the history. */
+function rowsOf(added: Added): readonly NewRow[] {
+  return TABLE_NAMES.flatMap((table) =>
+    (added[table]?.upsert ?? []).map((after) => ({ table, before: null, after })),
+  );
 }
 
 function adding<T extends TableName>(

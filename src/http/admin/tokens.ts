@@ -22,7 +22,7 @@ export interface TokenResource {
   /** Throws `invalid` for an unknown user, project or group. */
   list(question: TokenQuestion): Promise<TokenPage>;
   /** Undefined when there is no token with this id. */
-  revoke(key: TokenKey): Promise<RevokedToken | undefined>;
+  revoke(key: TokenKey, who: string): Promise<RevokedToken | undefined>;
 }
 
 /** Mints a token; this answer is the only one that shows its secret. */
@@ -68,7 +68,7 @@ export function revokeToken(tokens: TokenResource, revocations: RevocationFile):
   return async (ctx) => {
     const id = String(ctx['params'].id);
     const key = readTokenId(id);
-    const revoked = key === null ? undefined : await tokens.revoke(key);
+    const revoked = key === null ? undefined : await tokens.revoke(key, adminOf(ctx).actor);
     if (revoked === undefined) {
       throw new CellpassError(
         'not_found',

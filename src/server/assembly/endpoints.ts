@@ -8,6 +8,7 @@ import type { RailsRules } from '../../config/rails.ts';
 import { isTrial } from '../../config/trial.ts';
 import { mintToken } from '../../directory/tokens/mint.ts';
 import { readTokenPage } from '../../directory/tokens/page.ts';
+import { revokeAndRecord } from '../../directory/tokens/revoke.ts';
 import { CellpassError } from '../../errors.ts';
 import { createExpiringMap } from '../../expiring-map.ts';
 import type { DirectoryResource } from '../../http/admin/directory.ts';
@@ -34,7 +35,7 @@ import {
   revokeAdminToken,
 } from '../../store/admin-tokens.ts';
 import { deleteJobToken, putJobToken } from '../../store/directory/job-tokens.ts';
-import { findToken, revokeToken } from '../../store/directory/tokens.ts';
+import { findToken } from '../../store/directory/tokens.ts';
 import { claimsOfIssuer } from '../../store/federation/identities.ts';
 import { findDifference, reportComparisons } from '../../store/records/differences.ts';
 import { searchIssuedTokens } from '../../store/records/issued-token-search.ts';
@@ -266,7 +267,7 @@ function tokensOf(
       // A transaction has a longer timeout than a query that a client of the registry waits for.
       return database.transaction((sql) => readTokenPage(sql, question));
     },
-    revoke: (key) => revokeToken(database, key, now()),
+    revoke: (key, who) => revokeAndRecord(database, key, { at: now(), who }),
   };
 }
 

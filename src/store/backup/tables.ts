@@ -45,6 +45,7 @@ export const BACKED_UP: readonly BackedUpTable[] = [
   { name: 'history', order: 'id' },
   { name: 'history_entries', order: 'change_id, position' },
   { name: 'history_rows', order: 'change_id, position' },
+  { name: 'former_names', order: 'section, name, entry_id' },
   // Who changed keys and admin tokens.
   { name: 'audit_events', order: 'id' },
 ];

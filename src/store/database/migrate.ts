@@ -22,6 +22,8 @@ import { sql as history } from './migrations/0020-history.ts';
 import { sql as credentialsOfTokens } from './migrations/0021-credentials-of-tokens.ts';
 import { sql as creationOfTokens } from './migrations/0022-creation-of-tokens.ts';
 import { sql as adminsAndAuditors } from './migrations/0023-admins-and-auditors.ts';
+import { sql as formerNames } from './migrations/0024-former-names.ts';
+import { sql as swappedOrganizations } from './migrations/0025-swapped-organizations.ts';
 
 interface Migration {
   readonly name: string;
@@ -56,6 +58,9 @@ const MIGRATIONS: readonly Migration[] = [
   { name: '0021-credentials-of-tokens', sql: credentialsOfTokens, addsOnly: true },
   { name: '0022-creation-of-tokens', sql: creationOfTokens, addsOnly: true },
   { name: '0023-admins-and-auditors', sql: adminsAndAuditors, addsOnly: true },
+  { name: '0024-former-names', sql: formerNames, addsOnly: true },
+  // Programs from before only insert and update by the id.
+  { name: '0025-swapped-organizations', sql: swappedOrganizations, addsOnly: true },
 ];
 
 /** An advisory lock that nothing else uses; the same in every version of cellpass. */

@@ -244,22 +244,20 @@ function toListed(table: TokenKey['table'], row: TokenRow): ListedToken {
 
 /**
  * Revokes a token permanently: no document can make its secret valid again. Revoking it again
- * changes nothing. Waits while a document is applied. Undefined when there is no such token.
+ * changes nothing. Undefined when there is no such token.
  */
-export function revokeToken(database: Database, key: TokenKey, now: Date): Promise<RevokedToken | undefined> {
+export async function revokeToken(sql: Sql, key: TokenKey, now: Date): Promise<RevokedToken | undefined> {
   const table = key.table === 'access' ? 'access_tokens' : 'deploy_tokens';
-  return changeDirectory(database, async (sql) => {
-    const [revoked] = await sql.query<{ token_digest: Uint8Array }>(
-      `WITH revoked AS (UPDATE ${table} SET revoked = true WHERE id = $1 RETURNING token_digest),
-       remembered AS (
-         INSERT INTO revoked_secrets (token_digest, revoked_at) SELECT token_digest, $2::timestamptz FROM revoked
-         ON CONFLICT DO NOTHING)
-       SELECT token_digest FROM revoked`,
-      [key.number, now],
-    );
-    const token = await findToken(sql, key);
-    return token && revoked && { ...token, digest: revoked.token_digest };
-  });
+  const [revoked] = await sql.query<{ token_digest: Uint8Array }>(
+    `WITH revoked AS (UPDATE ${table} SET revoked = true WHERE id = $1 RETURNING token_digest),
+     remembered AS (
+       INSERT INTO revoked_secrets (token_digest, revoked_at) SELECT token_digest, $2::timestamptz FROM revoked
+       ON CONFLICT DO NOTHING)
+     SELECT token_digest FROM revoked`,
+    [key.number, now],
+  );
+  const token = await findToken(sql, key);
+  return token && revoked && { ...token, digest: revoked.token_digest };
 }
 
 /** With the SHA-256 of its secret. */

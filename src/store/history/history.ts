@@ -1,4 +1,5 @@
 import type { Database, Row, Sql } from '../database/drivers.ts';
+import { findSubjects, INSERT_FORMER_NAMES, idsOfSubjects } from './subjects.ts';
 
 /** The record of changes of the directory. */
 
@@ -24,7 +25,7 @@ export interface NewEntry {
   readonly name: string;
   readonly before: EntryFields;
   readonly after: EntryFields;
-  /** `section:name` in lower case. */
+  /** `section:name` in lower case; of a recorded entry also ids, such as `users#11`. */
   readonly subjects: readonly string[];
 }
 
@@ -57,17 +58,22 @@ export async function recordChange(
   );
   if (change === undefined) throw new Error('the change got no id');
   const { id } = change;
-  await insert(sql, INSERT_ENTRIES, id, entries);
   await insert(sql, INSERT_ROWS, id, rows);
+  await sql.query(INSERT_FORMER_NAMES, [id]);
+  await insert(sql, INSERT_ENTRIES, id, entries);
   return id;
 }
 
+/** After the directory is written: names count as they were before and as they are after. */
 const INSERT_ENTRIES = `
+  WITH given AS (SELECT one, position FROM jsonb_array_elements($3::jsonb) WITH ORDINALITY AS given (one, position)),
+  subject AS (SELECT position AS place, jsonb_array_elements_text(one -> 'subjects') AS text FROM given),
+  identified AS (SELECT place, text FROM subject UNION ${idsOfSubjects('former.change_id = $1')})
   INSERT INTO history_entries (change_id, position, section, name, before, after, subjects)
   SELECT $1, $2 + given.position, given.one ->> 'section', given.one ->> 'name',
-    nullif(given.one -> 'before', 'null'), nullif(given.one -> 'after', 'null'),
-    ARRAY(SELECT jsonb_array_elements_text(given.one -> 'subjects'))
-  FROM jsonb_array_elements($3::jsonb) WITH ORDINALITY AS given (one, position)`;
+    nullif(given.one -> 'before', 'null'), nullif(given.one -> 'after', 'null'), coalesce(found.texts, '{}')
+  FROM given LEFT JOIN (SELECT place, array_agg(text) AS texts FROM identified GROUP BY place) AS found
+    ON found.place = given.position`;
 const INSERT_ROWS = `
   INSERT INTO history_rows (change_id, position, table_name, before, after)
   SELECT $1, $2 + given.position, given.one ->> 'table',
@@ -85,7 +91,10 @@ async function insert(
 }
 
 export interface HistoryQuestion {
-  /** `section:name` in lower case; all must be among what the change is about. */
+  /**
+   * `section:name` in lower case; all must be among what the change is about. A name stands for
+   * each user, group or project that has it or had it, under all its names.
+   */
   readonly subjects: readonly string[];
   readonly since: Date | null;
   /** The `next` of the page before. */
@@ -115,21 +124,19 @@ interface HistoryRow extends Row {
 const LIST = `
   SELECT history.id, history.at, history.who, history.undo_of, entry.position, entry.section, entry.name, entry.before, entry.after
   FROM history_entries AS entry JOIN history ON history.id = entry.change_id
-  WHERE entry.subjects @> $1::text[] AND ($2::timestamptz IS NULL OR history.at >= $2)
-    AND ($3::bigint IS NULL OR history.id < $3 OR (history.id = $3 AND entry.position > $4))
-  ORDER BY history.id DESC, entry.position LIMIT $5`;
+  WHERE ($1::timestamptz IS NULL OR history.at >= $1)
+    AND ($2::bigint IS NULL OR history.id < $2 OR (history.id = $2 AND entry.position > $3))
+    AND ($5::text[] IS NULL OR entry.subjects && $5) AND ($6::text[] IS NULL OR entry.subjects && $6)
+    AND ($7::text[] IS NULL OR entry.subjects && $7)
+  ORDER BY history.id DESC, entry.position LIMIT $4`;
 
 export async function listHistory(
   sql: Pick<Sql, 'query'>,
   { subjects, since, after, limit }: HistoryQuestion,
 ): Promise<{ readonly entries: readonly HistoryEntry[]; readonly next: HistoryPlace | null }> {
-  const found = await sql.query<HistoryRow>(LIST, [
-    [...subjects],
-    since,
-    after?.id ?? null,
-    after?.position ?? 0,
-    limit + 1,
-  ]);
+  const [first = null, second = null, third = null] = await findSubjects(sql, subjects);
+  const place = [after?.id ?? null, after?.position ?? 0];
+  const found = await sql.query<HistoryRow>(LIST, [since, ...place, limit + 1, first, second, third]);
   const page = found.slice(0, limit);
   const last = page.at(-1);
   return {

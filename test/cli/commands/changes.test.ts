@@ -87,6 +87,43 @@ describe('changes of the directory on the command line', () => {
     assert.match(text, /^change \d+ {2}\d{4}-\d\d-\d\d \d\d:\d\d.* {2}admin socket.*\(undo of \d+\)\n/);
   });
 
+  it('an undo says which tokens come back as revoked', async () => {
+    const token = { name: 'lost', kind: 'personal', user: 'user-1', scopes: ['api'] };
+    const { code, stdout } = await site.run([
+      ...[
+        'token',
+        'create',
+        '--kind',
+        'personal',
+        '--user',
+        'user-1',
+        '--name',
+        token.name,
+        '--scopes',
+        'api',
+      ],
+      '--json',
+    ]);
+    assert.equal(code, 0);
+    assert.equal((await site.run(['token', 'revoke', JSON.parse(stdout).id])).code, 0);
+    const without = { users: TEN.users.filter(({ username }) => username !== 'user-1') };
+    const removed = await apply(without, '--prune', '--yes', '--json');
+    assert.equal(removed.code, 0, removed.stderr);
+    const undo = ['directory', 'undo', String(JSON.parse(removed.stdout).change_id)];
+    for (const [args, expected] of [
+      [[...undo, '--dry-run'], 2],
+      [undo, 0],
+    ] as const) {
+      const run = await site.run(args);
+      assert.equal(run.code, expected, run.stderr);
+      assert.match(run.stdout, /^\+ access_tokens lost$/m);
+      assert.equal(
+        run.stderr,
+        'access_tokens lost comes back as revoked: no undo makes a revoked token valid\n',
+      );
+    }
+  });
+
   const dryRuns: [what: string, document: object, args: string[], code: number, line: RegExp | null][] = [
     ['nothing to do', { users: [{ username: 'root', admin: true }] }, [], 0, null],
     [

@@ -222,7 +222,14 @@ describeOnBoth('undoing a change', (directory) => {
     const { change_id } = await directory.apply({ users: [] }, { prune: true });
     const digest = createHash('sha256').update(TOKEN.token).digest('hex');
     await revokeSecrets(directory.database, [digest], AUTHOR.at);
-    const { change_id: undone } = await undo(change_id);
+    const { changes: preview } = await undo(change_id, true);
+    assert.deepEqual(preview.find(({ section }) => section === 'access_tokens')?.fields.at(-1), {
+      field: 'revoked',
+      old: null,
+      new: true,
+    });
+    const { change_id: undone, changes } = await undo(change_id);
+    assert.deepEqual(changes, preview);
     assert.deepEqual(await directory.query('SELECT revoked FROM access_tokens'), [{ revoked: true }]);
     await undo(undone);
     assert.deepEqual(await directory.query('SELECT revoked FROM access_tokens'), []);
