@@ -84,7 +84,10 @@ const cell = z.strictObject({
     .array(z.string().min(1).max(1024))
     .min(1, 'must not be empty: leave it out for the url')
     .nullish(),
-  topology_address: z.union([address.transform((one) => [one]), z.array(address).min(1)]).nullish(),
+  topology_address: z.preprocess(
+    (given) => (typeof given === 'string' ? [given] : given),
+    z.array(address).min(1, 'must not be empty: leave it out for the host of the url').nullish(),
+  ),
   namespaces: z
     .array(namespace)
     .nullish()
