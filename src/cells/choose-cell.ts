@@ -144,7 +144,10 @@ async function cellOfScopes(
   return first ?? null;
 }
 
-/** Strangers ask for one name after the other, so that one request of theirs takes one place. */
+/**
+ * Strangers ask for one name after the other, so that one request of theirs takes one place, and no
+ * further name when nobody waits for the answer any more.
+ */
 async function lookUp(
   namespaces: readonly string[],
   requester: Requester,
@@ -154,7 +157,12 @@ async function lookUp(
     return Promise.all(namespaces.map((namespace) => view.cellOf(namespace, requester)));
   }
   const found: (Cell | null)[] = [];
-  for (const namespace of namespaces) found.push(await view.cellOf(namespace, requester));
+  for (const namespace of namespaces) {
+    if (found.length > 0 && requester.gone().aborted) {
+      throw new CellpassError('unavailable', 'the client has gone away', { reason: 'client_gone' });
+    }
+    found.push(await view.cellOf(namespace, requester));
+  }
   return found;
 }
 

@@ -84,7 +84,10 @@ const cell = z.strictObject({
     .array(z.string().min(1).max(1024))
     .min(1, 'must not be empty: leave it out for the url')
     .nullish(),
-  topology_address: z.union([address.transform((one) => [one]), z.array(address).min(1)]).nullish(),
+  topology_address: z.preprocess(
+    (given) => (typeof given === 'string' ? [given] : given),
+    z.array(address).min(1, 'must not be empty: leave it out for the host of the url').nullish(),
+  ),
   namespaces: z
     .array(namespace)
     .nullish()
@@ -290,13 +293,17 @@ function toService({
 // biome-ignore lint/suspicious/noControlCharactersInRegex: the parser removes them
 const BEYOND_HOST = /[/\\?#@%\s\x00-\x1f\x7f]/;
 
+/** 253 characters of a name in DNS, a dot at its end, and a port. */
+const LONGEST_ADDRESS = 260;
+
 /**
  * The host of `host` or `host:port`, in lower case and without a dot at its end, which DNS allows;
  * null: it is none.
  */
 export function hostOf(text: string): string | null {
   const url = `https://${text}`;
-  return BEYOND_HOST.test(text) || !URL.canParse(url) ? null : hostIn(url);
+  if (text.length > LONGEST_ADDRESS || BEYOND_HOST.test(text) || !URL.canParse(url)) return null;
+  return hostIn(url);
 }
 
 function hostIn(url: string): string {

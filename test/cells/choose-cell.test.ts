@@ -224,6 +224,26 @@ describe('which cell answers', () => {
     });
   }
 
+  it('is looked up no further when nobody waits for the answer', async () => {
+    const asked: string[] = [];
+    const gone = new AbortController();
+    const view: CellView = {
+      ...viewFrom(1),
+      cellOf: async (namespace) => {
+        asked.push(namespace);
+        gone.abort();
+        return null;
+      },
+    };
+    const { scopes } = parseScopes([pull('a/x'), pull('b/x'), pull('c/x')]);
+    const requester = { ...STRANGER, gone: () => gone.signal };
+    await assert.rejects(chooseCell({ scopes, form: FORMS.anonymous, requester }, view), {
+      code: 'unavailable',
+      reason: 'client_gone',
+    });
+    assert.deepEqual(asked, ['a']);
+  });
+
   it('is the cell that another one chose, where the credentials that it chose by are held back', async () => {
     assert.equal(await outcomeOf([], FORMS['held back'], 2), '2 as nobody');
     assert.equal(await outcomeOf([pull('nobody/app')], FORMS['held back'], 10), '10 as nobody');

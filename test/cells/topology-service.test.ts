@@ -216,6 +216,7 @@ describe('the client of the Topology Service', () => {
       'cell-2.example.com:99999',
       'cell-2.example.com, cell-1.example.com',
       '::1',
+      'a'.repeat(261),
     ].map((address): (typeof FAILURE_ROWS)[number] => [
       `the address ${JSON.stringify(address)}`,
       status(200, JSON.stringify({ action: 'PROXY', proxy: { address } })),

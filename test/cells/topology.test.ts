@@ -189,8 +189,18 @@ router_url: https://registry.example.com
     ...['a@b', ':x@b', 'b?', 'b#', 'b\\\\', 'b c', 'b%2e', 'b:x'].map((address): (typeof WRONG)[number] => [
       `the address ${address}`,
       `cells:\n  - ${ONE}\n  - {id: 2, url: https://b, topology_address: "${address}"}`,
-      /cells\.1\.topology_address/,
+      /line 3: cells\.1\.topology_address\.0: must be a host such as cell-2\.example\.com/,
     ]),
+    [
+      'an empty list of addresses',
+      `cells:\n  - ${ONE}\n  - {id: 2, url: https://b, topology_address: []}`,
+      /line 3: cells\.1\.topology_address: must not be empty: leave it out for the host of the url/,
+    ],
+    [
+      'an address that is a number',
+      `cells:\n  - ${ONE}\n  - {id: 2, url: https://b, topology_address: 7}`,
+      /line 3: cells\.1\.topology_address: must be a list/,
+    ],
     [
       'an address that is a URL',
       `cells:\n  - ${ONE}\n  - {id: 2, url: https://b, topology_address: [https://b]}`,

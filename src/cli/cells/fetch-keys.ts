@@ -54,12 +54,17 @@ async function readLastAnswers(file: string): Promise<JwkSets> {
   const text = await readIfThere(file);
   if (text === undefined) return {};
   try {
-    return jwkSets.parse(JSON.parse(text));
+    const sets = jwkSets.parse(JSON.parse(text));
+    for (const jwks of Object.values(sets)) readPublishedKeys(jwks);
+    return sets;
   } catch (cause) {
-    throw new CellpassError('invalid', `${file} is damaged: remove it, and run this while all cells answer`, {
-      cause,
-    });
+    throw damaged(file, cause);
   }
+}
+
+function damaged(file: string, cause: unknown): CellpassError {
+  const message = `${file} is damaged: remove it, and run this while all cells answer`;
+  return new CellpassError('invalid', message, { cause });
 }
 
 async function fetchCell(

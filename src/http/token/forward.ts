@@ -138,7 +138,7 @@ function toOutgoing(incoming: IncomingRequest, destination: Destination): Outgoi
   // Without this header the other cell could not tell held-back credentials from none.
   const heldBack = !takesCredentials;
   return {
-    url: `${cell.url}/jwt/auth${search}`,
+    url: `${cell.url}/jwt/auth${heldBack ? searchWithoutCredentials(search) : search}`,
     method: form === null ? 'GET' : 'POST',
     headers: {
       Accept: 'application/json',
@@ -154,10 +154,20 @@ function toOutgoing(incoming: IncomingRequest, destination: Destination): Outgoi
   };
 }
 
+const CREDENTIALS = ['username', 'password', 'refresh_token', 'subject_token'];
+
 function withoutCredentials(form: Buffer): string {
   const params = new URLSearchParams(form.toString('utf8'));
-  for (const name of ['username', 'password', 'refresh_token', 'subject_token']) params.delete(name);
+  for (const name of CREDENTIALS) params.delete(name);
   return params.toString();
+}
+
+/** No cell reads credentials in a query; but a client may send them there, and other cells log it. */
+function searchWithoutCredentials(search: string): string {
+  const params = new URLSearchParams(search);
+  if (!CREDENTIALS.some((name) => params.has(name))) return search;
+  const rest = withoutCredentials(Buffer.from(search.slice(1)));
+  return rest === '' ? '' : `?${rest}`;
 }
 
 async function ask(upstream: Upstream, outgoing: Outgoing, signal: AbortSignal): Promise<Forwarded> {

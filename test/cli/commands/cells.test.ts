@@ -197,6 +197,20 @@ describe('the commands for cells', () => {
       assert.deepEqual((await write()).result.warnings, [], 'without --check no program is run');
     });
 
+    it('refuses stored answers that are damaged, and says what to do', async () => {
+      await write();
+      await two.issuer.stop();
+      const stored = join(dir, 'router', 'published-keys.json');
+      for (const text of ['', '{"2": {}}', '{"2": {"keys": []}}', '[]']) {
+        await writeFile(stored, text);
+        const { refusal } = await run(['cells', 'haproxy', '--output', join(dir, 'router')]);
+        assert.match(
+          refusal ?? '',
+          /published-keys\.json is damaged: remove it, and run this while all cells answer/,
+        );
+      }
+    });
+
     it('touches nothing when it refuses', async () => {
       const { result } = await write();
       const before = await readFile(result.config, 'utf8');

@@ -403,6 +403,22 @@ describe('a request for another cell', () => {
     });
   }
 
+  it('goes there without the credentials that a client repeats in its query', async () => {
+    const query = `scope=${encodeURIComponent(scope)}&user%6eame=alice&password=${PASSWORD}&pass%77ord=${PASSWORD}x&z=a+b`;
+    for (const asked of [
+      request(cell.app).get(`/jwt/auth?${query}`).auth('alice', PASSWORD),
+      request(cell.app)
+        .post(`/jwt/auth?${query}`)
+        .type('form')
+        .send({ grant_type: 'password', username: 'alice', password: PASSWORD, scope }),
+    ]) {
+      await asked;
+      const { url, body, headers } = seen.at(-1)!;
+      assert.equal(url, `/jwt/auth?${new URLSearchParams({ scope, z: 'a b' })}`);
+      assert.ok(!`${body}${JSON.stringify(headers)}`.includes(PASSWORD));
+    }
+  });
+
   it('goes there with no marker where there were no credentials', async () => {
     await cell.ask({ scope });
     assert.equal(seen[0]?.headers['cellpass-credentials'], undefined);
