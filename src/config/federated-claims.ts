@@ -38,7 +38,9 @@ const pin = z.union(
  * @see docs/keyless.md
  */
 export const claimPins: z.ZodType<ClaimPins> = z
-  .custom<object>(isMapping, 'must be a mapping from claims to values')
+  .custom<object>(isMapping, {
+    error: ({ input }) => (input === undefined ? 'is missing' : 'must be a mapping from claims to values'),
+  })
   // A parser of mappings would drop it, and the identity would demand less than its author wrote.
   .refine((given) => !Object.hasOwn(given, '__proto__'), 'must not pin __proto__')
   .pipe(z.record(value, pin))

@@ -1598,8 +1598,10 @@ export interface components {
             claims: {
                 [key: string]: unknown;
             };
-            /** @description The identity that matches. */
+            /** @description The identity that matches; of several, the first. */
             identity: string | null;
+            /** @description The others that match, for which the ID token is refused; missing: none. */
+            also?: string[];
             /** @description The claims that this identity pins. */
             matched: string[];
             /** @description Where no identity matches, the one with the most claims that do. */

@@ -369,6 +369,24 @@ describe('a check of federated identities', () => {
     }
   });
 
+  const unreadable: [claims: unknown, says: RegExp][] = [
+    [{ repository_id: 456789 }, /claims\.repository_id: must be text: put it in quotes$/],
+    [{ repository_id: [] }, /claims\.repository_id: must not be an empty list$/],
+    [{ repository_id: '1', ref: { prefix: '' } }, /claims\.ref\.prefix: must not be empty$/],
+    [{ repository_id: '1', repository: { prefix: 'acme/' } }, /claims\.repository: must be a whole value/],
+    [{}, /claims: must name at least one claim/],
+    ['repository_id', /claims: must be a mapping/],
+    [undefined, /claims: is missing$/],
+  ];
+  for (const [claims, says] of unreadable) {
+    it(`finds one mistake in claims such as ${JSON.stringify(claims)}, and no other`, () => {
+      const good = { ...OF_ACCOUNT, name: 'good', claims: { repository_id: '1' } };
+      const { problems, warnings } = check(good, { ...OF_ACCOUNT, name: 'wrong', claims });
+      assert.match(said(problems).join('\n'), says);
+      assert.deepEqual([problems.length, warnings], [1, []]);
+    });
+  }
+
   it('finds claims that its issuer demands', () => {
     const { problems } = check({ ...OF_ACCOUNT, claims: { repository: 'acme/api' } });
     assert.deepEqual(said(problems), [

@@ -93,7 +93,8 @@ function toKeyObject({ kid: _kid, alg: _alg, ...jwk }: PublicJwk): KeyObject | n
 
 /** Null: it can be used. */
 function whyUnusable({ asymmetricKeyDetails }: KeyObject): string | null {
-  const { modulusLength: bits, publicExponent: exponent } = asymmetricKeyDetails ?? {};
+  const bits = asymmetricKeyDetails?.modulusLength;
+  const exponent = asymmetricKeyDetails?.publicExponent;
   if (bits !== undefined && bits < SHORTEST_RSA_BITS)
     return `is RSA of ${bits} bits, less than ${SHORTEST_RSA_BITS}`;
   if (exponent !== undefined && (exponent < SMALLEST_EXPONENT || exponent % 2n === 0n))

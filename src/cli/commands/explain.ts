@@ -136,6 +136,7 @@ function printIdToken({
   verified,
   claims,
   identity,
+  also = [],
   matched,
   nearest,
 }: NonNullable<Explanation['id_token']>): readonly string[] {
@@ -146,6 +147,7 @@ function printIdToken({
       ([name, value]) => `  ${name}: ${typeof value === 'string' ? value : JSON.stringify(value)}`,
     ),
     ...(identity === null ? [] : [`identity: ${identity}, by ${matched.join(', ')}`]),
+    ...(also.length === 0 ? [] : [`also matched, so that it is refused: ${also.join(', ')}`]),
     ...(nearest === null
       ? []
       : [`identity: none; the nearest is ${nearest.identity}, which ${printDifference(nearest)}`]),

@@ -23,7 +23,7 @@ export function checkIdentities(
 ): void {
   if (issuers === null && entries.length > 0) warn(['federated_identities'], unknownIssuers);
   if (issuers !== null) for (const entry of entries) checkPins(entry, issuers, report);
-  for (const [one, other] of overlaps(entries)) {
+  for (const [one, other] of overlaps(entries.filter(hasClaims))) {
     warn(
       ['federated_identities', other.at],
       `${one.name} and ${other.name} overlap: a token that matches both is refused, so make a claim that both pin differ`,
@@ -31,11 +31,13 @@ export function checkIdentities(
   }
 }
 
-function checkPins(
-  { at, issuer, claims }: FederatedIdentityEntry,
-  issuers: IssuerRules,
-  report: Report,
-): void {
+/** Claims that can't be read are reported already, and were replaced by none. */
+function hasClaims({ claims }: FederatedIdentityEntry): boolean {
+  return Object.keys(claims).length > 0;
+}
+
+function checkPins(entry: FederatedIdentityEntry, issuers: IssuerRules, report: Report): void {
+  const { at, issuer, claims } = entry;
   // An issuer that can't be read is reported already.
   if (issuer === '') return;
   const mustPin = Object.hasOwn(issuers, issuer) ? issuers[issuer] : undefined;
@@ -47,6 +49,7 @@ function checkPins(
     );
     return;
   }
+  if (!hasClaims(entry)) return;
   for (const claim of missingPins(claims, mustPin))
     report(['federated_identities', at, 'claims'], mustPinMessage(claim, issuer));
 }

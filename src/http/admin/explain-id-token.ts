@@ -20,6 +20,9 @@ export interface IdTokenResource {
   claimsOfIssuer(issuer: string): Promise<ReadonlyMap<string, ClaimPins>>;
 }
 
+/** So many identities that match, too, are named. */
+const MOST_NAMED = 20;
+
 interface ReadIdToken {
   readonly subject: SubjectOrReason;
   readonly records: CredentialRecords | null;
@@ -57,7 +60,7 @@ export async function explainIdToken(
   const { credentials: records } = await source.ask(questionOf(credentials, verdict), []);
   const found = records.idToken ?? { identities: [], revoked: false };
   const reading = { now, dialect: dialectOf(records), username: ID_TOKEN_USERNAME };
-  const [match] = found.identities.filter((one) => matches(one, verdict));
+  const [match, ...others] = found.identities.filter((one) => matches(one, verdict));
   const explained = {
     ...common,
     ...unmatched,
@@ -66,6 +69,7 @@ export async function explainIdToken(
     ...(match === undefined
       ? { nearest: findNearest(await claimsOfIssuer(verdict.issuer), verdict) }
       : { identity: match.name, matched: Object.keys(match.claims).sort() }),
+    ...(others.length > 0 && { also: others.slice(0, MOST_NAMED).map(({ name }) => name) }),
   };
   return { subject: fromIdToken(verdict, found, reading), records, explained };
 }

@@ -10,7 +10,7 @@ export function createFederationMetrics(
 ): (issuer: string | null, outcome: string) => void {
   const logins = new Counter({
     name: 'cellpass_federated_logins_total',
-    help: 'Requests with an ID token as the password, by its issuer and by what came of the login',
+    help: 'Requests with an ID token, as the password or for an exchange, by its issuer and by what came of it',
     labelNames: ['issuer', 'outcome'],
     registers: [registry],
   });

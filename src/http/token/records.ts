@@ -47,9 +47,13 @@ export function tokenObservers({
   ];
 }
 
-/** What came of the login alone, whatever was granted then. */
+/** The errors that refuse an ID token; an exchange may do so when its subject is known. */
+const REFUSED_TOKENS: ReadonlySet<ErrorCode> = new Set(['unauthorized', 'too_many_failures']);
+
+/** What came of the login or the exchange alone, whatever was granted then. */
 function federatedOutcome(subject: Subject | null, error: unknown): string {
-  if (subject !== null) return 'accepted';
+  const isRefused = error instanceof CellpassError && REFUSED_TOKENS.has(error.code);
+  if (subject !== null && !isRefused) return 'accepted';
   return error instanceof CellpassError ? error.reason : 'failed';
 }
 

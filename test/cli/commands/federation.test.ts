@@ -169,6 +169,13 @@ describe('cellpass federation', function () {
     const applied = await site.run(['directory', 'apply', '-f', file]);
     assert.match(applied.stderr, /warning: release and twin overlap/);
     assert.equal(await login(), false);
+    const explained = await site.run(['explain', '--id-token-file', '-', '--scope', SCOPE], {
+      input: await provider.sign({}),
+    });
+    assert.match(
+      explained.stdout,
+      /\nidentity: (\w+), by sub\nalso matched, so that it is refused: (?!\1)\w+\n/,
+    );
     await done(site, 'directory', 'apply', '--prune', '-f', document(identity('release', { sub: 'job-1' })));
     assert.equal(await login(), true);
   });

@@ -21,6 +21,13 @@ const IDENTITIES = [
     scopes: ['write_registry'],
     claims: { sub: 'other', ref: ['main', 'next'], env: 'prod' },
   },
+  {
+    name: 'twice',
+    issuer: 'ci',
+    account: 'release-bot',
+    scopes: ['write_registry'],
+    claims: { sub: 'both', twice: 'x' },
+  },
 ];
 const PEOPLE = {
   users: [{ username: 'release-bot', id: 1, kind: 'service_account' }],
@@ -54,7 +61,9 @@ function describeQuestions(given: () => Case): void {
     const second = await request(server.admin)
       .get('/admin/v1/federation/identities')
       .query({ limit: 1, after: 'both' });
-    assert.deepEqual([second.body.identities[0].name, second.body.next], ['other', null]);
+    assert.deepEqual([second.body.identities[0].name, second.body.next], ['other', 'other']);
+    const last = await request(server.admin).get('/admin/v1/federation/identities').query({ after: 'other' });
+    assert.deepEqual([last.body.identities[0].name, last.body.next], ['twice', null]);
     const { account, claims, revoked_at } = first.body.identities[0];
     assert.deepEqual([account, claims, revoked_at], ['release-bot', IDENTITIES[0]!.claims, null]);
   });
@@ -90,6 +99,13 @@ function describeQuestions(given: () => Case): void {
     });
     const list = await explain({ sub: 'other', env: 'prod', ref: 'x' });
     assert.equal(list.id_token.nearest.pinned, 'main or next');
+  });
+
+  it('names all identities that match, of which there must be one', async () => {
+    const { refusal, id_token } = await explain({ sub: 'both', ref: 'main', twice: 'x' });
+    assert.equal(refusal.reason, 'identity_ambiguous');
+    assert.deepEqual([id_token.identity, ...id_token.also].sort(), ['both', 'twice']);
+    assert.equal((await explain({ sub: 'both', ref: 'main' })).id_token.also, undefined);
   });
 
   it('says why an ID token is refused, also before an identity is looked for', async () => {

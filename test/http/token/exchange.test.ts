@@ -335,6 +335,30 @@ describe('an ID token in exchange for an access token', () => {
     assert.deepEqual([await exchangeProof(proof), await exchangeProof(proof)], ['given', 'id_token_used']);
   });
 
+  it('counts in the metrics by what came of it', async () => {
+    const count = async (outcome: string): Promise<number> => {
+      const { text } = await request(server.admin).get('/metrics');
+      const line = new RegExp(
+        `^cellpass_federated_logins_total\\{issuer="ci",outcome="${outcome}"\\} (\\d+)$`,
+        'm',
+      );
+      return Number(line.exec(text)?.[1] ?? 0);
+    };
+    const subject_token = await issuer.sign({ sub: 'release' });
+    const rows: [outcome: string, text: string][] = [
+      ['accepted', subject_token],
+      ['id_token_used', subject_token],
+      ['id_token_without_jti', await issuer.sign({ sub: 'release', jti: undefined })],
+      ['identity_unknown', await issuer.sign({ sub: 'nobody' })],
+    ];
+    for (const [outcome, text] of rows) {
+      const before = [await count('accepted'), await count(outcome)] as const;
+      await send({ subject_token: text });
+      const grew = [(await count('accepted')) - before[0], (await count(outcome)) - before[1]];
+      assert.deepEqual(grew, [outcome === 'accepted' ? 1 : 0, 1], outcome);
+    }
+  });
+
   it('counts each refusal as a failed attempt', async () => {
     const subject_token = await issuer.sign({ sub: 'release' });
     await send({ subject_token }).expect(200);
