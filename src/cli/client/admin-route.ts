@@ -47,7 +47,8 @@ export interface AdminRoute {
 export function routeToAdmin({ environment, stderr }: Terminal, flags: AdminFlags): AdminRoute {
   const adminUrl = flags.adminUrl ?? (environment['CELLPASS_ADMIN_URL'] || undefined);
   if (adminUrl === undefined) return overSocket(environment);
-  const route = overTcp(adminUrl, environment);
+  const source = flags.adminUrl === undefined ? 'CELLPASS_ADMIN_URL' : '--admin-url';
+  const route = overTcp(adminUrl, source, environment);
   if (new URL(route.baseUrl).protocol === 'http:') {
     stderr(
       `warning: ${route.baseUrl} is not encrypted: while the server is down, another user of this machine can listen there and get the admin token; use https, or the admin socket\n`,
@@ -69,24 +70,27 @@ function overSocket(environment: Environment): AdminRoute {
   };
 }
 
-function overTcp(adminUrl: string, environment: Environment): AdminRoute {
-  const baseUrl = readAdminUrl(adminUrl);
+/** Where the URL comes from, for error messages. */
+type UrlSource = '--admin-url' | 'CELLPASS_ADMIN_URL';
+
+function overTcp(adminUrl: string, source: UrlSource, environment: Environment): AdminRoute {
+  const baseUrl = readAdminUrl(adminUrl, source);
   return {
     baseUrl,
     name: baseUrl,
     connect: {},
-    headers: [['Authorization', `Bearer ${readAdminToken(environment)}`]],
+    headers: [['Authorization', `Bearer ${readAdminToken(source, environment)}`]],
     ifUnreachable:
       'check that this is its CELLPASS_ADMIN_LISTEN, and that this machine trusts its certificate; for a CA of your own, set NODE_EXTRA_CA_CERTS to its certificate',
   };
 }
 
-function readAdminUrl(text: string): string {
+function readAdminUrl(text: string, source: UrlSource): string {
   const { data, error } = httpUrl.safeParse(text);
-  if (data === undefined) throw invalid(`--admin-url: ${error?.issues[0]?.message}`);
+  if (data === undefined) throw invalid(`${source}: ${error?.issues[0]?.message}`);
   const { protocol, hostname } = new URL(data);
   if (protocol === 'http:' && !isLoopback(hostname)) {
-    throw invalid(`--admin-url: ${data} would send the admin token unencrypted: use https`);
+    throw invalid(`${source}: ${data} would send the admin token unencrypted: use https`);
   }
   return data;
 }
@@ -95,11 +99,11 @@ function readAdminUrl(text: string): string {
  * The token is no argument, because other users of the machine can see arguments; and no error
  * shows it.
  */
-function readAdminToken(environment: Environment): string {
+function readAdminToken(source: UrlSource, environment: Environment): string {
   const token = secretOf(environment, 'CELLPASS_ADMIN_TOKEN');
   if (token === undefined) {
     throw invalid(
-      '--admin-url needs CELLPASS_ADMIN_TOKEN or CELLPASS_ADMIN_TOKEN_FILE: create a token with "cellpass admin-token create"',
+      `${source} needs CELLPASS_ADMIN_TOKEN or CELLPASS_ADMIN_TOKEN_FILE: create a token with "cellpass admin-token create"`,
     );
   }
   if (!isAdminTokenSecret(token)) {

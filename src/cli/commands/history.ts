@@ -34,10 +34,11 @@ export function historyCommand(terminal: Terminal): Command {
   return withAdminOptions(withPageOptions(history))
     .addHelpText('after', EXAMPLES)
     .action(async (options: HistoryOptions) => {
-      const { next } = await showAnswer(terminal, options, {
+      const { changes, next } = await showAnswer(terminal, options, {
         fetch: (client) => fetchHistory(client, options),
         print: ({ changes }) => printHistory(changes),
       });
+      if (changes.length === 0 && !options.json) terminal.stderr('no change was found\n');
       if (next !== undefined && !options.json) terminal.stderr(`there are more: add --after ${next}\n`);
     });
 }

@@ -57,6 +57,8 @@ export async function documentOf(sql: Sql, change: SingleChange): Promise<Plain>
   const field = section === 'users' ? 'username' : 'path';
   const entry = { [field]: name };
   const stored = (await readStoredEntries(sql, { [section]: [entry] })).find(section, entry);
+  const moves = change.action === 'group_rename' || change.action === 'project_move';
+  if (moves && stored !== undefined) await assertFree(sql, change.path, stored['id']);
   const fields =
     stored === undefined ? await newEntry(sql, change, { section, name }) : changedFields(change, stored);
   // The name as it is stored, because names count in any case of letters.
@@ -88,6 +90,19 @@ function targetOf(change: SingleChange): Target {
       if (group !== undefined && project === undefined) return { section: 'groups', name: group };
       if (project !== undefined && group === undefined) return { section: 'projects', name: project };
       throw new CellpassError('invalid', 'give a group or a project, and not both');
+    }
+  }
+}
+
+/** @throws {CellpassError} `conflict` when another group or project has the path. */
+async function assertFree(sql: Sql, path: string, ownId: unknown): Promise<void> {
+  const entry = { path };
+  const stored = await readStoredEntries(sql, { groups: [entry], projects: [entry] });
+  for (const section of ['groups', 'projects'] as const) {
+    const other = stored.find(section, entry);
+    if (other !== undefined && other['id'] !== ownId) {
+      const message = `there is a ${section.slice(0, -1)} "${String(other['path'])}" already: give another path`;
+      throw new CellpassError('conflict', message);
     }
   }
 }

@@ -24,12 +24,8 @@ export const JOB_TOKENS_IN_GITLAB: AdminDeps['jobTokens'] = {
   deleteJobToken: inGitlab,
 };
 
-/** Refuses everything. */
-export const HISTORY_IN_GITLAB: AdminDeps['history'] = {
-  list: inGitlab,
-  undo: inGitlab,
-  revokedBy: inGitlab,
-};
+/** Refuses to undo: what a change from before GitLab was the directory altered is not in force. */
+export const UNDO_IN_GITLAB: Omit<AdminDeps['history'], 'list'> = { undo: inGitlab, revokedBy: inGitlab };
 
 /** Lists GitLab's tokens, and refuses the rest. */
 export function tokensInGitlab(

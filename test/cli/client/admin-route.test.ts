@@ -76,6 +76,15 @@ describe('the way to the admin API', () => {
     it(`is not ${url || 'nothing'}`, () => assert.match(refusal(url, TOKEN), /^--admin-url/));
   }
 
+  it('names CELLPASS_ADMIN_URL where the URL comes from it', () => {
+    for (const environment of [
+      { CELLPASS_ADMIN_URL: 'http://10.0.0.1:9000' },
+      { CELLPASS_ADMIN_URL: 'nonsense' },
+      { CELLPASS_ADMIN_URL: 'https://admin.example.com' },
+    ])
+      assert.throws(() => route(undefined, environment), { message: /^CELLPASS_ADMIN_URL(:| needs)/ });
+  });
+
   it('reads the token from the file that CELLPASS_ADMIN_TOKEN_FILE names', () => {
     const folder = mkdtempSync(join(tmpdir(), 'cellpass-admin-token-'));
     const file = join(folder, 'token');

@@ -126,6 +126,28 @@ describeOnBoth('one change', (directory) => {
     [{ action: 'project_move', project: 'acme/api', path: 'nowhere/api' }, 'invalid'],
     [{ action: 'project_visibility', project: 'acme/none', visibility: 'public' }, 'not_found'],
   ];
+  const taken: [change: SingleChange, message: string][] = [
+    [
+      { action: 'group_rename', group: 'acme/sub', path: 'acme/API' },
+      'there is a project "acme/api" already: give another path',
+    ],
+    [
+      { action: 'project_move', project: 'acme/api', path: 'acme/sub' },
+      'there is a group "acme/sub" already: give another path',
+    ],
+    [{ action: 'group_rename', group: 'nowhere', path: 'acme' }, 'there is no group "nowhere"'],
+  ];
+  for (const [change, message] of taken) {
+    it(`${JSON.stringify(change)} is refused: ${message}`, async () => {
+      await assert.rejects(make(change), { message });
+    });
+  }
+
+  it('gives a group its own path in other letters', async () => {
+    const { changes } = await make({ action: 'group_rename', group: 'acme', path: 'Acme' });
+    assert.equal(changes[0]?.name, 'acme');
+  });
+
   for (const [change, code] of refused) {
     it(`${JSON.stringify(change)} is refused: ${code}`, async () => {
       const before = await directory.export();

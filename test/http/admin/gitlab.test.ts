@@ -56,6 +56,7 @@ for (const hasOwnCi of [false, true]) {
             .post('/admin/v1/tokens')
             .send({ kind: 'personal', user: 'dev', name: 'x', scopes: ['api'] }),
       ],
+      ['directory undo', () => request(server.admin).post('/admin/v1/history/1/undo')],
       ['token revoke', () => request(server.admin).post('/admin/v1/tokens/access-31/revoke')],
       [
         'job tokens, put',
@@ -66,6 +67,12 @@ for (const hasOwnCi of [false, true]) {
       ],
       ['job tokens, delete', () => request(server.admin).delete('/admin/v1/job-tokens/7')],
     ];
+    it('answers with an empty history, as the questions work, and names what is no cursor', async () => {
+      const { status, body } = await request(server.admin).get('/admin/v1/history').query({ user: 'dev' });
+      assert.deepEqual([status, body], [200, { changes: [] }]);
+      await request(server.admin).get('/admin/v1/history').query({ after: 'x' }).expect(422);
+    });
+
     for (const [what, ask] of REFUSED) {
       it(`refuses ${what} with one sentence`, async () => {
         const { status, body } = await ask();
