@@ -2,8 +2,16 @@ import { isDeepStrictEqual } from 'node:util';
 import { isRecord } from '../../config/issues.ts';
 import { keyOf } from '../document/fields.ts';
 import { movePattern } from '../document/patterns.ts';
-import type { RecordedEntry } from './entry-changes.ts';
+import type { Plain } from '../export/names.ts';
 import type { FieldChange } from './field-changes.ts';
+
+/** The change of an entry. */
+interface Change {
+  readonly section: string;
+  readonly fields: readonly FieldChange[];
+  readonly before: Plain | null;
+  readonly after: Plain | null;
+}
 
 /** New names by old ones, in lower case: of users and groups. */
 type Renamed = ReadonlyMap<string, string>;
@@ -13,7 +21,7 @@ type Renamed = ReadonlyMap<string, string>;
  * name: that is one change. What they name, such as members and the job token allowlist, may have
  * got another name in the same way.
  */
-export function withoutFollowers(changes: readonly RecordedEntry[]): readonly RecordedEntry[] {
+export function withoutFollowers<C extends Change>(changes: readonly C[]): readonly C[] {
   const renamed: Renamed = new Map(
     changes.flatMap(({ section, before, after }) => {
       const field = section === 'users' ? 'username' : 'path';
