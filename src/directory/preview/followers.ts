@@ -14,7 +14,7 @@ interface Change {
 }
 
 /** New names by old ones, in lower case: of users and groups. */
-type Renamed = ReadonlyMap<string, string>;
+export type Renamed = ReadonlyMap<string, string>;
 
 /**
  * Leaves out groups and projects that only follow a group above them, or their user, to another
@@ -80,7 +80,7 @@ function movedRule(rule: unknown, oldPath: string, newPath: string): unknown {
 const NO_NAMES: Renamed = new Map();
 
 /** An element of a list that names a user, group or project: with the new name, in lower case. */
-function withNames(element: unknown, renamed: Renamed): unknown {
+export function withNames(element: unknown, renamed: Renamed): unknown {
   if (typeof element === 'string') return newNameOf(element, renamed);
   if (!isRecord(element)) return element;
   const named = (['user', 'group'] as const).flatMap((field) => {
@@ -90,6 +90,7 @@ function withNames(element: unknown, renamed: Renamed): unknown {
   return { ...element, ...Object.fromEntries(named) };
 }
 
+/** The new name in lower case, also of what is below a group or user that has a new name. */
 function newNameOf(name: string, renamed: Renamed): string {
   const key = keyOf(name);
   for (let end = key.length; end > 0; end = key.lastIndexOf('/', end - 1)) {
