@@ -1,9 +1,11 @@
 import { isRecord } from '../../config/issues.ts';
 import type { Sql } from '../../store/database/drivers.ts';
+import { keyOf } from '../document/fields.ts';
 import { movePattern } from '../document/patterns.ts';
-import { SECTIONS } from '../document/sections.ts';
+import { NAME_FIELDS, SECTIONS } from '../document/sections.ts';
 import type { Plain } from '../export/names.ts';
-import { readStoredEntries } from './stored-entries.ts';
+import { type Renamed, withNames } from '../preview/followers.ts';
+import { readStoredEntries, type StoredEntries } from './stored-entries.ts';
 
 /** Fields of which an entry has one: naming one of them takes the place of the stored one. */
 const ONE_OF = ['user', 'account', 'project', 'projects', 'group'];
@@ -15,11 +17,12 @@ const ONE_OF = ['user', 'account', 'project', 'projects', 'group'];
  */
 export async function mergeStored(sql: Sql, content: Plain): Promise<Plain> {
   const stored = await readStoredEntries(sql, content);
+  const renamed = renamedBy(content, stored);
   const sections = SECTIONS.flatMap((section) => {
     const list: unknown = content[section];
     if (!Array.isArray(list)) return [];
     const merged = list.map((entry: unknown) =>
-      isRecord(entry) ? mergeEntry(stored.find(section, entry), entry) : entry,
+      isRecord(entry) ? mergeEntry(underNewNames(stored.find(section, entry), renamed), entry) : entry,
     );
     return [[section, merged]];
   });
@@ -29,6 +32,33 @@ export async function mergeStored(sql: Sql, content: Plain): Promise<Plain> {
     ...(isRecord(settings) && { settings: { ...stored.settings, ...settings } }),
     ...Object.fromEntries(sections),
   };
+}
+
+/** The users, groups and projects that a document gives another name. */
+function renamedBy(content: Plain, stored: StoredEntries): Renamed {
+  const renamed = new Map<string, string>();
+  for (const section of ['users', 'groups', 'projects'] as const) {
+    const list: unknown = content[section];
+    for (const entry of Array.isArray(list) ? list.filter(isRecord) : []) {
+      const field = NAME_FIELDS[section];
+      const [old, given] = [stored.find(section, entry)?.[field], entry[field]];
+      if (typeof old === 'string' && typeof given === 'string' && keyOf(old) !== keyOf(given))
+        renamed.set(keyOf(old), keyOf(given));
+    }
+  }
+  return renamed;
+}
+
+/** Fields that name other entries. */
+const REFERENCES = ['members', 'invited_groups', 'job_token_allowlist', 'owners', ...ONE_OF];
+
+/** A stored entry that names others as they are called after the document. */
+function underNewNames(stored: Plain | undefined, renamed: Renamed): Plain | undefined {
+  if (stored === undefined || renamed.size === 0) return stored;
+  const move = (value: unknown): unknown =>
+    Array.isArray(value) ? value.map((one: unknown) => withNames(one, renamed)) : withNames(value, renamed);
+  const moved = REFERENCES.filter((field) => field in stored).map((field) => [field, move(stored[field])]);
+  return { ...stored, ...Object.fromEntries(moved) };
 }
 
 /**

@@ -1,14 +1,12 @@
-import { isDeepStrictEqual } from 'node:util';
-import { isRecord } from '../../config/issues.ts';
 import type { Sql } from '../../store/database/drivers.ts';
 import { type DirectoryRows, perTable } from '../../store/directory/table-values.ts';
 import { keyOf } from '../document/fields.ts';
-import { movePattern } from '../document/patterns.ts';
 import { isSection, NAME_FIELDS, SECTIONS, type SectionName } from '../document/sections.ts';
 import { exportEntries, exportSettings } from '../export/directory.ts';
 import { compare, type Names, type Plain } from '../export/names.ts';
 import type { Plan } from '../plan/plan.ts';
 import { changesOfSides, type FieldChange, fieldChanges, HIDDEN, sideOf } from './field-changes.ts';
+import { withoutFollowers } from './followers.ts';
 import { findNames } from './names.ts';
 import { subjectsOf } from './subjects.ts';
 import { touchedRows } from './touched-rows.ts';
@@ -155,49 +153,4 @@ function settingsChanges({ tables: { settings } }: Plan): readonly RecordedEntry
   const sides = { before: sideOf(before, fields, 'old'), after: sideOf(after, fields, 'new') };
   const entry = { op: '~', section: 'settings', name: 'settings', takesAdmin: false } as const;
   return [{ ...entry, fields, ...sides, subjects: ['settings:settings'] }];
-}
-
-/**
- * Leaves out groups and projects of which only the path changed, because a group above them or their
- * user got another name: that is one change.
- */
-function withoutFollowers(changes: readonly RecordedEntry[]): readonly RecordedEntry[] {
-  const renamed = new Map(
-    changes.flatMap(({ section, before, after }) => {
-      const field = section === 'users' ? 'username' : 'path';
-      const [old, given] = [before?.[field], after?.[field]];
-      const isPlace = section === 'users' || section === 'groups';
-      return isPlace && typeof old === 'string' && typeof given === 'string'
-        ? [[keyOf(old), keyOf(given)]]
-        : [];
-    }),
-  );
-  return changes.filter(({ section, fields }) => {
-    if (section !== 'groups' && section !== 'projects') return true;
-    const path = fields.find(({ field }) => field === 'path');
-    if (typeof path?.old !== 'string' || typeof path.new !== 'string') return true;
-    const [old, given] = [path.old, path.new];
-    const isFollower =
-      follows(old, given, renamed) && fields.every((change) => followsPath(change, old, given));
-    return !isFollower;
-  });
-}
-
-/** The path itself, and rules whose patterns begin with it. */
-function followsPath({ field, old, new: given }: FieldChange, oldPath: string, newPath: string): boolean {
-  if (field === 'path') return true;
-  if (field !== 'protected_repositories' || !Array.isArray(old)) return false;
-  const moved = old.map((rule: unknown) => {
-    if (!isRecord(rule) || typeof rule['pattern'] !== 'string') return rule;
-    return { ...rule, pattern: movePattern(rule['pattern'], oldPath, newPath) };
-  });
-  return isDeepStrictEqual(moved, given);
-}
-
-function follows(old: string, given: string, renamed: ReadonlyMap<string, string>): boolean {
-  for (let end = old.lastIndexOf('/'); end > 0; end = old.lastIndexOf('/', end - 1)) {
-    const above = renamed.get(keyOf(old.slice(0, end)));
-    if (above !== undefined && keyOf(given) === `${above}${keyOf(old.slice(end))}`) return true;
-  }
-  return false;
 }

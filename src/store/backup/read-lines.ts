@@ -90,6 +90,8 @@ async function* unpacked(file: string): AsyncGenerator<string> {
   const source = createReadStream(file);
   const gunzip = createGunzip();
   source.on('error', (error) => gunzip.destroy(error));
+  // The loop below throws it; without a listener, an error before the loop would end the process.
+  gunzip.on('error', () => undefined);
   try {
     const size = await stat(file).then((stats) => stats.size);
     const decoder = new TextDecoder();

@@ -70,6 +70,66 @@ const KEYS: Record<string, string> = {
 };
 
 describeOnBoth('a merged document', (directory) => {
+  const renames: [what: string, document: object, kept: string[]][] = [
+    [
+      'a member',
+      { users: [{ id: 2, username: 'robert' }], groups: [{ id: 1, path: 'a', archived: true }] },
+      ['members robert'],
+    ],
+    [
+      'what is invited and allowed',
+      { groups: [{ id: 2, path: 'c' }], projects: [{ id: 1, path: 'a/p', visibility: 'public' }] },
+      ['invited_groups c', 'job_token_allowlist a/p,c'],
+    ],
+    [
+      'the owner of a token',
+      {
+        users: [{ id: 2, username: 'robert' }],
+        access_tokens: [{ id: 1, kind: 'personal', user: 'robert', name: 'ci', scopes: ['read_api'] }],
+      },
+      [],
+    ],
+  ];
+  for (const [what, document, kept] of renames) {
+    it(`keeps ${what} under a name that the same document gives`, async () => {
+      await directory.apply({
+        users: [{ id: 2, username: 'bob' }],
+        groups: [
+          { id: 1, path: 'a', members: [{ user: 'bob', role: 'guest' }] },
+          { id: 2, path: 'b' },
+        ],
+        projects: [
+          {
+            id: 1,
+            path: 'a/p',
+            invited_groups: [{ group: 'b', role: 'guest' }],
+            job_token_allowlist: ['a/p', 'b'],
+          },
+        ],
+        access_tokens: [
+          {
+            id: 1,
+            kind: 'personal',
+            user: 'bob',
+            name: 'ci',
+            scopes: ['api'],
+            token: 'glpat-example-00000009',
+          },
+        ],
+      });
+      await directory.apply(document, { merge: true });
+      const exported = parse(await directory.export());
+      const [group] = exported.groups;
+      const [project] = exported.projects;
+      const now = [
+        `members ${group.members?.[0]?.user}`,
+        `invited_groups ${project.invited_groups?.[0]?.group}`,
+        `job_token_allowlist ${project.job_token_allowlist}`,
+      ];
+      for (const line of kept) assert.ok(now.includes(line), `${line} in ${now}`);
+    });
+  }
+
   const merge = (document: object) => directory.apply(document, { merge: true });
 
   const rows: [what: string, document: object, lines: string[]][] = [

@@ -175,6 +175,57 @@ describeOnBoth('the preview of a document', (directory) => {
     ]);
   });
 
+  const NAMING = {
+    users: [{ id: 1, username: 'alice' }],
+    groups: [
+      { id: 20, path: 'acme' },
+      { path: 'acme/sub', members: [{ user: 'alice', role: 'guest' }] },
+      { path: 'other' },
+    ],
+    projects: [
+      { id: 100, path: 'acme/web' },
+      {
+        id: 101,
+        path: 'acme/sub/api',
+        job_token_allowlist: ['acme/sub', 'acme/web', 'other'],
+        invited_groups: [{ group: 'acme/sub', role: 'developer' }],
+        protected_repositories: [{ pattern: 'acme/sub/api/prod*', minimum_role_for_push: 'owner' }],
+      },
+      {
+        path: 'alice/home',
+        members: [{ user: 'alice', role: 'owner' }],
+        job_token_allowlist: ['alice/home'],
+      },
+    ],
+  };
+  const renames: [what: string, rename: object, expected: string[]][] = [
+    ['a group', { groups: [{ id: 20, path: 'Zoo' }] }, ['groups acme path']],
+    ['a user', { users: [{ id: 1, username: 'alicia' }] }, ['users alice username']],
+    [
+      'a group, and another change of a project below it',
+      {
+        groups: [{ id: 20, path: 'zoo' }],
+        projects: [{ id: 101, path: 'zoo/sub/api', job_token_allowlist: ['other'], invited_groups: [] }],
+      },
+      [
+        'groups acme path',
+        'projects acme/sub/api path invited_groups job_token_allowlist protected_repositories',
+      ],
+    ],
+  ];
+  for (const [what, rename, expected] of renames) {
+    it(`shows once the rename of ${what}, which is named in other entries`, async () => {
+      await directory.apply(NAMING);
+      const { changes } = await directory.apply(rename, { merge: true });
+      assert.deepEqual(
+        changes.map(({ section, name, fields }) =>
+          [section, name, ...fields.map(({ field }) => field)].join(' '),
+        ),
+        expected,
+      );
+    });
+  }
+
   it('shows what goes with an entry', async () => {
     await directory.apply(BASE);
     const { changes } = await preview(withoutUsers('alice'), { prune: true });
