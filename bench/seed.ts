@@ -105,7 +105,7 @@ export async function seed(
   });
   const numbers = (count: number): string => `generate_series(1, ${count}) AS n`;
   const statements = [
-    `INSERT INTO organizations (id, path, path_key) VALUES (1, 'default', 'default') ON CONFLICT DO NOTHING`,
+    `INSERT INTO organizations (id, path, path_key) VALUES (1, 'default', 'default') ON CONFLICT (id) DO NOTHING`,
     `INSERT INTO users (id, organization_id, username, username_key, password_hash)
        SELECT n, 1, 'user-' || n, 'user-' || n, '${passwordHash}' FROM ${numbers(users)}`,
     `INSERT INTO namespaces (id, type, organization_id, path, path_key, traversal_ids)

@@ -244,7 +244,8 @@ function toListed(table: TokenKey['table'], row: TokenRow): ListedToken {
 
 /**
  * Revokes a token permanently: no document can make its secret valid again. Revoking it again
- * changes nothing. Undefined when there is no such token.
+ * changes the time alone, so that no undo of what revoked it before makes it valid. Undefined when
+ * there is no such token.
  */
 export async function revokeToken(sql: Sql, key: TokenKey, now: Date): Promise<RevokedToken | undefined> {
   const table = key.table === 'access' ? 'access_tokens' : 'deploy_tokens';
@@ -252,7 +253,7 @@ export async function revokeToken(sql: Sql, key: TokenKey, now: Date): Promise<R
     `WITH revoked AS (UPDATE ${table} SET revoked = true WHERE id = $1 RETURNING token_digest),
      remembered AS (
        INSERT INTO revoked_secrets (token_digest, revoked_at) SELECT token_digest, $2::timestamptz FROM revoked
-       ON CONFLICT DO NOTHING)
+       ON CONFLICT (token_digest) DO UPDATE SET revoked_at = excluded.revoked_at)
      SELECT token_digest FROM revoked`,
     [key.number, now],
   );
@@ -281,7 +282,7 @@ export function revokeSecrets(database: Database, digests: readonly string[], no
          WHERE token_digest IN (SELECT digest FROM secrets) AND NOT revoked RETURNING id),
        remembered AS (
          INSERT INTO revoked_secrets (token_digest, revoked_at) SELECT DISTINCT digest, $2::timestamptz FROM secrets
-         ON CONFLICT DO NOTHING)
+         ON CONFLICT (token_digest) DO UPDATE SET revoked_at = excluded.revoked_at)
        SELECT (SELECT count(*) FROM access) + (SELECT count(*) FROM deploy) AS ended`,
       [[...digests], now],
     );

@@ -45,7 +45,7 @@ export function projectPath(number: number): string {
  */
 export async function seedAskedProjects(database: Database, projects: number): Promise<void> {
   await database.execute(`
-    INSERT INTO organizations (id, path, path_key) VALUES (1, 'default', 'default') ON CONFLICT DO NOTHING;
+    INSERT INTO organizations (id, path, path_key) VALUES (1, 'default', 'default') ON CONFLICT (id) DO NOTHING;
     INSERT INTO users (id, organization_id, username, username_key, password_hash)
       VALUES (${FIRST_ID + 1}, 1, 'member', 'member', '${PASSWORD_HASH}'), (${FIRST_ID + 2}, 1, 'outsider', 'outsider', '${PASSWORD_HASH}');
     INSERT INTO namespaces (id, type, organization_id, owner_id, path, path_key, traversal_ids)
