@@ -243,6 +243,15 @@ describeOnBoth('undoing a change', (directory) => {
     assert.deepEqual(await directory.query('SELECT FROM revoked_secrets'), []);
   });
 
+  it('makes no token valid that was revoked once more, after the change that revoked it', async () => {
+    await directory.apply({ users: [{ username: 'ann' }], access_tokens: [TOKEN] });
+    const { change_id } = await directory.apply({ access_tokens: [{ ...TOKEN, revoked: true }] });
+    const digest = createHash('sha256').update(TOKEN.token).digest('hex');
+    await revokeSecrets(directory.database, [digest], new Date(Date.now() + 1000));
+    assert.match(await refusalOf(change_id), /its revoked secrets were changed later/);
+    assert.deepEqual(await directory.query('SELECT revoked FROM access_tokens'), [{ revoked: true }]);
+  });
+
   const revocations: [what: string, revoke: (database: TestDirectory['database']) => Promise<unknown>][] = [
     ['identity', (database) => revokeConfiguredIdentity(database, 'one', AUTHOR.at)],
     [
