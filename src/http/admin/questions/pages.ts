@@ -14,13 +14,14 @@ export interface Page<T> {
 }
 
 /** How many candidates are read and decided between two turns of the event loop. */
-export const BATCH = 50;
+export const BATCH = 10;
 
 /**
- * Between two batches, in milliseconds. A token request takes several turns of the event loop, and
- * would wait for a batch in each of them.
+ * Between two batches, in milliseconds, and at least as long as the batch took: questions take half
+ * of the time at most. A token request takes several turns of the event loop, and would wait for a
+ * batch in each of them.
  */
-const PAUSE_MS = 2;
+const SHORTEST_PAUSE_MS = 2;
 
 /** After this, a page ends with what it has: the work for one answer is bounded. */
 const LONGEST_WORK_MS = 700;
@@ -37,6 +38,7 @@ export async function takePage<T>(
   const deadlineMs = monotonicMs() + LONGEST_WORK_MS;
   const rows: T[] = [];
   let next: string | undefined;
+  let begunMs = monotonicMs();
   for await (const batch of steps) {
     for (const { row, place } of batch) {
       if (row !== null && rows.length === limit) return { rows, next };
@@ -44,7 +46,8 @@ export async function takePage<T>(
       next = place;
     }
     if (batch.length > 0 && monotonicMs() > deadlineMs) return { rows, next };
-    await pause(PAUSE_MS);
+    await pause(Math.max(SHORTEST_PAUSE_MS, monotonicMs() - begunMs));
+    begunMs = monotonicMs();
   }
   return { rows, next: undefined };
 }
