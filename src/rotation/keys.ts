@@ -26,7 +26,7 @@ import {
   type StepOptions,
 } from './key-change.ts';
 import { type KeyEventListing, type KeySetListing, listKeyEvents, listKeySet } from './listing.ts';
-import { mayActivateIn, permit, warnOfUnreachable } from './permit.ts';
+import { mayActivateIn, type Permitted, permit, warnOfUnreachable } from './permit.ts';
 import { warnOfImported } from './plan.ts';
 import { rewrapKeySet } from './rewrap.ts';
 import { rotateOrWait } from './rotate-or-wait.ts';
@@ -83,11 +83,10 @@ export class KeyOperations {
   async rotate({ actor, force = false }: StepOptions): Promise<KeyOutcome> {
     const pending = pendingKey(await this.#editor.read());
     if (pending === undefined) return force ? this.#rotateAtOnce(actor) : this.stage({ actor });
-    return this.#rotateTo(pending, { actor, force });
+    return this.#rotateTo(pending, await this.#permit(pending, force), actor);
   }
 
-  async #rotateTo(pending: StoredKey, { actor, force = false }: StepOptions): Promise<KeyOutcome> {
-    const { by, probes } = await this.#permit(pending, force);
+  async #rotateTo(pending: StoredKey, { by, probes }: Permitted, actor: string): Promise<KeyOutcome> {
     const next = await this.#editor.generate();
     await this.#editor.change((set) => {
       const act = this.#editor.act(actor);
@@ -103,7 +102,7 @@ export class KeyOperations {
   rotateOrWait(id: string | undefined, { actor }: StepOptions): Promise<KeyOutcome> {
     const steps = {
       stage: () => this.stage({ actor }),
-      rotateTo: (pending: StoredKey) => this.#rotateTo(pending, { actor }),
+      rotateTo: (pending: StoredKey, permitted: Permitted) => this.#rotateTo(pending, permitted, actor),
     };
     return rotateOrWait(this.#editor, steps, id);
   }
@@ -205,7 +204,7 @@ export class KeyOperations {
     return { message: `${key.kid} is active`, activated: key.kid, staged: null, probes: [] };
   }
 
-  #permit(pending: StoredKey, force: boolean): ReturnType<typeof permit> {
+  #permit(pending: StoredKey, force: boolean): Promise<Permitted> {
     const waitMs = mayActivateIn(pending, this.#editor.options.periods, this.#editor.moment());
     return permit(this.#editor.openKey(pending), { force, waitMs, probe: this.#editor.options.probe });
   }

@@ -35,12 +35,23 @@ export function mayActivateIn(
 export async function permit(
   key: SigningKey,
   input: { readonly force: boolean; readonly waitMs: number; readonly probe: ProbeRegistries },
-): Promise<{ readonly by: Permission; readonly probes: readonly ProbeAnswer[] }> {
+): Promise<Permitted> {
   if (input.force) return { by: 'force', probes: [] };
   const { obstacle, probes } = await mayActivate(key, input);
-  if (obstacle === null) return { by: everyRegistryAccepts(probes) ? 'acceptance' : 'time', probes };
+  if (obstacle === null) return permittedBy(probes);
   refuseIfRefused(probes);
   throw tooEarly(key, input.waitMs, probes);
+}
+
+/** By what a key may become active, and what the registries said. */
+export interface Permitted {
+  readonly by: Permission;
+  readonly probes: readonly ProbeAnswer[];
+}
+
+/** @param probes of a key of which `mayActivate` found no obstacle. */
+export function permittedBy(probes: readonly ProbeAnswer[]): Permitted {
+  return { by: everyRegistryAccepts(probes) ? 'acceptance' : 'time', probes };
 }
 
 /** Why a pending key may not sign yet. */

@@ -2,12 +2,12 @@ import { CellpassError } from '../errors.ts';
 import { findKey, type KeySet, pendingKey, type StoredKey } from '../keys/key-set.ts';
 import { refuseUnlessPending } from '../keys/lifecycle.ts';
 import type { KeyOutcome, KeySetEditor } from './key-change.ts';
-import { mayActivate, mayActivateIn } from './permit.ts';
+import { mayActivate, mayActivateIn, type Permitted, permittedBy } from './permit.ts';
 
 interface Steps {
   stage(): Promise<KeyOutcome>;
   /** Makes the pending key active and stages the next one. */
-  rotateTo(pending: StoredKey): Promise<KeyOutcome>;
+  rotateTo(pending: StoredKey, permitted: Permitted): Promise<KeyOutcome>;
 }
 
 /**
@@ -46,7 +46,7 @@ async function rotateIfAllowed(editor: KeySetEditor, steps: Steps, pending: Stor
   const { periods, probe } = editor.options;
   const waitMs = mayActivateIn(pending, periods, editor.moment());
   const { obstacle, probes } = await mayActivate(editor.openKey(pending), { waitMs, probe });
-  if (obstacle === null) return steps.rotateTo(pending);
+  if (obstacle === null) return steps.rotateTo(pending, permittedBy(probes));
   const message = `${pending.kid} may not sign yet: ${obstacle.because}`;
   return { message, activated: null, staged: null, probes, waits_for: { kid: pending.kid, ...obstacle } };
 }
