@@ -307,7 +307,12 @@ export function hostOf(text: string): string | null {
 }
 
 function hostIn(url: string): string {
-  return new URL(url).hostname.replace(/\.$/, '');
+  return withoutDot(new URL(url).hostname);
+}
+
+/** A host without the dot that DNS allows at its end, and that no certificate has. */
+export function withoutDot(hostname: string): string {
+  return hostname.replace(/\.$/, '');
 }
 
 function invalid(problems: readonly Problem[]): CellpassError {

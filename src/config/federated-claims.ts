@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { isMapping } from '../mapping.ts';
 
 /** What an identity demands of the claims of an ID token, as documents and settings write it. */
 
@@ -58,10 +59,6 @@ export const claimPins: z.ZodType<ClaimPins> = z
       });
     }
   });
-
-function isMapping(given: unknown): given is object {
-  return typeof given === 'object' && given !== null && !Array.isArray(given);
-}
 
 function wrongPin(input: unknown): string {
   if (typeof input === 'object' && input !== null)

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { lowerCaseAscii } from '../../ascii.ts';
+import { isMapping } from '../../mapping.ts';
 import type { Credentials } from '../basic.ts';
 import type { IdTokenClaims } from './claims.ts';
 
@@ -34,14 +35,10 @@ function toObject(base64url: string): Readonly<Record<string, unknown>> | null {
   if (bytes === null || bytes.length === 0) return null;
   try {
     const value: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
-    return isObject(value) ? value : null;
+    return isMapping(value) ? value : null;
   } catch {
     return null;
   }
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** The user name with which a client says that its password is an ID token. */

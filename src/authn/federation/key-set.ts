@@ -1,5 +1,6 @@
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import type { IssuerSettings } from '../../config/federation.ts';
+import { isMapping } from '../../mapping.ts';
 import { shortened } from '../../shortened.ts';
 
 /** The public part of a JWK that this server can use (RFC 7517, RFC 7518 section 6, RFC 8037). */
@@ -36,7 +37,7 @@ const SMALLEST_EXPONENT = 3n;
  * @throws {Error} when it is no JWK Set.
  */
 export function readKeySet(document: unknown): ReadKeySet {
-  const list: unknown = isObject(document) ? document['keys'] : undefined;
+  const list: unknown = isMapping(document) ? document['keys'] : undefined;
   if (!Array.isArray(list)) throw new Error('the answer is not a JWK Set');
   const keys: PublicJwk[] = [];
   const warnings: string[] = [];
@@ -60,7 +61,7 @@ const MEMBERS: Readonly<Record<PublicJwk['kty'], readonly (keyof PublicJwk)[]>> 
 };
 
 function toPublicJwk(value: unknown): PublicJwk | null {
-  if (!isObject(value)) return null;
+  if (!isMapping(value)) return null;
   const { kty, use, key_ops: operations, kid, alg } = value;
   if (kty !== 'RSA' && kty !== 'EC' && kty !== 'OKP') return null;
   if (use !== undefined && use !== 'sig') return null;
@@ -100,8 +101,4 @@ function whyUnusable({ asymmetricKeyDetails }: KeyObject): string | null {
   if (exponent !== undefined && (exponent < SMALLEST_EXPONENT || exponent % 2n === 0n))
     return `is RSA with the public exponent ${exponent}, which proves nothing`;
   return null;
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -1,4 +1,5 @@
 import { TOKEN_FORM } from '../../authn/credential-kinds.ts';
+import { withoutDot } from '../topology.ts';
 import { quote } from './language.ts';
 import { nameOf, type RouterCell, type RouterSettings } from './router.ts';
 
@@ -29,14 +30,10 @@ export function problemOf(text: string): string | undefined {
   return undefined;
 }
 
-/** Host and port without the dot at the end of a name, which no certificate and no server has. */
+/** Host and port, without the dot at the end of a name. */
 function hostWithoutDot({ hostname, port }: URL): string {
   const name = withoutDot(hostname);
   return port === '' ? name : `${name}:${port}`;
-}
-
-function withoutDot(hostname: string): string {
-  return hostname.replace(/\.$/, '');
 }
 
 function isAddress(hostname: string): boolean {

@@ -1,6 +1,7 @@
 import { request } from 'undici';
 import { z } from 'zod';
 import type { Log } from '../../log.ts';
+import { isMapping } from '../../mapping.ts';
 import { hostOf, type TopologyServiceSettings } from '../topology.ts';
 import { openTlsAgent } from './tls-agent.ts';
 
@@ -100,8 +101,7 @@ const MOST_SHOWN = 40;
 
 function isObject(text: string): boolean {
   try {
-    const parsed: unknown = JSON.parse(text);
-    return typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed);
+    return isMapping(JSON.parse(text));
   } catch {
     return false;
   }

@@ -1,3 +1,4 @@
+import { isMapping } from '../../mapping.ts';
 import type {
   AccessTokenRow,
   DeployTokenRow,
@@ -46,10 +47,6 @@ function isSameValue(a: unknown, b: unknown): boolean {
   if (isMapping(a) && isMapping(b)) return isSameMapping(a, b);
   if (!Array.isArray(a) || !Array.isArray(b)) return a === b;
   return a.length === b.length && a.every((value, at) => value === b[at]);
-}
-
-function isMapping(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** PostgreSQL does not keep the order of the members. */
