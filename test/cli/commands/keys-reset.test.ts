@@ -3,7 +3,6 @@ import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import type { KeyHistory, KeyList, KeyOutcome } from '../../../src/http/types.ts';
-import { runCommand } from '../../../src/main.ts';
 import { until } from '../../support/processes/child.ts';
 import {
   ALICE,
@@ -16,6 +15,7 @@ import {
   makeSite,
   type Server,
   type Site,
+  startHere,
   verify,
 } from '../../support/processes/site.ts';
 
@@ -119,24 +119,14 @@ describe('cellpass keys rotate --wait', function () {
   });
 
   it('ends when somebody else activates the key that it waits for, without another rotation', async () => {
-    let stdout = '';
-    let stderr = '';
-    const waiting = runCommand(['keys', 'rotate', '--wait', '--json'], {
-      environment: site.env,
-      stdout: (text) => {
-        stdout += text;
-      },
-      stderr: (text) => {
-        stderr += text;
-      },
-    });
+    const { ended, printed } = startHere(['keys', 'rotate', '--wait', '--json'], site.env);
     await until(
-      () => stderr.includes(' waits: ') || undefined,
-      () => `it does not wait: ${stderr}`,
+      () => printed.stderr.includes(' waits: ') || undefined,
+      () => `it does not wait: ${printed.stderr}`,
     );
     const forced: KeyOutcome = JSON.parse(await done(site, 'keys', 'activate', '--force', '--json'));
-    assert.equal(await waiting, 0, stderr);
-    const outcome: KeyOutcome = JSON.parse(stdout);
+    assert.equal(await ended, 0, printed.stderr);
+    const outcome: KeyOutcome = JSON.parse(printed.stdout);
     assert.ok(outcome.activated !== null);
     assert.ok(forced.activated !== null);
   });

@@ -103,18 +103,30 @@ function needsNoProcess([command = '', part]: readonly string[], env: Environmen
 }
 
 async function runHere(args: readonly string[], environment: Environment): Promise<Outcome> {
-  let stdout = '';
-  let stderr = '';
-  const code = await runCommand(args, {
+  const { ended, printed } = startHere(args, environment);
+  const code = await ended;
+  return { code, ...printed };
+}
+
+/** Starts a command in this process; what it has printed so far grows. */
+export function startHere(
+  args: readonly string[],
+  environment: Environment,
+): {
+  readonly ended: Promise<number>;
+  readonly printed: { readonly stdout: string; readonly stderr: string };
+} {
+  const printed = { stdout: '', stderr: '' };
+  const ended = runCommand(args, {
     environment,
     stdout: (text) => {
-      stdout += text;
+      printed.stdout += text;
     },
     stderr: (text) => {
-      stderr += text;
+      printed.stderr += text;
     },
   });
-  return { code, stdout, stderr };
+  return { ended, printed };
 }
 
 function stop(child: Child): Promise<number | null> {
