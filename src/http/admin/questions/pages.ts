@@ -35,10 +35,10 @@ export async function takePage<T>(
   limit: number,
   monotonicMs: () => number = () => performance.now(),
 ): Promise<Page<T>> {
-  const deadlineMs = monotonicMs() + LONGEST_WORK_MS;
+  let begunMs = monotonicMs();
+  const deadlineMs = begunMs + LONGEST_WORK_MS;
   const rows: T[] = [];
   let next: string | undefined;
-  let begunMs = monotonicMs();
   for await (const batch of steps) {
     for (const { row, place } of batch) {
       if (row !== null && rows.length === limit) return { rows, next };
