@@ -18,11 +18,15 @@ interface Result {
   readonly name: string;
   readonly passed: boolean;
   readonly seconds: number;
+  /** What mocha printed of the failed tests, or the end of the output if it printed none. */
+  readonly failures: string;
 }
 
 const MOCHA = createRequire(import.meta.url).resolve('mocha/bin/mocha.js');
 /** Two also on one processor, because tests wait a lot; more than the parts would change nothing. */
 const AT_A_TIME = Math.max(2, availableParallelism());
+/** Of a part that ended without mocha's list of failures. */
+const LAST_LINES = 20;
 const LONG = [
   'test/faults/**',
   'test/store/source/gitlab/companies.test.ts',
@@ -66,6 +70,8 @@ await Promise.all(
   }),
 );
 console.log(`\n${results.map(inWords).join('\n')}\nall parts: ${secondsSince(started)} s`);
+// Once more at the end, because what a part printed is far above here.
+for (const { name, passed, failures } of results) if (!passed) console.log(`\nfailed in ${name}:\n${failures}`);
 process.exitCode = results.every(({ passed }) => passed) && results.length === all.length ? 0 : 1;
 
 function parts(): readonly Part[] {
@@ -86,11 +92,23 @@ async function run(at: number, { name, specs, ignored }: Part): Promise<Result> 
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   running.add(child);
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => show.write(at, chunk));
+  const printed: Buffer[] = [];
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on('data', (chunk) => {
+      printed.push(chunk);
+      show.write(at, chunk);
+    });
+  }
   const [code] = await once(child, 'close');
   running.delete(child);
   show.end(at);
-  return { name, passed: code === 0, seconds: secondsSince(startedAt) };
+  const failures = failuresIn(Buffer.concat(printed).toString());
+  return { name, passed: code === 0, seconds: secondsSince(startedAt), failures };
+}
+
+function failuresIn(output: string): string {
+  const start = output.search(/^ *\S*\d+ failing/mu);
+  return start === -1 ? output.split('\n').slice(-LAST_LINES).join('\n') : output.slice(start).trimEnd();
 }
 
 /**
