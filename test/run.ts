@@ -71,7 +71,8 @@ await Promise.all(
 );
 console.log(`\n${results.map(inWords).join('\n')}\nall parts: ${secondsSince(started)} s`);
 // Once more at the end, because what a part printed is far above here.
-for (const { name, passed, failures } of results) if (!passed) console.log(`\nfailed in ${name}:\n${failures}`);
+for (const { name, passed, failures } of results)
+  if (!passed) console.log(`\nfailed in ${name}:\n${failures}`);
 process.exitCode = results.every(({ passed }) => passed) && results.length === all.length ? 0 : 1;
 
 function parts(): readonly Part[] {

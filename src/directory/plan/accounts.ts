@@ -83,7 +83,8 @@ function byPosition(rows: Iterable<OrganizationRow>): readonly OrganizationRow[]
 /**
  * Puts the organizations of the document in its order, into the positions that they have now.
  * Others keep their positions, new ones come last: a document without the default organization,
- * which is the first, does not change the default.
+ * which is the first, does not change the default. Where the order stays, so do the positions, even
+ * two that are equal, to which an undo can lead.
  */
 function inOrder(
   stored: readonly OrganizationRow[],
@@ -91,8 +92,12 @@ function inOrder(
 ): readonly OrganizationRow[] {
   const ids = new Set(named.map(({ id }) => id));
   const queue = [...named];
-  const kept = byPosition(stored).map((row) => (ids.has(row.id) ? (queue.shift() ?? row) : row));
-  return [...kept, ...queue].map((row, position) => ({ ...row, position }));
+  const now = byPosition(stored);
+  const kept = now.map((row) => (ids.has(row.id) ? (queue.shift() ?? row) : row));
+  const staysInOrder = kept.every((row, at) => row.id === now[at]?.id);
+  const ordered = staysInOrder ? kept : kept.map((row, position) => ({ ...row, position }));
+  const next = (ordered.at(-1)?.position ?? -1) + 1;
+  return [...ordered, ...queue.map((row, at) => ({ ...row, position: next + at }))];
 }
 
 function needsOrganization({ document, tables }: PlanContext): boolean {

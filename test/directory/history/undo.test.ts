@@ -280,6 +280,21 @@ describeOnBoth('undoing a change', (directory) => {
     });
   }
 
+  it('brings back an organization whose place another took, and their export changes nothing', async () => {
+    await directory.apply({ organizations: [{ path: 'a' }, { path: 'b' }, { path: 'c' }] });
+    const { change_id } = await directory.apply({ organizations: [{ path: 'a' }] }, { prune: true });
+    await directory.apply({ organizations: [{ path: 'new' }] });
+    await undo(change_id);
+    const { changes } = await directory.apply(await directory.export(), { prune: true });
+    assert.deepEqual(changes, []);
+    await directory.apply({ organizations: [{ path: 'later' }] });
+    const rows = await directory.query('SELECT path FROM organizations ORDER BY position, id');
+    assert.deepEqual(
+      rows.map(({ path }) => path),
+      ['a', 'b', 'new', 'c', 'later'],
+    );
+  });
+
   it('of a change that does not exist says so', async () => {
     await assert.rejects(undo(4711), { code: 'not_found' });
   });
