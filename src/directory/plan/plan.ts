@@ -83,8 +83,10 @@ export function planDirectory(input: PlanInput): Plan {
   planSettings(context);
   const organizations = planOrganizations(context);
   planUsers(context, organizations);
+  const before = problems.length;
   const tree = planTree(context);
   writeTree(context, tree, organizations);
+  const isTreeWhole = problems.length === before;
   removeOrphans(context.tables);
   const references = collectReferences(context, tree);
   planOwners(context, references);
@@ -93,7 +95,8 @@ export function planDirectory(input: PlanInput): Plan {
   planDeployTokens(context, references);
   planFederatedIdentities(context, references);
   planJobTokens(context, references);
-  checkSecretsUnique(context);
+  // Where two entries want one path, one of them is lost with its tokens.
+  if (isTreeWhole) checkSecretsUnique(context);
   storeRevocations(context);
   placeBotsInOrganizations(context);
   checkRemovedOrganizations(context);

@@ -56,6 +56,19 @@ describeOnBoth('a plan on the rows that a document depends on', (directory) => {
     return isValid;
   }
 
+  it('is the plan on the whole directory where a tree that can not be loses a token', async () => {
+    await empty(directory);
+    await directory.apply(ARBITRARY_BASE);
+    const token = 'glpat-example-000000008';
+    await directory.apply({ job_tokens: [{ id: 1, project: 'h/p', token }] });
+    const isValid = await compare({
+      // The group h, with its project p, would be a second g with a second g/p.
+      groups: [{ path: 'g', id: 2 }],
+      access_tokens: [{ kind: 'personal', user: 'ann', name: 'one', scopes: ['api'], token }],
+    });
+    assert.equal(isValid, false);
+  });
+
   it('is the plan on the whole directory', async () => {
     let valid = 0;
     const documents = fc.array(arbitraryDocument, { minLength: DOCUMENTS, maxLength: DOCUMENTS });
