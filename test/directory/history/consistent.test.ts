@@ -4,6 +4,7 @@ import { undoChange } from '../../../src/directory/history/undo.ts';
 import { CellpassError } from '../../../src/errors.ts';
 import { ARBITRARY_BASE, arbitraryDocument } from '../../support/directory/arbitrary-document.ts';
 import { describeOnBoth, type TestDirectory } from '../../support/directory/document.ts';
+import { emptyDirectory } from '../../support/directory/empty.ts';
 
 const RUNS = 12;
 const AUTHOR = { at: new Date('2026-11-25T12:00:00Z'), who: 'another test' };
@@ -69,7 +70,7 @@ describeOnBoth('a directory', (directory) => {
     const undos = fc.array(fc.nat(20), { minLength: 2, maxLength: 4 });
     await fc.assert(
       fc.asyncProperty(documents, undos, async (list, places) => {
-        await empty(directory);
+        await emptyDirectory(directory.database);
         await directory.apply(ARBITRARY_BASE);
         const ids: number[] = [];
         for (const [document, prune] of list) {
@@ -90,14 +91,6 @@ describeOnBoth('a directory', (directory) => {
     assert.ok(undone > RUNS / 10, `only ${undone} changes were undone`);
   });
 });
-
-async function empty({ database }: TestDirectory): Promise<void> {
-  await database.query(
-    'TRUNCATE organizations, users, members, revoked_secrets, history RESTART IDENTITY CASCADE',
-  );
-  await database.query('DELETE FROM settings');
-  await database.query('INSERT INTO settings DEFAULT VALUES');
-}
 
 function ignoreInvalid(error: unknown): undefined {
   if (error instanceof CellpassError && error.code === 'invalid') return undefined;

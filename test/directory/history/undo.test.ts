@@ -9,6 +9,7 @@ import { revokeSecrets } from '../../../src/store/directory/tokens.ts';
 import { revokeConfiguredIdentity, revokeIdToken } from '../../../src/store/federation/revocations.ts';
 import { ARBITRARY_BASE, arbitraryDocument } from '../../support/directory/arbitrary-document.ts';
 import { describeOnBoth, type TestDirectory } from '../../support/directory/document.ts';
+import { emptyDirectory } from '../../support/directory/empty.ts';
 
 const AUTHOR = { at: new Date('2026-11-25T12:00:00Z'), who: 'another test' };
 const TOKEN = { kind: 'personal', user: 'ann', name: 'x', scopes: ['api'], token: 'glpat-example-00000001' };
@@ -303,7 +304,7 @@ describeOnBoth('undoing a change', (directory) => {
     let undone = 0;
     await fc.assert(
       fc.asyncProperty(arbitraryDocument, arbitraryDocument, fc.boolean(), async (first, second, prune) => {
-        await empty(directory);
+        await emptyDirectory(directory.database);
         await directory.apply(ARBITRARY_BASE);
         await directory.apply(first).catch(ignoreInvalid);
         const before = await allRows(directory);
@@ -319,12 +320,6 @@ describeOnBoth('undoing a change', (directory) => {
     assert.ok(undone > 0, `only ${undone} changes were undone`);
   });
 });
-
-async function empty({ database }: TestDirectory): Promise<void> {
-  await database.query('TRUNCATE organizations, users, members, revoked_secrets, history CASCADE');
-  await database.query('DELETE FROM settings');
-  await database.query('INSERT INTO settings DEFAULT VALUES');
-}
 
 function ignoreInvalid(error: unknown): undefined {
   if (error instanceof CellpassError && error.code === 'invalid') return undefined;

@@ -7,7 +7,8 @@ import { planOnPart } from '../../../src/directory/stored/plan-on-part.ts';
 import type { Database, Sql } from '../../../src/store/database/drivers.ts';
 import { readDirectory } from '../../../src/store/directory/read-rows.ts';
 import { ARBITRARY_BASE, arbitraryDocument } from '../../support/directory/arbitrary-document.ts';
-import { describeOnBoth, type TestDirectory } from '../../support/directory/document.ts';
+import { describeOnBoth } from '../../support/directory/document.ts';
+import { emptyDirectory } from '../../support/directory/empty.ts';
 
 const NOW = new Date('2026-11-24T12:00:00Z');
 const RUNS = 15;
@@ -57,7 +58,7 @@ describeOnBoth('a plan on the rows that a document depends on', (directory) => {
   }
 
   it('is the plan on the whole directory where a tree that can not be loses a token', async () => {
-    await empty(directory);
+    await emptyDirectory(directory.database);
     await directory.apply(ARBITRARY_BASE);
     const token = 'glpat-example-000000008';
     await directory.apply({ job_tokens: [{ id: 1, project: 'h/p', token }] });
@@ -78,7 +79,7 @@ describeOnBoth('a plan on the rows that a document depends on', (directory) => {
           for (const document of list) if (await compare(document)) valid += 1;
         })
         .beforeEach(async () => {
-          await empty(directory);
+          await emptyDirectory(directory.database);
           await directory.apply(ARBITRARY_BASE);
         }),
       { numRuns: RUNS },
@@ -214,8 +215,4 @@ async function rowsRead(database: Database, work: (sql: Sql) => Promise<unknown>
     }),
   );
   return rows;
-}
-
-async function empty({ query }: TestDirectory): Promise<void> {
-  await query('TRUNCATE organizations, users, members, revoked_secrets RESTART IDENTITY CASCADE');
 }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { CellpassError } from '../../../src/errors.ts';
 import { createPlanner, type Planner } from '../../../src/server/planning/planner.ts';
 import { describeOnBoth } from '../../support/directory/document.ts';
+import { emptyDirectory } from '../../support/directory/empty.ts';
 
 const NOW = new Date('2026-11-24T12:00:00Z');
 const TOKEN = 'glpat-example-alice-laptop-0001';
@@ -44,9 +45,7 @@ describeOnBoth('the planning process', (directory) => {
 
   it('applies, prunes and exports as the server itself does', async () => {
     const [byPlanner, exported] = [await apply(FULL), await planner.export()];
-    await directory.query(
-      'TRUNCATE organizations, users, members, revoked_secrets, history RESTART IDENTITY CASCADE',
-    );
+    await emptyDirectory(directory.database);
     assert.deepEqual(byPlanner, await directory.apply(FULL));
     assert.equal(exported, await directory.export());
     await apply({ users: [{ username: 'bob' }] }, true);

@@ -6,6 +6,7 @@ import type { Database, Row } from '../../../src/store/database/drivers.ts';
 import { openPostgres } from '../../../src/store/database/postgres.ts';
 import { openTestPglite } from '../database/pglite.ts';
 import { sharedPostgres } from '../database/postgres.ts';
+import { emptyDirectory } from './empty.ts';
 
 const NOW = new Date('2026-11-24T12:00:00Z');
 
@@ -43,7 +44,7 @@ export function describeOnBoth(title: string, define: (directory: TestDirectory)
       });
       beforeEach(async () => {
         hashed = 0;
-        await empty(database);
+        await emptyDirectory(database);
       });
       after(() => database.close());
       const passwords = {
@@ -71,14 +72,6 @@ export function describeOnBoth(title: string, define: (directory: TestDirectory)
       });
     });
   }
-}
-
-async function empty(database: Database): Promise<void> {
-  await database.query(
-    'TRUNCATE organizations, users, members, revoked_secrets, history RESTART IDENTITY CASCADE',
-  );
-  await database.query('DELETE FROM settings');
-  await database.query('INSERT INTO settings DEFAULT VALUES');
 }
 
 /** A document as JSON, which is YAML, too. */

@@ -4,11 +4,11 @@ import { createOwnQuestions } from '../../../../src/store/source/own/questions.t
 import { createOwnSource } from '../../../../src/store/source/own/source.ts';
 import { arbitraryCompany } from '../../../support/directory/arbitrary-company.ts';
 import { describeOnBoth } from '../../../support/directory/document.ts';
+import { emptyDirectory } from '../../../support/directory/empty.ts';
 import { compareAll } from './agreement.ts';
 
 /** The embedded database takes longer. */
 const RUNS = { postgres: 12, pglite: 3 } as const;
-const EMPTY = 'TRUNCATE organizations, users, members, revoked_secrets RESTART IDENTITY CASCADE';
 
 describeOnBoth("administrators' questions", (directory) => {
   it('agree with the token endpoint', async () => {
@@ -22,7 +22,7 @@ describeOnBoth("administrators' questions", (directory) => {
           await directory.apply(company);
           granted += await compareAll({ source, questions, own: directory.database });
         })
-        .beforeEach(() => directory.query(EMPTY)),
+        .beforeEach(() => emptyDirectory(directory.database)),
       // A smaller counterexample would take minutes to find.
       { numRuns: runs, endOnFailure: true },
     );

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import type { ConfiguredIdentity } from '../../../../src/config/federation.ts';
 import { arbitraryCompany } from '../../../support/directory/arbitrary-company.ts';
+import { emptyDirectory } from '../../../support/directory/empty.ts';
 import { type GitlabQuestionsFixture, openGitlabQuestions } from '../../../support/gitlab/questions.ts';
 import { compareAll } from './agreement.ts';
 
 const RUNS = 10;
-const EMPTY = 'TRUNCATE organizations, users, members, revoked_secrets RESTART IDENTITY CASCADE';
 
 interface CompanyIdentity {
   readonly name: string;
@@ -43,7 +43,7 @@ for (const hasOwnCi of [false, true]) {
             granted += await compareAll({ ...gitlab.answers(identities), own: gitlab.world, hasIdentity });
             assert.deepEqual(await gitlab.content(), before);
           })
-          .beforeEach(() => gitlab.world.query(EMPTY)),
+          .beforeEach(() => emptyDirectory(gitlab.world)),
         { numRuns: RUNS, endOnFailure: true },
       );
       assert.ok(granted > RUNS, `only ${granted} were granted`);

@@ -14,6 +14,7 @@ import { deriveKeys } from '../../../../src/store/source/gitlab/keys.ts';
 import { createGitlabSource } from '../../../../src/store/source/gitlab/source.ts';
 import { createOwnSource } from '../../../../src/store/source/own/source.ts';
 import { sharedPostgres } from '../../../support/database/postgres.ts';
+import { emptyDirectory } from '../../../support/directory/empty.ts';
 import {
   copyToGitlab,
   createGitlab,
@@ -94,9 +95,7 @@ describe('random companies', function () {
       const secrets = new KnownSecrets();
       secrets.learn(document);
       const passwords = { hash: async () => '', verify: async () => false };
-      await own.execute(
-        'TRUNCATE job_tokens, access_tokens, deploy_tokens, projects, namespaces, users CASCADE',
-      );
+      await emptyDirectory(own);
       await applyDirectory({ database: own, passwords, now: () => new Date() }, JSON.stringify(document), {
         prune: false,
         who: 'a test',
