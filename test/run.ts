@@ -4,9 +4,9 @@ import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 
 /**
- * `npm test`: runs the tests in parts, a mocha process for each processor at a time, and prints at
- * the end how long each part took. Arguments go to every part. Exits with 1 when a part fails. The
- * tests that take minutes run with `npm run test:long`.
+ * `npm test`, and with `--long` first `npm run test:long`: runs the tests in parts, a mocha process
+ * for each processor at a time, and prints at the end how long each part took. Other arguments go to
+ * every part. Exits with 1 when a part fails.
  */
 interface Part {
   readonly name: string;
@@ -27,29 +27,18 @@ const MOCHA = createRequire(import.meta.url).resolve('mocha/bin/mocha.js');
 const AT_A_TIME = Math.max(2, availableParallelism());
 /** Of a part that ended without mocha's list of failures. */
 const LAST_LINES = 20;
-const LONG = [
-  'test/faults/**',
-  'test/store/source/gitlab/companies.test.ts',
-  'test/e2e/cells.test.ts',
-  'test/e2e/keyless.test.ts',
-  'test/e2e/rehearsal.test.ts',
-  'test/e2e/upgrade.test.ts',
-  'test/e2e/matrix/**',
-];
+/** Tests that break things, that start whole programs again and again, or that compute for long. */
+const LONG = ['test/faults/**', 'test/e2e/**', 'test/**/*.long.test.ts'];
+const MATRIX = 'test/e2e/matrix/**';
 /**
- * Long parts come first and all others last, so that all processes end at about the same time. More
- * parts would take longer: each starts a PostgreSQL of its own.
+ * What all others are beside. Few parts, because each loads the sources and starts a PostgreSQL of its
+ * own; long ones first, so that all processes end at about the same time.
  */
-const FOLDERS: readonly (readonly string[])[] = [
-  ['cli/commands'],
-  ['e2e'],
-  ['server'],
-  ['http'],
-  ['directory'],
-  ['store'],
-  ['security'],
-];
+const FOLDERS = ['http', 'server', 'directory', 'store'] as const;
 
+const [first, ...rest] = process.argv.slice(2);
+const isLong = first === '--long';
+const passedOn = isLong || first === undefined ? rest : [first, ...rest];
 const started = performance.now();
 const running = new Set<ChildProcess>();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
@@ -59,7 +48,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   });
 }
 const show = inOrder();
-const all = parts();
+const all = isLong ? longParts() : parts();
 const waiting = [...all.entries()];
 const results: Result[] = [];
 await Promise.all(
@@ -76,20 +65,29 @@ for (const { name, passed, failures } of results)
 process.exitCode = results.every(({ passed }) => passed) && results.length === all.length ? 0 : 1;
 
 function parts(): readonly Part[] {
-  const named = FOLDERS.map((folders) => ({
-    name: folders.join(', '),
-    specs: folders.map((folder) => `test/${folder}/**/*.test.ts`),
+  const named = FOLDERS.map((folder) => ({
+    name: folder,
+    specs: [`test/${folder}/**/*.test.ts`],
     ignored: LONG,
   }));
   const ignored = [...LONG, ...named.flatMap(({ specs }) => specs)];
   return [...named, { name: 'all others', specs: ['test/**/*.test.ts'], ignored }];
 }
 
+function longParts(): readonly Part[] {
+  const [faults = '', e2e = '', others = ''] = LONG;
+  return [
+    { name: 'faults', specs: [`${faults}/*.test.ts`], ignored: [] },
+    { name: 'e2e', specs: [`${e2e}/*.test.ts`], ignored: [MATRIX] },
+    { name: 'other long tests', specs: [others], ignored: [] },
+  ];
+}
+
 async function run(at: number, { name, specs, ignored }: Part): Promise<Result> {
   const startedAt = performance.now();
   const ignores = ignored.flatMap((pattern) => ['--ignore', pattern]);
   const color = process.stdout.isTTY ? ['--color'] : [];
-  const child = spawn(process.execPath, [MOCHA, ...color, ...ignores, ...process.argv.slice(2), ...specs], {
+  const child = spawn(process.execPath, [MOCHA, ...color, ...ignores, ...passedOn, ...specs], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   running.add(child);
