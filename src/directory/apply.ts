@@ -20,6 +20,7 @@ import type { Counts } from './plan/counts.ts';
 import { type Plan, type PlanInput, planDirectory } from './plan/plan.ts';
 import { type EntryChange, entryChanges } from './preview/entry-changes.ts';
 import { whyAsk } from './preview/guard.ts';
+import { digestOfPreview } from './preview/preview-digest.ts';
 import { documentOf, draftOf, type SingleChange } from './single/single-change.ts';
 import { planOnPart } from './stored/plan-on-part.ts';
 
@@ -53,6 +54,8 @@ export interface ApplyResult {
   readonly more_changes: number;
   /** By which the change can be undone; null: nothing was changed. */
   readonly change_id: number | null;
+  /** Names the list of changes, whole: `ApplyOptions.preview` takes it. */
+  readonly preview: string;
   /** Of a dry run: why the document would be refused; null: it would not. */
   readonly refused: string | null;
 }
@@ -68,21 +71,26 @@ export interface ApplyOptions {
   readonly dryRun?: boolean;
   /** How many removals are no accident; null or missing: any number, and admins, too. */
   readonly maxRemovals?: number | null;
+  /** The `preview` of a dry run: apply these changes, or none. Null or missing: any. */
+  readonly preview?: string | null;
 }
 
 const MOST_CHANGES = 10_000;
+const ANOTHER_LIST =
+  'the directory was changed since the list was shown, and the list would be another one now';
 
 /**
  * Applies a document, or one change, in one transaction: all of it or nothing. Applying it again
  * changes nothing. Without pruning it costs in proportion to the entries of the document.
  * @param given the text of a document, or one change.
  * @throws {CellpassError} `invalid`, with the first problems and their lines; `conflict` when it
- *   removes more than `maxRemovals`, or takes the rights of an admin away; as `documentOf`.
+ *   removes more than `maxRemovals`, or takes the rights of an admin away, or would no longer make the
+ *   changes of `preview`; as `documentOf`.
  */
 export async function applyDirectory(
   { database, passwords, now, refusesExamples = false, issuers = null, tokenDays }: ApplyDependencies,
   given: string | SingleChange,
-  { prune, merge = false, who, dryRun = false, maxRemovals = null }: ApplyOptions,
+  { prune, merge = false, who, dryRun = false, maxRemovals = null, preview = null }: ApplyOptions,
 ): Promise<ApplyResult> {
   const file = typeof given === 'string' ? readYaml(given) : { ...NO_FILE, content: draftOf(given) };
   const isPartial = merge || typeof given !== 'string';
@@ -112,7 +120,9 @@ export async function applyDirectory(
       const input = { read: valid, prune, assume: false, keepsOrder, now: at, passwordHashes, ...rules };
       const plan = await planOnStored(sql, input);
       const changes = await entryChanges(sql, plan);
-      const reason = maxRemovals === null ? null : whyAsk(changes, maxRemovals);
+      const made = digestOfPreview(changes);
+      const isAsShown = preview === null || preview === made;
+      const reason = isAsShown ? whyAsk(changes, maxRemovals) : ANOTHER_LIST;
       if (!dryRun && reason !== null) throw new CellpassError('conflict', `nothing was applied: ${reason}`);
       if (!dryRun) await writeDirectory(sql, plan.changes);
       const counts = Object.values(plan.counts);
@@ -123,6 +133,7 @@ export async function applyDirectory(
         changes: changes.slice(0, MOST_CHANGES).map(toEntryChange),
         more_changes: Math.max(0, changes.length - MOST_CHANGES),
         change_id: dryRun ? null : await recordPlan(sql, plan, changes, { at, who }),
+        preview: made,
         refused: reason,
       };
     },

@@ -1140,6 +1140,8 @@ export interface components {
             more_changes: number;
             /** @description By which the change can be undone; null when nothing was changed. */
             change_id: number | null;
+            /** @description Names this list of changes, for an apply that must make the same changes. */
+            preview: string;
             /** @description Of a dry run: why the document would be refused; null when it would not be. */
             refused: string | null;
             /** @description What is probably not meant. */
@@ -2221,6 +2223,8 @@ export interface operations {
                 dry_run?: boolean;
                 /** @description Refuse a document that removes more entries, protection rules and memberships than this, or that takes the rights of an admin away. Missing: nothing is refused for that. */
                 max_removals?: number;
+                /** @description The `preview` of a dry run. Refuse the document where it would no longer make those changes, because the directory was changed meanwhile. */
+                preview?: string;
             };
             header?: never;
             path?: never;

@@ -77,7 +77,11 @@ export function directoryCommand(terminal: Terminal): Command {
 }
 
 /** One request: with its answer, or the answer of its dry run. */
-type Request = (query: { readonly dry_run: boolean; readonly max_removals?: number }) => Promise<ApplyResult>;
+type Request = (query: {
+  readonly dry_run: boolean;
+  readonly max_removals?: number;
+  readonly preview?: string;
+}) => Promise<ApplyResult>;
 
 async function apply(terminal: Terminal, { api }: AdminClient, options: ApplyOptions): Promise<void> {
   const { file, prune = false, merge = false } = options;
@@ -129,14 +133,14 @@ async function applyAsAllowed(terminal: Terminal, send: Request, options: ApplyO
       }),
     );
   }
-  const { changes, more_changes: more, refused: reason } = await preview();
+  const { changes, more_changes: more, refused: reason, preview: shown } = await preview();
   if (changes.length > 0) {
     terminal.stderr(printChanges(changes, more));
     const question = reason === null ? 'apply this?' : `${reason}. Apply this?`;
     if (!(await terminal.confirm(question))) throw new CellpassError('conflict', 'nothing was applied');
   }
   // Something else may have changed the directory while the question stood there.
-  print(await request({ dry_run: false, ...(reason === null && limit) }));
+  print(await request({ dry_run: false, preview: shown }));
 }
 
 function refusal(reason: string): CellpassError {

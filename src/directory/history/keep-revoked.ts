@@ -7,28 +7,30 @@ import { readRevocations } from '../../store/federation/revocations.ts';
 import type { NewEntry } from '../../store/history/history.ts';
 
 /**
- * A change whose tokens come back as revoked where their secret, identity or ID token was revoked
- * since: no undo makes such a secret valid again, unless the change itself revoked it.
+ * A change whose tokens come back as revoked, or a job's as not running, where their secret, identity
+ * or ID token was revoked since: no undo makes such a secret valid again, unless the change itself
+ * revoked it.
  */
 export async function keepRevoked(sql: Sql, tables: ChangedTables): Promise<ChangedTables> {
-  const { access_tokens, deploy_tokens, revoked_secrets } = tables;
-  const wanted = [...access_tokens.before.values(), ...deploy_tokens.before.values()]
-    .filter(({ revoked }) => !revoked)
-    .map(({ token_digest }) => token_digest);
+  const { access_tokens, deploy_tokens, job_tokens, revoked_secrets } = tables;
+  const valid = [...access_tokens.before.values(), ...deploy_tokens.before.values()].filter(
+    ({ revoked }) => !revoked,
+  );
+  const running = [...job_tokens.before.values()].filter((job) => job.running);
+  const wanted = [...valid, ...running].map(({ token_digest }) => token_digest);
   const found = await findRows(sql, 'revoked_secrets', { token_digest: wanted });
   const revoked = new Set(
     found.map(({ token_digest }) => token_digest).filter((digest) => !revoked_secrets.after.has(digest)),
   );
   for (const token of access_tokens.before.values())
     if (!token.revoked && (await isExchangeRevoked(sql, token, tables))) revoked.add(token.token_digest);
-  const keep = <R extends { readonly token_digest: string }>(rows: ReadonlyMap<string, R>) =>
-    new Map(
-      [...rows].map(([key, row]) => [key, revoked.has(row.token_digest) ? { ...row, revoked: true } : row]),
-    );
+  const keep = <R extends { readonly token_digest: string }>(rows: ReadonlyMap<string, R>, state: object) =>
+    new Map([...rows].map(([key, row]) => [key, revoked.has(row.token_digest) ? { ...row, ...state } : row]));
   return {
     ...tables,
-    access_tokens: { ...access_tokens, before: keep(access_tokens.before) },
-    deploy_tokens: { ...deploy_tokens, before: keep(deploy_tokens.before) },
+    access_tokens: { ...access_tokens, before: keep(access_tokens.before, { revoked: true }) },
+    deploy_tokens: { ...deploy_tokens, before: keep(deploy_tokens.before, { revoked: true }) },
+    job_tokens: { ...job_tokens, before: keep(job_tokens.before, { running: false }) },
   };
 }
 
@@ -47,12 +49,13 @@ export function markRevoked<E extends Pick<NewEntry, 'section' | 'name' | 'after
   for (const token of taken.access_tokens.before.values()) sort('access_tokens', token.name, token.revoked);
   for (const token of taken.deploy_tokens.before.values())
     sort('deploy_tokens', token.username, token.revoked);
+  for (const { id, running } of taken.job_tokens.before.values()) sort('job_tokens', String(id), !running);
   return entries.map((entry) => {
-    const { after } = entry;
-    const name = `${entry.section}:${entry.name}`;
-    return after === null || !revoked.has(name) || valid.has(name)
-      ? entry
-      : { ...entry, after: { ...after, revoked: true } };
+    const { after, section } = entry;
+    const name = `${section}:${entry.name}`;
+    if (after === null || !revoked.has(name) || valid.has(name)) return entry;
+    const state = section === 'job_tokens' ? { running: false } : { revoked: true };
+    return { ...entry, after: { ...after, ...state } };
   });
 }
 

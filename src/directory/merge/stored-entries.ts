@@ -1,22 +1,26 @@
 import { isRecord } from '../../config/issues.ts';
 import type { Sql } from '../../store/database/drivers.ts';
 import { readTable } from '../../store/directory/read-rows.ts';
-import { keyOf } from '../document/fields.ts';
-import { NAME_FIELDS, SECTIONS, type SectionName } from '../document/sections.ts';
+import type { SectionName } from '../document/sections.ts';
 import { exportEntries, exportSettings } from '../export/directory.ts';
 import type { Plain } from '../export/names.ts';
 import { findNames } from '../preview/names.ts';
 import { readBots, readGrants } from '../stored/grants.ts';
 import { find, type Reading, rowsOf, startReading } from '../stored/reading.ts';
+import { digestOf, finder } from './find-entry.ts';
+import { former, type Renames, renamesOf, storedNames } from './renames.ts';
 
 /** Entries as they are stored, in the form of a document, without secrets. */
 export interface StoredEntries {
   readonly settings: Plain | undefined;
-  /** The stored entry that an entry of a document means: by its id, or else by its name. */
+  /** What the document calls otherwise. */
+  readonly renames: Renames;
+  /**
+   * The stored entry that an entry of the document means, as the plan finds it: by its id, or else by
+   * the name that the stored entry has after the renames of the document; a job token by its secret.
+   */
   find(section: SectionName, entry: Plain): Plain | undefined;
 }
-
-const OWNERS = ['user', 'project', 'group'];
 
 /** Reads the entries that a document names, which may be wrong in any other way. */
 export async function readStoredEntries(sql: Sql, content: Plain): Promise<StoredEntries> {
@@ -26,81 +30,90 @@ export async function readStoredEntries(sql: Sql, content: Plain): Promise<Store
     return Array.isArray(list) ? list.filter(isRecord) : [];
   };
   const settings = await readTable(sql, 'settings');
-  const places = await readPlaces(reading, entriesOf);
-  await readTokens(reading, entriesOf);
+  const renames = await readRenames(reading, content, entriesOf);
+  const formerNames = { places: former(renames.places), organizations: former(renames.organizations) };
+  const named: Named = {
+    entriesOf,
+    names: (section, field) =>
+      entriesOf(section).flatMap((entry) => {
+        const name = entry[field];
+        if (typeof name !== 'string') return [];
+        return storedNames(
+          name,
+          section === 'organizations' ? formerNames.organizations : formerNames.places,
+        );
+      }),
+  };
+  const places = await readPlaces(reading, named);
+  await readTokens(reading, named);
   await readGrants(reading, places);
   const rows = rowsOf(reading);
   const exported = exportEntries(rows, await findNames(sql, rows, rows));
-  const byId = new Map<string, Plain>();
-  const byName = new Map<string, Plain | null>();
-  for (const section of SECTIONS) {
-    for (const entry of exported[section]) {
-      byId.set(`${section}:${String(entry['id'])}`, entry);
-      const name = nameOf(section, entry);
-      // Several tokens may have one name: then only an id says which is meant.
-      byName.set(name, byName.has(name) ? null : entry);
-    }
-  }
   return {
     settings: settings[0] && exportSettings(settings[0]),
-    find: (section, entry) =>
-      entry['id'] === undefined
-        ? (byName.get(nameOf(section, entry)) ?? undefined)
-        : byId.get(`${section}:${String(entry['id'])}`),
+    renames,
+    find: finder(rows, exported, { entriesOf, renames }),
   };
 }
 
-function nameOf(section: SectionName, entry: Plain): string {
-  const owners = section === 'access_tokens' ? OWNERS.map((field) => textOf(entry[field])) : [];
-  const name = textOf(entry[NAME_FIELDS[section]]);
-  // Names of tokens count as they are written.
-  return JSON.stringify([section, section.endsWith('tokens') ? name : keyOf(name), ...owners.map(keyOf)]);
-}
-
-function textOf(value: unknown): string {
-  return typeof value === 'string' || typeof value === 'number' ? String(value) : '';
-}
-
 type EntriesOf = (section: SectionName) => readonly Plain[];
+
+/** What a document names. */
+interface Named {
+  readonly entriesOf: EntriesOf;
+  /** In lower case: the names in a field, as they are stored or may be. */
+  readonly names: (section: SectionName, field: string) => readonly string[];
+}
+
+async function readRenames(reading: Reading, content: Plain, entriesOf: EntriesOf): Promise<Renames> {
+  const byId = {
+    organizations: await find(reading, 'organizations', { id: idsOf(entriesOf('organizations')) }),
+    users: await find(reading, 'users', { id: idsOf(entriesOf('users')) }),
+    groups: await find(reading, 'namespaces', { id: idsOf(entriesOf('groups')) }),
+    projects: await find(reading, 'projects', { id: idsOf(entriesOf('projects')) }),
+  };
+  const names: Partial<Record<SectionName, ReadonlyMap<number, Plain>>> = {
+    organizations: new Map(byId.organizations.map(({ id, path }) => [id, { path }])),
+    users: new Map(byId.users.map(({ id, username }) => [id, { username }])),
+    groups: new Map(byId.groups.map(({ id, path }) => [id, { path }])),
+    projects: new Map(byId.projects.map(({ id, path }) => [id, { path }])),
+  };
+  return renamesOf(content, (section, id) => names[section]?.get(id));
+}
 
 function idsOf(entries: readonly Plain[]): readonly number[] {
   return entries.flatMap(({ id }) => (typeof id === 'number' && Number.isSafeInteger(id) ? [id] : []));
 }
 
-function keysOf(entries: readonly Plain[], field: string): readonly string[] {
-  return entries.flatMap((entry) => (typeof entry[field] === 'string' ? [keyOf(entry[field])] : []));
-}
-
 async function readPlaces(
   reading: Reading,
-  entriesOf: EntriesOf,
+  { entriesOf, names }: Named,
 ): Promise<{ readonly groups: readonly number[]; readonly projects: readonly number[] }> {
-  const named = { organizations: entriesOf('organizations'), users: entriesOf('users') };
   const organizations = [
-    ...(await find(reading, 'organizations', { id: idsOf(named.organizations) })),
-    ...(await find(reading, 'organizations', { path_key: keysOf(named.organizations, 'path') })),
+    ...(await find(reading, 'organizations', { id: idsOf(entriesOf('organizations')) })),
+    ...(await find(reading, 'organizations', { path_key: names('organizations', 'path') })),
   ];
   await find(reading, 'organization_users', { organization_id: organizations.map(({ id }) => id) });
-  await find(reading, 'users', { id: idsOf(named.users) });
-  await find(reading, 'users', { username_key: keysOf(named.users, 'username') });
+  await find(reading, 'users', { id: idsOf(entriesOf('users')) });
+  await find(reading, 'users', { username_key: names('users', 'username') });
   const groups = [
     ...(await find(reading, 'namespaces', { id: idsOf(entriesOf('groups')) })),
-    ...(await find(reading, 'namespaces', { path_key: keysOf(entriesOf('groups'), 'path') })),
+    ...(await find(reading, 'namespaces', { path_key: names('groups', 'path') })),
   ];
   const projects = [
     ...(await find(reading, 'projects', { id: idsOf(entriesOf('projects')) })),
-    ...(await find(reading, 'projects', { path_key: keysOf(entriesOf('projects'), 'path') })),
+    ...(await find(reading, 'projects', { path_key: names('projects', 'path') })),
   ];
   return { groups: groups.map(({ id }) => id), projects: projects.map(({ id }) => id) };
 }
 
-async function readTokens(reading: Reading, entriesOf: EntriesOf): Promise<void> {
+async function readTokens(reading: Reading, { entriesOf, names }: Named): Promise<void> {
   const access = entriesOf('access_tokens');
   const name = access.flatMap((entry) => (typeof entry['name'] === 'string' ? [entry['name']] : []));
   const owners = startReading(reading.sql);
-  const users = await find(owners, 'users', { username_key: keysOf(access, 'user') });
-  const projects = await find(owners, 'projects', { path_key: keysOf(access, 'project') });
-  const groups = await find(owners, 'namespaces', { path_key: keysOf(access, 'group') });
+  const users = await find(owners, 'users', { username_key: names('access_tokens', 'user') });
+  const projects = await find(owners, 'projects', { path_key: names('access_tokens', 'project') });
+  const groups = await find(owners, 'namespaces', { path_key: names('access_tokens', 'group') });
   const tokens = [
     ...(await find(reading, 'access_tokens', { id: idsOf(access) })),
     ...(await find(reading, 'access_tokens', { user_id: users.map(({ id }) => id), name })),
@@ -115,11 +128,14 @@ async function readTokens(reading: Reading, entriesOf: EntriesOf): Promise<void>
   ];
   await find(reading, 'project_deploy_tokens', { deploy_token_id: deployTokens.map(({ id }) => id) });
   await find(reading, 'job_tokens', { id: idsOf(entriesOf('job_tokens')) });
+  await find(reading, 'job_tokens', {
+    token_digest: entriesOf('job_tokens').flatMap((entry) => digestOf(entry) ?? []),
+  });
   const identities = entriesOf('federated_identities');
-  const names = identities.flatMap((entry) => (typeof entry['name'] === 'string' ? [entry['name']] : []));
+  const identityNames = identities.flatMap(({ name: given }) => (typeof given === 'string' ? [given] : []));
   const found = [
     ...(await find(reading, 'federated_identities', { id: idsOf(identities) })),
-    ...(await find(reading, 'federated_identities', { name: names })),
+    ...(await find(reading, 'federated_identities', { name: identityNames })),
   ];
   await readBots(reading, [...tokens, ...found]);
 }

@@ -13,7 +13,7 @@ interface Change {
   readonly after: Plain | null;
 }
 
-/** New names by old ones, in lower case: of users and groups. */
+/** New names by old ones, which are in lower case: of users and groups. */
 export type Renamed = ReadonlyMap<string, string>;
 
 /**
@@ -68,7 +68,7 @@ function isExplained(
     );
   // `onlyDifferences` keeps the order of each side, which is that of the names.
   const names = (list: readonly unknown[], to: Renamed) =>
-    list.map((element) => JSON.stringify(withNames(element, to))).sort();
+    list.map((element) => keyOf(JSON.stringify(withNames(element, to)))).sort();
   return isDeepStrictEqual(names(old, renamed), names(given, NO_NAMES));
 }
 
@@ -79,7 +79,7 @@ function movedRule(rule: unknown, oldPath: string, newPath: string): unknown {
 
 const NO_NAMES: Renamed = new Map();
 
-/** An element of a list that names a user, group or project: with the new name, in lower case. */
+/** An element of a list that names a user, group or project: with the new name. */
 export function withNames(element: unknown, renamed: Renamed): unknown {
   if (typeof element === 'string') return newNameOf(element, renamed);
   if (!isRecord(element)) return element;
@@ -90,12 +90,12 @@ export function withNames(element: unknown, renamed: Renamed): unknown {
   return { ...element, ...Object.fromEntries(named) };
 }
 
-/** The new name in lower case, also of what is below a group or user that has a new name. */
-function newNameOf(name: string, renamed: Renamed): string {
+/** The new name, also of what is below a group or user that has a new name. */
+export function newNameOf(name: string, renamed: Renamed): string {
   const key = keyOf(name);
   for (let end = key.length; end > 0; end = key.lastIndexOf('/', end - 1)) {
     const above = renamed.get(key.slice(0, end));
-    if (above !== undefined) return `${above}${key.slice(end)}`;
+    if (above !== undefined) return `${above}${name.slice(end)}`;
   }
-  return key;
+  return name;
 }

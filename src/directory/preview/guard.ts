@@ -20,9 +20,11 @@ const MOST_NAMES = 3;
 
 /**
  * Why changes should not be made without a question; null: they may.
- * @param maxRemovals how many entries, protection rules and memberships they may remove.
+ * @param maxRemovals how many entries, protection rules and memberships they may remove; null: any
+ *   number, and admins, too.
  */
-export function whyAsk(changes: readonly RecordedEntry[], maxRemovals: number): string | null {
+export function whyAsk(changes: readonly RecordedEntry[], maxRemovals: number | null): string | null {
+  if (maxRemovals === null) return null;
   const admins = changes.filter(({ takesAdmin }) => takesAdmin).map(({ name }) => name);
   if (admins.length > 0) {
     const more = admins.length > MOST_NAMES ? ` and ${admins.length - MOST_NAMES} more` : '';

@@ -63,7 +63,7 @@ export async function documentOf(sql: Sql, change: SingleChange): Promise<Plain>
     stored === undefined ? await newEntry(sql, change, { section, name }) : changedFields(change, stored);
   // The name as it is stored, because names count in any case of letters.
   const found = stored === undefined ? entry : { id: stored['id'], [field]: stored[field] };
-  return { version: 1, [section]: [mergeEntry(stored, { ...found, ...fields })] };
+  return { version: 1, [section]: [mergeEntry(section, stored, { ...found, ...fields })] };
 }
 
 interface Target {

@@ -35,11 +35,12 @@ export function applyDirectory(
   const parameters = contract.parametersOf('applyDirectory', 'malformed');
   return async (ctx) => {
     const { query = {} } = parameters(ctx);
-    const { prune = false, merge = false, dry_run: dryRun = false, max_removals: maxRemovals } = query;
+    const { prune = false, merge = false, dry_run: dryRun = false, preview = null } = query;
     if (prune && merge)
       throw new CellpassError('invalid', 'merge changes only what the document names: leave prune out');
     const body = await readBody(ctx.req, DOCUMENT_LIMIT_BYTES);
-    const options = { prune, merge, dryRun, maxRemovals: maxRemovals ?? null, who: adminOf(ctx).actor };
+    const maxRemovals = query.max_removals ?? null;
+    const options = { prune, merge, dryRun, maxRemovals, preview, who: adminOf(ctx).actor };
     const result = await directory.apply(decodeUtf8(body), options);
     // The document is applied by now, whether or not its revocations can be noted.
     ctx.body = { ...result, ...(await noteChange(records, ctx, result.change_id)) };

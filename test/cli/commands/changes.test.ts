@@ -189,6 +189,22 @@ describe('changes of the directory on the command line', () => {
     assert.match(asked[0] ?? '', /^it takes the rights of an admin away: root\. Apply this\?$/);
   });
 
+  it('applies nothing else than what a person confirmed', async () => {
+    const path = await file({ users: TEN.users.slice(0, 8) });
+    const confirm = async (): Promise<boolean> => {
+      const text = JSON.stringify({ version: 1, users: [{ username: 'eve' }] });
+      assert.equal((await api.send('POST', '/admin/v1/directory', text)).status, 200);
+      return true;
+    };
+    const terminal = { environment: site.env, stdout: ignore, stderr: ignore, confirm };
+    const args = ['directory', 'apply', '-f', path, '--prune'];
+    await assert.rejects(createProgram(terminal, '0').parseAsync(args, { from: 'user' }), {
+      code: 'conflict',
+      message: /^nothing was applied: the directory was changed since the list was shown/,
+    });
+    assert.match(await exported(), /username: eve\n[\s\S]*username: user-8\n/);
+  });
+
   const singles: [args: string[], line: RegExp, input?: string][] = [
     [['user', 'block', 'user-1'], /^~ users user-1: state active → blocked$/m],
     [

@@ -244,6 +244,21 @@ describeOnBoth('undoing a change', (directory) => {
     assert.deepEqual(await directory.query('SELECT FROM revoked_secrets'), []);
   });
 
+  it("brings a job's token back as not running whose secret was revoked since", async () => {
+    await directory.apply({
+      users: [{ username: 'ann' }],
+      projects: [{ path: 'ann/app' }],
+      job_tokens: [{ id: 7, project: 'ann/app', token: TOKEN.token }],
+    });
+    const { change_id } = await directory.apply({ job_tokens: [] }, { prune: true });
+    const digest = createHash('sha256').update(TOKEN.token).digest('hex');
+    await revokeSecrets(directory.database, [digest], AUTHOR.at);
+    const { changes } = await undo(change_id);
+    const state = changes[0]?.fields.find(({ field }) => field === 'running');
+    assert.deepEqual(state, { field: 'running', old: null, new: false });
+    assert.deepEqual(await directory.query('SELECT running FROM job_tokens'), [{ running: false }]);
+  });
+
   it('makes no token valid that was revoked once more, after the change that revoked it', async () => {
     await directory.apply({ users: [{ username: 'ann' }], access_tokens: [TOKEN] });
     const { change_id } = await directory.apply({ access_tokens: [{ ...TOKEN, revoked: true }] });

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { parse } from 'yaml';
+import type { EntryChange } from '../../../src/directory/preview/entry-changes.ts';
+import { mintToken } from '../../../src/directory/tokens/mint.ts';
 import { CellpassError } from '../../../src/errors.ts';
 import { ARBITRARY_BASE, arbitraryDocument } from '../../support/directory/arbitrary-document.ts';
 import { describeOnBoth } from '../../support/directory/document.ts';
@@ -60,6 +62,7 @@ const BASE = {
     },
   ],
 };
+const SECRETS = ['glpat-example-00000001', 'glpat-example-00000002'];
 const KEYS: Record<string, string> = {
   groups: 'path',
   projects: 'path',
@@ -130,6 +133,130 @@ describeOnBoth('a merged document', (directory) => {
     });
   }
 
+  const TOWN = {
+    organizations: [
+      { id: 1, path: 'default' },
+      { id: 2, path: 'labs' },
+    ],
+    users: [{ id: 2, username: 'bob', organization: 'labs', external: true }],
+    groups: [
+      { id: 1, path: 'acme' },
+      { id: 2, path: 'acme/sub', over_storage_limit: true },
+      { id: 3, path: 'zoo' },
+    ],
+    projects: [
+      {
+        id: 1,
+        path: 'acme/API',
+        visibility: 'public',
+        protected_repositories: [{ pattern: 'acme/api/prod*', minimum_role_for_push: 'owner' }],
+      },
+      { id: 2, path: 'bob/home', visibility: 'internal' },
+    ],
+    access_tokens: [
+      {
+        kind: 'personal',
+        user: 'bob',
+        name: 'ci',
+        scopes: ['api'],
+        expires_at: '2027-01-31',
+        token: SECRETS[0],
+      },
+    ],
+    job_tokens: [{ project: 'bob/home', user: 'bob', running: false, token: SECRETS[1] }],
+  };
+  const moved: [what: string, document: object, lines: string[]][] = [
+    [
+      'a project by the path that it gets with its group',
+      { groups: [{ id: 1, path: 'new' }], projects: [{ path: 'new/api', archived: true }] },
+      ['groups acme: path', 'projects acme/API: archived path protected_repositories'],
+    ],
+    [
+      'a project by its id alone',
+      { groups: [{ id: 1, path: 'new' }], projects: [{ id: 1, archived: true }] },
+      ['groups acme: path', 'projects acme/API: archived path protected_repositories'],
+    ],
+    [
+      'a project whose group changes places with another',
+      {
+        groups: [
+          { id: 1, path: 'zoo' },
+          { id: 3, path: 'acme' },
+        ],
+        projects: [{ path: 'zoo/api', archived: true }],
+      },
+      ['groups acme: path', 'groups zoo: path', 'projects acme/API: archived path protected_repositories'],
+    ],
+    [
+      'a group by the path that it gets with its parent',
+      {
+        groups: [
+          { id: 1, path: 'new' },
+          { path: 'NEW/sub', archived: true },
+        ],
+      },
+      ['groups acme: path', 'groups acme/sub: archived path'],
+    ],
+    [
+      'a project of a user who gets another name',
+      { users: [{ id: 2, username: 'robert' }], projects: [{ path: 'robert/home', archived: true }] },
+      ['users bob: username', 'projects bob/home: archived path'],
+    ],
+    [
+      'a token of a user who gets another name',
+      {
+        users: [{ id: 2, username: 'robert' }],
+        access_tokens: [{ kind: 'personal', user: 'robert', name: 'ci', scopes: ['read_api'] }],
+      },
+      ['users bob: username', 'access_tokens ci: scopes user'],
+    ],
+    [
+      'a user whose organization gets another path',
+      { organizations: [{ id: 2, path: 'lab' }], users: [{ username: 'bob', auditor: true }] },
+      ['organizations labs: path', 'users bob: auditor organization'],
+    ],
+    [
+      'a user whose organization changes places with another',
+      {
+        organizations: [
+          { id: 1, path: 'labs' },
+          { id: 2, path: 'default' },
+        ],
+        users: [{ username: 'bob', auditor: true }],
+      },
+      ['organizations default: path', 'organizations labs: path', 'users bob: auditor organization'],
+    ],
+    [
+      'a job token by its secret',
+      { job_tokens: [{ project: 'bob/home', token: SECRETS[1], expires_at: '2027-01-31T00:00:00Z' }] },
+      ['job_tokens 1: expires_at'],
+    ],
+    [
+      'a job token by its id',
+      { job_tokens: [{ id: 1, project: 'bob/home', running: true }] },
+      ['job_tokens 1: running'],
+    ],
+  ];
+  for (const [what, document, lines] of moved) {
+    it(`finds ${what}, and keeps what it does not name`, async () => {
+      await directory.apply(TOWN);
+      const { changes } = await directory.apply(document, { merge: true });
+      assert.deepEqual(changes.map(toLine), lines);
+    });
+  }
+
+  it('finds the token of a document where "token create" made one of the same name', async () => {
+    await directory.apply(TOWN);
+    await mintToken(
+      { database: directory.database, now: () => new Date('2026-11-24T12:00:00Z'), cell: 1, tokenDays: 0 },
+      { kind: 'personal', user: 'bob', name: 'ci', scopes: ['api'], expires_at: null },
+      'a test',
+    );
+    const token = { kind: 'personal', user: 'bob', name: 'ci', scopes: ['read_api'] };
+    const { changes } = await directory.apply({ access_tokens: [token] }, { merge: true });
+    assert.deepEqual(changes.map(toLine), ['access_tokens ci: scopes']);
+  });
+
   const merge = (document: object) => directory.apply(document, { merge: true });
 
   const rows: [what: string, document: object, lines: string[]][] = [
@@ -182,16 +309,7 @@ describeOnBoth('a merged document', (directory) => {
     it(`changes ${what}`, async () => {
       await directory.apply(BASE);
       const { changes } = await merge(document);
-      assert.deepEqual(
-        changes.map(
-          ({ section, name, fields }) =>
-            `${section} ${name}: ${fields
-              .map(({ field }) => field)
-              .sort()
-              .join(' ')}`,
-        ),
-        lines,
-      );
+      assert.deepEqual(changes.map(toLine), lines);
     });
   }
 
@@ -261,6 +379,12 @@ describeOnBoth('a merged document', (directory) => {
     assert.deepEqual((await merge(parse(await directory.export()))).changes, []);
   });
 });
+
+/** Such as `users alice: state username`. */
+function toLine({ section, name, fields }: EntryChange): string {
+  const names = fields.map(({ field }) => field).sort();
+  return `${section} ${name}: ${names.join(' ')}`;
+}
 
 /** The fields of the entry of a document that changed this entry, which may have had another name. */
 function namedFields(

@@ -308,6 +308,32 @@ describeOnBoth('the preview of a document', (directory) => {
     });
   }
 
+  const meanwhile: [what: string, change: object, prune: boolean, isApplied: boolean][] = [
+    ['nothing', {}, false, true],
+    ['a setting', { settings: { maintenance_mode: true } }, false, true],
+    ['the same', withoutUsers('user-0'), true, false],
+    ['a user who would be removed, too', { users: [{ username: 'eve' }] }, false, false],
+    [
+      'a token that would go with its user',
+      { access_tokens: [{ ...BASE.access_tokens[0], user: 'user-0', token: 'glpat-example-00000002' }] },
+      false,
+      false,
+    ],
+  ];
+  for (const [what, change, prune, isApplied] of meanwhile) {
+    it(`${what} was changed since: what was confirmed is ${isApplied ? 'applied' : 'refused'}`, async () => {
+      await directory.apply(BASE);
+      const document = withoutUsers('user-0');
+      const { preview: shown } = await preview(document, { prune: true });
+      await directory.apply(change, { prune });
+      const before = await directory.export();
+      const applied = directory.apply(document, { prune: true, preview: shown });
+      if (isApplied) return void assert.notEqual((await applied).change_id, null);
+      await assert.rejects(applied, { code: 'conflict', message: /the list would be another one now$/ });
+      assert.equal(await directory.export(), before);
+    });
+  }
+
   it('is what is then applied and recorded, for every document', async () => {
     await directory.apply(ARBITRARY_BASE);
     await fc.assert(
@@ -315,6 +341,7 @@ describeOnBoth('the preview of a document', (directory) => {
         const shown = await preview(document, { prune }).catch(ignoreInvalid);
         const applied = await directory.apply(document, { prune }).catch(ignoreInvalid);
         assert.deepEqual(shown?.changes.map(withoutFreshId), applied?.changes.map(withoutFreshId));
+        assert.equal(shown?.preview, applied?.preview);
         if (applied == null || applied.change_id === null) return;
         const question = { subjects: [], since: null, after: null, limit: 1000 };
         const { entries } = await listHistory(directory.database, question);
