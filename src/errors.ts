@@ -140,6 +140,11 @@ export function printProblem({ path, message }: Problem, most = LONGEST_MESSAGE)
  * the number of the others. With a file: `line 3 of FILE: …`.
  */
 export function printProblems(problems: readonly Problem[], file: string | null = null): string {
+  return listProblems(problems, file).join('; ');
+}
+
+/** A text for each of the first twenty problems, `line 3 of FILE: …`, and one for all others. */
+export function listProblems(problems: readonly Problem[], file: string | null): readonly string[] {
   const inFile = file === null ? '' : ` of ${file}`;
   const printed = firstProblems(problems).map(({ line, path, message }) => {
     const place = line === undefined ? '' : `line ${line}${inFile}: `;
@@ -149,11 +154,13 @@ export function printProblems(problems: readonly Problem[], file: string | null 
     );
   });
   const others = problems.length - printed.length;
-  return [...printed, ...(others > 0 ? [`and ${others} more`] : [])].join('; ');
+  return [...printed, ...(others > 0 ? [`and ${others} more`] : [])];
 }
 
 export interface ErrorDetails {
   readonly problems?: readonly Problem[];
+  /** The message as a title and a list, for a terminal. */
+  readonly list?: { readonly title: string; readonly texts: readonly string[] };
   readonly retryAfterSeconds?: number;
   /** Missing when the code says enough. */
   readonly reason?: Reason | ErrorCode;

@@ -46,19 +46,23 @@ async function confirm(question: string): Promise<boolean> {
   }
 }
 
-function report(error: unknown, { stderr }: Terminal): number {
+function report(error: unknown, { stderr, confirm }: Terminal): number {
   // commander has already printed its message, or the help.
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
-  stderr(`cellpass: ${messageOf(error)}\n`);
+  // A script or a log gets one line.
+  stderr(`cellpass: ${messageOf(error, confirm !== undefined)}\n`);
   if (error instanceof Error && !needsNoStack(error)) stderr(`${error.stack}\n`);
   return 1;
 }
 
 /** Messages of the system repeat values, too; problems are short already, and escaped ones longer. */
-function messageOf(error: unknown): string {
+function messageOf(error: unknown, isForPerson: boolean): string {
   const message = escapeOutput(error instanceof Error ? error.message : String(error));
   if (!(error instanceof CellpassError)) return shortened(message);
-  const { problems, longest } = error.details;
+  const { problems, longest, list } = error.details;
+  if (isForPerson && list !== undefined && list.texts.length > 1) {
+    return `${list.title}:\n  ${list.texts.join('\n  ')}`;
+  }
   return problems === undefined ? shortened(message, longest) : message;
 }
 

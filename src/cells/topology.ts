@@ -6,7 +6,7 @@ import { knownKeysAt } from '../config/known-keys.ts';
 import { cellId } from '../config/settings.ts';
 import { isUnencrypted } from '../config/unencrypted.ts';
 import { type Path, readYaml } from '../config/yaml.ts';
-import { CellpassError, type Problem, printProblems } from '../errors.ts';
+import { CellpassError, listProblems, type Problem } from '../errors.ts';
 
 /** One cell. URLs have no trailing slash. */
 export interface Cell {
@@ -316,5 +316,6 @@ export function withoutDot(hostname: string): string {
 }
 
 function invalid(problems: readonly Problem[]): CellpassError {
-  return new CellpassError('invalid', `the topology is wrong: ${printProblems(problems)}`, { problems });
+  const list = { title: 'the topology is wrong', texts: listProblems(problems, null) };
+  return new CellpassError('invalid', `${list.title}: ${list.texts.join('; ')}`, { problems, list });
 }

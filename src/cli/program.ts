@@ -62,16 +62,19 @@ export function createProgram(terminal: Terminal, version: string): Command {
   program.addCommand(gitlabCommand(terminal));
   program.addCommand(configCommand(terminal));
   program.addCommand(doctorCommand(terminal));
-  return inheritSettings(program);
+  inheritSettings(program);
+  // Names alone: with their arguments, the descriptions would not wrap in 80 columns.
+  return program.configureHelp({ subcommandTerm: (command) => command.name() });
 }
 
 /**
  * commander passes settings on only to commands that `command()` created, not to added commands.
  */
-function inheritSettings(command: Command): Command {
+function inheritSettings(command: Command, path = command.name()): void {
   for (const child of command.commands) {
-    child.copyInheritedSettings(command);
-    inheritSettings(child);
+    const childPath = `${path} ${child.name()}`;
+    const lists = child.commands.length > 0 ? 'lists the commands' : 'explains the options';
+    child.copyInheritedSettings(command).showHelpAfterError(`(${childPath} --help ${lists})`);
+    inheritSettings(child, childPath);
   }
-  return command;
 }

@@ -7,6 +7,19 @@ export interface ExplainedIssue {
   readonly message: string;
 }
 
+/** How an unknown key is reported. */
+interface Wording {
+  readonly unknownKey: string;
+  /** Whether the known keys follow where none is near. */
+  readonly namesOthers: boolean;
+}
+
+const FIELDS: Wording = { unknownKey: 'is not a known field', namesOthers: false };
+export const SETTINGS: Wording = { unknownKey: 'is not a setting', namesOthers: true };
+
+/** Characters of a list of known keys that a reader still looks through. */
+const LONGEST_LIST = 150;
+
 /** In one mapping: a person mends the first mistakes first. */
 const MOST_SUGGESTIONS = 20;
 
@@ -24,14 +37,14 @@ export function explainIssue(
   issue: z.core.$ZodIssue,
   content: unknown,
   knownKeys: (path: Path) => readonly string[],
-  unknownKey = 'is not a known field',
+  { unknownKey, namesOthers }: Wording = FIELDS,
 ): readonly ExplainedIssue[] {
   const path = issue.path.map((step) => (typeof step === 'symbol' ? String(step) : step));
   if (issue.code === 'unrecognized_keys') {
     const known = knownKeys(path);
     return issue.keys.map((key, at) => ({
       path: [...path, key],
-      message: `${unknownKey}${at < MOST_SUGGESTIONS ? didYouMean(key, known) : ''}`,
+      message: `${unknownKey}${at < MOST_SUGGESTIONS ? didYouMean(key, known) || (namesOthers ? listed(known) : '') : ''}`,
     }));
   }
   return [{ path, message: toMessage(issue, valueAt(content, path)) }];
@@ -48,6 +61,11 @@ function toMessage(issue: z.core.$ZodIssue, value: unknown): string {
     return `must have at most ${issue.maximum} characters`;
   }
   return issue.message;
+}
+
+function listed(known: readonly string[]): string {
+  const list = known.join(', ');
+  return list === '' || list.length > LONGEST_LIST ? '' : `; use one of: ${list}`;
 }
 
 function describeIssue(issue: z.core.$ZodRawIssue): string | undefined {

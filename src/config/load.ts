@@ -6,7 +6,7 @@ import {
   toFederationSettings,
 } from './federation.ts';
 import { type GitlabSettings, toGitlabSettings } from './gitlab.ts';
-import { explainIssue, IN_WORDS, isRecord, valueAt } from './issues.ts';
+import { explainIssue, IN_WORDS, isRecord, SETTINGS, valueAt } from './issues.ts';
 import { type RailsSettings, toRailsSettings } from './rails.ts';
 import { invalidSettings, knownSettings, readSettings, settingName } from './read.ts';
 import { readSecretFiles } from './secret-files.ts';
@@ -191,7 +191,7 @@ export function readIssuerRules(environment: Environment): IssuerRules | null {
   const parsed = federationSettings.safeParse(given, IN_WORDS);
   if (!parsed.success) {
     const issues = parsed.error.issues.flatMap((issue) =>
-      explainIssue(issue, given, (path) => knownSettings(['federation', ...path]), 'is not a setting'),
+      explainIssue(issue, given, (path) => knownSettings(['federation', ...path]), SETTINGS),
     );
     throw invalidSettings(
       issues.map(({ path, message }) => ({

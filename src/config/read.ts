@@ -1,6 +1,6 @@
-import { CellpassError, type Problem, printProblems } from '../errors.ts';
+import { CellpassError, listProblems, type Problem } from '../errors.ts';
 import { contradictions } from './contradictions.ts';
-import { explainIssue, IN_WORDS, valueAt } from './issues.ts';
+import { explainIssue, IN_WORDS, SETTINGS, valueAt } from './issues.ts';
 import { knownKeysAt } from './known-keys.ts';
 import { blameFile, readSecretFiles } from './secret-files.ts';
 import { type Settings, settings, variable } from './settings.ts';
@@ -39,7 +39,7 @@ export function readSettings(environment: Environment): ReadSettings {
   const parsed = settings.safeParse(given, IN_WORDS);
   const wrong = parsed.success
     ? contradictions(parsed.data)
-    : parsed.error.issues.flatMap((issue) => explainIssue(issue, given, knownSettings, 'is not a setting'));
+    : parsed.error.issues.flatMap((issue) => explainIssue(issue, given, knownSettings, SETTINGS));
   const issues = [...unread, ...wrong.map((issue) => blameFile(issue, given))];
   if (parsed.success && issues.length === 0) return { parsed: parsed.data, given, known, file, unknown };
   const problems = issues.map(({ path, message }): Problem => {
@@ -62,8 +62,14 @@ export function settingName([first, second, ...rest]: Path, isVariable: boolean)
   return [variable(String(first)), ...inSection, ...rest].join('.');
 }
 
+const TITLE = 'the configuration is wrong';
+
 /** The error for settings that can't be used. */
 export function invalidSettings(problems: readonly Problem[], file: string | null): CellpassError {
-  const list = printProblems(problems, file);
-  return new CellpassError('invalid', `the configuration is wrong: ${list}`, { problems });
+  const inOrder = problems.toSorted((one, other) => (one.line ?? 0) - (other.line ?? 0));
+  const texts = listProblems(inOrder, file);
+  return new CellpassError('invalid', `${TITLE}: ${texts.join('; ')}`, {
+    problems: inOrder,
+    list: { title: TITLE, texts },
+  });
 }

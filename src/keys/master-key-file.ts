@@ -191,7 +191,7 @@ async function warningsAbout(file: string): Promise<readonly string[]> {
 }
 
 function missing(file: string): string {
-  return `the master key ${file} is missing, but the database contains keys that were encrypted with it. ${RECOVERY}`;
+  return `the master key ${file} is missing, but the database contains keys that were encrypted with it. Restore the file from a backup, or correct CELLPASS_KEYS_DIR. If it is lost, run "cellpass keys reset".`;
 }
 
 function malformed(file: string): string {

@@ -118,7 +118,7 @@ function tooEarly(key: SigningKey, waitMs: number, probes: readonly ProbeAnswer[
   return new CellpassError(
     'conflict',
     `the key ${key.kid} has been published since ${key.createdAt.toISOString()} and may sign in ${Math.ceil(waitMs / 1000)} s${registries}: ` +
-      'wait, or use --force, after which a registry refuses its tokens until it fetches the key',
+      'wait, as "cellpass keys rotate --wait" does, or use --force, after which a registry refuses its tokens until it fetches the key',
     { longest: LONGEST },
   );
 }

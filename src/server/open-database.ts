@@ -109,9 +109,23 @@ export function unreachable(
   const cause = error instanceof CellpassError ? error.details.cause : error;
   return new CellpassError(
     'unavailable',
-    `${variable}: ${server} can't be used (${reasonOf(cause)}): start it, or correct the URL`,
+    `${variable}: ${server} can't be used (${reasonOf(cause)}): ${REMEDIES[codeOf(cause)] ?? 'start it, or correct the URL'}`,
     { cause: error },
   );
+}
+
+/** By SQLSTATE, or by the code of Node's error. */
+const REMEDIES: Readonly<Record<string, string>> = {
+  '3D000': 'create the database, as with createdb, or correct its name in the URL',
+  '28P01': 'correct the user or the password in the URL',
+  '28000': 'correct the user in the URL, or let the user in, in pg_hba.conf',
+  '57P03': 'wait until PostgreSQL has started',
+  '53300': 'end other connections, or raise max_connections',
+  ENOTFOUND: 'correct the host name in the URL',
+};
+
+function codeOf(cause: unknown): string {
+  return cause instanceof Error && 'code' in cause ? String(cause.code) : '';
 }
 
 /** For a host with several addresses, Node's error has a code and no message. */

@@ -412,6 +412,13 @@ describe('the configuration file', () => {
     assert.match(message, /line 2 of \S+cellpass\.yaml: CELLPASS_WORKERS: must be 1 or more, but is 0; /);
   });
 
+  it('names the settings of a section where none is near', () => {
+    assert.throws(() => loadConfig(write('keys: {rotate_days: 3}')), {
+      message: /: is not a setting; use one of: propagation_seconds, rotate_every_days, leaf_hours$/,
+    });
+    assert.throws(() => loadConfig(write('log: info')), { message: /CELLPASS_LOG: is not a setting$/ });
+  });
+
   it('may be empty', () => assert.equal(loadConfig(write('')).issuer, 'cellpass'));
 
   it('must be there', () => {

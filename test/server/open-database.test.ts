@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict';
+import { readDatabaseUrl } from '../../src/config/database-url.ts';
 import { loadConfig } from '../../src/config/load.ts';
-import { connectionsOf, openDatabase, type ProcessRole } from '../../src/server/open-database.ts';
+import {
+  connectionsOf,
+  openDatabase,
+  type ProcessRole,
+  unreachable,
+} from '../../src/server/open-database.ts';
 import { openPostgres } from '../../src/store/database/postgres.ts';
 import { sharedPostgres } from '../support/database/postgres.ts';
 
@@ -63,5 +69,34 @@ describe('the connections of a process to PostgreSQL', () => {
       await database.close();
       await observer.close();
     }
+  });
+});
+
+describe("a PostgreSQL that can't be used", () => {
+  const rows: [code: string, remedy: RegExp][] = [
+    ['3D000', /: create the database, as with createdb, or correct its name in the URL$/],
+    ['28P01', /: correct the user or the password in the URL$/],
+    ['28000', /: correct the user in the URL, or let the user in, in pg_hba\.conf$/],
+    ['57P03', /: wait until PostgreSQL has started$/],
+    ['53300', /: end other connections, or raise max_connections$/],
+    ['ENOTFOUND', /: correct the host name in the URL$/],
+    ['ECONNREFUSED', /: start it, or correct the URL$/],
+  ];
+  for (const [code, remedy] of rows) {
+    it(`says what to do about ${code}`, () => {
+      const cause = Object.assign(new Error('no'), { code });
+      const url = readDatabaseUrl('postgresql://user:secret@db.example.com/cellpass');
+      assert.ok(!('problem' in url));
+      const { message } = unreachable(url, cause);
+      assert.match(message, /^CELLPASS_DATABASE_URL: PostgreSQL at db\.example\.com.*\(no\)/);
+      assert.match(message, remedy);
+      assert.doesNotMatch(message, /secret/);
+    });
+  }
+
+  it('says so for a database that PostgreSQL does not have', async () => {
+    const url = new URL(await (await sharedPostgres()).createMigratedDatabase());
+    url.pathname = '/none';
+    await assert.rejects(openDatabase(configOf(1, 13, url.href), SILENT), /create the database/);
   });
 });

@@ -30,6 +30,15 @@ export function printTable(columns: readonly Column[], rows: readonly (readonly 
   return lines.map((line) => `${printLine(line, widths)}\n`).join('');
 }
 
+/** A table, or a sentence in the place of one without rows, which would be a line of titles. */
+export function printTableOr(
+  sentence: string,
+  columns: readonly Column[],
+  rows: readonly (readonly string[])[],
+): string {
+  return rows.length === 0 ? `${sentence}\n` : printTable(columns, rows);
+}
+
 /** A name in a cell must not move the cursor or end the line. */
 function printable(cell: string): string {
   return cell.replace(/\p{Cc}/gu, '?');

@@ -5,7 +5,7 @@ import type { Terminal } from '../../terminal.ts';
 import { dataOf, withAdmin } from '../client/admin-client.ts';
 import { showAnswer, toJsonLine, withAdminOptions } from '../client/admin-command.ts';
 import type { JsonFlags } from '../client/admin-route.ts';
-import { cuttable, printTable, whole } from '../client/table.ts';
+import { cuttable, printTableOr, whole } from '../client/table.ts';
 import { toMinute } from '../client/time.ts';
 
 interface CreateFlags extends JsonFlags {
@@ -102,7 +102,7 @@ function printAdminTokens(tokens: readonly AdminTokenBody[]): string {
     toMinute(token.created_at),
     token.created_by,
   ]);
-  return printTable(COLUMNS, rows);
+  return printTableOr('there is no admin token', COLUMNS, rows);
 }
 
 function endOf({ revoked_at, expires_at }: Pick<AdminTokenBody, 'revoked_at' | 'expires_at'>): string {

@@ -8,7 +8,7 @@ import { fetchPages } from '../client/fetch-pages.ts';
 import { findKid } from '../client/find-kid.ts';
 import { type PageFlags, readMoment, sayWhereToGoOn, withPageOptions } from '../client/option-values.ts';
 import { SHORTEST_KID, shortener } from '../client/short-id.ts';
-import { cuttable, printTable, whole } from '../client/table.ts';
+import { cuttable, printTableOr, whole } from '../client/table.ts';
 import { toMinute } from '../client/time.ts';
 
 interface AuditOptions extends PageFlags {
@@ -139,7 +139,7 @@ function printIssued(tokens: readonly IssuedTokenView[]): string {
     shortJti(token.jti),
     shortRequest(token.request_id),
   ]);
-  return printTable(columns, rows);
+  return printTableOr('no issued token matches; without --since only the last 24 hours count', columns, rows);
 }
 
 /** A token may grant access to 64 repositories, too many for one line. */

@@ -14,16 +14,26 @@ export function doctorCommand(terminal: Terminal): Command {
       // Loaded on demand, so that other commands start in a third of the time.
       const { examine } = await import('../doctor/examine.ts');
       const checks = await examine(terminal, () => new Date());
-      terminal.stdout(json ? toJsonLine({ checks }) : printFindings(checks));
+      terminal.stdout(json ? toJsonLine({ checks: checks.map(toJson) }) : printFindings(checks));
       refuseIfFailed(checks);
     });
 }
 
 const MARKS: Record<Finding['outcome'], string> = { ok: 'ok  ', warning: 'warn', failed: 'FAIL' };
 
-/** One line for each finding. */
+/** A line for each finding, and one for each problem where there are several. */
 export function printFindings(findings: readonly Finding[]): string {
-  return findings.map(({ name, outcome, message }) => `${MARKS[outcome]}  ${name}: ${message}\n`).join('');
+  return findings
+    .map(({ name, outcome, message, problems = [] }) =>
+      problems.length > 1
+        ? `${MARKS[outcome]}  ${name}:\n${problems.map((problem) => `        ${problem}\n`).join('')}`
+        : `${MARKS[outcome]}  ${name}: ${message}\n`,
+    )
+    .join('');
+}
+
+function toJson({ name, outcome, message }: Finding): Finding {
+  return { name, outcome, message };
 }
 
 /** @throws {CellpassError} `conflict` with the names of the checks that failed. */

@@ -6,7 +6,7 @@ import { showAnswer, withAdminOptions } from '../client/admin-command.ts';
 import { fetchPages } from '../client/fetch-pages.ts';
 import { type PageFlags, readMoment, sayWhereToGoOn, withPageOptions } from '../client/option-values.ts';
 import { shortener } from '../client/short-id.ts';
-import { cuttable, printTable, whole } from '../client/table.ts';
+import { cuttable, printTableOr, whole } from '../client/table.ts';
 import { toMinute } from '../client/time.ts';
 
 interface RefusalOptions extends PageFlags {
@@ -90,7 +90,7 @@ function printRefusals(refusals: readonly RefusalView[]): string {
     refusal.asked.join(' ') || '-',
     shortRequest(refusal.request_id),
   ]);
-  return printTable(COLUMNS, rows);
+  return printTableOr('no refusal matches', COLUMNS, rows);
 }
 
 /** In brackets where the login failed: it may have been another person. */

@@ -7,7 +7,7 @@ import { showAnswer, withAdminOptions } from '../client/admin-command.ts';
 import type { JsonFlags } from '../client/admin-route.ts';
 import { fetchPages } from '../client/fetch-pages.ts';
 import { type PageFlags, readMoment, sayWhereToGoOn, withPageOptions } from '../client/option-values.ts';
-import { cuttable, printTable, whole } from '../client/table.ts';
+import { cuttable, printTableOr, whole } from '../client/table.ts';
 import { toMinute } from '../client/time.ts';
 import { addTokenCreate, TOKEN_KINDS } from './token-create.ts';
 import { addTokenIdentify } from './token-identify.ts';
@@ -159,7 +159,7 @@ function printTokens(tokens: readonly TokenView[]): string {
     printExpiry(token.expires_at),
     stateOf(token),
   ]);
-  return printTable(COLUMNS, rows);
+  return printTableOr('no token matches', COLUMNS, rows);
 }
 
 /** `alice`, `acme/api as developer`, `puller for acme`. GitLab does not say which role a bot has. */

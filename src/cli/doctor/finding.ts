@@ -1,3 +1,4 @@
+import { CellpassError } from '../../errors.ts';
 import { shortened } from '../../shortened.ts';
 
 /** The result of one check. */
@@ -10,6 +11,8 @@ export interface Finding {
   readonly outcome: 'ok' | 'warning' | 'failed';
   /** One line; it says what to do unless the outcome is `ok`. */
   readonly message: string;
+  /** The problems that the message lists, each for a line of its own; not part of the JSON. */
+  readonly problems?: readonly string[];
 }
 
 /** The result of a check, without the name of the check. */
@@ -52,8 +55,15 @@ export async function checkWithValue<T>(
     const { verdict, value } = await look();
     return { finding: named(name, verdict), value };
   } catch (error) {
-    return { finding: named(name, failed(reasonOf(error))), value: undefined };
+    return { finding: failedBy(name, error), value: undefined };
   }
+}
+
+/** A list of problems is not cut: a reader would take a problem that is left out for none. */
+function failedBy(name: string, error: unknown): Finding {
+  const list = error instanceof CellpassError ? error.details.list : undefined;
+  const finding = named(name, failed(reasonOf(error)));
+  return list === undefined ? finding : { ...finding, message: reasonOf(error), problems: list.texts };
 }
 
 /**

@@ -1,9 +1,11 @@
 import { X509Certificate } from 'node:crypto';
+import { resolve } from 'node:path';
 import type { Config } from '../../config/load.ts';
+import { CellpassError } from '../../errors.ts';
 import { activeKey } from '../../keys/key-set.ts';
 import type { Terminal } from '../../terminal.ts';
 import { type AdminClient, dataOf, withAdmin } from '../client/admin-client.ts';
-import { check, checkWithValue, type Finding, failed, named, ok } from './finding.ts';
+import { check, checkWithValue, type Finding, failed, named, ok, type Verdict } from './finding.ts';
 import type { KeyFacts, Validity } from './key-checks.ts';
 import { checkMasterKey, type StoredState } from './stored-state.ts';
 
@@ -28,13 +30,22 @@ export async function askRunningServer(terminal: Terminal, config: Config): Prom
       const value = await readFacts(api, signal);
       return { value, verdict: ok(`the running server has ${value.listing.keys.length}`) };
     });
-    const masterKey = await check(
-      'master key',
-      async () => (await checkMasterKey(config.keysDir, undefined)).verdict,
-    );
+    const masterKey = await check('master key', () => judgeMasterKey(config.keysDir));
     const findings = [database, finding, masterKey, ...noteOnRegistries(config)];
     return { findings, keys, signingKeys: [] };
   });
+}
+
+/** This command may look into another folder than the server, whose settings it may not have. */
+async function judgeMasterKey(keysDir: string): Promise<Verdict> {
+  try {
+    return (await checkMasterKey(keysDir, undefined)).verdict;
+  } catch (error) {
+    if (!(error instanceof CellpassError && error.code === 'conflict')) throw error;
+    return failed(
+      `the running server has the keys open, but there is no master.key in ${resolve(keysDir)}: run doctor with the server's CELLPASS_KEYS_DIR; if this is it, restore the file before the server stops`,
+    );
+  }
 }
 
 /** This process has no private keys, so it can't sign canary tokens. */

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { explainIssue, IN_WORDS } from '../../config/issues.ts';
 import type { Problem } from '../../errors.ts';
+import { type Abilities, accessTokenAbilities, deployTokenAbilities } from '../../policy/ability.ts';
 import { ROLES } from '../../policy/role.ts';
 import type { TokenKind } from '../../store/directory/tokens.ts';
 import * as field from '../document/fields.ts';
@@ -52,7 +53,12 @@ export function readOrder(given: TokenOrder, now: Date, tokenDays: number): Read
   const parsed = orderForm(now, last, tokenDays).safeParse(whole, IN_WORDS);
   if (parsed.success) return { order: parsed.data, problems: [] };
   const problems = parsed.error.issues
-    .flatMap((issue) => explainIssue(issue, given, () => [], `is not for ${given.kind} tokens`))
+    .flatMap((issue) =>
+      explainIssue(issue, given, () => [], {
+        unknownKey: `is not for ${given.kind} tokens`,
+        namesOthers: false,
+      }),
+    )
     .map(({ path, message }) => ({ path: printPath(path), message }));
   const firsts = new Map(problems.toReversed().map((problem) => [problem.path, problem]));
   return { order: null, problems: [...firsts.values()].reverse() };
@@ -69,7 +75,7 @@ function orderForm(now: Date, last: string | null, tokenDays: number) {
   const tooLate = `must be ${last} or earlier: a token is good for ${tokenDays} days at most (limits.token_days)`;
   const access = {
     name: field.name.optional(),
-    scopes: scopesAmong(ACCESS_TOKEN_SCOPES, 'access tokens'),
+    scopes: scopesAmong(ACCESS_TOKEN_SCOPES, 'access tokens', accessTokenAbilities),
     expires_at: field.date
       .refine(
         (date) => date === null || date > today,
@@ -89,7 +95,7 @@ function orderForm(now: Date, last: string | null, tokenDays: number) {
         username: field.name.optional(),
         projects: z.array(field.fullPath).min(1, 'must name at least one project').optional(),
         group: field.fullPath.optional(),
-        scopes: scopesAmong(DEPLOY_TOKEN_SCOPES, 'deploy tokens'),
+        scopes: scopesAmong(DEPLOY_TOKEN_SCOPES, 'deploy tokens', deployTokenAbilities),
         expires_at: field.timestamp
           .refine((time) => time === null || new Date(time) > now, 'must be in the future')
           .refine(inBound, tooLate),
@@ -113,11 +119,19 @@ function dayOf(time: Date): string {
   return time.toISOString().slice(0, 'yyyy-mm-dd'.length);
 }
 
-function scopesAmong(known: readonly string[], whose: string) {
+/** A message has no room for all scopes, most of which allow nothing at a registry. */
+function scopesAmong(
+  known: readonly string[],
+  whose: string,
+  abilities: (scopes: readonly string[]) => Abilities,
+) {
+  const useful = known.filter((scope) => abilities([scope]).size > 0);
   return field.scopes.superRefine((scopes, context) => {
     const unknown = scopes.filter((scope) => !known.includes(scope));
     if (unknown.length === 0) return;
     const named = unknown.map((scope) => `"${scope}"`).join(', ');
-    context.addIssue(`${named}: not a scope of ${whose}, use some of: ${known.join(', ')}`);
+    context.addIssue(
+      `${named}: not a scope of ${whose}, use some of: ${useful.join(', ')} (GitLab's other scopes allow nothing at a registry)`,
+    );
   });
 }

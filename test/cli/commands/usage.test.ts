@@ -4,6 +4,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { decodeProtectedHeader } from 'jose';
 import { createProgram } from '../../../src/cli/program.ts';
+import { runCommand } from '../../../src/main.ts';
 import {
   ALICE,
   assertRefused,
@@ -37,6 +38,25 @@ describe('the command line', () => {
     server = await site.serve();
   });
   after(() => site.remove());
+
+  it('prints each problem of the settings on a line of its own on a terminal', async () => {
+    let stderr = '';
+    const terminal = {
+      environment: { CELLPASS_LISTEN: 'nowhere', CELLPASS_WORKERS: 'two' },
+      stdout: () => undefined,
+      stderr: (text: string) => (stderr += text),
+    };
+    const problem = (name: string) => `${name}: must be .*`;
+    const [listen, workers] = [problem('CELLPASS_LISTEN'), problem('CELLPASS_WORKERS')];
+    assert.equal(await runCommand(['config', 'show'], terminal), 1);
+    assert.match(stderr, new RegExp(`^cellpass: the configuration is wrong: ${listen}; ${workers}\\n$`));
+    stderr = '';
+    await runCommand(['config', 'show'], { ...terminal, confirm: async () => false });
+    assert.match(
+      stderr,
+      new RegExp(`^cellpass: the configuration is wrong:\\n  ${listen}\\n  ${workers}\\n$`),
+    );
+  });
 
   const usages: [what: string, args: string[]][] = [
     ['an unknown command', ['nonsense']],

@@ -5,6 +5,7 @@ import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { printFindings } from '../../../src/cli/commands/doctor.ts';
 import { inspect } from '../../../src/cli/doctor/database.ts';
 import { examine } from '../../../src/cli/doctor/examine.ts';
 import type { Finding } from '../../../src/cli/doctor/finding.ts';
@@ -234,6 +235,24 @@ describe('doctor on PostgreSQL', () => {
     assertVerdict(findings[0]!, 'failed', 'CELLPASS_TOKEN_TTL_SECONDS');
   });
 
+  it('cuts no problem of a configuration, and gives each a line', async () => {
+    const wrong = { CELLPASS_LISTEN: 'nowhere', CELLPASS_PUBLIC_URL: 'here', CELLPASS_LOG_LEVEL: 'loud' };
+    const names = [...Object.keys(wrong), 'CELLPASS_WORKERS', 'CELLPASS_ADMIN_LISTEN', 'CELLPASS_CELL'];
+    const findings = await run({
+      ...wrong,
+      CELLPASS_WORKERS: 'two',
+      CELLPASS_ADMIN_LISTEN: 'nowhere',
+      CELLPASS_CELL: 'first',
+    });
+    const lines = printFindings(findings).trimEnd().split('\n');
+    assert.equal(lines[0], 'FAIL  configuration:');
+    for (const name of names) {
+      assertVerdict(findings[0]!, 'failed', `${name}: must`);
+      assert.equal(lines.filter((line) => line.startsWith(`        ${name}: must`)).length, 1, name);
+    }
+    assert.equal(lines.length, names.length + 1);
+  });
+
   it('goes on where PostgreSQL is away', async () => {
     const away = `postgresql://postgres@127.0.0.1:${await freePort()}/none`;
     const findings = await run({ CELLPASS_DATABASE_URL: away });
@@ -281,6 +300,12 @@ describe('doctor on the embedded database', () => {
       assert.match(find(asked, 'public URL answer').message, /cellpass answers/);
       assert.match(find(asked, 'public URL keys').message, /publishes the active key/);
       find(asked, 'leaf certificate');
+      const elsewhere = await site.run(['doctor'], { env: { CELLPASS_KEYS_DIR: join(site.dir, 'none') } });
+      assert.match(
+        elsewhere.stdout,
+        /^FAIL {2}master key: the running server has the keys open.*CELLPASS_KEYS_DIR/m,
+      );
+      assert.doesNotMatch(elsewhere.stdout, /keys reset/);
       assert.equal(await server.stop(), 0);
       const opened = await outcomes();
       assert.match(find(opened, 'database').message, /opens/);

@@ -325,7 +325,10 @@ for (const [driver, options] of DRIVERS) {
       [
         'a slip in a scope',
         { ...personal, scopes: ['read_registy'] },
-        { scopes: /"read_registy": not a scope of access tokens, use some of: api, / },
+        {
+          scopes:
+            /"read_registy": not a scope of access tokens, use some of: api, read_api, read_registry, write_registry \(/,
+        },
       ],
       [
         'api for a deploy token',
