@@ -8,7 +8,7 @@ import type { Terminal } from '../../terminal.ts';
 import { withAdmin } from '../client/admin-client.ts';
 import { toJsonLine, withAdminOptions } from '../client/admin-command.ts';
 import type { AdminFlags, JsonFlags } from '../client/admin-route.ts';
-import { writeToFile, writeToStdout } from '../client/write-bytes.ts';
+import { assertReplaceable, writeToFile, writeToStdout } from '../client/write-bytes.ts';
 
 const STDOUT = 1;
 
@@ -49,6 +49,7 @@ interface FileBackup extends AdminFlags {
  */
 async function backUpToFile(terminal: Terminal, { file, json, ...flags }: FileBackup): Promise<void> {
   const { checkBackup } = await import('../../store/backup/read-lines.ts');
+  await assertReplaceable(file);
   const partial = `${file}.${randomUUID()}.partial`;
   try {
     await withAdmin(terminal, flags, async (client) =>

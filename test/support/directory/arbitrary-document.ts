@@ -22,8 +22,13 @@ const organization = fc.oneof(
   { arbitrary: fc.constant(undefined), weight: 3 },
   { arbitrary: fc.constantFrom(...ORGANIZATIONS), weight: 1 },
 );
-const members = short(fc.record({ user, role }), ({ user: name }) => name);
-const invited_groups = short(fc.record({ group: place, role }), ({ group }) => group.toLowerCase());
+/** A flag that half of the entries name. */
+const flag = maybe(fc.boolean());
+const day = maybe(fc.constantFrom('2027-01-31', '2026-01-01'));
+const members = short(fc.record({ user, role, expires_at: day }), ({ user: name }) => name);
+const invited_groups = short(fc.record({ group: place, role, expires_at: day }), ({ group }) =>
+  group.toLowerCase(),
+);
 const secret = { token: fc.option(fc.constantFrom(...SECRETS), { nil: undefined, freq: 6 }) };
 const scopes = fc.constant(['api']);
 const revoked = fc.integer({ min: 0, max: 5 }).map((value) => value === 0);
@@ -40,6 +45,10 @@ const identityOwner = fc.oneof(
   fc.record({ project, role }),
   fc.record({ group: place, role }),
 );
+
+function maybe<T>(value: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> {
+  return fc.option(value, { nil: undefined, freq: 1 });
+}
 
 function short<T>(item: fc.Arbitrary<T>, selector: (item: T) => unknown): fc.Arbitrary<T[]> {
   return fc.uniqueArray(item, { maxLength: 3, selector });
@@ -65,8 +74,17 @@ export const ARBITRARY_BASE = {
 
 /** Without pruning. */
 export const arbitraryDocument = fc.record({
+  settings: fc.option(fc.record({ registry_enabled: flag, maintenance_mode: flag }), {
+    nil: undefined,
+    freq: 1,
+  }),
   organizations: section(
-    fc.record({ path: fc.constantFrom(...ORGANIZATIONS), id, owners: short(user, (name) => name) }),
+    fc.record({
+      path: fc.constantFrom(...ORGANIZATIONS),
+      id,
+      owners: short(user, (name) => name),
+      maintenance: flag,
+    }),
     ({ path }) => path,
   ),
   users: section(
@@ -76,11 +94,14 @@ export const arbitraryDocument = fc.record({
       organization,
       email: fc.option(fc.constantFrom('a@example.com', 'B@example.com', 'c@example.com'), { freq: 2 }),
       kind: fc.constantFrom('human' as const, 'service_account' as const),
+      state: maybe(fc.constantFrom('active' as const, 'blocked' as const)),
+      admin: flag,
     }),
     ({ username }) => username,
   ),
-  groups: section(fc.record({ path: place, id, organization, members, invited_groups }), ({ path }) =>
-    path.toLowerCase(),
+  groups: section(
+    fc.record({ path: place, id, organization, members, invited_groups, archived: flag }),
+    ({ path }) => path.toLowerCase(),
   ),
   projects: section(
     fc
@@ -89,7 +110,12 @@ export const arbitraryDocument = fc.record({
         id,
         members,
         invited_groups,
-        job_token_allowlist: short(fc.oneof(place, project), (name) => name.toLowerCase()),
+        job_token_allowlist: fc.oneof(
+          { arbitrary: short(fc.oneof(place, project), (name) => name.toLowerCase()), weight: 4 },
+          { arbitrary: fc.constant('anyone' as const), weight: 1 },
+        ),
+        visibility: maybe(fc.constantFrom('internal' as const, 'public' as const)),
+        ci_enabled: flag,
         isProtected: fc.boolean(),
       })
       .map(({ isProtected, ...entry }) => ({
@@ -102,7 +128,10 @@ export const arbitraryDocument = fc.record({
   ),
   access_tokens: section(
     fc
-      .tuple(accessToken, fc.record({ id, name: fc.constantFrom('one', 'two'), scopes, revoked, ...secret }))
+      .tuple(
+        accessToken,
+        fc.record({ id, name: fc.constantFrom('one', 'two'), scopes, revoked, expires_at: day, ...secret }),
+      )
       .map(([owner, token]) => ({ ...owner, ...token })),
     (entry) => JSON.stringify(entry),
   ),
@@ -126,7 +155,7 @@ export const arbitraryDocument = fc.record({
       .map(([owner, identity]) => ({ ...owner, ...identity, issuer: 'github', scopes: ['read_registry'] })),
     ({ name }) => name,
   ),
-  job_tokens: section(fc.record({ id, project, user: fc.option(user), ...secret }), (entry) =>
+  job_tokens: section(fc.record({ id, project, user: fc.option(user), running: flag, ...secret }), (entry) =>
     JSON.stringify(entry),
   ),
 });
