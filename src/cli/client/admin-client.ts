@@ -131,11 +131,20 @@ function problemsIn(body: unknown): readonly Problem[] | undefined {
 const IF_NOT_ALLOWED =
   'run the command as the user of the server, for example with "sudo -u cellpass", or use --admin-url with an admin token';
 
+const NO_TLS = ['EPROTO', 'ERR_SSL_WRONG_VERSION_NUMBER', 'ERR_SSL_PACKET_LENGTH_TOO_LONG'];
+const IF_NO_TLS = 'correct https to http, or the port';
+
 function unreachable(failure: string, advice: string, error: unknown): CellpassError {
   const inner = error instanceof Error ? error.cause : undefined;
   const cause = inner instanceof Error ? inner.message : String(error);
-  if (inner instanceof Error && 'code' in inner && inner.code === 'EACCES')
+  const code = inner instanceof Error && 'code' in inner ? String(inner.code) : '';
+  if (code === 'EACCES')
     return new CellpassError('unavailable', `${failure} for this user (${cause}): ${IF_NOT_ALLOWED}`, {
+      cause: error,
+    });
+  // OpenSSL's sentence names files of its source.
+  if (NO_TLS.includes(code))
+    return new CellpassError('unavailable', `${failure}: it does not speak TLS (${code}): ${IF_NO_TLS}`, {
       cause: error,
     });
   return new CellpassError('unavailable', `${failure} (${cause}): ${advice}`, { cause: error });

@@ -52,12 +52,21 @@ async function inOneLine<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
+/** GitLab's least, in characters. */
+const SHORTEST_PASSWORD = 8;
+
 /**
- * A password from standard input: an argument would be seen by other users of the machine.
+ * A password from standard input: an argument would be seen by other users of the machine. Warns of
+ * a short one.
  * @throws {CellpassError} `invalid` when there is none.
  */
-export function readPassword(): string {
+export function readPassword({ stderr }: Terminal): string {
   const password = readTextFile(0).replace(/\r?\n$/, '');
   if (password === '') throw new CellpassError('invalid', 'give the password on standard input');
+  if (password.length < SHORTEST_PASSWORD) {
+    stderr(
+      `warning: the password has fewer than ${SHORTEST_PASSWORD} characters, so it can be guessed: set a longer one\n`,
+    );
+  }
   return password;
 }

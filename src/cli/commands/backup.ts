@@ -97,10 +97,11 @@ export function restoreCommand(terminal: Terminal): Command {
     });
 }
 
-function printRestored({ rows, taken_at, revoked }: RestoreResult): string {
+/** With a warning the server may have to wait. */
+function printRestored({ rows, taken_at, revoked, warnings }: RestoreResult): string {
   const restored = rows === null ? '' : `restored ${total(rows)} rows, as of ${taken_at}\n`;
   const again = revoked === null ? '' : `revoked again: ${printCounts(revoked)}\n`;
-  return `${restored}${again}start the server now\n`;
+  return `${restored}${again}${warnings.length === 0 ? 'start the server now\n' : ''}`;
 }
 
 function printCounts(counts: Readonly<Record<string, number>>): string {

@@ -66,7 +66,7 @@ export function directoryCommand(terminal: Terminal): Command {
   ).action((id: string, options: UndoOptions) => undo(terminal, id, options));
   directory
     .command('check')
-    .description('report every problem in a directory document; needs no server')
+    .description('report every problem in a directory document by itself; needs no server')
     .requiredOption('-f, --file <file>', 'the document; - for standard input')
     .option('--json', 'print JSON')
     .action((options: FileOptions) => check(terminal, options));
@@ -190,6 +190,11 @@ function printResult({ changed, sections, changes, more_changes: more }: ApplyRe
   return `${printChanges(changes, more)}${printTable(COLUMNS, rows)}${changed ? '' : 'nothing changed\n'}`;
 }
 
+/** How messages about a name begin that neither the document nor the server has. */
+const NOT_FOUND = 'there is no ';
+const ONLY_THIS_DOCUMENT =
+  'directory check knows only this document; "cellpass directory apply --dry-run" also knows what the server has\n';
+
 function check(terminal: Terminal, { file, json }: FileOptions): void {
   const issuers = readIssuerRules(terminal.environment);
   const bytes = readBytes(file);
@@ -204,7 +209,9 @@ function check(terminal: Terminal, { file, json }: FileOptions): void {
   if (json) terminal.stdout(toJsonLine({ problems, warnings }));
   warn(terminal, file, warnings);
   inFile(terminal, file, () => {
-    if (problems.length > 0) throw invalidDocument(problems);
+    if (problems.length === 0) return;
+    if (problems.some(({ message }) => message.startsWith(NOT_FOUND))) terminal.stderr(ONLY_THIS_DOCUMENT);
+    throw invalidDocument(problems);
   });
   if (!json) terminal.stdout(`${file}: no problems\n`);
 }

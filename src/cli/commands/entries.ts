@@ -34,7 +34,7 @@ export function userCommand(terminal: Terminal): Command {
       ...(organization !== undefined && { organization }),
       ...(serviceAccount === true && { kind: 'service_account' as const }),
       ...(external === true && { external }),
-      ...(passwordStdin === true && { password: readPassword() }),
+      ...(passwordStdin === true && { password: readPassword(terminal) }),
     });
   });
   const states = [
@@ -52,7 +52,11 @@ export function userCommand(terminal: Terminal): Command {
       .description('set the password of a user, which comes from standard input')
       .argument('<name>'),
   ).action((name: string, options: ChangeFlags) =>
-    makeChange(terminal, options, { action: 'user_set_password', user: name, password: readPassword() }),
+    makeChange(terminal, options, {
+      action: 'user_set_password',
+      user: name,
+      password: readPassword(terminal),
+    }),
   );
   return user;
 }

@@ -84,7 +84,10 @@ const FAILURES: Readonly<Record<string, Failure>> = {
  */
 export function describeFailure(error: unknown): string | null {
   const failure = isTimeout(error) ? TIMEOUT : FAILURES[codeOf(error) ?? ''];
-  return failure === undefined ? null : `${failure.what} (${reasonOf(error)}): ${failure.remedy}`;
+  if (failure === undefined) return null;
+  // OpenSSL's sentence names files of its source.
+  const reason = failure === NO_TLS ? (codeOf(error) ?? '') : reasonOf(error);
+  return `${failure.what} (${reason}): ${failure.remedy}`;
 }
 
 /** What `AbortSignal.timeout` throws. */

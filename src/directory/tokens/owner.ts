@@ -8,6 +8,7 @@ import {
 } from '../../store/directory/owners.ts';
 import type { UserState } from '../../store/directory/rows.ts';
 import { keyOf } from '../document/fields.ts';
+import { type FoundProblem, type Misspelt, storedNames, withSuggestions } from '../document/suggestions.ts';
 
 /** The owner of a token. Parts that were not named are null or empty. */
 export interface TokenOwner {
@@ -25,13 +26,16 @@ interface Names {
   readonly group?: string;
 }
 
+type Report = (path: string, message: string, misspelt?: Misspelt) => void;
+
 /** Finds the named user, projects and group, or gives all problems with the names. */
 export async function findTokenOwner(
   sql: Sql,
   { user, project, projects = [], group }: Names,
 ): Promise<TokenOwner | { readonly problems: readonly Problem[] }> {
-  const problems: Problem[] = [];
-  const report = (path: string, message: string): void => void problems.push({ path, message });
+  const problems: FoundProblem[] = [];
+  const report: Report = (path, message, misspelt) =>
+    void problems.push({ path, message, ...(misspelt !== undefined && { misspelt }) });
   const tokenUser = user === undefined ? null : await findTokenUser(sql, user, report);
   const places: PlaceOwner[] = [];
   const named: readonly (readonly [path: string, name: string])[] = [
@@ -40,13 +44,14 @@ export async function findTokenOwner(
   ];
   for (const [path, name] of named) {
     const found = await findProjectOwner(sql, keyOf(name));
-    if (found === undefined) report(path, `there is no project "${name}"`);
+    if (found === undefined) report(path, `there is no project "${name}"`, { name, among: ['projects'] });
     else if (places.some(({ id }) => id === found.id)) report(path, `"${name}" is named twice`);
     else places.push(found);
   }
   const tokenGroup = group === undefined ? null : await findGroupOwner(sql, keyOf(group));
-  if (tokenGroup === undefined) report('group', `there is no group "${group}"`);
-  if (problems.length > 0) return { problems };
+  if (group !== undefined && tokenGroup === undefined)
+    report('group', `there is no group "${group}"`, { name: group, among: ['groups'] });
+  if (problems.length > 0) return { problems: withSuggestions(problems, await storedNames(sql, problems)) };
   return {
     organizationId: (tokenUser ?? places[0] ?? tokenGroup)?.organizationId ?? 0,
     userId: tokenUser?.id ?? null,
@@ -56,9 +61,9 @@ export async function findTokenOwner(
   };
 }
 
-async function findTokenUser(sql: Sql, name: string, report: (path: string, message: string) => void) {
+async function findTokenUser(sql: Sql, name: string, report: Report) {
   const found = await findUserOwner(sql, keyOf(name));
-  if (found === undefined) report('user', `there is no user "${name}"`);
+  if (found === undefined) report('user', `there is no user "${name}"`, { name, among: ['users'] });
   else if (found.kind === 'project_bot' || found.kind === 'group_bot')
     report('user', `"${name}" is the bot of a token: create a project or group token instead`);
   else return found;

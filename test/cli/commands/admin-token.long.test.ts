@@ -217,6 +217,10 @@ describe('security check 21: the admin API over TCP', function () {
     const args = ['keys', 'list', '--admin-url', `http://127.0.0.1:${port}/`];
     assert.equal((await site.run(args, { env: { CELLPASS_ADMIN_TOKEN } })).code, 0);
     assert.equal((await fetch(`http://127.0.0.1:${port}/admin/v1/keys`)).status, 401);
+    const tls = await site.run(['keys', 'list', '--admin-url', `https://127.0.0.1:${port}`], {
+      env: { CELLPASS_ADMIN_TOKEN },
+    });
+    assertRefused(tls, 'it does not speak TLS', 'correct https to http');
     assert.equal(await server.stop(), 0);
   });
 

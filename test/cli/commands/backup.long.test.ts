@@ -186,9 +186,10 @@ describe('cellpass backup and restore', function () {
   it('warns where master.key does not open the keys', async () => {
     const site = await makeSite('embedded');
     sites.push(site);
-    const { code, stderr } = await site.run(['restore', file]);
+    const { code, stdout, stderr } = await site.run(['restore', file]);
     assert.equal(code, 0, stderr);
     assert.match(stderr, /^warning: the master key .+ is missing.+\n$/);
+    assert.doesNotMatch(stdout, /start the server/);
   });
 
   describe('refuses, in one sentence and without a change, a backup that', () => {

@@ -245,6 +245,14 @@ describe('changes of the directory on the command line', () => {
     });
   }
 
+  it('a short password is taken with a warning', async () => {
+    const args = ['user', 'set-password', 'user-2', '--dry-run'];
+    const short = await site.run(args, { input: 'seven77\n' });
+    assert.match(short.stderr, /^warning: the password has fewer than 8 characters/);
+    assert.equal(short.code, 2);
+    assert.equal((await site.run(args, { input: 'eight888\n' })).stderr, '');
+  });
+
   const wrong: [args: string[], code: number, message: RegExp][] = [
     [['user', 'block', 'nobody'], 1, /^cellpass: there is no user "nobody"/],
     [['user', 'add', 'not a name'], 1, /^cellpass: nothing was changed: username /],

@@ -169,6 +169,7 @@ describe('the command line', () => {
       for (const line of [3, 5, 7, 9, 11])
         assert.ok(stderr.includes(`${file}:${line}: `), `line ${line} in\n${stderr}`);
       assert.match(stderr, /5 problems/);
+      assert.equal(/knows only this document.*apply --dry-run/.test(stderr), args.includes('check'));
     }
     const elsewhere = { CELLPASS_DATA_DIR: join(site.dir, 'none') };
     assert.equal((await site.run(['directory', 'check', '-f', EXAMPLE], { env: elsewhere })).code, 0);

@@ -228,7 +228,10 @@ describe('two replicas on one PostgreSQL', () => {
     }
     await post(one, 'keys/stage').expect(200);
     const early = await post(two, 'keys/activate').expect(409);
-    assert.match(early.body.errors[0].message, /may sign in 300 s/);
+    assert.match(
+      early.body.errors[0].message,
+      /may sign in 300 s: wait, as "cellpass keys rotate --wait" does/,
+    );
     const plan: KeyOutcome = (await post(two, 'keys/rotate', { dry_run: true, force: true }).expect(200))
       .body;
     assert.match(plan.message, /^would make .* active \(by force\), and stage the next key/);

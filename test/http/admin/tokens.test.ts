@@ -304,7 +304,12 @@ for (const [driver, options] of DRIVERS) {
     });
 
     const WRONG: [what: string, order: object, problems: Record<string, RegExp>][] = [
-      ['an unknown user', { ...personal, user: 'nobody' }, { user: /there is no user "nobody"/ }],
+      ['an unknown user', { ...personal, user: 'nobody' }, { user: /there is no user "nobody"$/ }],
+      [
+        'a slip in a user',
+        { ...personal, user: 'alcie' },
+        { user: /there is no user "alcie"; did you mean alice\?$/ },
+      ],
       [
         'an unknown project',
         { ...project, project: 'acme/none' },
