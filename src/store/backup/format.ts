@@ -61,7 +61,7 @@ export function parseHeader(line: string): BackupHeader {
   const header = parseObject(line);
   if (header?.['format'] !== FORMAT) throw noBackup('it does not begin with the header of one');
   const { version, schema, cellpass, created_at, cell, settings } = header;
-  if (typeof version !== 'number' || version > FORMAT_VERSION) {
+  if (typeof version !== 'number' || version < 1 || version > FORMAT_VERSION) {
     throw new CellpassError(
       'invalid',
       `the backup has format ${String(version)} of cellpass ${String(cellpass)}, and this version reads formats up to ${FORMAT_VERSION}: restore it with that version`,
@@ -86,8 +86,8 @@ export function parseLine(line: string): BackupLine | BackupEnd {
   const found = parseObject(line);
   if (found?.['end'] === true) return toEnd(found);
   const { sequence, last_value, is_called } = found ?? {};
-  if (typeof sequence !== 'string' || typeof last_value !== 'number' || typeof is_called !== 'boolean')
-    throw altered();
+  const isPosition = typeof last_value === 'number' && Number.isSafeInteger(last_value) && last_value > 0;
+  if (typeof sequence !== 'string' || !isPosition || typeof is_called !== 'boolean') throw altered();
   return { kind: 'sequence', position: { sequence, last_value, is_called } };
 }
 

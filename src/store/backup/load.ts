@@ -73,30 +73,34 @@ async function insertRows(sql: Sql, table: string, rows: readonly string[], isFi
   const known = BACKED_UP.find(({ name }) => name === table);
   if (known === undefined) throw altered();
   if (known.replacesRow && isFirst) await sql.query(`DELETE FROM ${known.name}`);
-  try {
-    await sql.query(
+  await storing(`rows of ${table}`, () =>
+    sql.query(
       `INSERT INTO ${known.name} OVERRIDING SYSTEM VALUE
        SELECT * FROM jsonb_populate_recordset(NULL::${known.name}, ($1::text)::jsonb)`,
       [`[${rows.join(',')}]`],
-    );
+    ),
+  );
+}
+
+/** @throws {CellpassError} `invalid` where the database refuses what is stored. */
+async function storing<T>(what: string, store: () => Promise<T>): Promise<T> {
+  try {
+    return await store();
   } catch (error) {
     if (error instanceof CellpassError) throw error;
-    throw new CellpassError(
-      'invalid',
-      `rows of ${table} in the backup can't be stored: ${messageOf(error)}`,
-      {
-        cause: error,
-      },
-    );
+    const message = `${what} in the backup can't be stored: ${messageOf(error)}`;
+    throw new CellpassError('invalid', message, { cause: error });
   }
 }
 
 /** So that ids of entries that are gone are not given again. */
 async function setSequence(sql: Sql, { sequence, last_value, is_called }: SequencePosition): Promise<void> {
-  const rows = await sql.query(
-    `SELECT setval(quote_ident(sequencename)::regclass, $2, $3) FROM pg_sequences
-     WHERE schemaname = current_schema() AND sequencename = $1`,
-    [sequence, last_value, is_called],
+  const rows = await storing(`the position of ${sequence}`, () =>
+    sql.query(
+      `SELECT setval(quote_ident(sequencename)::regclass, $2, $3) FROM pg_sequences
+       WHERE schemaname = current_schema() AND sequencename = $1`,
+      [sequence, last_value, is_called],
+    ),
   );
   if (rows.length === 0) throw altered();
 }

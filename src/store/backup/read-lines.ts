@@ -32,6 +32,7 @@ interface CheckedBackup {
  * @throws {CellpassError} `invalid` for a file that can't be read or is no backup.
  */
 export async function openBackup(file: string): Promise<OpenBackup> {
+  await assertFile(file);
   const lines = linesOf(file);
   const first = await lines.next();
   if (first.done === true) throw noBackup('it is empty');
@@ -70,19 +71,37 @@ async function* checkedLines(texts: AsyncIterable<string>, header: string): Asyn
   if (!hasEnded) throw cutOff();
 }
 
+/** A file is read more than once. Whether there is one shows when it is read. */
+async function assertFile(file: string): Promise<void> {
+  const found = await stat(file).catch(() => undefined);
+  if (found === undefined || found.isFile() || found.isDirectory()) return;
+  throw new CellpassError(
+    'invalid',
+    `${file} is a device, pipe or socket: copy the backup to a file, and name that`,
+  );
+}
+
 /** More than any row takes: 64 MiB of text without a line feed are no backup. */
 const LONGEST_LINE = 64 * 1024 * 1024;
 
 /** The unpacked lines, without their line feeds. */
 async function* linesOf(file: string): AsyncGenerator<string> {
-  let rest = '';
+  // The parts of a line, joined at its end: joining them with each part takes minutes for a long line.
+  let parts: string[] = [];
+  let length = 0;
   for await (const text of unpacked(file)) {
-    const lines = (rest + text).split('\n');
-    rest = lines.pop() ?? '';
-    if (rest.length > LONGEST_LINE) throw noBackup('it has a line of more than 64 MiB');
-    yield* lines;
+    const [first = '', ...others] = text.split('\n');
+    parts.push(first);
+    length += first.length;
+    if (length > LONGEST_LINE) throw noBackup('it has a line of more than 64 MiB');
+    const rest = others.pop();
+    if (rest === undefined) continue;
+    yield parts.join('');
+    yield* others;
+    parts = [rest];
+    length = rest.length;
   }
-  if (rest !== '') throw cutOff();
+  if (length > 0) throw cutOff();
 }
 
 async function* unpacked(file: string): AsyncGenerator<string> {
