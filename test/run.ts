@@ -12,6 +12,8 @@ interface Part {
   readonly name: string;
   readonly specs: readonly string[];
   readonly ignored: readonly string[];
+  /** Which of them, by their titles. */
+  readonly chosen: readonly string[];
 }
 
 interface Result {
@@ -29,7 +31,11 @@ const AT_A_TIME = Math.max(2, availableParallelism());
 const LAST_LINES = 20;
 /** Tests that break things, that start whole programs again and again, or that compute for long. */
 const LONG = ['test/faults/**', 'test/e2e/**', 'test/**/*.long.test.ts'];
+const ALL = ['test/**/*.test.ts'];
 const MATRIX = 'test/e2e/matrix/**';
+/** The embedded database computes in the process of the tests, which takes as long as all others. */
+const EMBEDDED = ['--grep', 'PGlite'];
+const OTHERS = [...EMBEDDED, '--invert'];
 /**
  * What all others are beside. Few parts, because each loads the sources and starts a PostgreSQL of its
  * own; long ones first, so that all processes end at about the same time.
@@ -39,6 +45,7 @@ const FOLDERS = ['http', 'server', 'directory', 'store'] as const;
 const [first, ...rest] = process.argv.slice(2);
 const isLong = first === '--long';
 const passedOn = isLong || first === undefined ? rest : [first, ...rest];
+const choosesItself = passedOn.some((argument) => /^(-g|-f|--f?grep)/.test(argument));
 const started = performance.now();
 const running = new Set<ChildProcess>();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
@@ -69,27 +76,33 @@ function parts(): readonly Part[] {
     name: folder,
     specs: [`test/${folder}/**/*.test.ts`],
     ignored: LONG,
+    chosen: OTHERS,
   }));
   const ignored = [...LONG, ...named.flatMap(({ specs }) => specs)];
-  return [...named, { name: 'all others', specs: ['test/**/*.test.ts'], ignored }];
+  return [...named, { name: 'all others', specs: ALL, ignored, chosen: OTHERS }];
 }
 
 function longParts(): readonly Part[] {
   const [faults = '', e2e = '', others = ''] = LONG;
   return [
-    { name: 'faults', specs: [`${faults}/*.test.ts`], ignored: [] },
-    { name: 'e2e', specs: [`${e2e}/*.test.ts`], ignored: [MATRIX] },
-    { name: 'other long tests', specs: [others], ignored: [] },
+    { name: 'faults', specs: [`${faults}/*.test.ts`], ignored: [], chosen: [] },
+    { name: 'other long tests', specs: [others], ignored: [], chosen: [] },
+    { name: 'e2e', specs: [`${e2e}/*.test.ts`], ignored: [MATRIX], chosen: [] },
+    { name: 'on PGlite', specs: ALL, ignored: LONG, chosen: EMBEDDED },
   ];
 }
 
-async function run(at: number, { name, specs, ignored }: Part): Promise<Result> {
+async function run(at: number, { name, specs, ignored, chosen }: Part): Promise<Result> {
   const startedAt = performance.now();
   const ignores = ignored.flatMap((pattern) => ['--ignore', pattern]);
   const color = process.stdout.isTTY ? ['--color'] : [];
-  const child = spawn(process.execPath, [MOCHA, ...color, ...ignores, ...passedOn, ...specs], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
+  const child = spawn(
+    process.execPath,
+    [MOCHA, ...color, ...ignores, ...(choosesItself ? [] : chosen), ...passedOn, ...specs],
+    {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
+  );
   running.add(child);
   const printed: Buffer[] = [];
   for (const stream of [child.stdout, child.stderr]) {
