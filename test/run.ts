@@ -30,17 +30,19 @@ const AT_A_TIME = Math.max(2, availableParallelism());
 /** Of a part that ended without mocha's list of failures. */
 const LAST_LINES = 20;
 /** Tests that break things, that start whole programs again and again, or that compute for long. */
-const LONG = ['test/faults/**', 'test/e2e/**', 'test/**/*.long.test.ts'];
+const LONG_FOLDERS = ['faults', 'e2e', 'cli/commands'];
+const LONG_FILES = 'test/**/*.long.test.ts';
+const LONG = [...LONG_FOLDERS.map((folder) => `test/${folder}/**`), LONG_FILES];
 const ALL = ['test/**/*.test.ts'];
 const MATRIX = 'test/e2e/matrix/**';
 /** The embedded database computes in the process of the tests, which takes as long as all others. */
 const EMBEDDED = ['--grep', 'PGlite'];
 const OTHERS = [...EMBEDDED, '--invert'];
 /**
- * What all others are beside. Few parts, because each loads the sources and starts a PostgreSQL of its
- * own; long ones first, so that all processes end at about the same time.
+ * All others are the longest part, and run first, so that all processes end at about the same time.
+ * Few parts, because each loads the sources and starts a PostgreSQL of its own.
  */
-const FOLDERS = ['http', 'server', 'directory', 'store'] as const;
+const FOLDERS = ['http', 'store', 'directory', 'server'] as const;
 
 const [first, ...rest] = process.argv.slice(2);
 const isLong = first === '--long';
@@ -79,15 +81,19 @@ function parts(): readonly Part[] {
     chosen: OTHERS,
   }));
   const ignored = [...LONG, ...named.flatMap(({ specs }) => specs)];
-  return [...named, { name: 'all others', specs: ALL, ignored, chosen: OTHERS }];
+  return [{ name: 'all others', specs: ALL, ignored, chosen: OTHERS }, ...named];
 }
 
 function longParts(): readonly Part[] {
-  const [faults = '', e2e = '', others = ''] = LONG;
+  const folders = LONG_FOLDERS.map((folder) => ({
+    name: folder,
+    specs: [`test/${folder}/**/*.test.ts`],
+    ignored: [MATRIX],
+    chosen: [],
+  }));
   return [
-    { name: 'faults', specs: [`${faults}/*.test.ts`], ignored: [], chosen: [] },
-    { name: 'other long tests', specs: [others], ignored: [], chosen: [] },
-    { name: 'e2e', specs: [`${e2e}/*.test.ts`], ignored: [MATRIX], chosen: [] },
+    ...folders,
+    { name: 'other long tests', specs: [LONG_FILES], ignored: [], chosen: [] },
     { name: 'on PGlite', specs: ALL, ignored: LONG, chosen: EMBEDDED },
   ];
 }
