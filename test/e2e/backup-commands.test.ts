@@ -63,16 +63,15 @@ describe('the commands of docs/backup.md', function () {
     await done(site, 'backup', join(site.dir, 'cellpass.backup'));
     await copyFile(site.masterKey, join(site.dir, 'master.key'));
     const [script = ''] = codeBlocks(DOCUMENT, { heading: '## Restore on an empty machine', language: '' });
-    const commands = script
-      .replaceAll('/var/lib/cellpass', `${site.dir}/new/data`)
-      .replaceAll('/etc/cellpass', `${site.dir}/new/etc`);
+    const commands = script.replaceAll('/var/lib/cellpass', `${site.dir}/new`);
+    assert.notEqual(commands, script);
     const restore = commands.replace(/^cellpass serve\n/m, '');
     assert.notEqual(restore, commands);
     const { code, stderr } = await shell(restore, { HOME: site.dir });
     assert.equal(code, 0, stderr);
     await assertServes({
       CELLPASS_DATA_DIR: `${site.dir}/new/data`,
-      CELLPASS_KEYS_DIR: `${site.dir}/new/etc/keys`,
+      CELLPASS_KEYS_DIR: `${site.dir}/new/keys`,
     });
   });
 
@@ -82,13 +81,20 @@ describe('the commands of docs/backup.md', function () {
       language: '',
     });
     const url = await (await sharedPostgres()).createDatabase();
-    const documented = 'postgres://cellpass@db.example.com/cellpass';
-    assert.ok(script.includes(documented));
-    const [before = '', after = ''] = script.replace(documented, url).split('systemctl stop cellpass\n');
+    let commands = script;
+    for (const [documented, here] of [
+      ['/var/lib/cellpass/data', site.env['CELLPASS_DATA_DIR']],
+      ['/var/lib/cellpass/keys', site.env['CELLPASS_KEYS_DIR']],
+      ['postgresql://cellpass:…@db.example.com/cellpass?sslmode=verify-full', url],
+    ] as const) {
+      assert.ok(commands.includes(documented) && here !== undefined, documented);
+      commands = commands.replace(documented, here);
+    }
+    const [before = '', after = ''] = commands.split('systemctl stop cellpass\n');
     const backup = await shell(before, site.env);
     assert.equal(backup.code, 0, backup.stderr);
     assert.equal(await server.stop(), 0);
-    const restore = await shell(after.replace('createdb cellpass\n', ''), site.env);
+    const restore = await shell(after.replace(/^createdb .*\n/m, ''), site.env);
     assert.equal(restore.code, 0, restore.stderr);
     await assertServes({ ...site.env, CELLPASS_DATABASE_URL: url });
   });
