@@ -1,4 +1,5 @@
 import { access, constants, mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { type Outcome, runToEnd } from '../processes/child.ts';
 
@@ -150,9 +151,16 @@ async function unpack(
     const depends = await must('sh', ['-c', 'dpkg-deb --field *.deb Depends'], { cwd: dir });
     await aptGet(['satisfy', '--yes', '--no-install-recommends', depends.stdout.trim()]);
   }
-  await rename(join(dir, 'root'), target);
+  await putInPlace(join(dir, 'root'), target, path);
   await rm(dir, { recursive: true });
   return path;
+}
+
+/** In one step, so that an interruption leaves nothing incomplete; another process may be faster. */
+async function putInPlace(folder: string, target: string, path: string): Promise<void> {
+  await rename(folder, target).catch(async (error: unknown) => {
+    if ((await existing(path)) === undefined) throw error;
+  });
 }
 
 async function goInstall(go: string, module: string): Promise<string> {
@@ -167,10 +175,12 @@ async function goInstall(go: string, module: string): Promise<string> {
   return path;
 }
 
+/** One at a time: other parts of the tests may install at the same time, and apt-get would fail. */
 async function aptGet(args: string[], cwd = '/'): Promise<void> {
-  listsUpdated ??= must('apt-get', ['update']);
+  const locked = [join(tmpdir(), 'cellpass-apt.lock'), 'apt-get'];
+  listsUpdated ??= must('flock', [...locked, 'update']);
   await listsUpdated;
-  await must('apt-get', args, { cwd });
+  await must('flock', [...locked, ...args], { cwd });
 }
 
 async function must(
