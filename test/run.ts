@@ -35,7 +35,7 @@ const LONG_FILES = 'test/**/*.long.test.ts';
 const LONG = [...LONG_FOLDERS.map((folder) => `test/${folder}/**`), LONG_FILES];
 const ALL = ['test/**/*.test.ts'];
 const MATRIX = 'test/e2e/matrix/**';
-/** The embedded database computes in the process of the tests, which takes as long as all others. */
+/** The embedded database computes in the process of the tests, for minutes in all. */
 const EMBEDDED = ['--grep', 'PGlite'];
 const OTHERS = [...EMBEDDED, '--invert'];
 /**
@@ -74,28 +74,21 @@ for (const { name, passed, failures } of results)
 process.exitCode = results.every(({ passed }) => passed) && results.length === all.length ? 0 : 1;
 
 function parts(): readonly Part[] {
-  const named = FOLDERS.map((folder) => ({
-    name: folder,
-    specs: [`test/${folder}/**/*.test.ts`],
-    ignored: LONG,
-    chosen: OTHERS,
-  }));
+  const named = FOLDERS.map((folder) => partOf(folder, LONG, OTHERS));
   const ignored = [...LONG, ...named.flatMap(({ specs }) => specs)];
   return [{ name: 'all others', specs: ALL, ignored, chosen: OTHERS }, ...named];
 }
 
 function longParts(): readonly Part[] {
-  const folders = LONG_FOLDERS.map((folder) => ({
-    name: folder,
-    specs: [`test/${folder}/**/*.test.ts`],
-    ignored: [MATRIX],
-    chosen: [],
-  }));
   return [
-    ...folders,
+    ...LONG_FOLDERS.map((folder) => partOf(folder, [MATRIX], [])),
     { name: 'other long tests', specs: [LONG_FILES], ignored: [], chosen: [] },
     { name: 'on PGlite', specs: ALL, ignored: LONG, chosen: EMBEDDED },
   ];
+}
+
+function partOf(folder: string, ignored: readonly string[], chosen: readonly string[]): Part {
+  return { name: folder, specs: [`test/${folder}/**/*.test.ts`], ignored, chosen };
 }
 
 async function run(at: number, { name, specs, ignored, chosen }: Part): Promise<Result> {
