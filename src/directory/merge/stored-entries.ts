@@ -30,7 +30,8 @@ export async function readStoredEntries(sql: Sql, content: Plain): Promise<Store
     return Array.isArray(list) ? list.filter(isRecord) : [];
   };
   const settings = await readTable(sql, 'settings');
-  const renames = await readRenames(reading, content, entriesOf);
+  const byId = await readById(reading, entriesOf);
+  const renames = renamesIn(content, byId);
   const formerNames = { places: former(renames.places), organizations: former(renames.organizations) };
   const named: Named = {
     entriesOf,
@@ -44,7 +45,7 @@ export async function readStoredEntries(sql: Sql, content: Plain): Promise<Store
         );
       }),
   };
-  const places = await readPlaces(reading, named);
+  const places = await readPlaces(reading, byId, named);
   await readTokens(reading, named);
   await readGrants(reading, places);
   const rows = rowsOf(reading);
@@ -65,18 +66,24 @@ interface Named {
   readonly names: (section: SectionName, field: string) => readonly string[];
 }
 
-async function readRenames(reading: Reading, content: Plain, entriesOf: EntriesOf): Promise<Renames> {
-  const byId = {
+/** The rows that a document names by their ids. */
+async function readById(reading: Reading, entriesOf: EntriesOf) {
+  return {
     organizations: await find(reading, 'organizations', { id: idsOf(entriesOf('organizations')) }),
     users: await find(reading, 'users', { id: idsOf(entriesOf('users')) }),
     groups: await find(reading, 'namespaces', { id: idsOf(entriesOf('groups')) }),
     projects: await find(reading, 'projects', { id: idsOf(entriesOf('projects')) }),
   };
+}
+
+type RowsById = Awaited<ReturnType<typeof readById>>;
+
+function renamesIn(content: Plain, { organizations, users, groups, projects }: RowsById): Renames {
   const names: Partial<Record<SectionName, ReadonlyMap<number, Plain>>> = {
-    organizations: new Map(byId.organizations.map(({ id, path }) => [id, { path }])),
-    users: new Map(byId.users.map(({ id, username }) => [id, { username }])),
-    groups: new Map(byId.groups.map(({ id, path }) => [id, { path }])),
-    projects: new Map(byId.projects.map(({ id, path }) => [id, { path }])),
+    organizations: new Map(organizations.map(({ id, path }) => [id, { path }])),
+    users: new Map(users.map(({ id, username }) => [id, { username }])),
+    groups: new Map(groups.map(({ id, path }) => [id, { path }])),
+    projects: new Map(projects.map(({ id, path }) => [id, { path }])),
   };
   return renamesOf(content, (section, id) => names[section]?.get(id));
 }
@@ -87,21 +94,21 @@ function idsOf(entries: readonly Plain[]): readonly number[] {
 
 async function readPlaces(
   reading: Reading,
-  { entriesOf, names }: Named,
+  byId: RowsById,
+  { names }: Named,
 ): Promise<{ readonly groups: readonly number[]; readonly projects: readonly number[] }> {
   const organizations = [
-    ...(await find(reading, 'organizations', { id: idsOf(entriesOf('organizations')) })),
+    ...byId.organizations,
     ...(await find(reading, 'organizations', { path_key: names('organizations', 'path') })),
   ];
   await find(reading, 'organization_users', { organization_id: organizations.map(({ id }) => id) });
-  await find(reading, 'users', { id: idsOf(entriesOf('users')) });
   await find(reading, 'users', { username_key: names('users', 'username') });
   const groups = [
-    ...(await find(reading, 'namespaces', { id: idsOf(entriesOf('groups')) })),
+    ...byId.groups,
     ...(await find(reading, 'namespaces', { path_key: names('groups', 'path') })),
   ];
   const projects = [
-    ...(await find(reading, 'projects', { id: idsOf(entriesOf('projects')) })),
+    ...byId.projects,
     ...(await find(reading, 'projects', { path_key: names('projects', 'path') })),
   ];
   return { groups: groups.map(({ id }) => id), projects: projects.map(({ id }) => id) };
