@@ -143,8 +143,8 @@ export function printProblems(problems: readonly Problem[], file: string | null 
   return listProblems(problems, file).join('; ');
 }
 
-/** A text for each of the first twenty problems, `line 3 of FILE: …`, and one for all others. */
-export function listProblems(problems: readonly Problem[], file: string | null): readonly string[] {
+/** A text for each of the first twenty problems, and one for the number of the others. */
+function listProblems(problems: readonly Problem[], file: string | null): readonly string[] {
   const inFile = file === null ? '' : ` of ${file}`;
   const printed = firstProblems(problems).map(({ line, path, message }) => {
     const place = line === undefined ? '' : `line ${line}${inFile}: `;
@@ -206,4 +206,17 @@ export class CellpassError extends Error {
   get reason(): Reason | ErrorCode {
     return this.details.reason ?? this.code;
   }
+}
+
+/**
+ * The error for a list of problems under a title: one line, and on a terminal a line for each.
+ * @param file in which the lines are; null: it need not be named.
+ */
+export function invalidList(
+  title: string,
+  problems: readonly Problem[],
+  file: string | null = null,
+): CellpassError {
+  const texts = listProblems(problems, file);
+  return new CellpassError('invalid', `${title}: ${texts.join('; ')}`, { problems, list: { title, texts } });
 }

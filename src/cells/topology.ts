@@ -6,7 +6,7 @@ import { knownKeysAt } from '../config/known-keys.ts';
 import { cellId } from '../config/settings.ts';
 import { isUnencrypted } from '../config/unencrypted.ts';
 import { type Path, readYaml } from '../config/yaml.ts';
-import { CellpassError, listProblems, type Problem } from '../errors.ts';
+import { type CellpassError, invalidList, type Problem } from '../errors.ts';
 
 /** One cell. URLs have no trailing slash. */
 export interface Cell {
@@ -316,6 +316,5 @@ export function withoutDot(hostname: string): string {
 }
 
 function invalid(problems: readonly Problem[]): CellpassError {
-  const list = { title: 'the topology is wrong', texts: listProblems(problems, null) };
-  return new CellpassError('invalid', `${list.title}: ${list.texts.join('; ')}`, { problems, list });
+  return invalidList('the topology is wrong', problems);
 }

@@ -1,3 +1,4 @@
+import { isMapping } from '../mapping.ts';
 import {
   type FederationSettings,
   federationSettings,
@@ -6,7 +7,7 @@ import {
   toFederationSettings,
 } from './federation.ts';
 import { type GitlabSettings, toGitlabSettings } from './gitlab.ts';
-import { explainIssue, IN_WORDS, isRecord, SETTINGS, valueAt } from './issues.ts';
+import { explainIssue, IN_WORDS, SETTINGS, valueAt } from './issues.ts';
 import { type RailsSettings, toRailsSettings } from './rails.ts';
 import { invalidSettings, knownSettings, readSettings, settingName } from './read.ts';
 import { readSecretFiles } from './secret-files.ts';
@@ -209,7 +210,7 @@ export function readIssuerRules(environment: Environment): IssuerRules | null {
 /** `CELLPASS_ISSUER`, and `CELLPASS_KEYS.leaf_hours` in a section. */
 function namesOf(given: Readonly<Record<string, unknown>>): readonly string[] {
   return Object.entries(given).flatMap(([name, value]) =>
-    isRecord(value) && !Array.isArray(value)
+    isMapping(value)
       ? Object.keys(value).map((key) => settingName([name, key], false))
       : [settingName([name], false)],
   );

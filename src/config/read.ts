@@ -1,4 +1,4 @@
-import { CellpassError, listProblems, type Problem } from '../errors.ts';
+import { type CellpassError, invalidList, type Problem } from '../errors.ts';
 import { contradictions } from './contradictions.ts';
 import { explainIssue, IN_WORDS, SETTINGS, valueAt } from './issues.ts';
 import { knownKeysAt } from './known-keys.ts';
@@ -62,14 +62,8 @@ export function settingName([first, second, ...rest]: Path, isVariable: boolean)
   return [variable(String(first)), ...inSection, ...rest].join('.');
 }
 
-const TITLE = 'the configuration is wrong';
-
 /** The error for settings that can't be used. */
 export function invalidSettings(problems: readonly Problem[], file: string | null): CellpassError {
   const inOrder = problems.toSorted((one, other) => (one.line ?? 0) - (other.line ?? 0));
-  const texts = listProblems(inOrder, file);
-  return new CellpassError('invalid', `${TITLE}: ${texts.join('; ')}`, {
-    problems: inOrder,
-    list: { title: TITLE, texts },
-  });
+  return invalidList('the configuration is wrong', inOrder, file);
 }

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import type { Problem } from '../errors.ts';
+import { isMapping } from '../mapping.ts';
 import { nearestName } from '../nearest-name.ts';
 import { isRecord } from './issues.ts';
 import { settingsOfVariables, settingsOnlyInFile, variable } from './settings.ts';
@@ -98,8 +99,7 @@ export function joinSettings(
   const joined: Record<string, unknown> = { ...file, ...known };
   for (const [name, section] of Object.entries(known)) {
     const inFile = file[name];
-    if (isRecord(section) && !Array.isArray(section) && isRecord(inFile))
-      joined[name] = { ...inFile, ...section };
+    if (isMapping(section) && isRecord(inFile)) joined[name] = { ...inFile, ...section };
   }
   return joined;
 }

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { type ClaimPin, type ClaimPins, pinOf } from '../../config/federated-claims.ts';
+import { isMapping } from '../../mapping.ts';
 
 /** The claims of an ID token, verified or not. */
 export type IdTokenClaims = Readonly<Record<string, unknown>>;
@@ -118,7 +119,7 @@ export function keysOfIdentity(pins: ClaimPins): readonly string[] {
 export function keysOfToken(claims: IdTokenClaims): readonly string[] {
   const keys = new Set<string>([ANY_TOKEN]);
   const visit = (value: unknown, path: string): void => {
-    if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
+    if (isMapping(value)) {
       for (const [name, member] of Object.entries(value)) visit(member, `${path}.${name}`);
       return;
     }

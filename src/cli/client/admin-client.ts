@@ -131,7 +131,8 @@ function problemsIn(body: unknown): readonly Problem[] | undefined {
 const IF_NOT_ALLOWED =
   'run the command as the user of the server, for example with "sudo -u cellpass", or use --admin-url with an admin token';
 
-const NO_TLS = ['EPROTO', 'ERR_SSL_WRONG_VERSION_NUMBER', 'ERR_SSL_PACKET_LENGTH_TOO_LONG'];
+/** Codes of Node and OpenSSL where the other side does not speak TLS. */
+export const NO_TLS_CODES = ['EPROTO', 'ERR_SSL_WRONG_VERSION_NUMBER', 'ERR_SSL_PACKET_LENGTH_TOO_LONG'];
 const IF_NO_TLS = 'correct https to http, or the port';
 
 function unreachable(failure: string, advice: string, error: unknown): CellpassError {
@@ -143,7 +144,7 @@ function unreachable(failure: string, advice: string, error: unknown): CellpassE
       cause: error,
     });
   // OpenSSL's sentence names files of its source.
-  if (NO_TLS.includes(code))
+  if (NO_TLS_CODES.includes(code))
     return new CellpassError('unavailable', `${failure}: it does not speak TLS (${code}): ${IF_NO_TLS}`, {
       cause: error,
     });

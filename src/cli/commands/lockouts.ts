@@ -7,7 +7,7 @@ import { showAnswer, withAdminOptions } from '../client/admin-command.ts';
 import type { JsonFlags } from '../client/admin-route.ts';
 import { fetchPages } from '../client/fetch-pages.ts';
 import { type PageFlags, sayWhereToGoOn, withPageOptions } from '../client/option-values.ts';
-import { cuttable, printTable, whole } from '../client/table.ts';
+import { cuttable, printTableOr, whole } from '../client/table.ts';
 import { toMinute } from '../client/time.ts';
 
 const EXAMPLES = `
@@ -70,14 +70,13 @@ async function fetchLockouts(
 const COLUMNS = [cuttable('ADDRESS'), cuttable('ACCOUNT'), whole('FAILED'), whole('UNTIL')];
 
 function printLockouts({ lockouts }: LockoutPageView): string {
-  if (lockouts.length === 0) return 'no address and no account is locked out\n';
   const rows = lockouts.map((lockout) => [
     lockout.address,
     describeAccount(lockout),
     String(lockout.failed),
     toMinute(lockout.until),
   ]);
-  return printTable(COLUMNS, rows);
+  return printTableOr('no address and no account is locked out', COLUMNS, rows);
 }
 
 function describeAccount({ by, account }: LockoutView): string {

@@ -7,7 +7,7 @@ import { showAnswer, withAdminOptions } from '../client/admin-command.ts';
 import type { JsonFlags } from '../client/admin-route.ts';
 import { fetchPages } from '../client/fetch-pages.ts';
 import { limitOption } from '../client/option-values.ts';
-import { cuttable, printTable, whole } from '../client/table.ts';
+import { cuttable, printTableOr, whole } from '../client/table.ts';
 
 interface PageOptions extends JsonFlags {
   readonly limit: number;
@@ -142,13 +142,11 @@ function printWho({ repository, action, subjects, addresses }: WhoCan, hasReason
     ...(hasReasons ? [reason] : []),
   ]);
   const from = addresses === undefined ? '' : `only from ${addresses.join(', ')}\n`;
-  const list = rows.length === 0 ? `nobody may ${action} on ${repository}\n` : printTable(columns, rows);
-  return `${list}${from}`;
+  return `${printTableOr(`nobody may ${action} on ${repository}`, columns, rows)}${from}`;
 }
 
 function printWhat({ subject, repositories, reason }: WhatCan): string {
-  if (repositories.length === 0)
-    return `${subject} reaches nothing${reason === undefined ? '' : `: ${reason}`}\n`;
+  const nothing = `${subject} reaches nothing${reason === undefined ? '' : `: ${reason}`}`;
   const rows = repositories.map(({ path, actions, reason: why }) => [path, actions.join(','), why]);
-  return printTable([whole('REPOSITORY'), whole('ACTIONS'), cuttable('REASON')], rows);
+  return printTableOr(nothing, [whole('REPOSITORY'), whole('ACTIONS'), cuttable('REASON')], rows);
 }

@@ -1,3 +1,4 @@
+import { NO_TLS_CODES } from '../client/admin-client.ts';
 import { codeOf, reasonOf } from './finding.ts';
 
 /** Why a connection failed, for an operator. */
@@ -73,9 +74,7 @@ const FAILURES: Readonly<Record<string, Failure>> = {
   UNABLE_TO_GET_ISSUER_CERT_LOCALLY: UNTRUSTED,
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: UNTRUSTED,
   CERT_UNTRUSTED: UNTRUSTED,
-  ERR_SSL_WRONG_VERSION_NUMBER: NO_TLS,
-  ERR_SSL_PACKET_LENGTH_TOO_LONG: NO_TLS,
-  EPROTO: NO_TLS,
+  ...Object.fromEntries(NO_TLS_CODES.map((code) => [code, NO_TLS])),
 };
 
 /**

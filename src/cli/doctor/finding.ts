@@ -62,8 +62,9 @@ export async function checkWithValue<T>(
 /** A list of problems is not cut: a reader would take a problem that is left out for none. */
 function failedBy(name: string, error: unknown): Finding {
   const list = error instanceof CellpassError ? error.details.list : undefined;
-  const finding = named(name, failed(reasonOf(error)));
-  return list === undefined ? finding : { ...finding, message: reasonOf(error), problems: list.texts };
+  const message = reasonOf(error);
+  if (list === undefined) return named(name, failed(message));
+  return { name, outcome: 'failed', message, problems: list.texts };
 }
 
 /**
